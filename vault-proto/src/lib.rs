@@ -1,1 +1,22 @@
-//! placeholder
+//! What the storage server of the recording vault may know.
+//!
+//! Ids, signed statements, the grammar of sealed headers, the geometry of parts, the wire types and the problem codes.
+//! Nothing here can decrypt: no secret key type exists in this crate, and the server links no other crate of the
+//! project. Endpoints add `vault-core` on top.
+//!
+//! The normative documents are `docs/FORMAT.md` (bytes) and `docs/PROTOCOL.md` (HTTP); each module names its section.
+
+pub mod age_header;
+pub mod credentials;
+pub mod envelope;
+pub mod geometry;
+pub mod http_signature;
+pub mod ids;
+pub mod labels;
+pub mod problem;
+pub mod recording;
+pub mod sealed_header;
+pub mod statements;
+pub mod timestamp;
+pub mod tree;
+pub mod wire;

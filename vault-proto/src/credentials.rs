@@ -1,0 +1,349 @@
+//! Who is certified to be what, with which keys: the chain from a pinned organisation root to an account's keys
+//! (FORMAT.md, "Trust").
+
+use serde::{Deserialize, Serialize};
+
+use crate::envelope::{Envelope, StatementError, Verified};
+use crate::ids::{AccountId, Digest, KeyId, OrganisationId};
+use crate::statements::{Certificate, IssuerCertificate, KeyList, Role};
+use crate::timestamp::Timestamp;
+
+/// Most bytes of a credentials object.
+pub const MAX_CREDENTIALS: usize = 1024 * 1024;
+
+/// An account's certificate with that of its issuer: what a registrar hands to the account's holder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateChain {
+    /// The organisation root's word for the issuer.
+    pub issuer: Envelope<IssuerCertificate>,
+    /// The issuer's word for the account.
+    pub certificate: Envelope<Certificate>,
+}
+
+/// All that is needed to trust one account's keys under a pinned organisation root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// The organisation root's word for the issuer.
+    pub issuer: Envelope<IssuerCertificate>,
+    /// The issuer's word for the account.
+    pub certificate: Envelope<Certificate>,
+    /// The account's own word for its keys.
+    pub key_list: Envelope<KeyList>,
+}
+
+/// The credentials object of a recording: its patient, clinician and sealer as they were at sealing, each once, in this
+/// order; a sealer who is one of the two is not repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// The accounts.
+    pub members: Vec<Member>,
+}
+
+/// Why an account's keys cannot be trusted; always says whose.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("account {}: {problem}", .account.short())]
+pub struct TrustError {
+    /// The account in question.
+    pub account: AccountId,
+    /// What is wrong.
+    pub problem: TrustProblem,
+}
+
+/// What is wrong with an account's certificate or key list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrustProblem {
+    /// Nothing at all is known of the account.
+    #[error("there is no certificate and no key list for it")]
+    Missing,
+    /// The certificate or key list is for another account.
+    #[error("the {0} is for another account")]
+    OtherAccount(&'static str),
+    /// Certified by another organisation than the pinned one.
+    #[error("it is certified by another organisation ({})", .0.short())]
+    OtherOrganisation(OrganisationId),
+    /// Outside the time for which a statement counts.
+    #[error("its {what} expired on {not_after}")]
+    Expired {
+        /// Which statement.
+        what: &'static str,
+        /// First second at which it no longer counts.
+        not_after: Timestamp,
+    },
+    /// Before the time from which a statement counts.
+    #[error("its {what} counts only from {not_before}")]
+    NotYetValid {
+        /// Which statement.
+        what: &'static str,
+        /// First second at which it counts.
+        not_before: Timestamp,
+    },
+    /// A statement is malformed or not signed by the key that must have signed it.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// Certified, but not for what is asked of it.
+    #[error("it is certified as {found}, and {needed} is needed")]
+    Role {
+        /// The role it has.
+        found: Role,
+        /// What is needed.
+        needed: &'static str,
+    },
+    /// A key that its key list does not name.
+    #[error("key {} is not in its key list", .0.short())]
+    KeyNotListed(KeyId),
+    /// Its key list names no key for the suite.
+    #[error("its key list names no encryption key of suite {0}")]
+    NoKeyOfSuite(&'static str),
+    /// A key list older than one already seen, or one that does not follow it.
+    #[error("its key list is number {served}, and number {seen} was seen before")]
+    KeyListRolledBack {
+        /// Number now served.
+        served: u64,
+        /// Highest number seen.
+        seen: u64,
+    },
+    /// Two different key lists with one number, or a broken chain.
+    #[error("its key list number {0} contradicts what was seen before")]
+    KeyListForked(u64),
+}
+
+/// An account whose certificate and key list were checked against the pinned organisation root.
+#[derive(Debug, Clone)]
+pub struct VerifiedMember {
+    account: AccountId,
+    certificate: Verified<Certificate>,
+    key_list: Verified<KeyList>,
+}
+
+impl VerifiedMember {
+    /// The account.
+    pub const fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// Its role.
+    pub fn role(&self) -> Role {
+        self.certificate.role
+    }
+
+    /// Its certificate.
+    pub const fn certificate(&self) -> &Verified<Certificate> {
+        &self.certificate
+    }
+
+    /// Its keys.
+    pub const fn key_list(&self) -> &Verified<KeyList> {
+        &self.key_list
+    }
+
+    /// Whether it may seal a recording of this patient and clinician: as a recorder, or in its own role as one of them.
+    ///
+    /// # Errors
+    /// [`TrustProblem::Role`].
+    pub fn check_may_seal(&self, patient: AccountId, clinician: AccountId) -> Result<(), TrustError> {
+        let entitled = match self.role() {
+            Role::Recorder => true,
+            Role::Clinician => self.account == clinician,
+            Role::Patient => self.account == patient,
+            Role::Auditor => false,
+        };
+        if entitled {
+            Ok(())
+        } else {
+            Err(self.role_error("a recorder, or the recording's own patient or clinician,"))
+        }
+    }
+
+    /// Whether it is certified as `role`.
+    ///
+    /// # Errors
+    /// [`TrustProblem::Role`].
+    pub fn check_role(&self, role: Role) -> Result<(), TrustError> {
+        if self.role() == role {
+            Ok(())
+        } else {
+            Err(self.role_error(role.name()))
+        }
+    }
+
+    fn role_error(&self, needed: &'static str) -> TrustError {
+        TrustError {
+            account: self.account,
+            problem: TrustProblem::Role {
+                found: self.role(),
+                needed,
+            },
+        }
+    }
+}
+
+impl CertificateChain {
+    /// Checks organisation root → issuer → certificate for `account`, all as at the time `at`.
+    ///
+    /// # Errors
+    /// [`TrustError`], naming `account`.
+    pub fn verify(
+        &self,
+        organisation: OrganisationId,
+        account: AccountId,
+        at: Timestamp,
+    ) -> Result<Verified<Certificate>, TrustError> {
+        verify_chain(&self.issuer, &self.certificate, organisation, account, at)
+            .map_err(|problem| TrustError { account, problem })
+    }
+}
+
+impl Member {
+    /// The account it claims to be about; good for finding it, for nothing else.
+    pub const fn claimed_account(&self) -> AccountId {
+        self.certificate.unverified().account
+    }
+
+    /// Checks organisation root → issuer → certificate → key list for `account`, all as at the time `at`.
+    ///
+    /// # Errors
+    /// [`TrustError`], naming `account`.
+    pub fn verify(
+        &self,
+        organisation: OrganisationId,
+        account: AccountId,
+        at: Timestamp,
+    ) -> Result<VerifiedMember, TrustError> {
+        let check = || {
+            let certificate = verify_chain(&self.issuer, &self.certificate, organisation, account, at)?;
+            let key_list = verify_key_list(&self.key_list, account)?;
+            check_window(KEY_LIST, key_list.created, key_list.expires, at)?;
+            Ok(VerifiedMember {
+                account,
+                certificate,
+                key_list,
+            })
+        };
+        check().map_err(|problem| TrustError { account, problem })
+    }
+}
+
+const KEY_LIST: &str = "key list";
+
+fn verify_chain(
+    issuer: &Envelope<IssuerCertificate>,
+    certificate: &Envelope<Certificate>,
+    organisation: OrganisationId,
+    account: AccountId,
+    at: Timestamp,
+) -> Result<Verified<Certificate>, TrustProblem> {
+    let claimed = issuer.unverified();
+    if claimed.organisation != organisation {
+        return Err(TrustProblem::OtherOrganisation(claimed.organisation));
+    }
+    // The root key is the one the pinned organisation id is a hash of: `IssuerCertificate::check` compared them.
+    let issuer = issuer.verify(KeyId::of_organisation_root(&claimed.root), &claimed.root)?;
+    check_window("issuer's certificate", issuer.not_before, issuer.not_after, at)?;
+    let certificate = certificate.verify(KeyId::of_issuer(&issuer.issuer), &issuer.issuer)?;
+    if certificate.organisation != organisation {
+        return Err(TrustProblem::OtherOrganisation(certificate.organisation));
+    }
+    if certificate.account != account {
+        return Err(TrustProblem::OtherAccount("certificate"));
+    }
+    check_window("certificate", certificate.not_before, certificate.not_after, at)?;
+    Ok(certificate)
+}
+
+/// Checks that `key_list` is the account's own word, without regard to its expiry.
+///
+/// # Errors
+/// [`TrustProblem::OtherAccount`] or [`TrustProblem::Statement`].
+pub fn verify_key_list(
+    key_list: &Envelope<KeyList>,
+    account: AccountId,
+) -> Result<Verified<KeyList>, TrustProblem> {
+    let claimed = key_list.unverified();
+    if claimed.account != account {
+        return Err(TrustProblem::OtherAccount(KEY_LIST));
+    }
+    // The root key is the one the account id is a hash of: `KeyList::check` compared them.
+    Ok(key_list.verify(KeyId::of_account_root(&claimed.root), &claimed.root)?)
+}
+
+/// How far a clock that dates a certificate may run ahead of one that checks it, in seconds.
+const CLOCK_LENIENCE: i64 = 120;
+
+fn check_window(
+    what: &'static str,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    at: Timestamp,
+) -> Result<(), TrustProblem> {
+    if at >= not_after {
+        return Err(TrustProblem::Expired { what, not_after });
+    }
+    if at.saturating_add(CLOCK_LENIENCE) < not_before {
+        return Err(TrustProblem::NotYetValid { what, not_before });
+    }
+    Ok(())
+}
+
+impl Credentials {
+    /// Parses a credentials object in its canonical spelling.
+    ///
+    /// # Errors
+    /// [`StatementError::Envelope`] or `Payload`.
+    pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
+        let damaged = StatementError::Envelope("credentials object");
+        if bytes.len() > MAX_CREDENTIALS {
+            return Err(damaged);
+        }
+        let credentials: Self = serde_json::from_slice(bytes).map_err(|error| StatementError::Payload {
+            name: "credentials object",
+            reason: error.to_string(),
+        })?;
+        if credentials.to_bytes()? == bytes {
+            Ok(credentials)
+        } else {
+            Err(damaged)
+        }
+    }
+
+    /// The object's bytes; the manifest carries their SHA-256.
+    ///
+    /// # Errors
+    /// [`StatementError::Payload`] if an envelope is no UTF-8, which no parsed envelope is.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, StatementError> {
+        serde_json::to_vec(self).map_err(|error| StatementError::Payload {
+            name: "credentials object",
+            reason: error.to_string(),
+        })
+    }
+
+    /// SHA-256 of the object's bytes.
+    ///
+    /// # Errors
+    /// As [`Self::to_bytes`].
+    pub fn digest(&self) -> Result<Digest, StatementError> {
+        Ok(Digest::of(&self.to_bytes()?))
+    }
+
+    /// Finds and checks `account` as at the time `at`.
+    ///
+    /// # Errors
+    /// [`TrustError`], naming `account`.
+    pub fn verify(
+        &self,
+        organisation: OrganisationId,
+        account: AccountId,
+        at: Timestamp,
+    ) -> Result<VerifiedMember, TrustError> {
+        self.members
+            .iter()
+            .find(|member| member.claimed_account() == account)
+            .ok_or(TrustError {
+                account,
+                problem: TrustProblem::Missing,
+            })?
+            .verify(organisation, account, at)
+    }
+}

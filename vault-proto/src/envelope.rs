@@ -1,0 +1,343 @@
+//! Signed statements: DSSE envelopes with exactly one Ed25519 signature (FORMAT.md, "Signed statements").
+//!
+//! An [`Envelope`] keeps the bytes as they came. Its statement is readable only as [`Envelope::unverified`], for finding
+//! the key that must have signed it; [`Envelope::verify`] is the only way to a [`Verified`] statement.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use data_encoding::BASE64;
+use ed25519_dalek::{Signature, VerifyingKey};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Digest, KeyId, PublicKey};
+
+/// Most bytes of a payload; the largest statement is a key list of 64 devices and 8 recipients.
+pub const MAX_PAYLOAD: usize = 64 * 1024;
+/// Most bytes of an envelope: base64 of the largest payload and the fields around it.
+pub const MAX_ENVELOPE: usize = MAX_PAYLOAD / 3 * 4 + 1024;
+
+/// A kind of statement, told apart by the payload type under the signature.
+pub trait Statement: Serialize + DeserializeOwned {
+    /// DSSE payload type.
+    const PAYLOAD_TYPE: &'static str;
+    /// What a person calls it.
+    const NAME: &'static str;
+
+    /// Checks what the types alone cannot: bounds, orders, agreement between fields.
+    fn check(&self) -> Result<(), &'static str>;
+
+    /// If a payload that does not parse is of a suite or policy this version does not know: which. A reader then says
+    /// "newer format" instead of "damaged".
+    fn unknown_choice(_payload: &serde_json::Value) -> Option<String> {
+        None
+    }
+}
+
+/// Why an envelope is not the signed statement it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StatementError {
+    /// Not the canonical spelling of an envelope.
+    #[error("the {0} is damaged: it is not a signed statement in its canonical form")]
+    Envelope(&'static str),
+    /// A statement of another kind, or of a newer version of the format.
+    #[error("a {expected} was expected, and this is a statement of type {found:?}")]
+    Type {
+        /// The kind asked for.
+        expected: &'static str,
+        /// The payload type found.
+        found: String,
+    },
+    /// The payload breaks the grammar of its kind.
+    #[error("the {name} is malformed: {reason}")]
+    Payload {
+        /// The kind.
+        name: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A statement that only a newer version of the format can hold.
+    #[error("the {name} is of a newer format than this program knows ({what})")]
+    Newer {
+        /// The kind.
+        name: &'static str,
+        /// What is not known.
+        what: String,
+    },
+    /// Signed by another key than the one that must have signed it, or altered.
+    #[error("the {0} does not carry a valid signature of the key that must have signed it")]
+    Signature(&'static str),
+}
+
+/// A statement that carries a signature nobody has checked yet, with its bytes as they came.
+pub struct Envelope<T> {
+    bytes: Vec<u8>,
+    payload: Vec<u8>,
+    statement: T,
+    key_id: KeyId,
+    signature: [u8; 64],
+}
+
+/// A statement whose signature has been checked with [`PublicKey`] `signer`.
+#[derive(Clone)]
+pub struct Verified<T> {
+    statement: T,
+    digest: Digest,
+    signer: PublicKey,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EnvelopeText {
+    #[serde(rename = "payloadType")]
+    payload_type: String,
+    payload: String,
+    signatures: [SignatureText; 1],
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignatureText {
+    keyid: KeyId,
+    sig: String,
+}
+
+/// DSSE pre-authentication encoding: the bytes that are signed.
+fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// Makes an envelope: `sign` is handed the pre-authentication encoding and returns the Ed25519 signature over it.
+///
+/// # Errors
+/// [`StatementError::Payload`] if the statement breaks its own rules or is too large.
+pub fn sign<T: Statement>(
+    statement: &T,
+    key_id: KeyId,
+    sign: impl FnOnce(&[u8]) -> [u8; 64],
+) -> Result<Envelope<T>, StatementError> {
+    let malformed = |reason: String| StatementError::Payload {
+        name: T::NAME,
+        reason,
+    };
+    statement.check().map_err(|reason| malformed(reason.to_owned()))?;
+    let payload = serde_json::to_vec(statement).map_err(|error| malformed(error.to_string()))?;
+    let signature = sign(&pre_authentication_encoding(T::PAYLOAD_TYPE, &payload));
+    let text = EnvelopeText {
+        payload_type: T::PAYLOAD_TYPE.to_owned(),
+        payload: BASE64.encode(&payload),
+        signatures: [SignatureText {
+            keyid: key_id,
+            sig: BASE64.encode(&signature),
+        }],
+    };
+    let bytes = serde_json::to_vec(&text).map_err(|error| malformed(error.to_string()))?;
+    Envelope::parse(&bytes)
+}
+
+impl<T: Statement> Envelope<T> {
+    /// Parses strictly: canonical spelling, the payload type of `T`, one signature, no unknown or repeated field.
+    ///
+    /// # Errors
+    /// Every [`StatementError`] but `Signature`.
+    pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
+        let damaged = || StatementError::Envelope(T::NAME);
+        if bytes.len() > MAX_ENVELOPE {
+            return Err(damaged());
+        }
+        let text: EnvelopeText = serde_json::from_slice(bytes).map_err(|_| damaged())?;
+        // One statement has one spelling, so that two stores of it can be compared byte by byte.
+        if serde_json::to_vec(&text).ok().as_deref() != Some(bytes) {
+            return Err(damaged());
+        }
+        if text.payload_type != T::PAYLOAD_TYPE {
+            let family = T::PAYLOAD_TYPE.trim_end_matches("1+json");
+            return Err(if text.payload_type.starts_with(family) {
+                StatementError::Newer {
+                    name: T::NAME,
+                    what: text.payload_type,
+                }
+            } else {
+                StatementError::Type {
+                    expected: T::NAME,
+                    found: text.payload_type,
+                }
+            });
+        }
+        let payload = BASE64.decode(text.payload.as_bytes()).map_err(|_| damaged())?;
+        if payload.len() > MAX_PAYLOAD {
+            return Err(damaged());
+        }
+        let [SignatureText { keyid, sig }] = text.signatures;
+        let signature = BASE64
+            .decode(sig.as_bytes())
+            .ok()
+            .and_then(|sig| sig.try_into().ok())
+            .ok_or_else(damaged)?;
+        let malformed = |reason: String| StatementError::Payload {
+            name: T::NAME,
+            reason,
+        };
+        let statement: T = serde_json::from_slice(&payload).map_err(|error| {
+            let value = serde_json::from_slice::<serde_json::Value>(&payload).ok();
+            match value.as_ref().and_then(T::unknown_choice) {
+                Some(what) => StatementError::Newer { name: T::NAME, what },
+                None => malformed(error.to_string()),
+            }
+        })?;
+        statement.check().map_err(|reason| malformed(reason.to_owned()))?;
+        Ok(Self {
+            bytes: bytes.to_vec(),
+            payload,
+            statement,
+            key_id: keyid,
+            signature,
+        })
+    }
+
+    /// The envelope as it came, to be stored and forwarded verbatim.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// SHA-256 of the payload: what other statements refer to.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.payload)
+    }
+
+    /// The key the envelope says it is signed with. Only a hint until [`Self::verify`] succeeds.
+    pub const fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// The statement before any check of its signature: good for finding the signer's key, for nothing else.
+    pub const fn unverified(&self) -> &T {
+        &self.statement
+    }
+
+    /// Checks that `key`, known in this role as `key_id`, signed these very bytes as this kind of statement.
+    ///
+    /// # Errors
+    /// [`StatementError::Signature`].
+    pub fn verify(&self, key_id: KeyId, key: &PublicKey) -> Result<Verified<T>, StatementError>
+    where
+        T: Clone,
+    {
+        let refused = || StatementError::Signature(T::NAME);
+        if self.key_id != key_id {
+            return Err(refused());
+        }
+        verify_strict(
+            key,
+            &pre_authentication_encoding(T::PAYLOAD_TYPE, &self.payload),
+            &self.signature,
+        )
+        .map_err(|SignatureError| refused())?;
+        Ok(Verified {
+            statement: self.statement.clone(),
+            digest: self.digest(),
+            signer: *key,
+        })
+    }
+}
+
+/// A signature that does not verify, or a key that is no valid Ed25519 public key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not verify")]
+pub struct SignatureError;
+
+/// Ed25519 verification that refuses small-order keys and non-canonical points (`verify_strict`).
+pub(crate) fn verify_strict(
+    key: &PublicKey,
+    message: &[u8],
+    signature: &[u8; 64],
+) -> Result<(), SignatureError> {
+    let key = VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| SignatureError)?;
+    key.verify_strict(message, &Signature::from_bytes(signature))
+        .map_err(|_| SignatureError)
+}
+
+impl<T> Verified<T> {
+    /// SHA-256 of the payload: what other statements refer to.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The key that signed it.
+    pub const fn signer(&self) -> &PublicKey {
+        &self.signer
+    }
+}
+
+impl<T> Deref for Verified<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.statement
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Verified<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Verified").field(&self.statement).finish()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Envelope<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Envelope").field(&self.statement).finish()
+    }
+}
+
+impl<T: Statement> Clone for Envelope<T>
+where
+    T: Clone,
+{
+    fn clone(&self) -> Self {
+        Self {
+            bytes: self.bytes.clone(),
+            payload: self.payload.clone(),
+            statement: self.statement.clone(),
+            key_id: self.key_id,
+            signature: self.signature,
+        }
+    }
+}
+
+impl<T> PartialEq for Envelope<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl<T> Eq for Envelope<T> {}
+
+/// In wire types and files an envelope stands as one JSON string that holds its bytes.
+impl<T> Serialize for Envelope<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = std::str::from_utf8(&self.bytes).map_err(serde::ser::Error::custom)?;
+        serializer.serialize_str(text)
+    }
+}
+
+impl<'de, T: Statement> Deserialize<'de> for Envelope<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<T>(PhantomData<T>);
+        impl<T: Statement> serde::de::Visitor<'_> for Text<T> {
+            type Value = Envelope<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a {} envelope as a string", T::NAME)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Envelope::parse(text.as_bytes()).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text(PhantomData))
+    }
+}

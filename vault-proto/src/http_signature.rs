@@ -1,0 +1,278 @@
+//! Request signatures: one fixed profile of RFC 9421 (PROTOCOL.md, "Request signatures").
+//!
+//! Exactly one label, one list of components, one order of parameters; every other spelling is refused. The content
+//! digest (RFC 9530) is always present, also of an empty body, so a signature covers the whole request.
+
+use std::fmt;
+
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+
+use crate::envelope::{SignatureError, verify_strict};
+use crate::ids::{Digest, KeyId, PublicKey};
+use crate::labels::REQUEST_TAG;
+
+/// Name of the header with the signature's parameters.
+pub const SIGNATURE_INPUT: &str = "signature-input";
+/// Name of the header with the signature.
+pub const SIGNATURE: &str = "signature";
+/// Name of the header with the body's digest.
+pub const CONTENT_DIGEST: &str = "content-digest";
+/// Seconds by which `created` may differ from the server's clock, either way.
+pub const MAX_SKEW_SECONDS: i64 = 120;
+
+const COMPONENTS: &str = r#"("@method" "@authority" "@path" "@query" "content-digest")"#;
+
+/// Sixteen random bytes that make each request of a key unique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Nonce([u8; 16]);
+
+impl Nonce {
+    /// Takes sixteen bytes, which a client draws from its system's random source.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// Parameters of a request signature, in their one order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignatureInput {
+    /// Seconds since 1970 by the caller's clock.
+    pub created: i64,
+    /// Unique for the key.
+    pub nonce: Nonce,
+    /// The device key that signs.
+    pub key_id: KeyId,
+}
+
+/// A header that is not of the one accepted spelling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the {0} header is not of the accepted form")]
+pub struct SignatureHeaderError(pub &'static str);
+
+/// What a request signature covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestTarget<'a> {
+    /// Method, in capitals.
+    pub method: &'a str,
+    /// Host and, unless it is the scheme's own, port; in lower case.
+    pub authority: &'a str,
+    /// Path as sent.
+    pub path: &'a str,
+    /// Query as sent, without the question mark; `None` and empty are the same.
+    pub query: Option<&'a str>,
+    /// SHA-256 of the body as sent.
+    pub content_digest: Digest,
+}
+
+impl SignatureInput {
+    /// Serialised inner list and parameters: the value of `@signature-params`.
+    fn params(&self) -> String {
+        format!(
+            r#"{COMPONENTS};created={};nonce="{}";keyid="{}";tag="{REQUEST_TAG}""#,
+            self.created,
+            BASE64URL_NOPAD.encode(&self.nonce.0),
+            self.key_id
+        )
+    }
+
+    /// Parses the value of a `Signature-Input` header.
+    ///
+    /// # Errors
+    /// [`SignatureHeaderError`] for every spelling but the one [`fmt::Display`] writes.
+    pub fn parse(value: &str) -> Result<Self, SignatureHeaderError> {
+        let refused = SignatureHeaderError(SIGNATURE_INPUT);
+        let parse = || {
+            let rest = value
+                .strip_prefix("rv=")?
+                .strip_prefix(COMPONENTS)?
+                .strip_prefix(";created=")?;
+            let (created, rest) = rest.split_once(r#";nonce=""#)?;
+            let (nonce, rest) = rest.split_once(r#"";keyid=""#)?;
+            let (key_id, _) = rest.split_once('"')?;
+            let nonce = BASE64URL_NOPAD.decode(nonce.as_bytes()).ok()?.try_into().ok()?;
+            Some(Self {
+                created: created.parse().ok()?,
+                nonce: Nonce(nonce),
+                key_id: key_id.parse().ok()?,
+            })
+        };
+        let input = parse().ok_or(refused)?;
+        if input.to_string() == value {
+            Ok(input)
+        } else {
+            Err(refused)
+        }
+    }
+}
+
+impl fmt::Display for SignatureInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rv={}", self.params())
+    }
+}
+
+impl RequestTarget<'_> {
+    /// RFC 9421 section 2.5 signature base: the bytes that are signed.
+    pub fn signature_base(&self, input: &SignatureInput) -> Vec<u8> {
+        format!(
+            "\"@method\": {}\n\"@authority\": {}\n\"@path\": {}\n\"@query\": ?{}\n\"content-digest\": {}\n\"@signature-params\": {}",
+            self.method,
+            self.authority,
+            self.path,
+            self.query.unwrap_or_default(),
+            content_digest_value(&self.content_digest),
+            input.params()
+        )
+        .into_bytes()
+    }
+
+    /// Checks a signature over this request.
+    ///
+    /// # Errors
+    /// [`SignatureError`].
+    pub fn verify(
+        &self,
+        input: &SignatureInput,
+        signature: &[u8; 64],
+        key: &PublicKey,
+    ) -> Result<(), SignatureError> {
+        verify_strict(key, &self.signature_base(input), signature)
+    }
+}
+
+/// Value of a `Signature` header.
+pub fn signature_value(signature: &[u8; 64]) -> String {
+    format!("rv=:{}:", BASE64.encode(signature))
+}
+
+/// Parses the value of a `Signature` header.
+///
+/// # Errors
+/// [`SignatureHeaderError`].
+pub fn parse_signature(value: &str) -> Result<[u8; 64], SignatureHeaderError> {
+    parse_byte_sequence(value, "rv=:").ok_or(SignatureHeaderError(SIGNATURE))
+}
+
+/// Value of a `Content-Digest` header.
+pub fn content_digest_value(digest: &Digest) -> String {
+    format!("sha-256=:{}:", BASE64.encode(digest.as_bytes()))
+}
+
+/// Parses the value of a `Content-Digest` header.
+///
+/// # Errors
+/// [`SignatureHeaderError`].
+pub fn parse_content_digest(value: &str) -> Result<Digest, SignatureHeaderError> {
+    parse_byte_sequence(value, "sha-256=:")
+        .map(Digest::from_bytes)
+        .ok_or(SignatureHeaderError(CONTENT_DIGEST))
+}
+
+fn parse_byte_sequence<const N: usize>(value: &str, prefix: &str) -> Option<[u8; N]> {
+    let text = value.strip_prefix(prefix)?.strip_suffix(':')?;
+    BASE64.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use proptest::prelude::*;
+
+    fn input() -> SignatureInput {
+        SignatureInput {
+            created: 1_795_000_000,
+            nonce: Nonce::from_bytes([9; 16]),
+            key_id: KeyId::from_bytes([3; 32]),
+        }
+    }
+
+    #[test]
+    fn a_signature_covers_every_part_of_the_request() {
+        let key = SigningKey::from_bytes(&[5; 32]);
+        let public = PublicKey::from_bytes(key.verifying_key().to_bytes());
+        let target = RequestTarget {
+            method: "PUT",
+            authority: "vault.example:8440",
+            path: "/v1/recordings/aa",
+            query: Some("a=b"),
+            content_digest: Digest::of(b"body"),
+        };
+        let signature = key.sign(&target.signature_base(&input())).to_bytes();
+        assert!(target.verify(&input(), &signature, &public).is_ok());
+        let altered = [
+            RequestTarget {
+                method: "GET",
+                ..target
+            },
+            RequestTarget {
+                authority: "vault.example",
+                ..target
+            },
+            RequestTarget {
+                path: "/v1/recordings/ab",
+                ..target
+            },
+            RequestTarget {
+                query: None,
+                ..target
+            },
+            RequestTarget {
+                content_digest: Digest::of(b"other"),
+                ..target
+            },
+        ];
+        for request in altered {
+            assert!(
+                request.verify(&input(), &signature, &public).is_err(),
+                "{request:?}"
+            );
+        }
+        for other in [
+            SignatureInput {
+                created: 1,
+                ..input()
+            },
+            SignatureInput {
+                nonce: Nonce::from_bytes([8; 16]),
+                ..input()
+            },
+            SignatureInput {
+                key_id: KeyId::from_bytes([4; 32]),
+                ..input()
+            },
+        ] {
+            assert!(target.verify(&other, &signature, &public).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_written_spelling_is_read(position in 0usize..260, byte in 0x20u8..0x7f) {
+            let mut text = input().to_string().into_bytes();
+            prop_assert_eq!(SignatureInput::parse(&input().to_string()), Ok(input()));
+            if let Some(slot) = text.get_mut(position) {
+                *slot = byte;
+            }
+            let text = String::from_utf8(text).unwrap();
+            if let Ok(parsed) = SignatureInput::parse(&text) {
+                prop_assert_eq!(parsed.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn digests_and_signatures_round_trip(digest: [u8; 32], half: [u8; 32]) {
+            let digest = Digest::from_bytes(digest);
+            prop_assert_eq!(parse_content_digest(&content_digest_value(&digest)), Ok(digest));
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(digest.as_bytes());
+            signature[32..].copy_from_slice(&half);
+            prop_assert_eq!(parse_signature(&signature_value(&signature)), Ok(signature));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The profile of age headers that a recording uses (FORMAT.md, "Sealed header").
+//!
+//! The context stanza first, then one stanza of the manifest's suite for each reader, nothing else. The server checks
+//! it when a header is stored, the reader before it unwraps anything.
+
+use data_encoding::BASE64_NOPAD;
+
+use crate::age_header::{Header, HeaderError, Stanza};
+use crate::ids::Digest;
+use crate::labels::CONTEXT_STANZA;
+use crate::statements::Suite;
+
+/// Most readers of one header.
+pub const MAX_READERS: usize = 16;
+/// Most bytes of a sealed header: sixteen `pq` stanzas take under 32 KiB.
+pub const MAX_SEALED_HEADER: usize = 32 * 1024;
+
+/// Why a header is not the one of this recording, segment and track.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealedHeaderError {
+    /// Not a canonical age header.
+    #[error(transparent)]
+    Grammar(#[from] HeaderError),
+    /// Bytes behind the header, or too many in it.
+    #[error("the header is longer than it may be")]
+    Length,
+    /// No context stanza: an age file, but not one sealed for a recording.
+    #[error("it is an age file that was never sealed as part of a recording")]
+    NoContext,
+    /// The context of another recording, segment or track.
+    #[error("it belongs to another recording, segment or track")]
+    OtherContext,
+    /// A stanza that the manifest's suite does not have.
+    #[error("it has a stanza of type {0:?}, which this recording's suite does not know")]
+    UnexpectedStanza(String),
+    /// No reader, or too many.
+    #[error("it has {0} readers")]
+    Readers(usize),
+}
+
+/// A header whose grammar, context and stanza types fit one segment of one recording. Its MAC is not checked yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedHeader {
+    header: Header,
+}
+
+/// The stanza that carries a context.
+pub fn context_stanza(context: &Digest) -> Stanza {
+    Stanza {
+        tag: CONTEXT_STANZA.to_owned(),
+        args: vec![BASE64_NOPAD.encode(context.as_bytes())],
+        body: Vec::new(),
+    }
+}
+
+impl SealedHeader {
+    /// Parses `bytes`, which must be one header and nothing else, and checks it against the expected context and suite.
+    ///
+    /// # Errors
+    /// [`SealedHeaderError`].
+    pub fn parse(bytes: &[u8], context: &Digest, suite: Suite) -> Result<Self, SealedHeaderError> {
+        if bytes.len() > MAX_SEALED_HEADER {
+            return Err(SealedHeaderError::Length);
+        }
+        let (header, length) = Header::parse(bytes)?;
+        if length != bytes.len() {
+            return Err(SealedHeaderError::Length);
+        }
+        Self::check(header, context, suite)
+    }
+
+    /// As [`Self::parse`] for a header that is followed by its payload; also returns the header's length.
+    ///
+    /// # Errors
+    /// [`SealedHeaderError`].
+    pub fn parse_prefix(
+        bytes: &[u8],
+        context: &Digest,
+        suite: Suite,
+    ) -> Result<(Self, usize), SealedHeaderError> {
+        let (header, length) = Header::parse(bytes)?;
+        if length > MAX_SEALED_HEADER {
+            return Err(SealedHeaderError::Length);
+        }
+        Ok((Self::check(header, context, suite)?, length))
+    }
+
+    fn check(header: Header, context: &Digest, suite: Suite) -> Result<Self, SealedHeaderError> {
+        let (first, readers) = header.stanzas.split_first().ok_or(SealedHeaderError::NoContext)?;
+        if first.tag != CONTEXT_STANZA {
+            return Err(SealedHeaderError::NoContext);
+        }
+        if *first != context_stanza(context) {
+            return Err(SealedHeaderError::OtherContext);
+        }
+        if let Some(other) = readers.iter().find(|stanza| stanza.tag != suite.stanza_tag()) {
+            return Err(SealedHeaderError::UnexpectedStanza(
+                other.tag.chars().take(40).collect(),
+            ));
+        }
+        if readers.is_empty() || readers.len() > MAX_READERS {
+            return Err(SealedHeaderError::Readers(readers.len()));
+        }
+        Ok(Self { header })
+    }
+
+    /// The whole header, context stanza included.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The readers' stanzas.
+    pub fn readers(&self) -> &[Stanza] {
+        self.header.stanzas.get(1..).unwrap_or_default()
+    }
+}

@@ -1,0 +1,120 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::is_plain_label;
+use crate::envelope::Statement;
+use crate::ids::{AccountId, OrganisationId, PublicKey};
+use crate::timestamp::Timestamp;
+
+/// What an organisation certifies an account to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// May read recordings of which it is the patient, and seal them.
+    Patient,
+    /// May read recordings of which it is the clinician, and seal them.
+    Clinician,
+    /// May seal recordings for any patient and clinician of the organisation; reads none.
+    Recorder,
+    /// May check the server's records; reads no recording.
+    Auditor,
+}
+
+impl Role {
+    /// All roles, as the command line lists them.
+    pub const ALL: [Self; 4] = [Self::Patient, Self::Clinician, Self::Recorder, Self::Auditor];
+
+    /// The word for it in certificates and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Patient => "patient",
+            Self::Clinician => "clinician",
+            Self::Recorder => "recorder",
+            Self::Auditor => "auditor",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.name() == text)
+            .ok_or("the roles are patient, clinician, recorder, auditor")
+    }
+}
+
+/// The organisation root's word that a key may issue certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerCertificate {
+    /// The organisation: the labelled hash of `root`.
+    pub organisation: OrganisationId,
+    /// The organisation's root public key, which signs this certificate.
+    pub root: PublicKey,
+    /// The issuer's Ed25519 public key.
+    pub issuer: PublicKey,
+    /// First second at which it counts.
+    pub not_before: Timestamp,
+    /// First second at which it no longer counts.
+    pub not_after: Timestamp,
+}
+
+impl Statement for IssuerCertificate {
+    const PAYLOAD_TYPE: &'static str = "application/vnd.recording-vault.issuer-certificate.v1+json";
+    const NAME: &'static str = "issuer certificate";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.organisation != OrganisationId::of_root(&self.root) {
+            return Err("the organisation is not the hash of the root key");
+        }
+        if self.not_before >= self.not_after {
+            Err("it ends before it begins")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// An issuer's word that an account has a role in the organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// The account.
+    pub account: AccountId,
+    /// Its role.
+    pub role: Role,
+    /// What people call the account: at most 128 characters, none of which controls a terminal. The server sees it.
+    pub label: Option<String>,
+    /// First second at which it counts.
+    pub not_before: Timestamp,
+    /// First second at which it no longer counts.
+    pub not_after: Timestamp,
+}
+
+impl Statement for Certificate {
+    const PAYLOAD_TYPE: &'static str = "application/vnd.recording-vault.certificate.v1+json";
+    const NAME: &'static str = "certificate";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.not_before >= self.not_after {
+            return Err("it ends before it begins");
+        }
+        if !self.label.as_deref().is_none_or(is_plain_label) {
+            return Err("its label is too long or has control characters");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,20 @@
+//! The statements that are signed, one file each (FORMAT.md, "Statements").
+
+mod certificate;
+mod final_seal;
+mod key_list;
+mod manifest;
+mod segment_seal;
+
+pub use certificate::{Certificate, IssuerCertificate, Role};
+pub use final_seal::{FinalSeal, RecordingStatus};
+pub use key_list::{DeviceKey, DeviceRole, EncryptionKey, KeyList};
+pub use manifest::{Manifest, Policy, RecipientKey, Suite};
+pub use segment_seal::SegmentSeal;
+
+/// Whether a label a person reads is short and free of control and direction-changing characters.
+fn is_plain_label(text: &str) -> bool {
+    let deceptive =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().count() <= 128 && !text.chars().any(|c| c.is_control() || deceptive(c))
+}

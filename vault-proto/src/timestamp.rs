@@ -1,0 +1,110 @@
+//! Points in time, as signed statements write them: RFC 3339 in UTC with whole seconds, `2026-11-21T09:30:00Z`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A second in UTC between the years 1970 and 9999. Exactly one text stands for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// Last second of the year 9999, after which the text would need a fifth digit.
+const LAST: i64 = 253_402_300_799;
+
+/// A text or number that is not a timestamp of the format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a time of the form 2026-11-21T09:30:00Z")]
+pub struct TimestampError;
+
+impl Timestamp {
+    /// Takes seconds since 1970-01-01T00:00:00Z; refuses what lies outside the years 1970 to 9999.
+    pub fn from_unix_seconds(seconds: i64) -> Result<Self, TimestampError> {
+        if (0..=LAST).contains(&seconds) {
+            Ok(Self(seconds))
+        } else {
+            Err(TimestampError)
+        }
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub const fn unix_seconds(self) -> i64 {
+        self.0
+    }
+
+    /// This time moved by `seconds`, kept within the years 1970 to 9999.
+    pub fn saturating_add(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds).clamp(0, LAST))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = jiff::Timestamp::from_second(self.0).map_err(|_| fmt::Error)?;
+        write!(f, "{}", time.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        if text.len() != 20 {
+            return Err(TimestampError);
+        }
+        let time: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
+        let parsed = Self::from_unix_seconds(time.as_second())?;
+        // The library also reads other spellings of the same second; only the canonical one is accepted.
+        if parsed.to_string() == text {
+            Ok(parsed)
+        } else {
+            Err(TimestampError)
+        }
+    }
+}
+
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn one_second_has_one_text(seconds in 0..=LAST) {
+            let time = Timestamp::from_unix_seconds(seconds).unwrap();
+            prop_assert_eq!(time.to_string().parse::<Timestamp>(), Ok(time));
+        }
+
+        #[test]
+        fn accepted_texts_print_as_they_were(text in "[0-9TtZz:+. -]{18,25}") {
+            if let Ok(time) = text.parse::<Timestamp>() {
+                prop_assert_eq!(time.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        for text in [
+            "2026-11-21t09:30:00z",
+            "2026-11-21 09:30:00Z",
+            "2026-11-21T09:30:00+00:00",
+            "2026-11-21T09:30:60Z",
+            "2026-02-30T09:30:00Z",
+            "1969-12-31T23:59:59Z",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+}

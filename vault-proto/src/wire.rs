@@ -1,0 +1,216 @@
+//! Paths and JSON bodies of the protocol (PROTOCOL.md, "Resources").
+
+use serde::{Deserialize, Serialize};
+
+use crate::credentials::{CertificateChain, Member};
+use crate::envelope::Envelope;
+use crate::ids::{AccountId, OrganisationId, RecordingId};
+use crate::statements::{Certificate, IssuerCertificate, KeyList, Manifest};
+use crate::timestamp::Timestamp;
+
+/// Most bytes of a JSON request body.
+pub const MAX_JSON_BODY: usize = 2 * 1024 * 1024;
+/// Most bytes of a details object.
+pub const MAX_DETAILS: usize = 4 * 1024 * 1024;
+/// Entries of a list page if the caller asks for no other number.
+pub const DEFAULT_PAGE: u32 = 100;
+/// Most entries of a list page.
+pub const MAX_PAGE: u32 = 500;
+/// Most matches that a prefix look-up names; one more makes it ambiguous all the same.
+pub const MAX_MATCHES: u32 = 10;
+
+/// Paths of the resources, as clients write them.
+pub mod path {
+    use crate::ids::{AccountId, RecordingId};
+
+    /// Liveness.
+    pub const HEALTHZ: &str = "/healthz";
+    /// Readiness.
+    pub const READYZ: &str = "/readyz";
+    /// What this server is; unsigned.
+    pub const SERVER: &str = "/v1/server";
+    /// Accounts: enrol, look up by prefix.
+    pub const ACCOUNTS: &str = "/v1/accounts";
+    /// Recordings: create, list.
+    pub const RECORDINGS: &str = "/v1/recordings";
+
+    /// One account.
+    pub fn account(account: &AccountId) -> String {
+        format!("{ACCOUNTS}/{account}")
+    }
+
+    /// One recording's statements.
+    pub fn recording(recording: &RecordingId) -> String {
+        format!("{RECORDINGS}/{recording}")
+    }
+
+    /// A recording's details object.
+    pub fn details(recording: &RecordingId) -> String {
+        format!("{RECORDINGS}/{recording}/details")
+    }
+
+    /// A recording's final seal.
+    pub fn final_seal(recording: &RecordingId) -> String {
+        format!("{RECORDINGS}/{recording}/final")
+    }
+
+    /// One segment.
+    pub fn segment(recording: &RecordingId, index: u32) -> String {
+        format!("{RECORDINGS}/{recording}/segments/{index}")
+    }
+
+    /// A segment's current header.
+    pub fn header(recording: &RecordingId, index: u32) -> String {
+        format!("{}/header", segment(recording, index))
+    }
+
+    /// A segment's part hash list.
+    pub fn parts(recording: &RecordingId, index: u32) -> String {
+        format!("{}/parts", segment(recording, index))
+    }
+
+    /// One part, to store it.
+    pub fn part(recording: &RecordingId, index: u32, part: u32) -> String {
+        format!("{}/parts/{part}", segment(recording, index))
+    }
+
+    /// A segment's body, to fetch ranges of it.
+    pub fn body(recording: &RecordingId, index: u32) -> String {
+        format!("{}/body", segment(recording, index))
+    }
+
+    /// A segment's seal.
+    pub fn seal(recording: &RecordingId, index: u32) -> String {
+        format!("{}/seal", segment(recording, index))
+    }
+}
+
+/// `GET /v1/server`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerInfo {
+    /// The organisation whose accounts this server serves. A client compares it with its pin and never learns it here.
+    pub organisation: OrganisationId,
+    /// The server's clock.
+    pub time: Timestamp,
+    /// Version of the server's program.
+    pub version: String,
+}
+
+/// `POST /v1/accounts`, signed by a device of `key_list` with the role `auth`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrol {
+    /// The account's certificate and that of its issuer.
+    pub chain: CertificateChain,
+    /// The account's current key list.
+    pub key_list: Envelope<KeyList>,
+}
+
+/// `GET /v1/accounts/{account}`: what the directory says of an account. Nothing of it is to be believed unchecked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryEntry {
+    /// The organisation root's word for the issuer.
+    pub issuer: Envelope<IssuerCertificate>,
+    /// The issuer's word for the account.
+    pub certificate: Envelope<Certificate>,
+    /// All key lists from number 1 to the current one.
+    pub key_lists: Vec<Envelope<KeyList>>,
+}
+
+impl DirectoryEntry {
+    /// The entry with its current key list only, as a credentials object holds it; `None` if it has no key list.
+    pub fn current(&self) -> Option<Member> {
+        Some(Member {
+            issuer: self.issuer.clone(),
+            certificate: self.certificate.clone(),
+            key_list: self.key_lists.last()?.clone(),
+        })
+    }
+}
+
+/// `GET /v1/accounts?prefix=…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountMatches {
+    /// Accounts whose id begins so, at most [`MAX_MATCHES`], in ascending order.
+    pub accounts: Vec<AccountId>,
+}
+
+/// `POST /v1/recordings`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRecording {
+    /// The manifest.
+    pub manifest: Envelope<Manifest>,
+    /// The credentials object, verbatim.
+    pub credentials: String,
+}
+
+/// `PUT /v1/recordings/{id}/segments/{index}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenSegment {
+    /// Track the segment belongs to.
+    pub track: u8,
+    /// The sealed header, generation 0, in standard base64.
+    pub header: String,
+}
+
+/// `GET /v1/recordings`: one page, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingPage {
+    /// The recordings.
+    pub recordings: Vec<RecordingEntry>,
+    /// Cursor of the next page, to be passed as `after`; absent on the last page.
+    pub next: Option<String>,
+}
+
+/// One recording in a list: enough to find it; everything shown to a person comes from its checked statements.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingEntry {
+    /// The recording.
+    pub recording: RecordingId,
+    /// Whether it has a final seal.
+    pub finished: bool,
+    /// Ciphertext bytes of all stored parts.
+    pub bytes: u64,
+}
+
+/// `GET /v1/recordings/{id}`: all statements of a recording, verbatim.
+///
+/// Statements stand as strings that the client parses itself: one damaged statement must not make the others unreadable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingRecord {
+    /// The manifest's envelope.
+    pub manifest: String,
+    /// The credentials object.
+    pub credentials: String,
+    /// The segments, from index 0.
+    pub segments: Vec<SegmentRecord>,
+    /// The final seal's envelope, once there is one.
+    pub final_seal: Option<String>,
+    /// Bytes of the details object, once there is one.
+    pub details_bytes: Option<u64>,
+    /// When the server last stored a part or statement of it.
+    pub last_stored: Timestamp,
+}
+
+/// One segment of a [`RecordingRecord`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmentRecord {
+    /// Track the segment belongs to.
+    pub track: u8,
+    /// Generation of the current header.
+    pub header_generation: u32,
+    /// Parts stored without a gap from part 0.
+    pub parts: u32,
+    /// Ciphertext bytes of these parts.
+    pub bytes: u64,
+    /// The seal's envelope, once there is one.
+    pub seal: Option<String>,
+}
