@@ -2,7 +2,11 @@
 // recipient, then the identity.
 //
 //   node keygen.mjs pq|x25519 >IDENTITY-FILE
+import { webcrypto } from "node:crypto";
 import { generateHybridIdentity, generateX25519Identity, identityToRecipient } from "age-encryption";
+
+// Node 18, which Debian 12 has, does not offer it as a global; later versions do.
+globalThis.crypto ??= webcrypto;
 
 const generators = { pq: generateHybridIdentity, x25519: generateX25519Identity };
 const [suite, ...rest] = process.argv.slice(2);
