@@ -1,1 +1,3 @@
 //! placeholder
+pub mod age_header;
+pub mod geometry;
