@@ -3,6 +3,12 @@
 //! What ours accepts, theirs accepts with the same stanzas. What theirs accepts and ours refuses is of the few kinds named
 //! below, each of which C2SP `age` or our own limits forbid.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail by panicking, as its test functions do"
+)]
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
