@@ -109,7 +109,9 @@ impl Failure {
     /// A file or folder that could not be used.
     pub(crate) fn disk(path: &str, error: &io::Error) -> Self {
         let next = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "Make room, then run the command again.",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "Make room, then run the command again."
+            }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 "Choose a place you may write to, or change its permissions, then run the command again."
             }
@@ -179,7 +181,9 @@ impl From<ClientError> for Failure {
 pub(crate) fn cut_off(last_stored: &str, bytes: u64) -> Failure {
     Failure::new(
         Kind::CutOff,
-        format!("This recording is cut off: its end was never sealed. The last of it was stored at {last_stored}."),
+        format!(
+            "This recording is cut off: its end was never sealed. The last of it was stored at {last_stored}."
+        ),
         format!("{bytes} bytes of it are sealed and can be opened; what came after is not there."),
         "To open what is there, add --allow-cut-off. If it is still being uploaded, wait for its end.",
     )
@@ -190,7 +194,9 @@ fn open_failure(error: &OpenError) -> Failure {
     match error {
         OpenError::Refused(Refusal::MixUp(what)) => Failure::new(
             Kind::MixUp,
-            format!("Mix-up: the server handed out something else than the recording that was asked for ({what})."),
+            format!(
+                "Mix-up: the server handed out something else than the recording that was asked for ({what})."
+            ),
             nothing,
             "Tell the operator at once, with the time and the recording's id: others may be affected.",
         ),
@@ -220,7 +226,9 @@ fn open_failure(error: &OpenError) -> Failure {
         ),
         OpenError::OtherSuite { recording, own } => Failure::new(
             Kind::Format,
-            format!("The recording is sealed with suite {recording}, and this account's keys are of suite {own}."),
+            format!(
+                "The recording is sealed with suite {recording}, and this account's keys are of suite {own}."
+            ),
             nothing,
             "Nothing weaker is used in its place. Open it with the account it was sealed to.",
         ),
@@ -238,8 +246,12 @@ fn trust_failure(error: &TrustError) -> Failure {
             "Check the fingerprint and the certificate with your registrar, by another way than this server."
         }
         TrustProblem::Role { .. } => "Check that each account stands in its own place, or ask the registrar.",
-        TrustProblem::NoKeyOfSuite(_) => "Patient and clinician need keys of the same suite (`keygen --suite`).",
-        _ => "Do not go on with this server. Compare the account's keys with its holder, and tell the registrar.",
+        TrustProblem::NoKeyOfSuite(_) => {
+            "Patient and clinician need keys of the same suite (`keygen --suite`)."
+        }
+        _ => {
+            "Do not go on with this server. Compare the account's keys with its holder, and tell the registrar."
+        }
     };
     Failure::new(
         Kind::Key,
@@ -253,7 +265,8 @@ fn refused(problem: &vault_proto::problem::Problem) -> Failure {
     let request = problem.request_id.as_ref().map_or_else(String::new, |id| format!(" (request {id})"));
     let detail = problem.detail.as_ref().map_or_else(String::new, |detail| format!(" {}.", sentence(detail)));
     // What a server writes is shown to a person: it must not steer the terminal.
-    let what = printable(&format!("The server refused: {}{request}. {}{detail}", problem.code, problem.title));
+    let what =
+        printable(&format!("The server refused: {}{request}. {}{detail}", problem.code, problem.title));
     let (kind, next) = match problem.known_code() {
         Some(ProblemCode::NotFound) => {
             (Kind::NotFound, "Check the id against `vault-cli list`, and that you use the right --home.")
@@ -262,7 +275,9 @@ fn refused(problem: &vault_proto::problem::Problem) -> Failure {
             (Kind::Key, "Ask the registrar for a new certificate for this account, then enrol with it.")
         }
         Some(ProblemCode::SignatureStale) => (Kind::Refused, "Set this machine's clock, then try again."),
-        Some(ProblemCode::UnknownKey) => (Kind::Refused, "Enrol this account at the server first: `vault-cli enrol`."),
+        Some(ProblemCode::UnknownKey) => {
+            (Kind::Refused, "Enrol this account at the server first: `vault-cli enrol`.")
+        }
         Some(ProblemCode::StorageFull | ProblemCode::Busy | ProblemCode::Internal) => {
             (Kind::Refused, "Run the same command again later to go on; tell the operator if it stays.")
         }
@@ -283,7 +298,8 @@ fn unlock_failure(error: &IdentityFileError) -> Failure {
 /// Text from elsewhere, with everything that could steer a terminal replaced.
 pub(crate) fn printable(text: &str) -> String {
     let steers = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -21,7 +21,9 @@ fn main() -> ExitCode {
     let terminal = Terminal::new(arguments.global.json, arguments.global.quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return terminal.fail(&Failure::bug(format!("the runtime could not be started: {error}"))),
+        Err(error) => {
+            return terminal.fail(&Failure::bug(format!("the runtime could not be started: {error}")));
+        }
     };
     let outcome = runtime.block_on(async {
         tokio::select! {

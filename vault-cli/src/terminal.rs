@@ -40,7 +40,9 @@ impl Terminal {
     /// Prints a line of data.
     pub(crate) fn data(&self, line: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| Failure::disk("Standard output", &error))
+        writeln!(out, "{line}")
+            .and_then(|()| out.flush())
+            .map_err(|error| Failure::disk("Standard output", &error))
     }
 
     /// Prints a JSON document on a line of its own.
@@ -134,7 +136,9 @@ fn given_passphrase(file: Option<&Path>) -> Result<Option<SecretString>, Failure
     match std::env::var(PASSPHRASE) {
         Ok(text) => Ok(Some(SecretString::from(text))),
         Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{PASSPHRASE} is not valid UTF-8"))),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Failure::usage(format!("{PASSPHRASE} is not valid UTF-8")))
+        }
     }
 }
 

@@ -70,9 +70,7 @@ pub fn create(home: &Home, suite: Suite, passphrase: &SecretString) -> Result<Ne
     let seed = Seed::generate().map_err(no_random)?;
     let root = seed.account_root();
     let root_public = PublicKey::from_bytes(root.public());
-    let identity = seed
-        .identity(suite, FIRST_EPOCH)
-        .map_err(|error| ClientError::Bug(error.to_string()))?;
+    let identity = seed.identity(suite, FIRST_EPOCH).map_err(|error| ClientError::Bug(error.to_string()))?;
     let device = SigningKey::generate().map_err(no_random)?;
     let created = now()?;
     let account = AccountId::of_root(&root_public);
@@ -93,22 +91,12 @@ pub fn create(home: &Home, suite: Suite, passphrase: &SecretString) -> Result<Ne
             roles: vec![DeviceRole::Auth, DeviceRole::Seal],
         }],
     };
-    let key_list = envelope::sign(&key_list, KeyId::of_account_root(&root_public), |bytes| {
-        root.sign(bytes)
-    })?;
-    let secrets = DeviceSecrets {
-        account_root: root_public,
-        device,
-        epoch: FIRST_EPOCH,
-        identity,
-    };
+    let key_list = envelope::sign(&key_list, KeyId::of_account_root(&root_public), |bytes| root.sign(bytes))?;
+    let secrets = DeviceSecrets { account_root: root_public, device, epoch: FIRST_EPOCH, identity };
     home.write(KEY_LIST, key_list.bytes())?;
     // The identity comes last: a home without it is still empty, one with it is complete.
     home.write(IDENTITY, &secrets.lock(passphrase)?)?;
-    Ok(NewAccount {
-        account,
-        words: seed.to_words(),
-    })
+    Ok(NewAccount { account, words: seed.to_words() })
 }
 
 /// Unlocks the account of a home.
@@ -117,17 +105,8 @@ pub fn create(home: &Home, suite: Suite, passphrase: &SecretString) -> Result<Ne
 /// [`ClientError::NotSetUp`] or [`ClientError::Unlock`].
 pub fn unlock(home: &Home, passphrase: &SecretString) -> Result<Account, ClientError> {
     let file = home.read(IDENTITY)?.ok_or_else(|| no_identity(home))?;
-    let DeviceSecrets {
-        account_root,
-        device,
-        identity,
-        ..
-    } = DeviceSecrets::unlock(passphrase, &file)?;
-    Ok(Account {
-        id: AccountId::of_root(&account_root),
-        device: Arc::new(device),
-        identity,
-    })
+    let DeviceSecrets { account_root, device, identity, .. } = DeviceSecrets::unlock(passphrase, &file)?;
+    Ok(Account { id: AccountId::of_root(&account_root), device: Arc::new(device), identity })
 }
 
 fn no_identity(home: &Home) -> ClientError {
@@ -147,11 +126,7 @@ pub fn profile(home: &Home) -> Result<Profile, ClientError> {
         Err(ClientError::NotSetUp(_)) => None,
         other => Some(other?),
     };
-    Ok(Profile {
-        key_list,
-        chain: home.read_json(CERTIFICATE)?,
-        enrolment,
-    })
+    Ok(Profile { key_list, chain: home.read_json(CERTIFICATE)?, enrolment })
 }
 
 /// Parses a certificate file from a registrar.
@@ -176,22 +151,13 @@ pub async fn enrol(
     if let Ok(before) = home.enrolment()
         && before.organisation != enrolment.organisation
     {
-        return Err(organisation_changed(
-            account.id,
-            before.organisation,
-            enrolment.organisation,
-        ));
+        return Err(organisation_changed(account.id, before.organisation, enrolment.organisation));
     }
     chain.verify(enrolment.organisation, account.id, now()?)?;
     let profile = profile(home)?;
     let connection = Connection::new(&enrolment.server, Arc::clone(&account.device))?;
-    let body = Enrol {
-        chain,
-        key_list: profile.key_list,
-    };
-    connection
-        .send_json(Method::POST, wire::path::ACCOUNTS, &body)
-        .await?;
+    let body = Enrol { chain, key_list: profile.key_list };
+    connection.send_json(Method::POST, wire::path::ACCOUNTS, &body).await?;
     home.write_json(CERTIFICATE, &body.chain)?;
     home.set_enrolment(enrolment)
 }

@@ -81,9 +81,7 @@ pub fn now() -> Result<Timestamp, ClientError> {
 }
 
 fn unix_seconds() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -95,9 +93,7 @@ impl Connection {
     /// [`ClientError::Usage`] if `server` is no such address.
     pub fn new(server: &str, device: Arc<SigningKey>) -> Result<Self, ClientError> {
         let usage = || {
-            ClientError::Usage(format!(
-                "{server:?} is not a server address such as https://vault.example"
-            ))
+            ClientError::Usage(format!("{server:?} is not a server address such as https://vault.example"))
         };
         let base = reqwest::Url::parse(server).map_err(|_| usage())?;
         let plain = base.path() == "/" && base.query().is_none() && base.fragment().is_none();
@@ -107,9 +103,7 @@ impl Connection {
         }
         let host = base.host_str().ok_or_else(usage)?.to_ascii_lowercase();
         // `Url::port` is `None` for the scheme's own port, as `@authority` wants it.
-        let authority = base
-            .port()
-            .map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        let authority = base.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -118,15 +112,7 @@ impl Connection {
             .build()
             .map_err(|error| ClientError::Bug(format!("the HTTP client could not be set up: {error}")))?;
         let key_id = KeyId::of_device(&PublicKey::from_bytes(device.public()));
-        Ok(Self {
-            inner: Arc::new(Inner {
-                base,
-                authority,
-                client,
-                device,
-                key_id,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { base, authority, client, device, key_id }) })
     }
 
     /// The server's address.
@@ -187,8 +173,7 @@ impl Connection {
         value: &T,
     ) -> Result<Answer, ClientError> {
         let body = serde_json::to_vec(value).map_err(|error| ClientError::Bug(error.to_string()))?;
-        self.send_bytes(method, path, body.into(), "application/json")
-            .await
+        self.send_bytes(method, path, body.into(), "application/json").await
     }
 
     /// Sends bytes.
@@ -250,12 +235,8 @@ impl Connection {
 
     async fn try_once(&self, request: &Request<'_>, limit: usize) -> Result<Answer, Failure> {
         let signed = self.sign(request).map_err(Failure::Lasting)?;
-        let mut response = self
-            .inner
-            .client
-            .execute(signed)
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let mut response =
+            self.inner.client.execute(signed).await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         let limit = if status.is_success() { limit } else { MAX_PROBLEM };
         let mut body = BytesMut::new();
@@ -268,11 +249,7 @@ impl Connection {
             body.extend_from_slice(&piece);
         }
         if status.is_success() {
-            return Ok(Answer {
-                status,
-                headers: response.headers().clone(),
-                body: body.freeze(),
-            });
+            return Ok(Answer { status, headers: response.headers().clone(), body: body.freeze() });
         }
         Err(self.refusal(status, &body))
     }
@@ -282,11 +259,8 @@ impl Connection {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce)
             .map_err(|_| ClientError::Bug("the operating system gave no random bytes".to_owned()))?;
-        let input = SignatureInput {
-            created: unix_seconds(),
-            nonce: Nonce::from_bytes(nonce),
-            key_id: inner.key_id,
-        };
+        let input =
+            SignatureInput { created: unix_seconds(), nonce: Nonce::from_bytes(nonce), key_id: inner.key_id };
         let target = RequestTarget {
             method: request.method.as_str(),
             authority: &inner.authority,
@@ -305,26 +279,18 @@ impl Connection {
             .header(SIGNATURE_INPUT, input.to_string())
             .header(SIGNATURE, signature_value(&signature));
         if let Some(content_type) = request.content_type {
-            builder = builder
-                .header(http::header::CONTENT_TYPE, content_type)
-                .body(request.body.clone());
+            builder = builder.header(http::header::CONTENT_TYPE, content_type).body(request.body.clone());
         }
         if let Some((first, last)) = request.range {
             builder = builder.header(http::header::RANGE, format!("bytes={first}-{last}"));
         }
-        builder
-            .build()
-            .map_err(|error| ClientError::Bug(format!("a request could not be made: {error}")))
+        builder.build().map_err(|error| ClientError::Bug(format!("a request could not be made: {error}")))
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Failure {
         let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
             let error = self.off_protocol(format!("status {status} without a problem document"));
-            return if status.is_server_error() {
-                Failure::Passing(error)
-            } else {
-                Failure::Lasting(error)
-            };
+            return if status.is_server_error() { Failure::Passing(error) } else { Failure::Lasting(error) };
         };
         let passing = match problem.known_code() {
             Some(
@@ -337,11 +303,7 @@ impl Connection {
             None => status.is_server_error(),
         };
         let error = ClientError::Refused(Box::new(problem));
-        if passing {
-            Failure::Passing(error)
-        } else {
-            Failure::Lasting(error)
-        }
+        if passing { Failure::Passing(error) } else { Failure::Lasting(error) }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -351,17 +313,11 @@ impl Connection {
             cause = inner;
         }
         let reason = cause.to_string();
-        Failure::Passing(ClientError::Unreachable {
-            server: self.server().to_owned(),
-            reason,
-        })
+        Failure::Passing(ClientError::Unreachable { server: self.server().to_owned(), reason })
     }
 
     /// An answer that breaks the protocol.
     pub(crate) fn off_protocol(&self, reason: String) -> ClientError {
-        ClientError::Protocol {
-            server: self.server().to_owned(),
-            reason,
-        }
+        ClientError::Protocol { server: self.server().to_owned(), reason }
     }
 }

@@ -45,10 +45,7 @@ pub async fn look_up(
     enrolment: &Enrolment,
     account: AccountId,
 ) -> Result<TrustedMember, ClientError> {
-    let missing = || TrustError {
-        account,
-        problem: TrustProblem::Missing,
-    };
+    let missing = || TrustError { account, problem: TrustProblem::Missing };
     let path = wire::path::account(&account);
     let entry: DirectoryEntry = match connection.get_json(&path, None, MAX_ENTRY).await {
         Err(ClientError::Refused(problem)) if problem.known_code() == Some(ProblemCode::NotFound) => {
@@ -60,10 +57,7 @@ pub async fn look_up(
     let member = entry.current().ok_or_else(missing)?;
     let verified = member.verify(enrolment.organisation, account, now()?)?;
     let name = Home::pin_name(&account);
-    let pin = Pin {
-        number: newest.number,
-        key_list: newest.digest(),
-    };
+    let pin = Pin { number: newest.number, key_list: newest.digest() };
     if let Some(seen) = home.read_json::<Pin>(&name)? {
         check_pin(account, &entry, &seen, &pin)?;
         if seen == pin {
@@ -92,20 +86,11 @@ fn check_chain(account: AccountId, entry: &DirectoryEntry) -> Result<Verified<Ke
 fn check_pin(account: AccountId, entry: &DirectoryEntry, seen: &Pin, served: &Pin) -> Result<(), TrustError> {
     let refuse = |problem| TrustError { account, problem };
     if served.number < seen.number {
-        return Err(refuse(TrustProblem::KeyListRolledBack {
-            served: served.number,
-            seen: seen.number,
-        }));
+        return Err(refuse(TrustProblem::KeyListRolledBack { served: served.number, seen: seen.number }));
     }
     let position = usize::try_from(seen.number.saturating_sub(1)).ok();
-    let same = position
-        .and_then(|position| entry.key_lists.get(position))
-        .map(|list| list.digest());
-    if same == Some(seen.key_list) {
-        Ok(())
-    } else {
-        Err(refuse(TrustProblem::KeyListForked(seen.number)))
-    }
+    let same = position.and_then(|position| entry.key_lists.get(position)).map(|list| list.digest());
+    if same == Some(seen.key_list) { Ok(()) } else { Err(refuse(TrustProblem::KeyListForked(seen.number))) }
 }
 
 /// Finds the account that a person means: a whole id, or a prefix of one that was met before or that the server knows.
@@ -125,15 +110,12 @@ pub async fn resolve_account(
     }
     check_prefix(text, "an account", AccountId::BYTES * 2)?;
     let known = home.pinned_accounts()?;
-    let near: Vec<AccountId> = known
-        .into_iter()
-        .filter(|account| account.to_string().starts_with(text))
-        .collect();
+    let near: Vec<AccountId> =
+        known.into_iter().filter(|account| account.to_string().starts_with(text)).collect();
     let matches = if near.is_empty() {
         let query = format!("prefix={text}");
-        let found: AccountMatches = connection
-            .get_json(wire::path::ACCOUNTS, Some(&query), MAX_MATCHES_BODY)
-            .await?;
+        let found: AccountMatches =
+            connection.get_json(wire::path::ACCOUNTS, Some(&query), MAX_MATCHES_BODY).await?;
         found.accounts
     } else {
         near
@@ -143,9 +125,7 @@ pub async fn resolve_account(
 
 /// Refuses what cannot be the beginning of an id.
 pub(crate) fn check_prefix(text: &str, what: &str, longest: usize) -> Result<(), ClientError> {
-    let hexadecimal = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let hexadecimal = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     if hexadecimal && (MIN_PREFIX..=longest).contains(&text.len()) {
         return Ok(());
     }
@@ -160,11 +140,7 @@ pub(crate) fn only_match<T: Copy + ToString>(
     what: &str,
     matches: &[T],
 ) -> Result<T, ClientError> {
-    let fits: Vec<T> = matches
-        .iter()
-        .copied()
-        .filter(|id| id.to_string().starts_with(text))
-        .collect();
+    let fits: Vec<T> = matches.iter().copied().filter(|id| id.to_string().starts_with(text)).collect();
     match fits.as_slice() {
         [one] => Ok(*one),
         [] => Err(ClientError::NotFound(format!("{what} {text}"))),

@@ -76,10 +76,8 @@ pub async fn resolve_recording(session: Session<'_>, text: &str) -> Result<Recor
     }
     check_prefix(text, "a recording", RecordingId::BYTES * 2)?;
     let query = format!("prefix={text}");
-    let page: RecordingPage = session
-        .connection
-        .get_json(wire::path::RECORDINGS, Some(&query), MAX_PAGE_BODY)
-        .await?;
+    let page: RecordingPage =
+        session.connection.get_json(wire::path::RECORDINGS, Some(&query), MAX_PAGE_BODY).await?;
     let matches: Vec<RecordingId> = page.recordings.iter().map(|entry| entry.recording).collect();
     only_match(text, "recording", &matches)
 }
@@ -152,11 +150,7 @@ impl RemoteRecording {
     /// # Errors
     /// [`ClientError::Open`] if the account is not a reader.
     pub fn opening<'a>(&'a self, session: Session<'a>) -> Result<Opening<'a>, ClientError> {
-        Ok(Opening::new(
-            &self.checked,
-            session.account.id,
-            &session.account.identity,
-        )?)
+        Ok(Opening::new(&self.checked, session.account.id, &session.account.identity)?)
     }
 
     /// Fetches and opens the details; `None` without a final seal, which is what binds them.
@@ -187,14 +181,9 @@ impl RemoteRecording {
         let opening = self.opening(session)?;
         // A server that edited the details must not be noticed only by those who look at titles.
         self.details(session).await?;
-        let mut opened = Progress {
-            hash: Sha256::new(),
-            bytes: 0,
-            parts: 0,
-        };
+        let mut opened = Progress { hash: Sha256::new(), bytes: 0, parts: 0 };
         for seal in self.checked.seals() {
-            self.write_segment(session, &opening, seal, out, &mut opened, on_progress)
-                .await?;
+            self.write_segment(session, &opening, seal, out, &mut opened, on_progress).await?;
         }
         out.flush().map_err(output_failed)?;
         Ok(Opened {
@@ -216,17 +205,10 @@ impl RemoteRecording {
         let recording = self.checked.manifest().recording;
         let connection = session.connection;
         let header = connection
-            .get(
-                &wire::path::header(&recording, seal.index),
-                None,
-                None,
-                MAX_SEALED_HEADER,
-            )
+            .get(&wire::path::header(&recording, seal.index), None, None, MAX_SEALED_HEADER)
             .await?;
         let most = 32 * MAX_PARTS as usize;
-        let hashes = connection
-            .get(&wire::path::parts(&recording, seal.index), None, None, most)
-            .await?;
+        let hashes = connection.get(&wire::path::parts(&recording, seal.index), None, None, most).await?;
         let segment = opening.segment(seal, &header.body, &hashes.body)?;
         let shape = *segment.shape();
         let first = fetch_part(connection, &recording, seal.index, 0, shape.part_length(0)).await?;
@@ -274,10 +256,7 @@ impl Progress {
 }
 
 fn output_failed(source: io::Error) -> ClientError {
-    ClientError::Disk {
-        path: "output".into(),
-        source,
-    }
+    ClientError::Disk { path: "output".into(), source }
 }
 
 async fn fetch_part(
@@ -291,9 +270,7 @@ async fn fetch_part(
     let last = first + length.saturating_sub(1);
     let path = wire::path::body(recording, segment);
     // Whatever comes is checked against the signed hash; only its size is limited here.
-    let answer = connection
-        .get(&path, None, Some((first, last)), geometry::MAX_PART)
-        .await?;
+    let answer = connection.get(&path, None, Some((first, last)), geometry::MAX_PART).await?;
     Ok(answer.body.into())
 }
 
@@ -304,7 +281,5 @@ async fn open_part(
 ) -> Result<Zeroizing<Vec<u8>>, ClientError> {
     let opener = std::sync::Arc::clone(opener);
     let opened = spawn_blocking(move || opener.open(part, ciphertext).map(Zeroizing::new));
-    Ok(opened
-        .await
-        .map_err(|error| ClientError::Bug(error.to_string()))??)
+    Ok(opened.await.map_err(|error| ClientError::Bug(error.to_string()))??)
 }

@@ -49,9 +49,7 @@ const ENROLMENT: &str = "server.json";
 impl Home {
     /// Names a folder; nothing is made until something is written.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-        }
+        Self { folder: folder.into() }
     }
 
     /// The folder.
@@ -109,11 +107,7 @@ impl Home {
         make_private_folder(&self.folder).map_err(ClientError::disk(&self.folder))?;
         let path = self.path(name);
         let lock = || {
-            let file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&path)?;
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
             file.lock()?;
             Ok(HomeLock(file))
         };
@@ -154,10 +148,8 @@ impl Home {
         let mut accounts = Vec::new();
         for entry in entries {
             let name = entry.map_err(ClientError::disk(&folder))?.file_name();
-            let id: Option<AccountId> = name
-                .to_str()
-                .and_then(|name| name.strip_suffix(".json"))
-                .and_then(|id| id.parse().ok());
+            let id: Option<AccountId> =
+                name.to_str().and_then(|name| name.strip_suffix(".json")).and_then(|id| id.parse().ok());
             accounts.extend(id);
         }
         accounts.sort_unstable();
@@ -189,9 +181,5 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Makes a rename within `folder` durable.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }

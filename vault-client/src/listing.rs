@@ -78,10 +78,8 @@ pub async fn list(session: Session<'_>) -> Result<Listing, ClientError> {
     let mut after: Option<String> = None;
     loop {
         let query = after.as_ref().map(|cursor| format!("after={cursor}"));
-        let page: RecordingPage = session
-            .connection
-            .get_json(wire::path::RECORDINGS, query.as_deref(), MAX_PAGE_BODY)
-            .await?;
+        let page: RecordingPage =
+            session.connection.get_json(wire::path::RECORDINGS, query.as_deref(), MAX_PAGE_BODY).await?;
         let entries = stream::iter(page.recordings).map(|entry| look_at(session, entry));
         let mut entries = std::pin::pin!(entries.buffered(IN_FLIGHT));
         while let Some(entry) = entries.next().await {
@@ -97,9 +95,7 @@ pub async fn list(session: Session<'_>) -> Result<Listing, ClientError> {
             None => return Ok(listing),
             // A server that names the same page for ever is not followed.
             Some(next) if Some(&next) == after.as_ref() || !is_cursor(&next) => {
-                return Err(session
-                    .connection
-                    .off_protocol("its list does not end".to_owned()));
+                return Err(session.connection.off_protocol("its list does not end".to_owned()));
             }
             next => after = next,
         }
@@ -108,10 +104,7 @@ pub async fn list(session: Session<'_>) -> Result<Listing, ClientError> {
 
 /// Whether a cursor can stand in a query as it is.
 fn is_cursor(text: &str) -> bool {
-    (1..=256).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    (1..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 async fn look_at(
@@ -119,9 +112,7 @@ async fn look_at(
     entry: RecordingEntry,
 ) -> Result<ListedRecording, (RecordingId, ClientError)> {
     let recording = entry.recording;
-    check(session, recording)
-        .await
-        .map_err(|error| (recording, error))
+    check(session, recording).await.map_err(|error| (recording, error))
 }
 
 async fn check(session: Session<'_>, recording: RecordingId) -> Result<ListedRecording, ClientError> {
@@ -140,11 +131,7 @@ async fn check(session: Session<'_>, recording: RecordingId) -> Result<ListedRec
         Completeness::CutOff => {
             let recent = remote.last_stored().saturating_add(UNDER_WAY) >= now()?;
             let ended = remote.checked().final_seal().is_some();
-            if recent && !ended {
-                Status::Recording
-            } else {
-                Status::CutOff
-            }
+            if recent && !ended { Status::Recording } else { Status::CutOff }
         }
     };
     Ok(ListedRecording {

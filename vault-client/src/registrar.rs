@@ -65,10 +65,7 @@ pub fn create(home: &Home, passphrase: &SecretString) -> Result<NewOrganisation,
     };
     home.write(ISSUER, issue_issuer(&secrets, now()?)?.bytes())?;
     home.write(REGISTRAR, &secrets.lock(passphrase)?)?;
-    Ok(NewOrganisation {
-        organisation: organisation(&secrets),
-        words: seed.to_words(),
-    })
+    Ok(NewOrganisation { organisation: organisation(&secrets), words: seed.to_words() })
 }
 
 fn organisation(secrets: &RegistrarSecrets) -> OrganisationId {
@@ -87,11 +84,7 @@ fn issue_issuer(
         not_before: at,
         not_after: at.saturating_add(ISSUER_LIFETIME),
     };
-    Ok(envelope::sign(
-        &certificate,
-        KeyId::of_organisation_root(&root),
-        |bytes| secrets.root.sign(bytes),
-    )?)
+    Ok(envelope::sign(&certificate, KeyId::of_organisation_root(&root), |bytes| secrets.root.sign(bytes))?)
 }
 
 /// Certifies an account.
@@ -105,10 +98,7 @@ pub fn certify(
     request: &CertificateRequest,
 ) -> Result<CertificateChain, ClientError> {
     let file = home.read(REGISTRAR)?.ok_or_else(|| {
-        ClientError::NotSetUp(format!(
-            "there is no organisation root in {}",
-            home.folder().display()
-        ))
+        ClientError::NotSetUp(format!("there is no organisation root in {}", home.folder().display()))
     })?;
     let secrets = RegistrarSecrets::unlock(passphrase, &file)?;
     let at = now()?;
@@ -144,9 +134,8 @@ fn current_issuer(
     secrets: &RegistrarSecrets,
     at: Timestamp,
 ) -> Result<Envelope<IssuerCertificate>, ClientError> {
-    if let Some(stored) = home
-        .read(ISSUER)?
-        .and_then(|bytes| Envelope::<IssuerCertificate>::parse(&bytes).ok())
+    if let Some(stored) =
+        home.read(ISSUER)?.and_then(|bytes| Envelope::<IssuerCertificate>::parse(&bytes).ok())
         && stored.unverified().issuer.as_bytes() == &secrets.issuer.public()
         && stored.unverified().not_after > at.saturating_add(ISSUER_RENEWAL)
     {

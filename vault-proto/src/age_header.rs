@@ -101,11 +101,7 @@ impl Stanza {
         if !well_formed(tag) || !args.iter().all(|arg| well_formed(arg)) {
             return Err(HeaderError::Argument { line: 1 });
         }
-        Ok(Self {
-            tag: tag.to_owned(),
-            args,
-            body,
-        })
+        Ok(Self { tag: tag.to_owned(), args, body })
     }
 
     /// The first argument, which names the kind of recipient.
@@ -265,10 +261,7 @@ fn is_argument(bytes: &[u8]) -> bool {
 }
 
 fn parse_version(lines: &mut Lines<'_>) -> Result<(), HeaderError> {
-    let start = lines
-        .rest
-        .get(..VERSION_PREFIX.len().min(lines.rest.len()))
-        .unwrap_or_default();
+    let start = lines.rest.get(..VERSION_PREFIX.len().min(lines.rest.len())).unwrap_or_default();
     if !VERSION_PREFIX.starts_with(start) {
         return Err(HeaderError::NotAge);
     }
@@ -282,13 +275,9 @@ fn parse_version(lines: &mut Lines<'_>) -> Result<(), HeaderError> {
 
 fn parse_stanza(first: &[u8], lines: &mut Lines<'_>) -> Result<Stanza, HeaderError> {
     let line = lines.number;
-    let arguments = first
-        .strip_prefix(STANZA_PREFIX)
-        .ok_or(HeaderError::UnexpectedLine { line })?;
+    let arguments = first.strip_prefix(STANZA_PREFIX).ok_or(HeaderError::UnexpectedLine { line })?;
     let mut arguments = arguments.split(|&byte| byte == b' ').map(|argument| {
-        let text = std::str::from_utf8(argument)
-            .ok()
-            .filter(|text| is_argument(text.as_bytes()));
+        let text = std::str::from_utf8(argument).ok().filter(|text| is_argument(text.as_bytes()));
         text.map(str::to_owned).ok_or(HeaderError::Argument { line })
     });
     let tag = arguments.next().ok_or(HeaderError::Argument { line })??;
@@ -306,9 +295,7 @@ fn parse_stanza(first: &[u8], lines: &mut Lines<'_>) -> Result<Stanza, HeaderErr
             return Err(HeaderError::Body { line });
         }
         // Each full line is 48 whole bytes, so decoding line by line is decoding the body.
-        let decoded = BASE64_NOPAD
-            .decode(text)
-            .map_err(|_| HeaderError::Body { line })?;
+        let decoded = BASE64_NOPAD.decode(text).map_err(|_| HeaderError::Body { line })?;
         body.extend_from_slice(&decoded);
         if text.len() < COLUMNS {
             return Ok(Stanza { tag, args, body });
@@ -342,11 +329,7 @@ impl<'a> Lines<'a> {
 
     /// The next line without its line feed.
     fn next_line(&mut self) -> Result<&'a [u8], HeaderError> {
-        let unfinished = if self.clipped {
-            HeaderError::TooLong
-        } else {
-            HeaderError::Truncated
-        };
+        let unfinished = if self.clipped { HeaderError::TooLong } else { HeaderError::Truncated };
         let mut parts = self.rest.splitn(2, |&byte| byte == b'\n');
         let (Some(line), Some(rest)) = (parts.next(), parts.next()) else {
             return Err(unfinished);
@@ -409,10 +392,7 @@ mod tests {
         let (parsed, _) = Header::parse(&bytes).unwrap();
         assert_eq!(parsed.stanzas()[0].body(), [0; 48]);
         assert_eq!(parsed.encode(), bytes);
-        assert_eq!(
-            parse_error(&format!("-> a\n{line}\n")),
-            HeaderError::MissingFinalLine { line: 4 }
-        );
+        assert_eq!(parse_error(&format!("-> a\n{line}\n")), HeaderError::MissingFinalLine { line: 4 });
     }
 
     #[test]
@@ -458,11 +438,7 @@ mod tests {
             "---".to_owned(),
         ] {
             let bytes = format!("age-encryption.org/v1\n-> a\n\n{mac}\n");
-            assert_eq!(
-                Header::parse(bytes.as_bytes()),
-                Err(HeaderError::Mac { line: 4 }),
-                "{mac:?}"
-            );
+            assert_eq!(Header::parse(bytes.as_bytes()), Err(HeaderError::Mac { line: 4 }), "{mac:?}");
         }
     }
 
@@ -474,22 +450,11 @@ mod tests {
             (b"hello", HeaderError::NotAge),
             (b"\x1aE\xdf\xa3 no line feed at all", HeaderError::NotAge),
             (b"Age-encryption.org/v1\n", HeaderError::NotAge),
-            (
-                b"age-encryption.org/v2\n-> a\n\n",
-                HeaderError::UnsupportedVersion,
-            ),
-            (
-                b"age-encryption.org/v1\r\n-> a\n\n",
-                HeaderError::UnsupportedVersion,
-            ),
+            (b"age-encryption.org/v2\n-> a\n\n", HeaderError::UnsupportedVersion),
+            (b"age-encryption.org/v1\r\n-> a\n\n", HeaderError::UnsupportedVersion),
             (b"age-encryption.org/v1 \n", HeaderError::UnsupportedVersion),
         ] {
-            assert_eq!(
-                Header::parse(bytes),
-                Err(expected),
-                "{:?}",
-                String::from_utf8_lossy(bytes)
-            );
+            assert_eq!(Header::parse(bytes), Err(expected), "{:?}", String::from_utf8_lossy(bytes));
         }
     }
 
@@ -497,11 +462,7 @@ mod tests {
     fn every_cut_of_a_good_header_is_truncated() {
         let bytes = header("-> X25519 one two\nAQID\n-> empty\n\n");
         for end in 0..bytes.len() {
-            assert_eq!(
-                Header::parse(&bytes[..end]),
-                Err(HeaderError::Truncated),
-                "cut at {end}"
-            );
+            assert_eq!(Header::parse(&bytes[..end]), Err(HeaderError::Truncated), "cut at {end}");
         }
     }
 
@@ -512,10 +473,7 @@ mod tests {
         let over = header(&"-> a\n\n".repeat(MAX_STANZAS + 1));
         assert_eq!(Header::parse(&over), Err(HeaderError::TooManyStanzas));
         let stanza = Stanza::new("a", vec![], vec![]).unwrap();
-        assert_eq!(
-            Header::new(vec![stanza; MAX_STANZAS + 1], [0; 32]),
-            Err(HeaderError::TooManyStanzas)
-        );
+        assert_eq!(Header::new(vec![stanza; MAX_STANZAS + 1], [0; 32]), Err(HeaderError::TooManyStanzas));
         assert_eq!(Header::new(vec![], [0; 32]), Err(HeaderError::NoStanzas));
 
         let empty = header("-> \n\n").len();
@@ -533,17 +491,9 @@ mod tests {
     #[test]
     fn a_stanza_that_could_not_be_read_back_cannot_be_built() {
         for bad in ["", " ", "a b", "a\n", "\u{7f}", "\u{e9}"] {
-            assert_eq!(
-                Stanza::new(bad, vec![], vec![]),
-                Err(HeaderError::Argument { line: 1 }),
-                "{bad:?}"
-            );
+            assert_eq!(Stanza::new(bad, vec![], vec![]), Err(HeaderError::Argument { line: 1 }), "{bad:?}");
             let args = vec!["ok".to_owned(), bad.to_owned()];
-            assert_eq!(
-                Stanza::new("a", args, vec![]),
-                Err(HeaderError::Argument { line: 1 }),
-                "{bad:?}"
-            );
+            assert_eq!(Stanza::new("a", args, vec![]), Err(HeaderError::Argument { line: 1 }), "{bad:?}");
         }
     }
 

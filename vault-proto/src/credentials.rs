@@ -162,21 +162,11 @@ impl VerifiedMember {
     /// # Errors
     /// [`TrustProblem::Role`].
     pub fn check_role(&self, role: Role) -> Result<(), TrustError> {
-        if self.role() == role {
-            Ok(())
-        } else {
-            Err(self.role_error(role.name()))
-        }
+        if self.role() == role { Ok(()) } else { Err(self.role_error(role.name())) }
     }
 
     fn role_error(&self, needed: &'static str) -> TrustError {
-        TrustError {
-            account: self.account,
-            problem: TrustProblem::Role {
-                found: self.role(),
-                needed,
-            },
-        }
+        TrustError { account: self.account, problem: TrustProblem::Role { found: self.role(), needed } }
     }
 }
 
@@ -216,11 +206,7 @@ impl Member {
             let certificate = verify_chain(&self.issuer, &self.certificate, organisation, account, at)?;
             let key_list = verify_key_list(&self.key_list, account)?;
             check_window(KEY_LIST, key_list.created, key_list.expires, at)?;
-            Ok(VerifiedMember {
-                account,
-                certificate,
-                key_list,
-            })
+            Ok(VerifiedMember { account, certificate, key_list })
         };
         check().map_err(|problem| TrustError { account, problem })
     }
@@ -301,11 +287,7 @@ impl Credentials {
             name: "credentials object",
             reason: error.to_string(),
         })?;
-        if credentials.to_bytes()? == bytes {
-            Ok(credentials)
-        } else {
-            Err(damaged)
-        }
+        if credentials.to_bytes()? == bytes { Ok(credentials) } else { Err(damaged) }
     }
 
     /// The object's bytes; the manifest carries their SHA-256.
@@ -340,10 +322,7 @@ impl Credentials {
         self.members
             .iter()
             .find(|member| member.claimed_account() == account)
-            .ok_or(TrustError {
-                account,
-                problem: TrustProblem::Missing,
-            })?
+            .ok_or(TrustError { account, problem: TrustProblem::Missing })?
             .verify(organisation, account, at)
     }
 }

@@ -120,20 +120,14 @@ pub fn sign<T: Statement>(
     key_id: KeyId,
     sign: impl FnOnce(&[u8]) -> [u8; 64],
 ) -> Result<Envelope<T>, StatementError> {
-    let malformed = |reason: String| StatementError::Payload {
-        name: T::NAME,
-        reason,
-    };
+    let malformed = |reason: String| StatementError::Payload { name: T::NAME, reason };
     statement.check().map_err(|reason| malformed(reason.to_owned()))?;
     let payload = serde_json::to_vec(statement).map_err(|error| malformed(error.to_string()))?;
     let signature = sign(&pre_authentication_encoding(T::PAYLOAD_TYPE, &payload));
     let text = EnvelopeText {
         payload_type: T::PAYLOAD_TYPE.to_owned(),
         payload: BASE64.encode(&payload),
-        signatures: [SignatureText {
-            keyid: key_id,
-            sig: BASE64.encode(&signature),
-        }],
+        signatures: [SignatureText { keyid: key_id, sig: BASE64.encode(&signature) }],
     };
     let bytes = serde_json::to_vec(&text).map_err(|error| malformed(error.to_string()))?;
     Envelope::parse(&bytes)
@@ -157,15 +151,9 @@ impl<T: Statement> Envelope<T> {
         if text.payload_type != T::PAYLOAD_TYPE {
             let family = T::PAYLOAD_TYPE.trim_end_matches("1+json");
             return Err(if text.payload_type.starts_with(family) {
-                StatementError::Newer {
-                    name: T::NAME,
-                    what: text.payload_type,
-                }
+                StatementError::Newer { name: T::NAME, what: text.payload_type }
             } else {
-                StatementError::Type {
-                    expected: T::NAME,
-                    found: text.payload_type,
-                }
+                StatementError::Type { expected: T::NAME, found: text.payload_type }
             });
         }
         let payload = BASE64.decode(text.payload.as_bytes()).map_err(|_| damaged())?;
@@ -173,15 +161,9 @@ impl<T: Statement> Envelope<T> {
             return Err(damaged());
         }
         let [SignatureText { keyid, sig }] = text.signatures;
-        let signature = BASE64
-            .decode(sig.as_bytes())
-            .ok()
-            .and_then(|sig| sig.try_into().ok())
-            .ok_or_else(damaged)?;
-        let malformed = |reason: String| StatementError::Payload {
-            name: T::NAME,
-            reason,
-        };
+        let signature =
+            BASE64.decode(sig.as_bytes()).ok().and_then(|sig| sig.try_into().ok()).ok_or_else(damaged)?;
+        let malformed = |reason: String| StatementError::Payload { name: T::NAME, reason };
         let statement: T = serde_json::from_slice(&payload).map_err(|error| {
             let value = serde_json::from_slice::<serde_json::Value>(&payload).ok();
             match value.as_ref().and_then(T::unknown_choice) {
@@ -190,13 +172,7 @@ impl<T: Statement> Envelope<T> {
             }
         })?;
         statement.check().map_err(|reason| malformed(reason.to_owned()))?;
-        Ok(Self {
-            bytes: bytes.to_vec(),
-            payload,
-            statement,
-            key_id: keyid,
-            signature,
-        })
+        Ok(Self { bytes: bytes.to_vec(), payload, statement, key_id: keyid, signature })
     }
 
     /// The envelope as it came, to be stored and forwarded verbatim.
@@ -231,17 +207,9 @@ impl<T: Statement> Envelope<T> {
         if self.key_id != key_id {
             return Err(refused());
         }
-        verify_strict(
-            key,
-            &pre_authentication_encoding(T::PAYLOAD_TYPE, &self.payload),
-            &self.signature,
-        )
-        .map_err(|SignatureError| refused())?;
-        Ok(Verified {
-            statement: self.statement.clone(),
-            digest: self.digest(),
-            signer: *key,
-        })
+        verify_strict(key, &pre_authentication_encoding(T::PAYLOAD_TYPE, &self.payload), &self.signature)
+            .map_err(|SignatureError| refused())?;
+        Ok(Verified { statement: self.statement.clone(), digest: self.digest(), signer: *key })
     }
 }
 
@@ -257,8 +225,7 @@ pub(crate) fn verify_strict(
     signature: &[u8; 64],
 ) -> Result<(), SignatureError> {
     let key = VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| SignatureError)?;
-    key.verify_strict(message, &Signature::from_bytes(signature))
-        .map_err(|_| SignatureError)
+    key.verify_strict(message, &Signature::from_bytes(signature)).map_err(|_| SignatureError)
 }
 
 impl<T> Verified<T> {

@@ -49,11 +49,7 @@ pub struct BodyShape {
 
 /// Offset in a body at which part `index` starts.
 pub const fn part_offset(index: u32) -> u64 {
-    if index == 0 {
-        0
-    } else {
-        PAYLOAD_NONCE as u64 + index as u64 * PART_CIPHERTEXT as u64
-    }
+    if index == 0 { 0 } else { PAYLOAD_NONCE as u64 + index as u64 * PART_CIPHERTEXT as u64 }
 }
 
 /// Bytes of a full part `index`.
@@ -176,27 +172,15 @@ mod tests {
     #[test]
     fn edges() {
         assert_eq!(BodyShape::new(32, BodyEnd::Final).unwrap().plaintext_length(), 0);
-        for impossible in [
-            0,
-            15,
-            16,
-            17,
-            31,
-            16 + CHUNK_CIPHERTEXT as u64 + 16,
-            16 + CHUNK_CIPHERTEXT as u64 + 1,
-        ] {
-            assert!(
-                BodyShape::new(impossible, BodyEnd::Final).is_err(),
-                "{impossible}"
-            );
+        for impossible in
+            [0, 15, 16, 17, 31, 16 + CHUNK_CIPHERTEXT as u64 + 16, 16 + CHUNK_CIPHERTEXT as u64 + 1]
+        {
+            assert!(BodyShape::new(impossible, BodyEnd::Final).is_err(), "{impossible}");
         }
         assert!(BodyShape::new(MAX_PART as u64, BodyEnd::Cut).is_ok());
         assert!(BodyShape::new(MAX_PART as u64 - 1, BodyEnd::Cut).is_err());
         let most = part_offset(MAX_PARTS);
-        assert_eq!(
-            BodyShape::new(most, BodyEnd::Final).unwrap().plaintext_length(),
-            64 << 30
-        );
+        assert_eq!(BodyShape::new(most, BodyEnd::Final).unwrap().plaintext_length(), 64 << 30);
         assert!(BodyShape::new(most + 17, BodyEnd::Final).is_err());
     }
 }

@@ -87,26 +87,15 @@ impl SignatureInput {
     pub fn parse(value: &str) -> Result<Self, SignatureHeaderError> {
         let refused = SignatureHeaderError(SIGNATURE_INPUT);
         let parse = || {
-            let rest = value
-                .strip_prefix("rv=")?
-                .strip_prefix(COMPONENTS)?
-                .strip_prefix(";created=")?;
+            let rest = value.strip_prefix("rv=")?.strip_prefix(COMPONENTS)?.strip_prefix(";created=")?;
             let (created, rest) = rest.split_once(r#";nonce=""#)?;
             let (nonce, rest) = rest.split_once(r#"";keyid=""#)?;
             let (key_id, _) = rest.split_once('"')?;
             let nonce = BASE64URL_NOPAD.decode(nonce.as_bytes()).ok()?.try_into().ok()?;
-            Some(Self {
-                created: created.parse().ok()?,
-                nonce: Nonce(nonce),
-                key_id: key_id.parse().ok()?,
-            })
+            Some(Self { created: created.parse().ok()?, nonce: Nonce(nonce), key_id: key_id.parse().ok()? })
         };
         let input = parse().ok_or(refused)?;
-        if input.to_string() == value {
-            Ok(input)
-        } else {
-            Err(refused)
-        }
+        if input.to_string() == value { Ok(input) } else { Err(refused) }
     }
 }
 
@@ -206,46 +195,19 @@ mod tests {
         let signature = key.sign(&target.signature_base(&input())).to_bytes();
         assert!(target.verify(&input(), &signature, &public).is_ok());
         let altered = [
-            RequestTarget {
-                method: "GET",
-                ..target
-            },
-            RequestTarget {
-                authority: "vault.example",
-                ..target
-            },
-            RequestTarget {
-                path: "/v1/recordings/ab",
-                ..target
-            },
-            RequestTarget {
-                query: None,
-                ..target
-            },
-            RequestTarget {
-                content_digest: Digest::of(b"other"),
-                ..target
-            },
+            RequestTarget { method: "GET", ..target },
+            RequestTarget { authority: "vault.example", ..target },
+            RequestTarget { path: "/v1/recordings/ab", ..target },
+            RequestTarget { query: None, ..target },
+            RequestTarget { content_digest: Digest::of(b"other"), ..target },
         ];
         for request in altered {
-            assert!(
-                request.verify(&input(), &signature, &public).is_err(),
-                "{request:?}"
-            );
+            assert!(request.verify(&input(), &signature, &public).is_err(), "{request:?}");
         }
         for other in [
-            SignatureInput {
-                created: 1,
-                ..input()
-            },
-            SignatureInput {
-                nonce: Nonce::from_bytes([8; 16]),
-                ..input()
-            },
-            SignatureInput {
-                key_id: KeyId::from_bytes([4; 32]),
-                ..input()
-            },
+            SignatureInput { created: 1, ..input() },
+            SignatureInput { nonce: Nonce::from_bytes([8; 16]), ..input() },
+            SignatureInput { key_id: KeyId::from_bytes([4; 32]), ..input() },
         ] {
             assert!(target.verify(&other, &signature, &public).is_err());
         }

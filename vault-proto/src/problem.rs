@@ -123,9 +123,6 @@ impl Problem {
 
     /// The code, if this version knows it.
     pub fn known_code(&self) -> Option<ProblemCode> {
-        ProblemCode::ALL
-            .iter()
-            .copied()
-            .find(|code| code.code() == self.code)
+        ProblemCode::ALL.iter().copied().find(|code| code.code() == self.code)
     }
 }

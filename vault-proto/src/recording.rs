@@ -65,10 +65,7 @@ impl CheckedManifest {
         let envelope = Envelope::<Manifest>::parse(manifest).map_err(unreadable)?;
         let claimed = envelope.unverified();
         if claimed.recording != requested {
-            return Err(Refusal::MixUp(format!(
-                "its manifest is that of recording {}",
-                claimed.recording
-            )));
+            return Err(Refusal::MixUp(format!("its manifest is that of recording {}", claimed.recording)));
         }
         if claimed.tenant != organisation {
             return Err(Refusal::NotEntitled(format!(
@@ -84,51 +81,28 @@ impl CheckedManifest {
         let credentials = Credentials::parse(credentials).map_err(unreadable)?;
         let not_entitled = |error: TrustError| Refusal::NotEntitled(error.to_string());
         let at = claimed.created;
-        let sealer = credentials
-            .verify(organisation, claimed.sealer, at)
-            .map_err(not_entitled)?;
-        sealer
-            .check_may_seal(claimed.patient, claimed.clinician)
-            .map_err(not_entitled)?;
-        let device = sealer
-            .key_list()
-            .device(claimed.sealer_key, DeviceRole::Seal)
-            .ok_or_else(|| {
-                let problem = TrustProblem::KeyNotListed(claimed.sealer_key);
-                not_entitled(TrustError {
-                    account: claimed.sealer,
-                    problem,
-                })
-            })?;
+        let sealer = credentials.verify(organisation, claimed.sealer, at).map_err(not_entitled)?;
+        sealer.check_may_seal(claimed.patient, claimed.clinician).map_err(not_entitled)?;
+        let device = sealer.key_list().device(claimed.sealer_key, DeviceRole::Seal).ok_or_else(|| {
+            let problem = TrustProblem::KeyNotListed(claimed.sealer_key);
+            not_entitled(TrustError { account: claimed.sealer, problem })
+        })?;
         let manifest = envelope
             .verify(claimed.sealer_key, &device.key)
             .map_err(|error| Refusal::NotEntitled(error.to_string()))?;
         let mut readers = Vec::with_capacity(manifest.recipients.len());
         for recipient in &manifest.recipients {
-            let role = if recipient.account == manifest.patient {
-                Role::Patient
-            } else {
-                Role::Clinician
-            };
-            let reader = credentials
-                .verify(organisation, recipient.account, at)
-                .map_err(not_entitled)?;
+            let role = if recipient.account == manifest.patient { Role::Patient } else { Role::Clinician };
+            let reader = credentials.verify(organisation, recipient.account, at).map_err(not_entitled)?;
             reader.check_role(role).map_err(not_entitled)?;
             let key = reader.key_list().encryption_key(recipient.key);
             if key.is_none_or(|key| key.suite != manifest.suite) {
                 let problem = TrustProblem::KeyNotListed(recipient.key);
-                return Err(not_entitled(TrustError {
-                    account: recipient.account,
-                    problem,
-                }));
+                return Err(not_entitled(TrustError { account: recipient.account, problem }));
             }
             readers.push(reader);
         }
-        Ok(Self {
-            manifest,
-            sealer,
-            readers,
-        })
+        Ok(Self { manifest, sealer, readers })
     }
 
     /// The manifest.
@@ -161,10 +135,7 @@ impl CheckedManifest {
             .verify(self.manifest.sealer_key, self.manifest.signer())
             .map_err(|error| Refusal::NotEntitled(format!("segment {index}: {error}")))?;
         if seal.index != index {
-            return Err(Refusal::MixUp(format!(
-                "in place of segment {index} stands segment {}",
-                seal.index
-            )));
+            return Err(Refusal::MixUp(format!("in place of segment {index} stands segment {}", seal.index)));
         }
         if seal.previous != previous.map(Verified::digest) {
             return Err(Refusal::Damaged(format!(
@@ -198,9 +169,7 @@ impl CheckedManifest {
             )));
         }
         if final_seal.total_length != plaintext_length(seals) {
-            return Err(Refusal::Damaged(
-                "its segments do not add up to its total length".to_owned(),
-            ));
+            return Err(Refusal::Damaged("its segments do not add up to its total length".to_owned()));
         }
         Ok(final_seal)
     }
@@ -215,11 +184,7 @@ impl CheckedManifest {
 }
 
 fn plaintext_length(seals: &[Verified<SegmentSeal>]) -> u64 {
-    seals
-        .iter()
-        .filter_map(|seal| seal.shape())
-        .map(|shape| shape.plaintext_length())
-        .sum()
+    seals.iter().filter_map(|seal| seal.shape()).map(|shape| shape.plaintext_length()).sum()
 }
 
 impl CheckedRecording {
@@ -248,11 +213,7 @@ impl CheckedRecording {
                 Some(manifest.check_final(&checked, &Envelope::parse(bytes).map_err(unreadable)?)?)
             }
         };
-        Ok(Self {
-            manifest,
-            seals: checked,
-            final_seal,
-        })
+        Ok(Self { manifest, seals: checked, final_seal })
     }
 
     /// The manifest.

@@ -47,11 +47,7 @@ pub struct SealedHeader {
 /// # Errors
 /// None in practice: its tag and argument are within the grammar.
 pub fn context_stanza(context: &Digest) -> Result<Stanza, HeaderError> {
-    Stanza::new(
-        CONTEXT_STANZA,
-        vec![age_header::encode_argument(context.as_bytes())],
-        Vec::new(),
-    )
+    Stanza::new(CONTEXT_STANZA, vec![age_header::encode_argument(context.as_bytes())], Vec::new())
 }
 
 impl SealedHeader {
@@ -87,10 +83,7 @@ impl SealedHeader {
     }
 
     fn check(header: Header, context: &Digest, suite: Suite) -> Result<Self, SealedHeaderError> {
-        let (first, readers) = header
-            .stanzas()
-            .split_first()
-            .ok_or(SealedHeaderError::NoContext)?;
+        let (first, readers) = header.stanzas().split_first().ok_or(SealedHeaderError::NoContext)?;
         if first.tag() != CONTEXT_STANZA {
             return Err(SealedHeaderError::NoContext);
         }
@@ -98,9 +91,7 @@ impl SealedHeader {
             return Err(SealedHeaderError::OtherContext);
         }
         if let Some(other) = readers.iter().find(|stanza| stanza.tag() != suite.stanza_tag()) {
-            return Err(SealedHeaderError::UnexpectedStanza(
-                other.tag().chars().take(40).collect(),
-            ));
+            return Err(SealedHeaderError::UnexpectedStanza(other.tag().chars().take(40).collect()));
         }
         if readers.is_empty() || readers.len() > MAX_READERS {
             return Err(SealedHeaderError::Readers(readers.len()));

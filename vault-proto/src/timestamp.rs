@@ -18,11 +18,7 @@ pub struct TimestampError;
 impl Timestamp {
     /// Takes seconds since 1970-01-01T00:00:00Z; refuses what lies outside the years 1970 to 9999.
     pub fn from_unix_seconds(seconds: i64) -> Result<Self, TimestampError> {
-        if (0..=LAST).contains(&seconds) {
-            Ok(Self(seconds))
-        } else {
-            Err(TimestampError)
-        }
+        if (0..=LAST).contains(&seconds) { Ok(Self(seconds)) } else { Err(TimestampError) }
     }
 
     /// Seconds since 1970-01-01T00:00:00Z.
@@ -53,11 +49,7 @@ impl FromStr for Timestamp {
         let time: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
         let parsed = Self::from_unix_seconds(time.as_second())?;
         // The library also reads other spellings of the same second; only the canonical one is accepted.
-        if parsed.to_string() == text {
-            Ok(parsed)
-        } else {
-            Err(TimestampError)
-        }
+        if parsed.to_string() == text { Ok(parsed) } else { Err(TimestampError) }
     }
 }
 

@@ -72,7 +72,7 @@ enum Line {
     Begin(Box<Begin>),
     Segment(SegmentLine),
     Part(PartLine),
-    Seal(Envelope<SegmentSeal>),
+    Seal(Box<Envelope<SegmentSeal>>),
 }
 
 /// A journal that this process writes; locked against others.
@@ -112,10 +112,7 @@ impl Journal {
             Err(error) => return Err(ClientError::disk(path)(error)),
         };
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self {
-                path: path.to_owned(),
-                file,
-            })),
+            Ok(()) => Ok(Some(Self { path: path.to_owned(), file })),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => Err(ClientError::disk(path)(error)),
         }
@@ -150,10 +147,7 @@ impl Journal {
 
     fn end_torn_line(&self, path: &Path) -> Result<(), ClientError> {
         let bytes = fs::read(path).map_err(ClientError::disk(path))?;
-        let whole = bytes
-            .iter()
-            .rposition(|&byte| byte == b'\n')
-            .map_or(0, |end| end + 1);
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         if whole < bytes.len() {
             self.file.set_len(whole as u64).map_err(ClientError::disk(path))?;
         }
@@ -181,7 +175,7 @@ impl Journal {
 
     /// Notes a seal, before it is sent: two seals of one segment must never exist.
     pub(crate) fn seal(&mut self, seal: &Envelope<SegmentSeal>) -> Result<(), ClientError> {
-        self.append(&Line::Seal(seal.clone()), true)
+        self.append(&Line::Seal(Box::new(seal.clone())), true)
     }
 
     /// The upload is finished: nothing is left to go on with.
@@ -233,24 +227,18 @@ fn read(path: &Path) -> Result<Option<Past>, ClientError> {
 /// Reads all lines up to the first that is torn.
 fn parse(text: &[u8]) -> Option<Past> {
     let mut lines = text.split_inclusive(|&byte| byte == b'\n').map_while(|line| {
-        line.strip_suffix(b"\n")
-            .and_then(|line| serde_json::from_slice::<Line>(line).ok())
+        line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice::<Line>(line).ok())
     });
     let Some(Line::Begin(begin)) = lines.next() else {
         return None;
     };
-    let mut past = Past {
-        begin,
-        seals: Vec::new(),
-        segment: None,
-        parts: Vec::new(),
-    };
+    let mut past = Past { begin: *begin, seals: Vec::new(), segment: None, parts: Vec::new() };
     for line in lines {
         match line {
             Line::Begin(_) => break,
             Line::Segment(segment) => past.segment = Some(segment),
             Line::Part(part) => past.parts.push(part),
-            Line::Seal(seal) => past.seals.push(seal),
+            Line::Seal(seal) => past.seals.push(*seal),
         }
     }
     Some(past)

@@ -126,51 +126,28 @@ pub async fn seal(
     request: &SealRequest,
     on_event: &mut (dyn FnMut(UploadEvent) + Send),
 ) -> Result<Sealed, ClientError> {
-    if request
-        .title
-        .as_ref()
-        .is_some_and(|title| title.chars().count() > vault_core::details::MAX_TITLE)
-    {
-        return Err(ClientError::Usage(
-            "the title is longer than 10,000 characters".to_owned(),
-        ));
+    if request.title.as_ref().is_some_and(|title| title.chars().count() > vault_core::details::MAX_TITLE) {
+        return Err(ClientError::Usage("the title is longer than 10,000 characters".to_owned()));
     }
     let mut input = Input::open(request.file.as_deref())?;
     let source_file = input.file().cloned();
-    let past = Journal::find(home, |begin| {
-        source_file.is_some() && begin.fits(source_file.as_ref(), request)
-    })?;
+    let past =
+        Journal::find(home, |begin| source_file.is_some() && begin.fits(source_file.as_ref(), request))?;
     let readers = Readers::look_up(connection, home, enrolment, account, request).await?;
     let started = match past {
         Some((journal, past)) => {
             let mut upload = Upload::from_past(connection, account, journal, &past, &readers)?;
-            on_event(UploadEvent::Begun {
-                recording: upload.recording,
-                total: input.length(),
-            });
+            on_event(UploadEvent::Begun { recording: upload.recording, total: input.length() });
             match upload.seal_past(&past, &mut input).await? {
-                true => on_event(UploadEvent::Continued {
-                    bytes: upload.sealer.total_length(),
-                }),
+                true => on_event(UploadEvent::Continued { bytes: upload.sealer.total_length() }),
                 false => on_event(UploadEvent::Continued { bytes: 0 }),
             }
             upload
         }
         None => {
-            let upload = Upload::begin(
-                connection,
-                home,
-                enrolment,
-                account,
-                request,
-                &readers,
-                source_file,
-            )
-            .await?;
-            on_event(UploadEvent::Begun {
-                recording: upload.recording,
-                total: input.length(),
-            });
+            let upload =
+                Upload::begin(connection, home, enrolment, account, request, &readers, source_file).await?;
+            on_event(UploadEvent::Begun { recording: upload.recording, total: input.length() });
             upload
         }
     };
@@ -202,27 +179,14 @@ impl Readers {
         let clinician = directory::look_up(connection, home, enrolment, request.clinician).await?;
         clinician.verified.check_role(Role::Clinician)?;
         let sealer = directory::look_up(connection, home, enrolment, account.id).await?;
-        sealer
-            .verified
-            .check_may_seal(request.patient, request.clinician)?;
+        sealer.verified.check_may_seal(request.patient, request.clinician)?;
         let key_id = sealing::device_key_id(&account.device);
-        if sealer
-            .verified
-            .key_list()
-            .device(key_id, DeviceRole::Seal)
-            .is_none()
-        {
-            return Err(TrustError {
-                account: account.id,
-                problem: TrustProblem::KeyNotListed(key_id),
-            }
-            .into());
+        if sealer.verified.key_list().device(key_id, DeviceRole::Seal).is_none() {
+            return Err(
+                TrustError { account: account.id, problem: TrustProblem::KeyNotListed(key_id) }.into()
+            );
         }
-        Ok(Self {
-            patient,
-            clinician,
-            sealer,
-        })
+        Ok(Self { patient, clinician, sealer })
     }
 
     fn both(&self) -> [&VerifiedMember; 2] {
@@ -248,11 +212,7 @@ impl Readers {
 
     fn credentials(&self) -> Result<Credentials, ClientError> {
         let mut members = vec![self.patient.member.clone(), self.clinician.member.clone()];
-        if !self
-            .both()
-            .iter()
-            .any(|reader| reader.account() == self.sealer.verified.account())
-        {
+        if !self.both().iter().any(|reader| reader.account() == self.sealer.verified.account()) {
             members.push(self.sealer.member.clone());
         }
         Ok(Credentials { members })
@@ -270,17 +230,11 @@ impl Readers {
         let suite = account_suite(&self.patient.verified)?;
         let mut recipients = Vec::new();
         for reader in self.both() {
-            let key = reader
-                .key_list()
-                .current_encryption_key(suite)
-                .ok_or(TrustError {
-                    account: reader.account(),
-                    problem: TrustProblem::NoKeyOfSuite(suite.name()),
-                })?;
-            recipients.push(RecipientKey {
+            let key = reader.key_list().current_encryption_key(suite).ok_or(TrustError {
                 account: reader.account(),
-                key: key.key_id(),
-            });
+                problem: TrustProblem::NoKeyOfSuite(suite.name()),
+            })?;
+            recipients.push(RecipientKey { account: reader.account(), key: key.key_id() });
         }
         Ok(Manifest {
             suite,
@@ -312,10 +266,7 @@ fn account_suite(member: &VerifiedMember) -> Result<vault_proto::statements::Sui
         .encryption
         .first()
         .map(|key| key.suite)
-        .ok_or(TrustError {
-            account: member.account(),
-            problem: TrustProblem::Missing,
-        })
+        .ok_or(TrustError { account: member.account(), problem: TrustProblem::Missing })
 }
 
 fn random<const N: usize>() -> Result<[u8; N], ClientError> {
@@ -328,8 +279,7 @@ fn random<const N: usize>() -> Result<[u8; N], ClientError> {
 /// Name of a consultation that the organisation did not name.
 fn unnamed_consultation() -> Result<ConsultationId, ClientError> {
     let name = format!("unnamed-{}", data_encoding::HEXLOWER.encode(&random::<8>()?));
-    name.parse()
-        .map_err(|error: vault_proto::ids::ConsultationIdError| ClientError::Bug(error.to_string()))
+    name.parse().map_err(|error: vault_proto::ids::ConsultationIdError| ClientError::Bug(error.to_string()))
 }
 
 impl Begin {
@@ -339,10 +289,7 @@ impl Begin {
         self.source.as_ref() == source
             && manifest.patient == request.patient
             && manifest.clinician == request.clinician
-            && request
-                .consultation
-                .as_ref()
-                .is_none_or(|consultation| *consultation == manifest.consultation)
+            && request.consultation.as_ref().is_none_or(|consultation| *consultation == manifest.consultation)
     }
 }
 
@@ -360,29 +307,17 @@ impl<'a> Upload<'a> {
         let credentials = readers.credentials()?.to_bytes()?;
         let (manifest, journal) = {
             let _lock = home.lock("chain.lock")?;
-            let manifest = readers.manifest(
-                enrolment,
-                account,
-                request,
-                Digest::of(&credentials),
-                chain_head(home)?,
-            )?;
+            let manifest =
+                readers.manifest(enrolment, account, request, Digest::of(&credentials), chain_head(home)?)?;
             let envelope = sealing::sign_manifest(&manifest, &account.device)?;
             let credentials =
                 String::from_utf8(credentials).map_err(|error| ClientError::Bug(error.to_string()))?;
-            let begin = Begin {
-                source,
-                manifest: envelope,
-                credentials,
-            };
+            let begin = Begin { source, manifest: envelope, credentials };
             // The journal comes first: it names the manifest's place in the chain even if the next line never runs.
             let journal = Journal::create(home, manifest.recording, &begin)?;
             home.write_json(
                 CHAIN,
-                &ChainHead {
-                    sequence: manifest.sequence,
-                    manifest: begin.manifest.digest(),
-                },
+                &ChainHead { sequence: manifest.sequence, manifest: begin.manifest.digest() },
             )?;
             (begin, journal)
         };
@@ -417,23 +352,13 @@ impl<'a> Upload<'a> {
         let recipients = readers.recipients(&manifest.recipients)?;
         let recording = manifest.recording;
         let sealer = RecordingSealer::new(manifest, recipients)?;
-        Ok(Self {
-            connection,
-            account,
-            recording,
-            sealer,
-            journal,
-        })
+        Ok(Self { connection, account, recording, sealer, journal })
     }
 
     async fn create(&self, begin: &Begin) -> Result<(), ClientError> {
-        let body = CreateRecording {
-            manifest: begin.manifest.clone(),
-            credentials: begin.credentials.clone(),
-        };
-        self.connection
-            .send_json(Method::POST, wire::path::RECORDINGS, &body)
-            .await?;
+        let body =
+            CreateRecording { manifest: begin.manifest.clone(), credentials: begin.credentials.clone() };
+        self.connection.send_json(Method::POST, wire::path::RECORDINGS, &body).await?;
         Ok(())
     }
 
@@ -444,26 +369,17 @@ impl<'a> Upload<'a> {
         for seal in &past.seals {
             self.put_seal(seal).await?;
         }
-        let acknowledged = match past
-            .segment
-            .filter(|segment| segment.index == self.sealer.segments())
-        {
+        let acknowledged = match past.segment.filter(|segment| segment.index == self.sealer.segments()) {
             None => None,
             Some(segment) => self.acknowledged(past, segment).await?,
         };
         let last = match &acknowledged {
             Some((_, last)) => Some(*last),
-            None => past
-                .parts
-                .iter()
-                .rfind(|part| part.segment + 1 == self.sealer.segments())
-                .copied(),
+            None => past.parts.iter().rfind(|part| part.segment + 1 == self.sealer.segments()).copied(),
         };
         let Some(last) = last else { return Ok(false) };
         let behind = self.sealer.total_length()
-            + acknowledged
-                .as_ref()
-                .map_or(0, |(facts, _)| plaintext_length(facts));
+            + acknowledged.as_ref().map_or(0, |(facts, _)| plaintext_length(facts));
         if input.skip(behind)? != last.source_hash {
             return Err(ClientError::Usage(
                 "the file has changed since its upload was interrupted; nothing of it was sent now"
@@ -506,10 +422,7 @@ impl<'a> Upload<'a> {
         };
         let mut last = None;
         for (part, hash) in (0u32..).zip(stored) {
-            let noted = past
-                .parts
-                .iter()
-                .find(|line| line.segment == segment.index && line.part == part);
+            let noted = past.parts.iter().find(|line| line.segment == segment.index && line.part == part);
             let Some(noted) = noted.filter(|line| line.hash.as_bytes() == hash) else {
                 break;
             };
@@ -542,11 +455,7 @@ impl<'a> Upload<'a> {
                 &mut |bytes| on_event(UploadEvent::Acknowledged { bytes }),
             )
             .await?;
-            let Sent {
-                facts,
-                input: rest,
-                end,
-            } = sent;
+            let Sent { facts, input: rest, end } = sent;
             self.seal_segment(&facts).await?;
             input = rest;
             more = end == SegmentEnd::Full;
@@ -578,24 +487,13 @@ impl<'a> Upload<'a> {
     async fn put_seal(&self, seal: &Envelope<SegmentSeal>) -> Result<(), ClientError> {
         let path = wire::path::seal(&self.recording, seal.unverified().index);
         self.connection
-            .send_bytes(
-                Method::PUT,
-                &path,
-                seal.bytes().to_vec().into(),
-                "application/json",
-            )
+            .send_bytes(Method::PUT, &path, seal.bytes().to_vec().into(), "application/json")
             .await?;
         Ok(())
     }
 
     async fn finish(self, input: &Input, request: &SealRequest) -> Result<Sealed, ClientError> {
-        let Self {
-            connection,
-            account,
-            recording,
-            sealer,
-            journal,
-        } = self;
+        let Self { connection, account, recording, sealer, journal } = self;
         let ended = now()?;
         let bytes = sealer.total_length();
         let segments = sealer.segments();
@@ -623,12 +521,7 @@ impl<'a> Upload<'a> {
             other => other?,
         }
         journal.finish()?;
-        Ok(Sealed {
-            recording,
-            segments,
-            bytes,
-            sha256: input.sha256(),
-        })
+        Ok(Sealed { recording, segments, bytes, sha256: input.sha256() })
     }
 }
 
@@ -639,33 +532,20 @@ async fn put_details(
     final_seal: &Envelope<vault_proto::statements::FinalSeal>,
 ) -> Result<(), ClientError> {
     let path = wire::path::details(recording);
-    connection
-        .send_bytes(Method::PUT, &path, object.into(), "application/octet-stream")
-        .await?;
+    connection.send_bytes(Method::PUT, &path, object.into(), "application/octet-stream").await?;
     let path = wire::path::final_seal(recording);
-    connection
-        .send_bytes(
-            Method::PUT,
-            &path,
-            final_seal.bytes().to_vec().into(),
-            "application/json",
-        )
-        .await?;
+    connection.send_bytes(Method::PUT, &path, final_seal.bytes().to_vec().into(), "application/json").await?;
     Ok(())
 }
 
 fn is_conflict(problem: &vault_proto::problem::Problem) -> bool {
-    matches!(
-        problem.known_code(),
-        Some(ProblemCode::Conflict | ProblemCode::OutOfOrder)
-    )
+    matches!(problem.known_code(), Some(ProblemCode::Conflict | ProblemCode::OutOfOrder))
 }
 
 /// Whether the server holds a final seal. Its word is enough here: it is only about what is left to send.
 async fn is_finished(connection: &Connection, recording: &RecordingId) -> Result<bool, ClientError> {
-    let record: RecordingRecord = connection
-        .get_json(&wire::path::recording(recording), None, MAX_RECORD)
-        .await?;
+    let record: RecordingRecord =
+        connection.get_json(&wire::path::recording(recording), None, MAX_RECORD).await?;
     Ok(record.final_seal.is_some())
 }
 
@@ -678,22 +558,19 @@ fn plaintext_length(facts: &SegmentFacts) -> u64 {
 /// A manifest that this very device signed.
 fn verify_own(manifest: &Envelope<Manifest>, account: &Account) -> Result<Verified<Manifest>, ClientError> {
     let key = PublicKey::from_bytes(account.device.public());
-    manifest
-        .verify(sealing::device_key_id(&account.device), &key)
-        .map_err(|_| {
-            ClientError::Usage(
-                "this upload was begun with another identity; go on with the home it was begun in".to_owned(),
-            )
-        })
+    manifest.verify(sealing::device_key_id(&account.device), &key).map_err(|_| {
+        ClientError::Usage(
+            "this upload was begun with another identity; go on with the home it was begun in".to_owned(),
+        )
+    })
 }
 
 /// The newest manifest of this device's chain, be it only in the journal of an upload that died.
 fn chain_head(home: &Home) -> Result<Option<ChainHead>, ClientError> {
     let stored: Option<ChainHead> = home.read_json(CHAIN)?;
     let begun = Journal::manifests(home)?;
-    let begun = begun.iter().map(|manifest| ChainHead {
-        sequence: manifest.unverified().sequence,
-        manifest: manifest.digest(),
-    });
+    let begun = begun
+        .iter()
+        .map(|manifest| ChainHead { sequence: manifest.unverified().sequence, manifest: manifest.digest() });
     Ok(stored.into_iter().chain(begun).max_by_key(|head| head.sequence))
 }

@@ -62,13 +62,9 @@ pub(crate) async fn send_segment(
     let index = segment.index();
     let (jobs, numbered) = mpsc::channel(READ_AHEAD);
     let reading = spawn_blocking(move || read_parts(segment, input, &jobs));
-    let numbered = stream::unfold(numbered, async |mut numbered| {
-        Some((numbered.recv().await?, numbered))
-    });
+    let numbered = stream::unfold(numbered, async |mut numbered| Some((numbered.recv().await?, numbered)));
     let mut sending = std::pin::pin!(
-        numbered
-            .map(|part| send_part(connection, recording, index, part))
-            .buffer_unordered(IN_FLIGHT)
+        numbered.map(|part| send_part(connection, recording, index, part)).buffer_unordered(IN_FLIGHT)
     );
     let mut parts: Vec<Option<Digest>> = Vec::new();
     let mut last_part_length = 0;
@@ -87,16 +83,10 @@ pub(crate) async fn send_segment(
         }
         on_acknowledged(plaintext);
     }
-    let (segment, input, end) = reading
-        .await
-        .map_err(|error| ClientError::Bug(error.to_string()))??;
+    let (segment, input, end) = reading.await.map_err(|error| ClientError::Bug(error.to_string()))??;
     let part_hashes: Option<Vec<Digest>> = parts.into_iter().collect();
     let part_hashes = part_hashes.ok_or_else(|| ClientError::Bug("a part was left out".to_owned()))?;
-    Ok(Sent {
-        facts: segment.finish(part_hashes, last_part_length),
-        input,
-        end,
-    })
+    Ok(Sent { facts: segment.finish(part_hashes, last_part_length), input, end })
 }
 
 /// Reads and numbers parts, on a thread of its own. Stops early, without an error of its own, if nobody takes them.
@@ -111,25 +101,11 @@ fn read_parts(
         let plaintext = part.len() as u64;
         let source_hash = input.sha256();
         let job = segment.next_part(part, last)?;
-        if jobs
-            .blocking_send(Numbered {
-                job,
-                plaintext,
-                source_hash,
-                last,
-            })
-            .is_err()
-        {
-            return Err(ClientError::Bug(
-                "the upload stopped before its source".to_owned(),
-            ));
+        if jobs.blocking_send(Numbered { job, plaintext, source_hash, last }).is_err() {
+            return Err(ClientError::Bug("the upload stopped before its source".to_owned()));
         }
         if last {
-            let end = if source_ended {
-                SegmentEnd::SourceEnded
-            } else {
-                SegmentEnd::Full
-            };
+            let end = if source_ended { SegmentEnd::SourceEnded } else { SegmentEnd::Full };
             return Ok((segment, input, end));
         }
     }
@@ -142,42 +118,22 @@ async fn send_part(
     segment: u32,
     part: Numbered,
 ) -> Result<Acknowledged, ClientError> {
-    let Numbered {
-        job,
-        plaintext,
-        source_hash,
-        last,
-    } = part;
+    let Numbered { job, plaintext, source_hash, last } = part;
     let sealing = spawn_blocking(move || {
         let sealed = job.run()?;
         let hash = Digest::of(&sealed.ciphertext);
         Ok::<(SealedPart, Digest), vault_core::payload::SealPartError>((sealed, hash))
     });
-    let sealed = sealing
-        .await
-        .map_err(|error| ClientError::Bug(error.to_string()))?;
+    let sealed = sealing.await.map_err(|error| ClientError::Bug(error.to_string()))?;
     let (sealed, hash) = sealed.map_err(|error| ClientError::Bug(error.to_string()))?;
     let length = sealed.ciphertext.len();
     let path = wire::path::part(&recording, segment, sealed.index);
     connection
-        .send_digested(
-            Method::PUT,
-            &path,
-            sealed.ciphertext.into(),
-            hash,
-            "application/octet-stream",
-        )
+        .send_digested(Method::PUT, &path, sealed.ciphertext.into(), hash, "application/octet-stream")
         .await?;
     let end = last.then_some(BodyEnd::Final);
     Ok(Acknowledged {
-        line: PartLine {
-            segment,
-            part: sealed.index,
-            hash,
-            length,
-            source_hash,
-            end,
-        },
+        line: PartLine { segment, part: sealed.index, hash, length, source_hash, end },
         plaintext,
     })
 }

@@ -37,10 +37,7 @@ impl Input {
             if metadata.is_dir() {
                 return Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a folder"));
             }
-            let modified = metadata
-                .modified()?
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default();
+            let modified = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             let source = metadata.is_file().then_some(SourceFile {
                 path: path.canonicalize()?,
                 length: metadata.len(),
@@ -49,21 +46,12 @@ impl Input {
             Ok(Self::new(Box::new(file), source))
         };
         open().map_err(|error: io::Error| {
-            ClientError::Source(io::Error::new(
-                error.kind(),
-                format!("{}: {error}", path.display()),
-            ))
+            ClientError::Source(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
         })
     }
 
     pub(crate) fn new(reader: Box<dyn Read + Send>, file: Option<SourceFile>) -> Self {
-        Self {
-            reader,
-            file,
-            hash: Sha256::new(),
-            start: Vec::new(),
-            ahead: None,
-        }
+        Self { reader, file, hash: Sha256::new(), start: Vec::new(), ahead: None }
     }
 
     /// The file, unless it is a stream.
@@ -141,11 +129,7 @@ impl Input {
     fn read_part(&mut self) -> Result<Vec<u8>, ClientError> {
         let mut part = PayloadSealer::part_buffer();
         let limit = PART_PLAINTEXT as u64;
-        self.reader
-            .by_ref()
-            .take(limit)
-            .read_to_end(&mut part)
-            .map_err(ClientError::Source)?;
+        self.reader.by_ref().take(limit).read_to_end(&mut part).map_err(ClientError::Source)?;
         Ok(part)
     }
 }

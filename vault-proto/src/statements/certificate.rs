@@ -78,11 +78,7 @@ impl Statement for IssuerCertificate {
         if self.organisation != OrganisationId::of_root(&self.root) {
             return Err("the organisation is not the hash of the root key");
         }
-        if self.not_before >= self.not_after {
-            Err("it ends before it begins")
-        } else {
-            Ok(())
-        }
+        if self.not_before >= self.not_after { Err("it ends before it begins") } else { Ok(()) }
     }
 }
 

@@ -120,10 +120,7 @@ impl Statement for KeyList {
 }
 
 fn is_recipient_text(recipient: &str) -> bool {
-    recipient.starts_with("age1")
-        && recipient
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    recipient.starts_with("age1") && recipient.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 fn has_valid_roles(roles: &[DeviceRole]) -> bool {
@@ -143,8 +140,6 @@ impl KeyList {
 
     /// The device with this key id, if it has `role`.
     pub fn device(&self, id: KeyId, role: DeviceRole) -> Option<&DeviceKey> {
-        self.devices
-            .iter()
-            .find(|device| device.key_id() == id && device.roles.contains(&role))
+        self.devices.iter().find(|device| device.key_id() == id && device.roles.contains(&role))
     }
 }

@@ -1,0 +1,115 @@
+//! `keygen`, `enrol`, `whoami`.
+
+use std::path::Path;
+
+use vault_client::ClientError;
+use vault_client::account;
+use vault_client::home::Enrolment;
+use vault_proto::ids::OrganisationId;
+use vault_proto::statements::Suite;
+
+use super::home;
+use crate::arguments::Global;
+use crate::failure::{Failure, Kind, printable};
+use crate::terminal::Terminal;
+
+/// Makes an identity.
+pub(crate) fn keygen(global: &Global, terminal: &Terminal, suite: Suite) -> Result<(), Failure> {
+    let home = home(global)?;
+    let passphrase = terminal.new_passphrase(global.passphrase_file.as_deref())?;
+    let made = account::create(&home, suite, &passphrase)?;
+    terminal.words(
+        "These 24 words are your account. Write them on paper and keep it safe: they are shown only now, and whoever \
+         has them can read your recordings.",
+        &made.words,
+    );
+    terminal.say("Your account id, for your registrar:");
+    if terminal.json() {
+        terminal.document(&serde_json::json!({ "account": made.account, "suite": suite.name() }))
+    } else {
+        terminal.data(&made.account.to_string())
+    }
+}
+
+/// Enrols at a server.
+pub(crate) async fn enrol(
+    global: &Global,
+    terminal: &Terminal,
+    organisation: OrganisationId,
+    certificate: &Path,
+) -> Result<(), Failure> {
+    let home = home(global)?;
+    let server = match &global.server {
+        Some(server) => server.trim_end_matches('/').to_owned(),
+        None => home.enrolment().map(|enrolment| enrolment.server).map_err(|error| match error {
+            ClientError::NotSetUp(_) => Failure::usage("name the server to enrol at with --server URL"),
+            other => other.into(),
+        })?,
+    };
+    let bytes = std::fs::read(certificate)
+        .map_err(|error| Failure::disk(&certificate.display().to_string(), &error))?;
+    let chain = account::parse_certificate_file(&bytes)?;
+    account::profile(&home)?;
+    let passphrase = terminal.passphrase(global.passphrase_file.as_deref())?;
+    let unlocked = account::unlock(&home, &passphrase)?;
+    let enrolment = Enrolment { server, organisation };
+    let role = chain.certificate.unverified().role;
+    account::enrol(&home, &unlocked, &enrolment, chain).await?;
+    terminal.say(&format!("Account {} is enrolled at {} as {role}.", unlocked.id, enrolment.server));
+    if terminal.json() {
+        terminal.document(&serde_json::json!({
+            "account": unlocked.id, "server": enrolment.server, "organisation": organisation, "role": role,
+        }))?;
+    }
+    Ok(())
+}
+
+/// Shows the account of the home; needs no passphrase.
+pub(crate) fn whoami(global: &Global, terminal: &Terminal) -> Result<(), Failure> {
+    let home = home(global)?;
+    let profile = account::profile(&home)?;
+    let list = profile.key_list.unverified();
+    let (Some(encryption), Some(device)) = (list.encryption.first(), list.devices.first()) else {
+        return Err(Failure::new(
+            Kind::Unlock,
+            "The key list in this home is damaged.",
+            "The identity itself is not affected.",
+            "Restore key-list.json from a backup of the home.",
+        ));
+    };
+    let certificate = profile.chain.as_ref().map(|chain| chain.certificate.unverified());
+    if terminal.json() {
+        return terminal.document(&serde_json::json!({
+            "account": list.account,
+            "suite": encryption.suite.name(),
+            "recipient": encryption.recipient,
+            "device": device.key_id(),
+            "key_list": list.number,
+            "key_list_expires": list.expires,
+            "role": certificate.map(|certificate| certificate.role),
+            "label": certificate.and_then(|certificate| certificate.label.clone()),
+            "certificate_not_after": certificate.map(|certificate| certificate.not_after),
+            "organisation": profile.enrolment.as_ref().map(|enrolment| enrolment.organisation),
+            "server": profile.enrolment.as_ref().map(|enrolment| &enrolment.server),
+        }));
+    }
+    terminal.data(&format!("account       {}", list.account))?;
+    terminal.data(&format!("suite         {}", encryption.suite.name()))?;
+    terminal.data(&format!("device        {}", device.key_id()))?;
+    terminal.data(&format!("key list      number {}, expires {}", list.number, list.expires))?;
+    match (&profile.enrolment, certificate) {
+        (Some(enrolment), Some(certificate)) => {
+            let label = certificate
+                .label
+                .as_deref()
+                .map_or_else(String::new, |label| format!(" ({})", printable(label)));
+            terminal.data(&format!(
+                "role          {}{label}, until {}",
+                certificate.role, certificate.not_after
+            ))?;
+            terminal.data(&format!("organisation  {}", enrolment.organisation))?;
+            terminal.data(&format!("server        {}", enrolment.server))
+        }
+        _ => terminal.data("server        not enrolled yet"),
+    }
+}

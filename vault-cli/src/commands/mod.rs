@@ -1,0 +1,89 @@
+//! What the commands do, one file a family.
+
+mod account;
+mod output;
+mod reading;
+mod registrar;
+mod sealing;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::CommandFactory as _;
+use vault_client::account::Account;
+use vault_client::connection::Connection;
+use vault_client::download::Session;
+use vault_client::home::{Enrolment, Home};
+
+use crate::arguments::{Arguments, Command, Global};
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+/// An unlocked account with a connection to its server.
+struct Unlocked {
+    home: Home,
+    enrolment: Enrolment,
+    account: Account,
+    connection: Connection,
+}
+
+impl Unlocked {
+    const fn session(&self) -> Session<'_> {
+        Session { connection: &self.connection, enrolment: &self.enrolment, account: &self.account }
+    }
+}
+
+/// Runs what was typed.
+pub(crate) async fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Keygen { suite } => account::keygen(&global, terminal, suite.into()),
+        Command::Registrar(command) => registrar::run(&global, terminal, command),
+        Command::Enrol { organisation, certificate } => {
+            account::enrol(&global, terminal, organisation, &certificate).await
+        }
+        Command::Whoami => account::whoami(&global, terminal),
+        Command::Seal { file, patient, clinician, consultation, title, media_type } => {
+            let unlocked = unlock(&global, terminal)?;
+            let wanted = sealing::Wanted { file, patient, clinician, consultation, title, media_type };
+            sealing::seal(&unlocked, terminal, wanted).await
+        }
+        Command::List => reading::list(&unlock(&global, terminal)?, terminal).await,
+        Command::Open { recording, output, allow_cut_off } => {
+            let unlocked = unlock(&global, terminal)?;
+            reading::open(&unlocked, terminal, &recording, output, allow_cut_off).await
+        }
+        Command::Verify { recording } => {
+            reading::verify(&unlock(&global, terminal)?, terminal, &recording).await
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "vault-cli", &mut script);
+            terminal.data(String::from_utf8_lossy(&script).trim_end())
+        }
+    }
+}
+
+/// The home that was asked for, or the platform's.
+fn home(global: &Global) -> Result<Home, Failure> {
+    let folder: Option<PathBuf> =
+        global.home.clone().or_else(|| dirs::config_dir().map(|folder| folder.join("recording-vault")));
+    folder
+        .map(Home::new)
+        .ok_or_else(|| Failure::usage("this machine names no config folder: give one with --home"))
+}
+
+/// Unlocks the account of the home and prepares to talk to its server.
+fn unlock(global: &Global, terminal: &Terminal) -> Result<Unlocked, Failure> {
+    let home = home(global)?;
+    let mut enrolment = home.enrolment()?;
+    if let Some(server) = &global.server {
+        enrolment.server.clone_from(server);
+    }
+    // Fails before the passphrase is asked for if there is nothing to unlock.
+    vault_client::account::profile(&home)?;
+    let passphrase = terminal.passphrase(global.passphrase_file.as_deref())?;
+    let account = vault_client::account::unlock(&home, &passphrase)?;
+    let connection = Connection::new(&enrolment.server, Arc::clone(&account.device))?;
+    Ok(Unlocked { home, enrolment, account, connection })
+}

@@ -1,0 +1,305 @@
+//! Sealing a recording: segments of parts on the way, signed seals at each end (FORMAT.md, sections 5 to 10).
+//!
+//! A [`RecordingSealer`] hands out one [`SegmentSealer`] at a time; that hands out part jobs, which run on any thread and
+//! come back as ciphertext with its hash. No function takes a nonce or a counter: a part's number is given once, by
+//! [`SegmentSealer::next_part`], and a segment's file key exists only inside its sealer. After a crash there is nothing to
+//! resume it with: [`SegmentFacts`], which hold no secret, are enough to seal what was acknowledged.
+
+use vault_proto::envelope::{self, Envelope, StatementError, Verified};
+use vault_proto::geometry::{self, BodyEnd};
+use vault_proto::ids::{Digest, KeyId, PublicKey};
+use vault_proto::labels;
+use vault_proto::sealed_header::context_stanza;
+use vault_proto::statements::{FinalSeal, Manifest, RecordingStatus, SegmentSeal, Suite};
+use vault_proto::timestamp::Timestamp;
+use vault_proto::tree;
+
+use crate::age_file;
+use crate::details::{Details, MAX_TITLE};
+use crate::file_key::{FileKey, derive};
+use crate::payload::{PartJob, PayloadSealer, SealPartError};
+use crate::random::RandomError;
+use crate::recipient::{Recipient, WrapError};
+use crate::signing_key::SigningKey;
+
+/// Why nothing could be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// No random bytes.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// A recipient's key cannot be wrapped to.
+    #[error(transparent)]
+    Wrap(#[from] WrapError),
+    /// A part that does not follow on what was sealed before.
+    #[error(transparent)]
+    Payload(#[from] SealPartError),
+    /// A statement that breaks its own rules.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// A header outside the grammar, from recipients that are none.
+    #[error(transparent)]
+    Header(#[from] vault_proto::age_header::HeaderError),
+    /// The recipients are not those of the manifest.
+    #[error("the recipients' keys are not those that the manifest names")]
+    Recipients,
+    /// Parts are missing, or their lengths do not make a body.
+    #[error("the parts of segment {0} do not make a whole body")]
+    Incomplete(u32),
+    /// A device other than the one that signed the manifest.
+    #[error("this device did not begin the recording, so it cannot end it")]
+    OtherDevice,
+    /// The title is too long.
+    #[error("the title has more than {MAX_TITLE} characters")]
+    Title,
+    /// The details do not become JSON.
+    #[error("the details could not be written: {0}")]
+    Details(String),
+}
+
+/// Signs `manifest` with the device it names as its sealer key.
+///
+/// # Errors
+/// [`SealError::OtherDevice`] or [`SealError::Statement`].
+pub fn sign_manifest(manifest: &Manifest, device: &SigningKey) -> Result<Envelope<Manifest>, SealError> {
+    if device_key_id(device) != manifest.sealer_key {
+        return Err(SealError::OtherDevice);
+    }
+    Ok(envelope::sign(manifest, manifest.sealer_key, |bytes| device.sign(bytes))?)
+}
+
+/// Key id of a device key.
+pub fn device_key_id(device: &SigningKey) -> KeyId {
+    KeyId::of_device(&PublicKey::from_bytes(device.public()))
+}
+
+/// `HKDF-SHA-256(ikm = file key, salt = context, info = label)`: commits a seal to one file key.
+pub(crate) fn key_commitment(file_key: &FileKey, context: &Digest) -> Digest {
+    Digest::from_bytes(
+        *derive(Some(context.as_bytes()), file_key.expose(), &[labels::COMMITMENT.as_bytes()]).expose(),
+    )
+}
+
+/// Seals the segments of one recording, one after the other.
+#[must_use = "a recording without a final seal is shown as cut off"]
+pub struct RecordingSealer {
+    manifest: Verified<Manifest>,
+    recipients: Vec<Recipient>,
+    segments: u32,
+    last_seal: Option<Digest>,
+    total_length: u64,
+}
+
+/// Seals one segment. Its file key is wiped when it is dropped or finished.
+#[must_use = "a segment that is never finished is lost to its readers"]
+pub struct SegmentSealer {
+    index: u32,
+    track: u8,
+    header: Vec<u8>,
+    key_commitment: Digest,
+    payload: PayloadSealer,
+}
+
+/// What a seal says about a segment: no secret, so it may rest on a disk while the segment grows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentFacts {
+    /// Number of the segment.
+    pub index: u32,
+    /// Its track.
+    pub track: u8,
+    /// Commitment to its file key.
+    pub key_commitment: Digest,
+    /// Hashes of its parts, in order.
+    pub part_hashes: Vec<Digest>,
+    /// Ciphertext bytes of its last part.
+    pub last_part_length: usize,
+    /// How it ends.
+    pub end: BodyEnd,
+}
+
+impl RecordingSealer {
+    /// Starts a recording whose manifest is `manifest`; `recipients` are the keys it names, in its order.
+    ///
+    /// # Errors
+    /// [`SealError::Recipients`] if they are not.
+    pub fn new(manifest: Verified<Manifest>, recipients: Vec<Recipient>) -> Result<Self, SealError> {
+        let named: Vec<KeyId> = manifest.recipients.iter().map(|recipient| recipient.key).collect();
+        let given: Vec<KeyId> = recipients.iter().map(|key| KeyId::of_recipient(&key.to_string())).collect();
+        if named != given || recipients.iter().any(|key| key.suite() != manifest.suite) {
+            return Err(SealError::Recipients);
+        }
+        Ok(Self { manifest, recipients, segments: 0, last_seal: None, total_length: 0 })
+    }
+
+    /// The manifest.
+    pub const fn manifest(&self) -> &Verified<Manifest> {
+        &self.manifest
+    }
+
+    /// Goes on after segments that were sealed before, by this process or by one that died.
+    ///
+    /// # Errors
+    /// [`SealError::Incomplete`] if `seal` is not the next one of this recording.
+    pub fn continue_after(&mut self, seal: &Envelope<SegmentSeal>) -> Result<(), SealError> {
+        let seal = seal.verify(self.manifest.sealer_key, self.manifest.signer())?;
+        let shape = seal.shape().ok_or(SealError::Incomplete(seal.index))?;
+        if seal.manifest != self.manifest.digest()
+            || seal.index != self.segments
+            || seal.previous != self.last_seal
+        {
+            return Err(SealError::Incomplete(seal.index));
+        }
+        self.segments += 1;
+        self.last_seal = Some(seal.digest());
+        self.total_length += shape.plaintext_length();
+        Ok(())
+    }
+
+    /// Number of segments sealed so far, which is the index of the next one.
+    pub const fn segments(&self) -> u32 {
+        self.segments
+    }
+
+    /// Plaintext bytes sealed so far.
+    pub const fn total_length(&self) -> u64 {
+        self.total_length
+    }
+
+    /// Begins the next segment with a file key of its own.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn begin_segment(&self, track: u8) -> Result<SegmentSealer, SealError> {
+        let index = self.segments;
+        let context = labels::context(&self.manifest.digest(), index, track);
+        let file_key = FileKey::generate()?;
+        let mut stanzas = vec![context_stanza(&context)?];
+        for recipient in &self.recipients {
+            stanzas.push(recipient.wrap(&file_key)?);
+        }
+        let header = file_key.authenticate(stanzas)?.encode();
+        let key_commitment = key_commitment(&file_key, &context);
+        let payload = PayloadSealer::new(file_key)?;
+        Ok(SegmentSealer { index, track, header, key_commitment, payload })
+    }
+
+    /// Signs the seal of the segment that comes next, and counts it.
+    ///
+    /// # Errors
+    /// [`SealError::Incomplete`] if the facts do not make a body or are of another segment.
+    pub fn seal_segment(
+        &mut self,
+        facts: &SegmentFacts,
+        device: &SigningKey,
+    ) -> Result<Envelope<SegmentSeal>, SealError> {
+        self.check_device(device)?;
+        let incomplete = SealError::Incomplete(facts.index);
+        let parts = u32::try_from(facts.part_hashes.len()).ok().filter(|&parts| parts > 0);
+        let (Some(parts), true) = (parts, facts.index == self.segments) else {
+            return Err(incomplete);
+        };
+        let seal = SegmentSeal {
+            manifest: self.manifest.digest(),
+            index: facts.index,
+            track: facts.track,
+            body_length: geometry::part_offset(parts - 1) + facts.last_part_length as u64,
+            parts,
+            parts_root: tree::parts_root(&facts.part_hashes),
+            end: facts.end,
+            key_commitment: facts.key_commitment,
+            previous: self.last_seal,
+        };
+        let seal = envelope::sign(&seal, self.manifest.sealer_key, |bytes| device.sign(bytes))?;
+        self.continue_after(&seal)?;
+        Ok(seal)
+    }
+
+    /// Seals the details and signs the end. Returns the details object and the final seal.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn finish(
+        self,
+        details: &Details,
+        status: RecordingStatus,
+        ended: Timestamp,
+        device: &SigningKey,
+    ) -> Result<(Vec<u8>, Envelope<FinalSeal>), SealError> {
+        self.check_device(device)?;
+        if details.title.as_ref().is_some_and(|title| title.chars().count() > MAX_TITLE) {
+            return Err(SealError::Title);
+        }
+        let last_seal = self.last_seal.ok_or(SealError::Incomplete(0))?;
+        let text = serde_json::to_vec(details).map_err(|error| SealError::Details(error.to_string()))?;
+        let context = context_stanza(&labels::details_context(&self.manifest.digest()))?;
+        let object = age_file::seal_small(&self.recipients, Some(context), &text)
+            .map_err(|error| SealError::Details(error.to_string()))?;
+        let seal = FinalSeal {
+            manifest: self.manifest.digest(),
+            segments: self.segments,
+            last_seal,
+            total_length: self.total_length,
+            details: Digest::of(&object),
+            ended,
+            status,
+        };
+        let seal = envelope::sign(&seal, self.manifest.sealer_key, |bytes| device.sign(bytes))?;
+        Ok((object, seal))
+    }
+
+    fn check_device(&self, device: &SigningKey) -> Result<(), SealError> {
+        if device_key_id(device) == self.manifest.sealer_key { Ok(()) } else { Err(SealError::OtherDevice) }
+    }
+
+    /// Suite of the recording.
+    pub fn suite(&self) -> Suite {
+        self.manifest.suite
+    }
+}
+
+impl SegmentSealer {
+    /// Number of the segment.
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Its track.
+    pub const fn track(&self) -> u8 {
+        self.track
+    }
+
+    /// Its header, generation 0, to be stored before the first part.
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// Commitment to its file key; public, and enough to seal the segment after a crash.
+    pub const fn key_commitment(&self) -> Digest {
+        self.key_commitment
+    }
+
+    /// Numbers the next part: exactly [`geometry::PART_PLAINTEXT`] bytes, or fewer if it is the `last`.
+    ///
+    /// # Errors
+    /// [`SealError::Payload`] after the last part, for a part of another length, or past the cap of a segment.
+    pub fn next_part(&mut self, plaintext: Vec<u8>, last: bool) -> Result<PartJob, SealError> {
+        Ok(self.payload.next_part(plaintext, last)?)
+    }
+
+    /// Parts that can still be given out; the last of them only as the segment's last.
+    pub fn parts_left(&self) -> u32 {
+        self.payload.parts_left()
+    }
+
+    /// The facts of the finished segment; its file key is wiped here.
+    pub fn finish(self, part_hashes: Vec<Digest>, last_part_length: usize) -> SegmentFacts {
+        SegmentFacts {
+            index: self.index,
+            track: self.track,
+            key_commitment: self.key_commitment,
+            part_hashes,
+            last_part_length,
+            end: BodyEnd::Final,
+        }
+    }
+}
