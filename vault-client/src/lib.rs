@@ -1,1 +1,22 @@
-//! placeholder
+//! The one client of the storage server, for apps and for the command line.
+//!
+//! * an account: [`account`] makes, unlocks and enrols it in a [`home`]; [`registrar`] certifies it offline;
+//! * whose keys to seal to: [`directory`], fail closed;
+//! * [`upload`] seals a source of unknown length into the server as one pipeline of flat memory, and goes on where a process
+//!   that died left off;
+//! * [`download`] fetches, checks and opens; [`listing`] shows what is there.
+//!
+//! Nothing the server says is believed beyond what signed statements and this home's pins prove.
+
+pub mod account;
+pub mod connection;
+pub mod directory;
+pub mod download;
+pub mod error;
+pub mod home;
+pub mod listing;
+pub mod media_type;
+pub mod registrar;
+pub mod upload;
+
+pub use error::ClientError;

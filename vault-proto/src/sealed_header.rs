@@ -3,9 +3,7 @@
 //! The context stanza first, then one stanza of the manifest's suite for each reader, nothing else. The server checks
 //! it when a header is stored, the reader before it unwraps anything.
 
-use data_encoding::BASE64_NOPAD;
-
-use crate::age_header::{Header, HeaderError, Stanza};
+use crate::age_header::{self, Header, HeaderError, Stanza};
 use crate::ids::Digest;
 use crate::labels::CONTEXT_STANZA;
 use crate::statements::Suite;
@@ -45,12 +43,15 @@ pub struct SealedHeader {
 }
 
 /// The stanza that carries a context.
-pub fn context_stanza(context: &Digest) -> Stanza {
-    Stanza {
-        tag: CONTEXT_STANZA.to_owned(),
-        args: vec![BASE64_NOPAD.encode(context.as_bytes())],
-        body: Vec::new(),
-    }
+///
+/// # Errors
+/// None in practice: its tag and argument are within the grammar.
+pub fn context_stanza(context: &Digest) -> Result<Stanza, HeaderError> {
+    Stanza::new(
+        CONTEXT_STANZA,
+        vec![age_header::encode_argument(context.as_bytes())],
+        Vec::new(),
+    )
 }
 
 impl SealedHeader {
@@ -86,16 +87,19 @@ impl SealedHeader {
     }
 
     fn check(header: Header, context: &Digest, suite: Suite) -> Result<Self, SealedHeaderError> {
-        let (first, readers) = header.stanzas.split_first().ok_or(SealedHeaderError::NoContext)?;
-        if first.tag != CONTEXT_STANZA {
+        let (first, readers) = header
+            .stanzas()
+            .split_first()
+            .ok_or(SealedHeaderError::NoContext)?;
+        if first.tag() != CONTEXT_STANZA {
             return Err(SealedHeaderError::NoContext);
         }
-        if *first != context_stanza(context) {
+        if *first != context_stanza(context)? {
             return Err(SealedHeaderError::OtherContext);
         }
-        if let Some(other) = readers.iter().find(|stanza| stanza.tag != suite.stanza_tag()) {
+        if let Some(other) = readers.iter().find(|stanza| stanza.tag() != suite.stanza_tag()) {
             return Err(SealedHeaderError::UnexpectedStanza(
-                other.tag.chars().take(40).collect(),
+                other.tag().chars().take(40).collect(),
             ));
         }
         if readers.is_empty() || readers.len() > MAX_READERS {
@@ -111,6 +115,6 @@ impl SealedHeader {
 
     /// The readers' stanzas.
     pub fn readers(&self) -> &[Stanza] {
-        self.header.stanzas.get(1..).unwrap_or_default()
+        self.header.stanzas().get(1..).unwrap_or_default()
     }
 }

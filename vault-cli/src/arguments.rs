@@ -1,0 +1,178 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use vault_proto::ids::{AccountId, ConsultationId, OrganisationId};
+use vault_proto::statements::{Role, Suite};
+use vault_proto::timestamp::Timestamp;
+
+/// Seal recordings so that only their patient and their clinician can open them.
+#[derive(Debug, Parser)]
+#[command(name = "vault-cli", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Folder with this account's keys, certificates and unfinished uploads [default: the platform's config folder]
+    #[arg(long, global = true, value_name = "DIR", env = "VAULT_HOME")]
+    pub(crate) home: Option<PathBuf>,
+    /// Server address; remembered at enrolment
+    #[arg(long, global = true, value_name = "URL", env = "VAULT_SERVER")]
+    pub(crate) server: Option<String>,
+    /// Read the passphrase from the first line of this file [otherwise: VAULT_PASSPHRASE, or a prompt]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Print JSON: one document, or one a line for lists; errors as JSON on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a new identity: shows its 24 words once, prints the account id
+    Keygen {
+        /// Kind of keys: pq also holds against quantum computers, x25519 also opens with old age programs
+        #[arg(long, value_enum, default_value_t = SuiteName::Pq)]
+        suite: SuiteName,
+    },
+    /// Certify accounts for an organisation, on an offline machine
+    #[command(subcommand)]
+    Registrar(Registrar),
+    /// Enrol this account at a server, under an organisation that is pinned from then on
+    Enrol {
+        /// The organisation's root fingerprint, as the registrar gave it to you
+        #[arg(long, value_name = "ROOT-FINGERPRINT")]
+        organisation: OrganisationId,
+        /// The certificate file from the registrar
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
+    },
+    /// Show this account, its keys, its certificate and where it is enrolled
+    Whoami,
+    /// Seal a recording for its patient and its clinician, and upload it; run again to go on after an interruption
+    Seal {
+        /// The recording; - for standard input
+        #[arg(value_name = "FILE|-")]
+        file: PathBuf,
+        /// The patient's account
+        #[arg(long, value_name = "ACCOUNT")]
+        patient: String,
+        /// The clinician's account
+        #[arg(long, value_name = "ACCOUNT")]
+        clinician: String,
+        /// The consultation's id in your organisation; the server sees it
+        #[arg(long, value_name = "ID")]
+        consultation: Option<ConsultationId>,
+        /// Title; only the readers see it
+        #[arg(long, value_name = "TEXT")]
+        title: Option<String>,
+        /// Media type [default: found out from the first bytes]
+        #[arg(long, value_name = "TYPE")]
+        media_type: Option<String>,
+    },
+    /// List this account's recordings
+    List,
+    /// Check, decrypt and write out a recording
+    Open {
+        /// The recording
+        recording: String,
+        /// Where to write it; - for standard output, which is also the default unless that is a terminal
+        #[arg(short, long, value_name = "FILE|-")]
+        output: Option<PathBuf>,
+        /// Also write out a recording whose end is missing
+        #[arg(long)]
+        allow_cut_off: bool,
+    },
+    /// Check every byte of a recording without writing anything
+    Verify {
+        /// The recording
+        recording: String,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Registrar {
+    /// Make an organisation root: shows its 24 words once, prints the root fingerprint
+    Init,
+    /// Certify what an account is
+    Certify {
+        /// The account, all 64 digits of it, as its holder gave it to you
+        account: AccountId,
+        /// patient, clinician, recorder or auditor
+        #[arg(long)]
+        role: Role,
+        /// What people call the account; the server sees it
+        #[arg(long, value_name = "TEXT")]
+        label: Option<String>,
+        /// Last day (2027-12-31) or moment (2027-12-31T12:00:00Z, excluded) for which it counts [default: one year]
+        #[arg(long, value_name = "DATE", value_parser = parse_end)]
+        not_after: Option<Timestamp>,
+        /// Where to write the certificate [default: standard output]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// A suite, as people name it.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SuiteName {
+    Pq,
+    X25519,
+}
+
+impl From<SuiteName> for Suite {
+    fn from(name: SuiteName) -> Self {
+        match name {
+            SuiteName::Pq => Self::Pq,
+            SuiteName::X25519 => Self::X25519,
+        }
+    }
+}
+
+/// The end of a day, or a moment.
+fn parse_end(text: &str) -> Result<Timestamp, String> {
+    if let Ok(moment) = text.parse() {
+        return Ok(moment);
+    }
+    let wrong = || format!("{text:?} is not a date such as 2027-12-31");
+    let day: jiff::civil::Date = text.parse().map_err(|_| wrong())?;
+    let next = day.tomorrow().map_err(|_| wrong())?;
+    let end = next.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| wrong())?;
+    Timestamp::from_unix_seconds(end.timestamp().as_second()).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_day_ends_with_it() {
+        assert_eq!(parse_end("2027-12-31").unwrap().to_string(), "2028-01-01T00:00:00Z");
+        assert_eq!(parse_end("2027-12-31T12:00:00Z").unwrap().to_string(), "2027-12-31T12:00:00Z");
+        for wrong in ["", "2027-02-29", "31.12.2027", "tomorrow", "2027-12-31T12:00"] {
+            assert!(parse_end(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! One failure, one exit code, one message of three lines: what happened, what it means for the person's data, what to do
+//! next. Every exit code of the program is decided here.
+
+use std::io;
+
+use vault_client::ClientError;
+use vault_core::identity_file::IdentityFileError;
+use vault_core::opening::OpenError;
+use vault_proto::credentials::{TrustError, TrustProblem};
+use vault_proto::problem::ProblemCode;
+use vault_proto::recording::Refusal;
+
+/// Kinds of failure, with their exit codes. Both are a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Bug = 1,
+    Usage = 2,
+    NotAReader = 10,
+    Damaged = 11,
+    CutOff = 12,
+    MixUp = 13,
+    NotEntitled = 14,
+    Format = 15,
+    Key = 16,
+    NotFound = 17,
+    Unreachable = 18,
+    Disk = 19,
+    Partly = 20,
+    Unlock = 21,
+    Refused = 22,
+    Interrupted = 130,
+}
+
+/// A failure, ready to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    pub(crate) what: String,
+    pub(crate) means: String,
+    pub(crate) next: String,
+}
+
+impl Kind {
+    /// Word for the kind in JSON.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Bug => "bug",
+            Self::Usage => "usage",
+            Self::NotAReader => "not-a-reader",
+            Self::Damaged => "damaged",
+            Self::CutOff => "cut-off",
+            Self::MixUp => "mix-up",
+            Self::NotEntitled => "not-entitled",
+            Self::Format => "format",
+            Self::Key => "key",
+            Self::NotFound => "not-found",
+            Self::Unreachable => "unreachable",
+            Self::Disk => "disk",
+            Self::Partly => "partly",
+            Self::Unlock => "unlock",
+            Self::Refused => "refused",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The exit code.
+    pub(crate) const fn exit(self) -> u8 {
+        self as u8
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(
+        kind: Kind,
+        what: impl Into<String>,
+        means: impl Into<String>,
+        next: impl Into<String>,
+    ) -> Self {
+        Self { kind, what: what.into(), means: means.into(), next: next.into() }
+    }
+
+    pub(crate) fn bug(what: impl Into<String>) -> Self {
+        Self::new(
+            Kind::Bug,
+            format!("This program made a mistake: {}.", what.into()),
+            "Nothing that was stored before has changed.",
+            "Please report it with the command you typed: docs/SECURITY.md says where.",
+        )
+    }
+
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(
+            Kind::Usage,
+            format!("{}.", sentence(&what.into())),
+            "Nothing was done.",
+            "Run the command with --help to see what it takes.",
+        )
+    }
+
+    pub(crate) fn interrupted() -> Self {
+        Self::new(
+            Kind::Interrupted,
+            "Interrupted.",
+            "Nothing was left half-written in place; what the server had acknowledged is kept there.",
+            "Run the same command again to go on.",
+        )
+    }
+
+    /// A file or folder that could not be used.
+    pub(crate) fn disk(path: &str, error: &io::Error) -> Self {
+        let next = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "Make room, then run the command again.",
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                "Choose a place you may write to, or change its permissions, then run the command again."
+            }
+            io::ErrorKind::NotFound => "Check the path, then run the command again.",
+            _ => "Check the disk and the path, then run the command again.",
+        };
+        Self::new(
+            Kind::Disk,
+            format!("{path} cannot be used: {error}."),
+            "Nothing was left half-written in place.",
+            next,
+        )
+    }
+}
+
+/// With a capital, and without a full stop.
+fn sentence(text: &str) -> String {
+    let text = text.trim_end_matches('.');
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Usage(what) => Self::usage(what),
+            ClientError::Open(error) => open_failure(&error),
+            ClientError::CutOff { last_stored, bytes } => cut_off(&last_stored.to_string(), bytes),
+            ClientError::Trust(error) => trust_failure(&error),
+            ClientError::NotFound(what) => Self::new(
+                Kind::NotFound,
+                format!("{} was not found.", sentence(&what)),
+                "It does not exist on this server, or it is not this account's to know: the answer is the same.",
+                "Check the id against `vault-cli list`, and that you use the right --home.",
+            ),
+            ClientError::Ambiguous { prefix, matches } => {
+                Self::usage(format!("{prefix:?} fits several ids: {}", matches.join(", ")))
+            }
+            ClientError::Unreachable { server, reason } => Self::new(
+                Kind::Unreachable,
+                format!("The server {server} cannot be reached: {reason}."),
+                "Nothing is lost: what the server had acknowledged is kept, and nothing else was changed.",
+                "Check the network and the address, then run the same command again to go on.",
+            ),
+            ClientError::Protocol { server, reason } => Self::new(
+                Kind::Unreachable,
+                format!("{server} does not answer like a storage server: {reason}."),
+                "Nothing it said was believed, and nothing of yours was changed.",
+                "Check the address; if it is right, tell its operator.",
+            ),
+            ClientError::Refused(problem) => refused(&problem),
+            ClientError::Disk { path, source } => Self::disk(&path.display().to_string(), &source),
+            ClientError::Source(error) => Self::disk("The recording to be sealed", &error),
+            ClientError::NotSetUp(what) => Self::new(
+                Kind::Unlock,
+                format!("{}.", sentence(&what)),
+                "Nothing was done.",
+                "Choose the right folder with --home, or set one up: `vault-cli keygen`, then `vault-cli enrol`.",
+            ),
+            ClientError::Unlock(error) => unlock_failure(&error),
+            ClientError::Bug(what) => Self::bug(what),
+        }
+    }
+}
+
+/// A recording without its end.
+pub(crate) fn cut_off(last_stored: &str, bytes: u64) -> Failure {
+    Failure::new(
+        Kind::CutOff,
+        format!("This recording is cut off: its end was never sealed. The last of it was stored at {last_stored}."),
+        format!("{bytes} bytes of it are sealed and can be opened; what came after is not there."),
+        "To open what is there, add --allow-cut-off. If it is still being uploaded, wait for its end.",
+    )
+}
+
+fn open_failure(error: &OpenError) -> Failure {
+    let nothing = "Nothing of it was shown or kept: no byte is released before its own check.";
+    match error {
+        OpenError::Refused(Refusal::MixUp(what)) => Failure::new(
+            Kind::MixUp,
+            format!("Mix-up: the server handed out something else than the recording that was asked for ({what})."),
+            nothing,
+            "Tell the operator at once, with the time and the recording's id: others may be affected.",
+        ),
+        OpenError::Refused(Refusal::NotEntitled(what)) => Failure::new(
+            Kind::NotEntitled,
+            format!("Not sealed by anyone entitled to: {what}."),
+            "It may have been planted or forged. Nothing of it was shown or kept.",
+            "Do not trust it. Tell the operator, with the recording's id.",
+        ),
+        OpenError::Refused(Refusal::Damaged(what)) => Failure::new(
+            Kind::Damaged,
+            format!("The recording is damaged: {what}."),
+            "The damaged part was not released; bytes written before it were checked and are right.",
+            "Try again later; if it stays, ask the operator to restore the recording from a backup.",
+        ),
+        OpenError::Refused(Refusal::NewerFormat(what)) => Failure::new(
+            Kind::Format,
+            format!("{}.", sentence(what)),
+            "The recording is not lost, but this program cannot check it, so it does not open it.",
+            "Install a newer version of vault-cli.",
+        ),
+        OpenError::NotAReader => Failure::new(
+            Kind::NotAReader,
+            "This account is not a reader of this recording.",
+            nothing,
+            "Open it with the patient's or the clinician's account, or ask one of them to share it.",
+        ),
+        OpenError::OtherSuite { recording, own } => Failure::new(
+            Kind::Format,
+            format!("The recording is sealed with suite {recording}, and this account's keys are of suite {own}."),
+            nothing,
+            "Nothing weaker is used in its place. Open it with the account it was sealed to.",
+        ),
+    }
+}
+
+fn trust_failure(error: &TrustError) -> Failure {
+    let whose = error.account;
+    let next = match &error.problem {
+        TrustProblem::Missing => "Ask its holder to enrol at this server, or check the account id with them.",
+        TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. } => {
+            "Ask the registrar for a new certificate, enrol with it, then try again."
+        }
+        TrustProblem::OtherOrganisation(_) => {
+            "Check the fingerprint and the certificate with your registrar, by another way than this server."
+        }
+        TrustProblem::Role { .. } => "Check that each account stands in its own place, or ask the registrar.",
+        TrustProblem::NoKeyOfSuite(_) => "Patient and clinician need keys of the same suite (`keygen --suite`).",
+        _ => "Do not go on with this server. Compare the account's keys with its holder, and tell the registrar.",
+    };
+    Failure::new(
+        Kind::Key,
+        format!("The keys of account {whose} cannot be trusted: {}.", error.problem),
+        "No other key is used in its place: nothing was sealed and nothing was uploaded.",
+        next,
+    )
+}
+
+fn refused(problem: &vault_proto::problem::Problem) -> Failure {
+    let request = problem.request_id.as_ref().map_or_else(String::new, |id| format!(" (request {id})"));
+    let detail = problem.detail.as_ref().map_or_else(String::new, |detail| format!(" {}.", sentence(detail)));
+    // What a server writes is shown to a person: it must not steer the terminal.
+    let what = printable(&format!("The server refused: {}{request}. {}{detail}", problem.code, problem.title));
+    let (kind, next) = match problem.known_code() {
+        Some(ProblemCode::NotFound) => {
+            (Kind::NotFound, "Check the id against `vault-cli list`, and that you use the right --home.")
+        }
+        Some(ProblemCode::CertificateExpired) => {
+            (Kind::Key, "Ask the registrar for a new certificate for this account, then enrol with it.")
+        }
+        Some(ProblemCode::SignatureStale) => (Kind::Refused, "Set this machine's clock, then try again."),
+        Some(ProblemCode::UnknownKey) => (Kind::Refused, "Enrol this account at the server first: `vault-cli enrol`."),
+        Some(ProblemCode::StorageFull | ProblemCode::Busy | ProblemCode::Internal) => {
+            (Kind::Refused, "Run the same command again later to go on; tell the operator if it stays.")
+        }
+        _ => (Kind::Refused, "If you think it should be allowed, ask the operator, naming the request."),
+    };
+    Failure::new(kind, what, "What the server had acknowledged before is kept; this step was not done.", next)
+}
+
+fn unlock_failure(error: &IdentityFileError) -> Failure {
+    Failure::new(
+        Kind::Unlock,
+        format!("{}.", sentence(&error.to_string())),
+        "The identity file was not changed.",
+        "Type the passphrase again, or restore the file from a backup; --home chooses another identity.",
+    )
+}
+
+/// Text from elsewhere, with everything that could steer a terminal replaced.
+pub(crate) fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_elsewhere_cannot_steer_a_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\n\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c");
+    }
+}

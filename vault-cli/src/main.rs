@@ -1,0 +1,54 @@
+//! `vault-cli`: record, keep, open and verify sealed recordings from a terminal.
+//!
+//! [`arguments`] says what can be typed, [`commands`] do it through `vault-client`, [`failure`] decides exit codes and the words
+//! of each failure in one place, and [`terminal`] is the only module that prints or asks.
+
+mod arguments;
+mod commands;
+mod failure;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let terminal = Terminal::new(arguments.global.json, arguments.global.quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return terminal.fail(&Failure::bug(format!("the runtime could not be started: {error}"))),
+    };
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = commands::run(arguments, &terminal) => outcome,
+            // Dropping the command removes what it has half-written aside.
+            () = interrupted() => Err(Failure::interrupted()),
+        }
+    });
+    // A thread that still waits for standard input must not keep the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => terminal.fail(&failure),
+    }
+}
+
+/// Waits for Ctrl-C or a polite request to stop.
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

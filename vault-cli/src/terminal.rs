@@ -1,0 +1,204 @@
+//! The only module that prints or asks.
+//!
+//! Rules: data goes to standard output, words to standard error. Work of over a second shows progress on a terminal and
+//! none elsewhere. With `--json` standard output holds JSON only, and a failure is one JSON document on standard error.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use secrecy::SecretString;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Kind};
+
+/// Environment variable that may hold the passphrase.
+const PASSPHRASE: &str = "VAULT_PASSPHRASE";
+/// Work that takes less time shows no progress.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How to talk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    json: bool,
+    quiet: bool,
+}
+
+impl Terminal {
+    pub(crate) const fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet }
+    }
+
+    /// Whether results are JSON.
+    pub(crate) const fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints a line of data.
+    pub(crate) fn data(&self, line: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| Failure::disk("Standard output", &error))
+    }
+
+    /// Prints a JSON document on a line of its own.
+    pub(crate) fn document<T: Serialize>(&self, document: &T) -> Result<(), Failure> {
+        self.data(&serde_json::to_string(document).map_err(|error| Failure::bug(error.to_string()))?)
+    }
+
+    /// Says something, unless `--quiet`.
+    pub(crate) fn say(&self, words: &str) {
+        if !self.quiet {
+            self.insist(words);
+        }
+    }
+
+    /// Says something that must be seen even with `--quiet`.
+    pub(crate) fn insist(&self, words: &str) {
+        // Nothing can be done where standard error is gone.
+        let _ = writeln!(io::stderr().lock(), "{words}");
+    }
+
+    /// Tells of a failure, and gives the exit code.
+    pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
+        let Failure { kind, what, means, next } = failure;
+        if self.json {
+            let document = serde_json::json!({
+                "error": kind.name(), "exit": kind.exit(), "what": what, "means": means, "next": next,
+            });
+            self.insist(&document.to_string());
+        } else {
+            self.insist(&format!("{what}\n{means}\n{next}"));
+        }
+        ExitCode::from(kind.exit())
+    }
+
+    /// Shows the 24 words, once, where only the person sees them.
+    pub(crate) fn words(&self, title: &str, words: &Zeroizing<String>) {
+        let mut err = io::stderr().lock();
+        let _ = writeln!(err, "{title}\n");
+        for (row, line) in words.split(' ').collect::<Vec<_>>().chunks(6).enumerate() {
+            let _ = write!(err, "  {:>2}.", row * 6 + 1);
+            for word in line {
+                let _ = write!(err, " {word}");
+            }
+            let _ = writeln!(err);
+        }
+        let _ = writeln!(err);
+    }
+
+    /// The passphrase that opens a file: from `--passphrase-file`, the environment, or a prompt.
+    pub(crate) fn passphrase(&self, file: Option<&Path>) -> Result<SecretString, Failure> {
+        match given_passphrase(file)? {
+            Some(passphrase) => Ok(passphrase),
+            None => prompt("Passphrase: "),
+        }
+    }
+
+    /// A passphrase for a new file; a prompt asks twice.
+    pub(crate) fn new_passphrase(&self, file: Option<&Path>) -> Result<SecretString, Failure> {
+        use secrecy::ExposeSecret as _;
+        let passphrase = match given_passphrase(file)? {
+            Some(passphrase) => passphrase,
+            None => {
+                let first = prompt("New passphrase: ")?;
+                let second = prompt("The same again: ")?;
+                if first.expose_secret() != second.expose_secret() {
+                    return Err(Failure::usage("the two passphrases differ"));
+                }
+                first
+            }
+        };
+        if passphrase.expose_secret().is_empty() {
+            return Err(Failure::usage("an empty passphrase would protect nothing"));
+        }
+        Ok(passphrase)
+    }
+
+    /// Progress over `total` bytes, shown only on a terminal and only once the work takes longer.
+    pub(crate) fn progress(&self, what: &'static str, total: Option<u64>) -> Progress {
+        let visible = !self.quiet && !self.json && io::stderr().is_terminal();
+        Progress { what, total, done: 0, since: Instant::now(), visible, bar: None }
+    }
+}
+
+/// Passphrase from a file or the environment.
+fn given_passphrase(file: Option<&Path>) -> Result<Option<SecretString>, Failure> {
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.map_err(|error| Failure::disk(&path.display().to_string(), &error))?;
+        return Ok(Some(SecretString::from(text.lines().next().unwrap_or_default())));
+    }
+    match std::env::var(PASSPHRASE) {
+        Ok(text) => Ok(Some(SecretString::from(text))),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{PASSPHRASE} is not valid UTF-8"))),
+    }
+}
+
+fn prompt(question: &str) -> Result<SecretString, Failure> {
+    match rpassword::prompt_password(question) {
+        Ok(text) => Ok(SecretString::from(text)),
+        Err(_) => Err(Failure::new(
+            Kind::Usage,
+            "There is no terminal to ask for the passphrase.",
+            "Nothing was done.",
+            format!("Give it with --passphrase-file or in the environment variable {PASSPHRASE}."),
+        )),
+    }
+}
+
+/// A progress bar that appears when the work turns out to be long.
+pub(crate) struct Progress {
+    what: &'static str,
+    total: Option<u64>,
+    done: u64,
+    since: Instant,
+    visible: bool,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Starts from `done` bytes.
+    pub(crate) fn set(&mut self, done: u64, total: Option<u64>) {
+        self.done = done;
+        self.total = total;
+        self.show();
+    }
+
+    /// Goes on by `bytes`.
+    pub(crate) fn advance(&mut self, bytes: u64) {
+        self.done += bytes;
+        self.show();
+    }
+
+    fn show(&mut self) {
+        if !self.visible || (self.bar.is_none() && self.since.elapsed() < PATIENCE) {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| bar(self.what, self.total));
+        bar.set_position(self.done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(what: &'static str, total: Option<u64>) -> ProgressBar {
+    let template = match total {
+        Some(_) => "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
+        None => "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec}",
+    };
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.with_message(what)
+}

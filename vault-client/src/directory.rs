@@ -1,0 +1,176 @@
+//! Whose keys: what the server's directory says of an account, believed only as far as the pinned organisation root, the
+//! account's own signatures and what was seen before allow (FORMAT.md, "Trust").
+
+use serde::{Deserialize, Serialize};
+use vault_proto::credentials::{Member, TrustError, TrustProblem, VerifiedMember, verify_key_list};
+use vault_proto::envelope::Verified;
+use vault_proto::ids::{AccountId, Digest, MIN_PREFIX};
+use vault_proto::problem::ProblemCode;
+use vault_proto::statements::KeyList;
+use vault_proto::wire::{self, AccountMatches, DirectoryEntry};
+
+use crate::connection::{Connection, now};
+use crate::error::ClientError;
+use crate::home::{Enrolment, Home};
+
+/// Most bytes of a directory entry: some hundred key lists.
+const MAX_ENTRY: usize = 8 * 1024 * 1024;
+/// Most bytes of a list of matches.
+const MAX_MATCHES_BODY: usize = 16 * 1024;
+
+/// The newest key list of an account that this home has seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pin {
+    number: u64,
+    key_list: Digest,
+}
+
+/// An account whose keys can be sealed to, with the statements that prove it.
+#[derive(Debug, Clone)]
+pub struct TrustedMember {
+    /// The statements, for a credentials object.
+    pub member: Member,
+    /// What they prove.
+    pub verified: VerifiedMember,
+}
+
+/// Looks `account` up and checks it against the pinned root, its own chain of key lists and this home's pin.
+///
+/// # Errors
+/// [`ClientError::Trust`], naming the account; nothing is ever sealed to a key that fails.
+pub async fn look_up(
+    connection: &Connection,
+    home: &Home,
+    enrolment: &Enrolment,
+    account: AccountId,
+) -> Result<TrustedMember, ClientError> {
+    let missing = || TrustError {
+        account,
+        problem: TrustProblem::Missing,
+    };
+    let path = wire::path::account(&account);
+    let entry: DirectoryEntry = match connection.get_json(&path, None, MAX_ENTRY).await {
+        Err(ClientError::Refused(problem)) if problem.known_code() == Some(ProblemCode::NotFound) => {
+            return Err(missing().into());
+        }
+        other => other?,
+    };
+    let newest = check_chain(account, &entry)?;
+    let member = entry.current().ok_or_else(missing)?;
+    let verified = member.verify(enrolment.organisation, account, now()?)?;
+    let name = Home::pin_name(&account);
+    let pin = Pin {
+        number: newest.number,
+        key_list: newest.digest(),
+    };
+    if let Some(seen) = home.read_json::<Pin>(&name)? {
+        check_pin(account, &entry, &seen, &pin)?;
+        if seen == pin {
+            return Ok(TrustedMember { member, verified });
+        }
+    }
+    home.write_json(&name, &pin)?;
+    Ok(TrustedMember { member, verified })
+}
+
+/// Every key list from number 1 on is signed by the account's root and names the one before it.
+fn check_chain(account: AccountId, entry: &DirectoryEntry) -> Result<Verified<KeyList>, TrustError> {
+    let refuse = |problem| TrustError { account, problem };
+    let mut newest: Option<Verified<KeyList>> = None;
+    for (number, envelope) in (1u64..).zip(&entry.key_lists) {
+        let list = verify_key_list(envelope, account).map_err(refuse)?;
+        if list.number != number || list.previous != newest.as_ref().map(Verified::digest) {
+            return Err(refuse(TrustProblem::KeyListForked(list.number)));
+        }
+        newest = Some(list);
+    }
+    newest.ok_or_else(|| refuse(TrustProblem::Missing))
+}
+
+/// What was seen before must still be part of the chain that is served now.
+fn check_pin(account: AccountId, entry: &DirectoryEntry, seen: &Pin, served: &Pin) -> Result<(), TrustError> {
+    let refuse = |problem| TrustError { account, problem };
+    if served.number < seen.number {
+        return Err(refuse(TrustProblem::KeyListRolledBack {
+            served: served.number,
+            seen: seen.number,
+        }));
+    }
+    let position = usize::try_from(seen.number.saturating_sub(1)).ok();
+    let same = position
+        .and_then(|position| entry.key_lists.get(position))
+        .map(|list| list.digest());
+    if same == Some(seen.key_list) {
+        Ok(())
+    } else {
+        Err(refuse(TrustProblem::KeyListForked(seen.number)))
+    }
+}
+
+/// Finds the account that a person means: a whole id, or a prefix of one that was met before or that the server knows.
+///
+/// A server can answer a prefix with any account that begins so; the certificate check that follows decides whether it
+/// is one of the organisation, and what it is certified as is shown to the person.
+///
+/// # Errors
+/// [`ClientError::Usage`], [`ClientError::NotFound`] or [`ClientError::Ambiguous`].
+pub async fn resolve_account(
+    connection: &Connection,
+    home: &Home,
+    text: &str,
+) -> Result<AccountId, ClientError> {
+    if let Ok(account) = text.parse() {
+        return Ok(account);
+    }
+    check_prefix(text, "an account", AccountId::BYTES * 2)?;
+    let known = home.pinned_accounts()?;
+    let near: Vec<AccountId> = known
+        .into_iter()
+        .filter(|account| account.to_string().starts_with(text))
+        .collect();
+    let matches = if near.is_empty() {
+        let query = format!("prefix={text}");
+        let found: AccountMatches = connection
+            .get_json(wire::path::ACCOUNTS, Some(&query), MAX_MATCHES_BODY)
+            .await?;
+        found.accounts
+    } else {
+        near
+    };
+    only_match(text, "account", &matches)
+}
+
+/// Refuses what cannot be the beginning of an id.
+pub(crate) fn check_prefix(text: &str, what: &str, longest: usize) -> Result<(), ClientError> {
+    let hexadecimal = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if hexadecimal && (MIN_PREFIX..=longest).contains(&text.len()) {
+        return Ok(());
+    }
+    Err(ClientError::Usage(format!(
+        "{text:?} does not name {what}: write its id ({longest} hexadecimal digits), or at least its first {MIN_PREFIX} digits"
+    )))
+}
+
+/// The one id that begins with `text`.
+pub(crate) fn only_match<T: Copy + ToString>(
+    text: &str,
+    what: &str,
+    matches: &[T],
+) -> Result<T, ClientError> {
+    let fits: Vec<T> = matches
+        .iter()
+        .copied()
+        .filter(|id| id.to_string().starts_with(text))
+        .collect();
+    match fits.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(ClientError::NotFound(format!("{what} {text}"))),
+        several => Err(ClientError::Ambiguous {
+            prefix: text.to_owned(),
+            matches: several.iter().map(ToString::to_string).collect(),
+        }),
+    }
+}

@@ -1,0 +1,310 @@
+//! Fetching a recording, checking it and opening it; nothing is handed on before its own check (FORMAT.md, "Opening").
+
+use std::io::{self, Write};
+
+use futures_util::stream::{self, StreamExt as _};
+use sha2::{Digest as _, Sha256};
+use tokio::task::spawn_blocking;
+use vault_core::details::Details;
+use vault_core::opening::{Opening, PartOpener};
+use vault_proto::envelope::Verified;
+use vault_proto::geometry::{self, MAX_PARTS};
+use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::problem::ProblemCode;
+use vault_proto::recording::CheckedRecording;
+use vault_proto::sealed_header::MAX_SEALED_HEADER;
+use vault_proto::statements::{RecordingStatus, SegmentSeal};
+use vault_proto::wire::{self, MAX_DETAILS, RecordingPage, RecordingRecord};
+use zeroize::Zeroizing;
+
+use crate::account::Account;
+use crate::connection::Connection;
+use crate::directory::{check_prefix, only_match};
+use crate::error::ClientError;
+use crate::home::Enrolment;
+use crate::upload::MAX_RECORD;
+
+/// Parts that are fetched and opened ahead of the one being written.
+const IN_FLIGHT: usize = 4;
+/// Most bytes of a list page.
+pub(crate) const MAX_PAGE_BODY: usize = 1024 * 1024;
+
+/// Something of this client that asks the server in one account's name.
+#[derive(Clone, Copy)]
+pub struct Session<'a> {
+    /// Signed requests.
+    pub connection: &'a Connection,
+    /// The pinned organisation.
+    pub enrolment: &'a Enrolment,
+    /// The account.
+    pub account: &'a Account,
+}
+
+/// A recording whose statements were fetched and checked.
+pub struct RemoteRecording {
+    record: RecordingRecord,
+    checked: CheckedRecording,
+}
+
+/// How complete a recording is, as its statements prove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completeness {
+    /// Its end is sealed and all of it is there.
+    Complete,
+    /// Its end is missing, or its sealer says that the rest was lost.
+    CutOff,
+}
+
+/// What was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Plaintext bytes.
+    pub bytes: u64,
+    /// SHA-256 of the plaintext.
+    pub sha256: Digest,
+    /// Ciphertext parts that were fetched and checked.
+    pub parts: u64,
+}
+
+/// Finds the recording that a person means: a whole id, or a prefix of one that the server lists for this account.
+///
+/// # Errors
+/// [`ClientError::Usage`], [`ClientError::NotFound`] or [`ClientError::Ambiguous`].
+pub async fn resolve_recording(session: Session<'_>, text: &str) -> Result<RecordingId, ClientError> {
+    if let Ok(recording) = text.parse() {
+        return Ok(recording);
+    }
+    check_prefix(text, "a recording", RecordingId::BYTES * 2)?;
+    let query = format!("prefix={text}");
+    let page: RecordingPage = session
+        .connection
+        .get_json(wire::path::RECORDINGS, Some(&query), MAX_PAGE_BODY)
+        .await?;
+    let matches: Vec<RecordingId> = page.recordings.iter().map(|entry| entry.recording).collect();
+    only_match(text, "recording", &matches)
+}
+
+impl RemoteRecording {
+    /// Fetches and checks the statements of `requested`, the id that the caller asked for.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`], or [`ClientError::Open`] for the first check that fails.
+    pub async fn fetch(session: Session<'_>, requested: RecordingId) -> Result<Self, ClientError> {
+        let path = wire::path::recording(&requested);
+        let record: RecordingRecord = match session.connection.get_json(&path, None, MAX_RECORD).await {
+            Err(ClientError::Refused(problem)) if problem.known_code() == Some(ProblemCode::NotFound) => {
+                return Err(ClientError::NotFound(format!("recording {requested}")));
+            }
+            other => other?,
+        };
+        // A segment that was never sealed proves nothing; those before it stand.
+        let seals: Vec<Vec<u8>> = record
+            .segments
+            .iter()
+            .map_while(|segment| segment.seal.clone())
+            .map(String::into_bytes)
+            .collect();
+        let checked = CheckedRecording::check(
+            requested,
+            session.enrolment.organisation,
+            record.manifest.as_bytes(),
+            record.credentials.as_bytes(),
+            &seals,
+            record.final_seal.as_deref().map(str::as_bytes),
+        )?;
+        Ok(Self { record, checked })
+    }
+
+    /// The checked statements.
+    pub const fn checked(&self) -> &CheckedRecording {
+        &self.checked
+    }
+
+    /// When the server last stored something of it, as the server says.
+    pub const fn last_stored(&self) -> vault_proto::timestamp::Timestamp {
+        self.record.last_stored
+    }
+
+    /// Whether its end is there.
+    pub fn completeness(&self) -> Completeness {
+        match self.checked.final_seal().map(|seal| seal.status) {
+            Some(RecordingStatus::Complete) => Completeness::Complete,
+            Some(RecordingStatus::Recovered) | None => Completeness::CutOff,
+        }
+    }
+
+    /// The error that says it is cut off, unless it is complete.
+    ///
+    /// # Errors
+    /// [`ClientError::CutOff`].
+    pub fn require_complete(&self) -> Result<(), ClientError> {
+        match self.completeness() {
+            Completeness::Complete => Ok(()),
+            Completeness::CutOff => Err(ClientError::CutOff {
+                last_stored: self.record.last_stored,
+                bytes: self.checked.plaintext_length(),
+            }),
+        }
+    }
+
+    /// Prepares to open it with the session's identity.
+    ///
+    /// # Errors
+    /// [`ClientError::Open`] if the account is not a reader.
+    pub fn opening<'a>(&'a self, session: Session<'a>) -> Result<Opening<'a>, ClientError> {
+        Ok(Opening::new(
+            &self.checked,
+            session.account.id,
+            &session.account.identity,
+        )?)
+    }
+
+    /// Fetches and opens the details; `None` without a final seal, which is what binds them.
+    ///
+    /// # Errors
+    /// [`ClientError::Open`] if they are not those that were sealed.
+    pub async fn details(&self, session: Session<'_>) -> Result<Option<Details>, ClientError> {
+        if self.checked.final_seal().is_none() {
+            return Ok(None);
+        }
+        let opening = self.opening(session)?;
+        let path = wire::path::details(&self.checked.manifest().recording);
+        let object = session.connection.get(&path, None, None, MAX_DETAILS).await?;
+        Ok(Some(opening.details(&object.body)?))
+    }
+
+    /// Opens every sealed segment in order and writes the plaintext to `out`, calling `on_progress` with each number of
+    /// bytes written. `out` gets only checked bytes; on an error it holds a beginning of the recording.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Disk`] with the path `output` if `out` fails.
+    pub async fn write_to(
+        &self,
+        session: Session<'_>,
+        out: &mut (dyn Write + Send),
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Opened, ClientError> {
+        let opening = self.opening(session)?;
+        // A server that edited the details must not be noticed only by those who look at titles.
+        self.details(session).await?;
+        let mut opened = Progress {
+            hash: Sha256::new(),
+            bytes: 0,
+            parts: 0,
+        };
+        for seal in self.checked.seals() {
+            self.write_segment(session, &opening, seal, out, &mut opened, on_progress)
+                .await?;
+        }
+        out.flush().map_err(output_failed)?;
+        Ok(Opened {
+            bytes: opened.bytes,
+            sha256: Digest::from_bytes(opened.hash.finalize().into()),
+            parts: opened.parts,
+        })
+    }
+
+    async fn write_segment(
+        &self,
+        session: Session<'_>,
+        opening: &Opening<'_>,
+        seal: &Verified<SegmentSeal>,
+        out: &mut (dyn Write + Send),
+        opened: &mut Progress,
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), ClientError> {
+        let recording = self.checked.manifest().recording;
+        let connection = session.connection;
+        let header = connection
+            .get(
+                &wire::path::header(&recording, seal.index),
+                None,
+                None,
+                MAX_SEALED_HEADER,
+            )
+            .await?;
+        let most = 32 * MAX_PARTS as usize;
+        let hashes = connection
+            .get(&wire::path::parts(&recording, seal.index), None, None, most)
+            .await?;
+        let segment = opening.segment(seal, &header.body, &hashes.body)?;
+        let shape = *segment.shape();
+        let first = fetch_part(connection, &recording, seal.index, 0, shape.part_length(0)).await?;
+        let opener = std::sync::Arc::new(segment.start(&first)?);
+        let plaintext = open_part(&opener, 0, first).await?;
+        opened.write(&plaintext, out, on_progress)?;
+        let rest = (1..shape.parts()).map(|part| {
+            let opener = std::sync::Arc::clone(&opener);
+            async move {
+                let ciphertext =
+                    fetch_part(connection, &recording, seal.index, part, shape.part_length(part)).await?;
+                open_part(&opener, part, ciphertext).await
+            }
+        });
+        let mut rest = std::pin::pin!(stream::iter(rest).buffered(IN_FLIGHT));
+        while let Some(plaintext) = rest.next().await {
+            opened.write(&plaintext?, out, on_progress)?;
+        }
+        Ok(())
+    }
+}
+
+/// Running totals of what was opened.
+struct Progress {
+    hash: Sha256,
+    bytes: u64,
+    parts: u64,
+}
+
+impl Progress {
+    fn write(
+        &mut self,
+        plaintext: &[u8],
+        out: &mut dyn Write,
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), ClientError> {
+        // The caller's output is a file or a pipe; a write to it is short next to fetching and opening a part.
+        out.write_all(plaintext).map_err(output_failed)?;
+        self.hash.update(plaintext);
+        self.bytes += plaintext.len() as u64;
+        self.parts += 1;
+        on_progress(plaintext.len() as u64);
+        Ok(())
+    }
+}
+
+fn output_failed(source: io::Error) -> ClientError {
+    ClientError::Disk {
+        path: "output".into(),
+        source,
+    }
+}
+
+async fn fetch_part(
+    connection: &Connection,
+    recording: &RecordingId,
+    segment: u32,
+    part: u32,
+    length: u64,
+) -> Result<Vec<u8>, ClientError> {
+    let first = geometry::part_offset(part);
+    let last = first + length.saturating_sub(1);
+    let path = wire::path::body(recording, segment);
+    // Whatever comes is checked against the signed hash; only its size is limited here.
+    let answer = connection
+        .get(&path, None, Some((first, last)), geometry::MAX_PART)
+        .await?;
+    Ok(answer.body.into())
+}
+
+async fn open_part(
+    opener: &std::sync::Arc<PartOpener>,
+    part: u32,
+    ciphertext: Vec<u8>,
+) -> Result<Zeroizing<Vec<u8>>, ClientError> {
+    let opener = std::sync::Arc::clone(opener);
+    let opened = spawn_blocking(move || opener.open(part, ciphertext).map(Zeroizing::new));
+    Ok(opened
+        .await
+        .map_err(|error| ClientError::Bug(error.to_string()))??)
+}

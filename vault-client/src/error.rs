@@ -1,0 +1,114 @@
+//! What can go wrong for a person, one class for each thing they can do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use vault_core::opening::OpenError;
+use vault_proto::credentials::TrustError;
+use vault_proto::problem::Problem;
+use vault_proto::recording::Refusal;
+
+/// A failure of a client operation.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// What was asked for cannot be meant.
+    #[error("{0}")]
+    Usage(String),
+    /// A recording was refused or could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The recording has no final seal.
+    #[error(
+        "the recording is cut off: its end was never sealed; the server last stored something of it at {last_stored}"
+    )]
+    CutOff {
+        /// When the server last stored a part of it, as the server says.
+        last_stored: vault_proto::timestamp::Timestamp,
+        /// Plaintext bytes that are sealed and can be opened.
+        bytes: u64,
+    },
+    /// Somebody's keys cannot be trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// Nothing of that name, or not for this account to know.
+    #[error("{0} was not found")]
+    NotFound(String),
+    /// A shortened id that fits several.
+    #[error("{prefix:?} is the beginning of several: {}", .matches.join(", "))]
+    Ambiguous {
+        /// What was typed.
+        prefix: String,
+        /// What it could mean.
+        matches: Vec<String>,
+    },
+    /// No answer from the server.
+    #[error("the server at {server} cannot be reached: {reason}")]
+    Unreachable {
+        /// The server's address.
+        server: String,
+        /// Why.
+        reason: String,
+    },
+    /// An answer that no server of this protocol gives.
+    #[error("the server at {server} gave an answer that is not of the protocol: {reason}")]
+    Protocol {
+        /// The server's address.
+        server: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// The server refused.
+    #[error("the server refused: {} ({})", .0.title, .0.code)]
+    Refused(Box<Problem>),
+    /// A file or folder of this machine.
+    #[error("{}: {source}", .path.display())]
+    Disk {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The source of a recording could not be read.
+    #[error("the recording's source could not be read: {0}")]
+    Source(io::Error),
+    /// The home has no identity, certificate or server yet.
+    #[error("{0}")]
+    NotSetUp(String),
+    /// The identity file does not open.
+    #[error(transparent)]
+    Unlock(#[from] vault_core::identity_file::IdentityFileError),
+    /// Our own mistake.
+    #[error("{0}")]
+    Bug(String),
+}
+
+impl ClientError {
+    /// A failure of the file or folder at `path`.
+    pub(crate) fn disk(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Disk { path, source }
+    }
+}
+
+impl From<Refusal> for ClientError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Open(refusal.into())
+    }
+}
+
+impl From<vault_proto::envelope::StatementError> for ClientError {
+    fn from(error: vault_proto::envelope::StatementError) -> Self {
+        Self::Bug(format!("a statement could not be made: {error}"))
+    }
+}
+
+impl From<vault_core::sealing::SealError> for ClientError {
+    fn from(error: vault_core::sealing::SealError) -> Self {
+        match error {
+            vault_core::sealing::SealError::OtherDevice | vault_core::sealing::SealError::Title => {
+                Self::Usage(error.to_string())
+            }
+            other => Self::Bug(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The recordings of an account, each shown from its own checked statements, never from the server's words about it.
+
+use futures_util::stream::{self, StreamExt as _};
+use vault_core::details::Details;
+use vault_core::opening::OpenError;
+use vault_proto::ids::{AccountId, RecordingId};
+use vault_proto::recording::Refusal;
+use vault_proto::timestamp::Timestamp;
+use vault_proto::wire::{self, RecordingEntry, RecordingPage};
+
+use crate::connection::now;
+use crate::download::{Completeness, MAX_PAGE_BODY, RemoteRecording, Session};
+use crate::error::ClientError;
+
+/// Recordings that are looked at at the same time.
+const IN_FLIGHT: usize = 6;
+/// Seconds without a new part after which a recording without an end counts as cut off, not as under way.
+const UNDER_WAY: i64 = 10 * 60;
+
+/// Whether a recording is complete, for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Its end is sealed.
+    Complete,
+    /// Its end is missing and nothing has come for a while, or its sealer says that the rest was lost.
+    CutOff,
+    /// Its end is missing and the server says that parts came a short while ago.
+    Recording,
+}
+
+/// One recording of the account.
+#[derive(Debug, Clone)]
+pub struct ListedRecording {
+    /// The recording.
+    pub recording: RecordingId,
+    /// The consultation.
+    pub consultation: String,
+    /// The patient.
+    pub patient: AccountId,
+    /// The clinician.
+    pub clinician: AccountId,
+    /// Whose device sealed it.
+    pub sealer: AccountId,
+    /// When it began, by the sealing device's clock.
+    pub created: Timestamp,
+    /// Whether it is complete.
+    pub status: Status,
+    /// Plaintext bytes that are sealed.
+    pub bytes: u64,
+    /// What only readers see; `None` without an end, or for a sealer who is no reader.
+    pub details: Option<Details>,
+}
+
+/// Something the server listed that is not shown as a recording.
+#[derive(Debug)]
+pub struct RefusedEntry {
+    /// The id it was listed under.
+    pub recording: RecordingId,
+    /// Why.
+    pub error: ClientError,
+}
+
+/// A list, with what was left out of it.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The recordings, newest first.
+    pub recordings: Vec<ListedRecording>,
+    /// What the server listed and this client refuses.
+    pub refused: Vec<RefusedEntry>,
+}
+
+/// Lists all recordings of the account, checking each.
+///
+/// # Errors
+/// [`ClientError`] if the list itself cannot be had; a recording that fails is in [`Listing::refused`].
+pub async fn list(session: Session<'_>) -> Result<Listing, ClientError> {
+    let mut listing = Listing::default();
+    let mut after: Option<String> = None;
+    loop {
+        let query = after.as_ref().map(|cursor| format!("after={cursor}"));
+        let page: RecordingPage = session
+            .connection
+            .get_json(wire::path::RECORDINGS, query.as_deref(), MAX_PAGE_BODY)
+            .await?;
+        let entries = stream::iter(page.recordings).map(|entry| look_at(session, entry));
+        let mut entries = std::pin::pin!(entries.buffered(IN_FLIGHT));
+        while let Some(entry) = entries.next().await {
+            match entry {
+                Ok(recording) => listing.recordings.push(recording),
+                Err((_, error @ (ClientError::Unreachable { .. } | ClientError::Refused(_)))) => {
+                    return Err(error);
+                }
+                Err((recording, error)) => listing.refused.push(RefusedEntry { recording, error }),
+            }
+        }
+        match page.next {
+            None => return Ok(listing),
+            // A server that names the same page for ever is not followed.
+            Some(next) if Some(&next) == after.as_ref() || !is_cursor(&next) => {
+                return Err(session
+                    .connection
+                    .off_protocol("its list does not end".to_owned()));
+            }
+            next => after = next,
+        }
+    }
+}
+
+/// Whether a cursor can stand in a query as it is.
+fn is_cursor(text: &str) -> bool {
+    (1..=256).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+async fn look_at(
+    session: Session<'_>,
+    entry: RecordingEntry,
+) -> Result<ListedRecording, (RecordingId, ClientError)> {
+    let recording = entry.recording;
+    check(session, recording)
+        .await
+        .map_err(|error| (recording, error))
+}
+
+async fn check(session: Session<'_>, recording: RecordingId) -> Result<ListedRecording, ClientError> {
+    let remote = RemoteRecording::fetch(session, recording).await?;
+    let manifest = remote.checked().manifest();
+    let own = session.account.id;
+    if ![manifest.patient, manifest.clinician, manifest.sealer].contains(&own) {
+        return Err(Refusal::MixUp("it is a recording of other people".to_owned()).into());
+    }
+    let details = match remote.details(session).await {
+        Err(ClientError::Open(OpenError::NotAReader)) => None,
+        other => other?,
+    };
+    let status = match remote.completeness() {
+        Completeness::Complete => Status::Complete,
+        Completeness::CutOff => {
+            let recent = remote.last_stored().saturating_add(UNDER_WAY) >= now()?;
+            let ended = remote.checked().final_seal().is_some();
+            if recent && !ended {
+                Status::Recording
+            } else {
+                Status::CutOff
+            }
+        }
+    };
+    Ok(ListedRecording {
+        recording,
+        consultation: manifest.consultation.to_string(),
+        patient: manifest.patient,
+        clinician: manifest.clinician,
+        sealer: manifest.sealer,
+        created: manifest.created,
+        status,
+        bytes: remote.checked().plaintext_length(),
+        details,
+    })
+}

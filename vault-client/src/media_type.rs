@@ -1,0 +1,48 @@
+//! What kind of media a recording's first bytes announce.
+
+/// Media type for data that announces nothing known.
+pub const UNKNOWN: &str = "application/octet-stream";
+/// Bytes that are enough to tell.
+pub const PROBE: usize = 64;
+
+/// Media type announced by the first bytes of a file, by the signatures of its container format.
+pub fn sniff(start: &[u8]) -> &'static str {
+    let at = |offset: usize, bytes: &[u8]| start.get(offset..).is_some_and(|rest| rest.starts_with(bytes));
+    let has = |bytes: &[u8]| start.windows(bytes.len()).any(|window| window == bytes);
+    if at(0, &[0x1a, 0x45, 0xdf, 0xa3]) {
+        if has(b"webm") {
+            "video/webm"
+        } else {
+            "video/x-matroska"
+        }
+    } else if at(4, b"ftyp") {
+        "video/mp4"
+    } else if at(0, b"OggS") {
+        "audio/ogg"
+    } else if at(0, b"RIFF") && at(8, b"WAVE") {
+        "audio/wav"
+    } else if at(0, b"fLaC") {
+        "audio/flac"
+    } else if at(0, b"ID3") {
+        "audio/mpeg"
+    } else {
+        UNKNOWN
+    }
+}
+
+/// Whether a text has the form of a media type: `type/subtype`, each of at most 64 plain characters.
+pub fn is_media_type(text: &str) -> bool {
+    let token = |part: &str| {
+        (1..=64).contains(&part.len())
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
+    let essence = text.split(';').next().unwrap_or_default();
+    text.len() <= 256
+        && !text.chars().any(char::is_control)
+        && essence
+            .trim_end()
+            .split_once('/')
+            .is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+}
