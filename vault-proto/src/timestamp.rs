@@ -16,6 +16,9 @@ const LAST: i64 = 253_402_300_799;
 pub struct TimestampError;
 
 impl Timestamp {
+    /// The first second of all, 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
     /// Takes seconds since 1970-01-01T00:00:00Z; refuses what lies outside the years 1970 to 9999.
     pub fn from_unix_seconds(seconds: i64) -> Result<Self, TimestampError> {
         if (0..=LAST).contains(&seconds) { Ok(Self(seconds)) } else { Err(TimestampError) }

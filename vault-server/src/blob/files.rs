@@ -1,0 +1,186 @@
+//! Objects as files of one folder.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+
+use super::{BlobError, BlobKey, BlobStore, BodyReader};
+
+/// A blob store in a folder of a local file system, each object in a file of its own. Only its owner can read it.
+#[derive(Debug)]
+pub struct FileBlobs {
+    root: PathBuf,
+}
+
+struct OpenBody(File);
+
+fn classified(error: io::Error) -> BlobError {
+    match error.kind() {
+        io::ErrorKind::NotFound => BlobError::NotFound,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            BlobError::Full
+        }
+        _ => BlobError::Failed(error),
+    }
+}
+
+/// Stops the process if bytes may not have reached the disk. After a failed `fsync` the kernel has dropped the dirty
+/// pages, and the next `fsync` would succeed without them.
+pub(crate) fn stop_unless_durable(result: io::Result<()>) {
+    if let Err(error) = result {
+        tracing::error!(
+            %error,
+            "the disk did not confirm a write; whatever was acknowledged before is kept; check the disk, then start the \
+             server again"
+        );
+        std::process::abort();
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = File::open(folder)?;
+    stop_unless_durable(folder.sync_all());
+    Ok(())
+}
+
+/// Creates `folder` and what is missing above it, each durable before the next.
+fn create_folders(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder
+        .parent()
+        .ok_or_else(|| io::Error::other("the folder has no parent"))?;
+    create_folders(parent)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => sync_folder(parent),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a whole file aside, then gives it its name: a reader sees the old bytes or all of the new ones.
+pub(crate) fn write_whole_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .ok_or_else(|| io::Error::other("the file has no folder"))?;
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let aside = folder.join(format!(".{}.new", HEXLOWER.encode(&random)));
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&aside)?;
+        file.write_all(bytes)?;
+        stop_unless_durable(file.sync_all());
+        std::fs::rename(&aside, path)?;
+        sync_folder(folder)
+    };
+    write().inspect_err(|_| {
+        // The first error is the one to report; a file left aside has a name that nothing reads.
+        let _ = std::fs::remove_file(&aside);
+    })
+}
+
+impl FileBlobs {
+    /// Opens the store in `root`, which is created if it is missing.
+    ///
+    /// # Errors
+    /// [`BlobError::Full`], [`BlobError::Failed`].
+    pub fn open(root: PathBuf) -> Result<Self, BlobError> {
+        // The folder that all recordings share is durable before two of them could race to create it.
+        create_folders(&root.join("rec")).map_err(classified)?;
+        Ok(Self { root })
+    }
+
+    fn path(&self, key: &BlobKey) -> PathBuf {
+        self.root.join(key.path())
+    }
+
+    fn prepared_path(&self, key: &BlobKey) -> Result<PathBuf, BlobError> {
+        let path = self.path(key);
+        path.parent().map_or(Ok(()), create_folders).map_err(classified)?;
+        Ok(path)
+    }
+}
+
+impl BlobStore for FileBlobs {
+    fn check_ready(&self) -> Result<(), BlobError> {
+        let metadata = std::fs::metadata(&self.root).map_err(BlobError::Failed)?;
+        if metadata.is_dir() && !metadata.permissions().readonly() {
+            Ok(())
+        } else {
+            Err(io::Error::other("the blob folder cannot be written").into())
+        }
+    }
+
+    fn put(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), BlobError> {
+        write_whole_file(&self.prepared_path(key)?, bytes).map_err(classified)
+    }
+
+    fn get(&self, key: &BlobKey) -> Result<Vec<u8>, BlobError> {
+        let mut bytes = Vec::new();
+        File::open(self.path(key))
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .map_err(classified)?;
+        Ok(bytes)
+    }
+
+    fn create_body(&self, key: &BlobKey) -> Result<(), BlobError> {
+        let path = self.prepared_path(key)?;
+        let create = || {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)?;
+            stop_unless_durable(file.sync_all());
+            path.parent().map_or(Ok(()), sync_folder)
+        };
+        create().map_err(classified)
+    }
+
+    fn write_part(&self, key: &BlobKey, offset: u64, bytes: &[u8]) -> Result<(), BlobError> {
+        let write = || {
+            let file = OpenOptions::new().write(true).open(self.path(key))?;
+            file.write_all_at(bytes, offset)?;
+            stop_unless_durable(file.sync_data());
+            Ok(())
+        };
+        write().map_err(classified)
+    }
+
+    fn truncate_body(&self, key: &BlobKey, length: u64) -> Result<(), BlobError> {
+        let truncate = || {
+            let file = OpenOptions::new().write(true).open(self.path(key))?;
+            if file.metadata()?.len() > length {
+                file.set_len(length)?;
+                stop_unless_durable(file.sync_all());
+            }
+            Ok(())
+        };
+        truncate().map_err(classified)
+    }
+
+    fn open_body(&self, key: &BlobKey) -> Result<Box<dyn BodyReader>, BlobError> {
+        let file = File::open(self.path(key)).map_err(classified)?;
+        Ok(Box::new(OpenBody(file)))
+    }
+}
+
+impl BodyReader for OpenBody {
+    fn read_at(&self, offset: u64, length: usize) -> Result<Vec<u8>, BlobError> {
+        let mut bytes = vec![0; length];
+        self.0
+            .read_exact_at(&mut bytes, offset)
+            .map_err(BlobError::Failed)?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,184 @@
+//! Ciphertext and statements as bytes: the objects of FORMAT.md, "Objects of one recording".
+
+mod files;
+
+pub use files::FileBlobs;
+pub(crate) use files::{stop_unless_durable, write_whole_file};
+
+use vault_proto::ids::RecordingId;
+use vault_proto::labels::recording_folder;
+use vault_proto::problem::ProblemCode;
+
+use crate::authorize::{Access, Permit};
+use crate::problem::Problem;
+
+/// One object of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Object {
+    /// The manifest's envelope.
+    Manifest,
+    /// The credentials object.
+    Credentials,
+    /// A segment's header of one generation.
+    Header {
+        /// The segment.
+        segment: u32,
+        /// The generation, from 0.
+        generation: u32,
+    },
+    /// A segment's body: the only object that grows.
+    Body {
+        /// The segment.
+        segment: u32,
+    },
+    /// A sealed segment's part hashes, 32 bytes each.
+    Parts {
+        /// The segment.
+        segment: u32,
+    },
+    /// A segment's seal.
+    Seal {
+        /// The segment.
+        segment: u32,
+    },
+    /// The details object.
+    Details,
+    /// The final seal's envelope.
+    Final,
+}
+
+/// The name of an object of a recording that the holder was allowed to reach. Made only from a [`Permit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BlobKey {
+    recording: RecordingId,
+    object: Object,
+}
+
+impl BlobKey {
+    /// Names `object` of the permit's recording.
+    ///
+    /// # Errors
+    /// [`ProblemCode::Forbidden`] if the permit's action does not reach this kind of object.
+    pub fn new(permit: &Permit, object: Object) -> Result<Self, Problem> {
+        let recording = permit.recording().ok_or(Problem::from(ProblemCode::Forbidden))?;
+        let content = matches!(
+            object,
+            Object::Header { .. } | Object::Body { .. } | Object::Details
+        );
+        let reached = match permit.action().access() {
+            Access::Create | Access::Seal => true,
+            Access::Statements => !content,
+            Access::Content => content,
+            Access::Enrolled => false,
+        };
+        if reached {
+            Ok(Self { recording, object })
+        } else {
+            Err(ProblemCode::Forbidden.into())
+        }
+    }
+
+    /// The folder and name under which every store keeps it, `rec/<id>/…`.
+    pub fn path(&self) -> String {
+        let folder = recording_folder(&self.recording);
+        match self.object {
+            Object::Manifest => format!("{folder}/manifest"),
+            Object::Credentials => format!("{folder}/credentials"),
+            Object::Header { segment, generation } => format!("{folder}/seg/{segment}/header.{generation}"),
+            Object::Body { segment } => format!("{folder}/seg/{segment}/body"),
+            Object::Parts { segment } => format!("{folder}/seg/{segment}/parts"),
+            Object::Seal { segment } => format!("{folder}/seg/{segment}/seal"),
+            Object::Details => format!("{folder}/details"),
+            Object::Final => format!("{folder}/final"),
+        }
+    }
+}
+
+/// Why a blob store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// No such object was ever put or created.
+    #[error("there is no such object in the blob store")]
+    NotFound,
+    /// No room or quota left; nothing visible was stored.
+    #[error("the blob store is full")]
+    Full,
+    /// Anything else; nothing visible was stored.
+    #[error("the blob store failed: {0}")]
+    Failed(#[from] std::io::Error),
+}
+
+impl From<BlobError> for Problem {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Full => ProblemCode::StorageFull.into(),
+            // Operations ask only for objects that a row names, so an absent one is damage and not a wrong request.
+            BlobError::NotFound | BlobError::Failed(_) => Self::internal(&error),
+        }
+    }
+}
+
+/// An open body, for reading.
+pub trait BodyReader: Send + Sync {
+    /// Reads exactly `length` bytes at `offset`. Blocks.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`], also if the body is shorter.
+    fn read_at(&self, offset: u64, length: usize) -> Result<Vec<u8>, BlobError>;
+}
+
+/// A store of objects. All methods block and are called off the async runtime.
+///
+/// * **Durability**: when a method that writes returns `Ok`, the bytes and their name survive a crash of the machine. A
+///   store that cannot know whether bytes reached the disk (a failed `fsync`) stops the process instead of answering:
+///   asking again would report success for pages the kernel has already dropped.
+/// * **Atomicity**: after [`put`](Self::put) a name holds either what it held before or all of the new bytes, never a
+///   mixture. Bodies have no such promise; the metadata says which ranges of a body count.
+/// * **Idempotency**: every write may be repeated with the same arguments. `put` replaces: an object without a row is the
+///   leftover of a crash, and the caller makes sure that no row names it.
+/// * **Concurrency**: the caller lets no two writes of one object overlap, except `write_part` of disjoint ranges.
+///   Reads may overlap anything.
+/// * **Retries** are the caller's: a store tries once.
+pub trait BlobStore: Send + Sync {
+    /// Whether the store can be used right now.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    fn check_ready(&self) -> Result<(), BlobError>;
+
+    /// Stores a whole object.
+    ///
+    /// # Errors
+    /// [`BlobError::Full`], [`BlobError::Failed`].
+    fn put(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), BlobError>;
+
+    /// Reads a whole object.
+    ///
+    /// # Errors
+    /// [`BlobError::NotFound`], [`BlobError::Failed`].
+    fn get(&self, key: &BlobKey) -> Result<Vec<u8>, BlobError>;
+
+    /// Creates an empty body; one that is already there stays as it is.
+    ///
+    /// # Errors
+    /// [`BlobError::Full`], [`BlobError::Failed`].
+    fn create_body(&self, key: &BlobKey) -> Result<(), BlobError>;
+
+    /// Writes `bytes` at `offset` of a body; a gap before them reads as zeros.
+    ///
+    /// # Errors
+    /// [`BlobError::NotFound`] if the body was never created; [`BlobError::Full`], [`BlobError::Failed`].
+    fn write_part(&self, key: &BlobKey, offset: u64, bytes: &[u8]) -> Result<(), BlobError>;
+
+    /// Cuts a body down to `length` bytes. A body that is not longer stays as it is.
+    ///
+    /// # Errors
+    /// [`BlobError::NotFound`], [`BlobError::Failed`].
+    fn truncate_body(&self, key: &BlobKey, length: u64) -> Result<(), BlobError>;
+
+    /// Opens a body for reading.
+    ///
+    /// # Errors
+    /// [`BlobError::NotFound`], [`BlobError::Failed`].
+    fn open_body(&self, key: &BlobKey) -> Result<Box<dyn BodyReader>, BlobError>;
+}

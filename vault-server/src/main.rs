@@ -1,0 +1,139 @@
+//! The program: arguments in, [`vault_server::serve`], one exit code out.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use vault_proto::ids::OrganisationId;
+use vault_server::data_folder::{Initialised, init};
+use vault_server::{Config, ServerError, serve};
+
+/// Storage server of the recording vault. It keeps ciphertext and cannot decrypt it.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a folder the data folder of a new server.
+    Init {
+        /// The folder: new, empty, or already a vault of this organisation.
+        #[arg(long)]
+        data: PathBuf,
+        /// Fingerprint of the organisation root whose accounts the server is for; `vault-cli registrar init` prints it.
+        #[arg(long, value_name = "ROOT-FINGERPRINT")]
+        organisation: OrganisationId,
+    },
+    /// Serve a data folder.
+    Serve {
+        /// The folder, made by `init`.
+        #[arg(long)]
+        data: PathBuf,
+        /// Address to listen on; port 0 takes a free one. Beyond one machine, put a proxy that ends TLS in front.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8440")]
+        listen: SocketAddr,
+        /// Name under which clients reach the server; may be given several times. Requests signed for another name are
+        /// refused. [default: the address it listens on]
+        #[arg(long, value_name = "HOST[:PORT]")]
+        authority: Vec<String>,
+        /// Form of the log on stderr; RUST_LOG sets what is in it.
+        #[arg(long, value_enum, default_value = "text")]
+        log: LogForm,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogForm {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Init { data, organisation } => run_init(&data, organisation),
+        Command::Serve {
+            data,
+            listen,
+            authority,
+            log,
+        } => {
+            start_log(log);
+            run_serve(data, listen, authority)
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "vault-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes one line for whoever started the program; one who closed the pipe does not want it.
+fn say(line: &str) {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn start_log(form: LogForm) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match form {
+        LogForm::Text => log.with_ansi(false).init(),
+        LogForm::Json => log.json().init(),
+    }
+}
+
+fn run_init(data: &std::path::Path, organisation: OrganisationId) -> Result<(), ServerError> {
+    let word = match init(data, organisation)? {
+        Initialised::New => "is now",
+        Initialised::Already => "already is",
+    };
+    say(&format!(
+        "{} {word} a vault of organisation {organisation}",
+        data.display()
+    ));
+    Ok(())
+}
+
+fn run_serve(data: PathBuf, listen: SocketAddr, authorities: Vec<String>) -> Result<(), ServerError> {
+    // The blocking threads bound how many requests touch the disk at once.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(64)
+        .build()
+        .map_err(ServerError::Stopped)?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Stopped)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Stopped)?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|error| ServerError::Listen {
+                address: listen,
+                error,
+            })?;
+        let config = Config {
+            authorities,
+            announce: Box::new(|address| say(&format!("vault-server listening on http://{address}"))),
+            ..Config::new(data)
+        };
+        serve(listener, config, async move {
+            tokio::select! {
+                _ = terminate.recv() => (),
+                _ = interrupt.recv() => (),
+            }
+        })
+        .await
+    })
+}

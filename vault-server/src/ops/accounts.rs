@@ -1,0 +1,185 @@
+//! Enrolment and the directory (PROTOCOL.md, section 4.1).
+
+use serde::Deserialize;
+use vault_proto::credentials::{CertificateChain, Member, VerifiedMember};
+use vault_proto::envelope::{Envelope, Statement};
+use vault_proto::ids::{AccountId, OrganisationId};
+use vault_proto::problem::ProblemCode;
+use vault_proto::statements::KeyList;
+use vault_proto::timestamp::Timestamp;
+use vault_proto::wire::{AccountMatches, DirectoryEntry, MAX_MATCHES};
+
+use super::Vault;
+use crate::authorize::{Action, authorize};
+use crate::event::{Caller, Event};
+use crate::problem::Problem;
+use crate::store::{Enrolment, HexPrefix, Stored};
+
+/// What an enrolling account hands in; its statements are well-formed and not yet checked.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    chain: CertificateChain,
+    key_list: Envelope<KeyList>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EnrolText {
+    chain: ChainText,
+    key_list: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChainText {
+    issuer: String,
+    certificate: String,
+}
+
+/// Largest number that a sequence or list number can have (PROTOCOL.md, section 4).
+pub(super) const MAX_NUMBER: u64 = 1 << 53;
+
+fn refused(detail: &'static str) -> Problem {
+    Problem::with_detail(ProblemCode::CredentialsRefused, detail)
+}
+
+fn parse<T: Statement>(text: &str) -> Result<Envelope<T>, Problem> {
+    Envelope::parse(text.as_bytes()).map_err(|_| refused("A statement is not in its canonical form."))
+}
+
+impl Submission {
+    /// Reads the body of an enrolment.
+    ///
+    /// # Errors
+    /// [`ProblemCode::BadRequest`] if it is not the JSON it should be, [`ProblemCode::CredentialsRefused`] if a statement in
+    /// it is malformed.
+    pub fn parse(body: &[u8]) -> Result<Self, Problem> {
+        let text: EnrolText = serde_json::from_slice(body)
+            .map_err(|_| Problem::bad_request("The body is not an enrolment."))?;
+        let submission = Self {
+            chain: CertificateChain {
+                issuer: parse(&text.chain.issuer)?,
+                certificate: parse(&text.chain.certificate)?,
+            },
+            key_list: parse(&text.key_list)?,
+        };
+        if submission.key_list.unverified().number >= MAX_NUMBER {
+            return Err(refused("The key list's number is too large."));
+        }
+        Ok(submission)
+    }
+
+    /// Checks chain and key list under the organisation.
+    ///
+    /// # Errors
+    /// [`ProblemCode::CredentialsRefused`].
+    pub fn verify(&self, organisation: OrganisationId, at: Timestamp) -> Result<VerifiedMember, Problem> {
+        let member = Member {
+            issuer: self.chain.issuer.clone(),
+            certificate: self.chain.certificate.clone(),
+            key_list: self.key_list.clone(),
+        };
+        member
+            .verify(organisation, self.key_list.unverified().account, at)
+            .map_err(|_| {
+                refused("The chain does not lead from this organisation to this key list at this time.")
+            })
+    }
+}
+
+/// Stores the submitted certificate and key list of an account, unless they are there already. `caller` was authenticated
+/// with this submission.
+///
+/// # Errors
+/// [`ProblemCode::CredentialsRefused`] if they do not follow on what is stored; [`ProblemCode::Conflict`] if another list
+/// stands under the same number, or another account lists one of the devices.
+pub fn enrol(vault: &Vault, caller: &Caller, submission: &Submission) -> Result<Stored, Problem> {
+    vault.accounts_lock.exclusive((), || {
+        let stored = vault.store.directory_entry(caller.actor.account)?;
+        let replaces = match &stored {
+            None if submission.key_list.unverified().number == 1 => None,
+            None => return Err(refused("The first key list of an account has the number 1.")),
+            Some(row) => match follow(&row.entry, submission)? {
+                None => return Ok(Stored::Same),
+                replaces => replaces,
+            },
+        };
+        let enrolment = Enrolment {
+            account: caller.actor.account,
+            chain: submission.chain.clone(),
+            key_list: submission.key_list.clone(),
+            replaces,
+        };
+        vault.store.enrol(&Event::enrolment(caller), &enrolment)?;
+        Ok(if stored.is_none() {
+            Stored::New
+        } else {
+            Stored::Same
+        })
+    })
+}
+
+type Replaced = (vault_proto::ids::Digest, vault_proto::ids::Digest);
+
+/// Checks that a submission follows on what is stored; returns what it replaces, `None` if it changes nothing.
+fn follow(entry: &DirectoryEntry, submission: &Submission) -> Result<Option<Replaced>, Problem> {
+    let current = entry
+        .key_lists
+        .last()
+        .ok_or_else(|| Problem::internal(&"a stored account has no key list"))?;
+    let (old, new) = (current.unverified(), submission.key_list.unverified());
+    let same_list = current.digest() == submission.key_list.digest();
+    if !same_list && new.number <= old.number {
+        let under_number = entry
+            .key_lists
+            .iter()
+            .find(|list| list.unverified().number == new.number);
+        let known = under_number.is_some_and(|list| list.digest() == submission.key_list.digest());
+        return Err(if known {
+            refused("The key list is older than the current one.")
+        } else {
+            Problem::with_detail(
+                ProblemCode::Conflict,
+                "Another key list stands under this number.",
+            )
+        });
+    }
+    if !same_list && (new.number != old.number + 1 || new.previous != Some(current.digest())) {
+        return Err(refused("The key list does not follow on the current one."));
+    }
+    let same_chain =
+        entry.issuer == submission.chain.issuer && entry.certificate == submission.chain.certificate;
+    let not_before = |certificate: &Envelope<_>| -> Timestamp {
+        let certificate: &vault_proto::statements::Certificate = certificate.unverified();
+        certificate.not_before
+    };
+    if !same_chain && not_before(&submission.chain.certificate) < not_before(&entry.certificate) {
+        return Err(refused("The certificate is older than the current one."));
+    }
+    Ok((!same_list || !same_chain).then(|| (entry.certificate.digest(), current.digest())))
+}
+
+/// Accounts whose id begins with `prefix`.
+///
+/// # Errors
+/// [`ProblemCode::BadRequest`] if it is no prefix.
+pub fn find(vault: &Vault, caller: &Caller, prefix: &str) -> Result<AccountMatches, Problem> {
+    let permit = authorize(&caller.actor, Action::LookUpAccounts, None)?;
+    let prefix = HexPrefix::parse(prefix, AccountId::BYTES)
+        .ok_or_else(|| Problem::bad_request("The prefix must be 8 to 64 lowercase hexadecimal digits."))?;
+    let accounts = vault.store.accounts_by_prefix(&permit, &prefix, MAX_MATCHES)?;
+    Ok(AccountMatches { accounts })
+}
+
+/// What the directory says of an account.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`].
+pub fn look_up(vault: &Vault, caller: &Caller, account: AccountId) -> Result<DirectoryEntry, Problem> {
+    authorize(&caller.actor, Action::LookUpAccounts, None)?;
+    let row = vault
+        .store
+        .directory_entry(account)?
+        .ok_or(Problem::not_found())?;
+    Ok(row.entry)
+}

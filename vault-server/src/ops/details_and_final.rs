@@ -1,0 +1,140 @@
+//! The end of a recording: details, then final seal (PROTOCOL.md, section 4.2).
+
+use vault_proto::envelope::{Envelope, Verified};
+use vault_proto::ids::RecordingId;
+use vault_proto::labels::details_context;
+use vault_proto::problem::ProblemCode;
+use vault_proto::sealed_header::SealedHeader;
+use vault_proto::statements::{FinalSeal, Manifest, SegmentSeal};
+
+use super::recordings::measured;
+use super::{Vault, parse_statement, statement_refused};
+use crate::authorize::{Action, Permit};
+use crate::blob::{BlobKey, Object};
+use crate::event::{Caller, Event};
+use crate::problem::Problem;
+use crate::store::{DetailsRow, FinalRow, SegmentRow, Stored};
+
+/// Fewest bytes of an age payload: its nonce and one empty chunk.
+const MIN_PAYLOAD: usize = 32;
+
+fn refused(detail: &'static str) -> Problem {
+    Problem::with_detail(ProblemCode::StatementRefused, detail)
+}
+
+/// The segments, if there are any and all are sealed.
+fn sealed_segments(vault: &Vault, permit: &Permit) -> Result<Vec<SegmentRow>, Problem> {
+    let segments = vault.store.segments(permit)?;
+    if segments.is_empty() || segments.iter().any(|segment| segment.seal.is_none()) {
+        return Err(Problem::with_detail(
+            ProblemCode::OutOfOrder,
+            "Not all segments are sealed yet.",
+        ));
+    }
+    Ok(segments)
+}
+
+/// Stores the details object.
+///
+/// # Errors
+/// [`ProblemCode::StatementRefused`], [`ProblemCode::OutOfOrder`], [`ProblemCode::Conflict`].
+pub fn store_details(
+    vault: &Vault,
+    caller: &Caller,
+    recording: RecordingId,
+    body: &[u8],
+) -> Result<Stored, Problem> {
+    let permit = vault.permit(caller, Action::StoreDetails, recording)?;
+    vault.recording_locks.exclusive(recording, || {
+        let row = vault.store.recording(&permit)?;
+        let (digest, length) = measured(body);
+        let details = DetailsRow { digest, length };
+        match row.details {
+            Some(stored) if stored == details => return Ok(Stored::Same),
+            Some(_) => return Err(ProblemCode::Conflict.into()),
+            None => {}
+        }
+        let manifest = parse_statement::<Manifest>(&row.manifest)
+            .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
+        let suite = manifest.unverified().suite;
+        let (header, header_length) =
+            SealedHeader::parse_prefix(body, &details_context(&manifest.digest()), suite)
+                .map_err(|_| refused("The details do not begin with a sealed header of this recording."))?;
+        if header.readers().len() != manifest.unverified().recipients.len() {
+            return Err(refused(
+                "The details do not have one stanza for each recipient of the manifest.",
+            ));
+        }
+        if body.len() < header_length.saturating_add(MIN_PAYLOAD) {
+            return Err(refused("The details are cut off."));
+        }
+        sealed_segments(vault, &permit)?;
+        vault.blobs.put(&BlobKey::new(&permit, Object::Details)?, body)?;
+        let event = Event::permitted(&permit, caller);
+        Ok(vault.store.set_details(&permit, &event, &details)?)
+    })
+}
+
+/// The details object.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`].
+pub fn details(vault: &Vault, caller: &Caller, recording: RecordingId) -> Result<Vec<u8>, Problem> {
+    let permit = vault.permit(caller, Action::FetchDetails, recording)?;
+    if vault.store.recording(&permit)?.details.is_none() {
+        return Err(Problem::not_found());
+    }
+    Ok(vault.blobs.get(&BlobKey::new(&permit, Object::Details)?)?)
+}
+
+/// Stores the final seal, from the envelope in the body of the request.
+///
+/// # Errors
+/// [`ProblemCode::StatementRefused`], [`ProblemCode::OutOfOrder`], [`ProblemCode::Conflict`].
+pub fn store_final_seal(
+    vault: &Vault,
+    caller: &Caller,
+    recording: RecordingId,
+    body: &[u8],
+) -> Result<Stored, Problem> {
+    let permit = vault.permit(caller, Action::StoreFinalSeal, recording)?;
+    let envelope = parse_statement::<FinalSeal>(body)?;
+    vault.recording_locks.exclusive(recording, || {
+        let row = vault.store.recording(&permit)?;
+        match row.final_seal {
+            Some(stored) if stored == body => return Ok(Stored::Same),
+            Some(_) => return Err(ProblemCode::Conflict.into()),
+            None => {}
+        }
+        let segments = sealed_segments(vault, &permit)?;
+        let Some(details) = row.details else {
+            return Err(Problem::with_detail(
+                ProblemCode::OutOfOrder,
+                "The details are not stored yet.",
+            ));
+        };
+        let manifest = vault.checked_manifest(&permit)?;
+        let statement = manifest.manifest();
+        let seals = segments
+            .iter()
+            .filter_map(|segment| segment.seal.as_deref())
+            .map(|seal| {
+                Envelope::<SegmentSeal>::parse(seal)?.verify(statement.sealer_key, statement.signer())
+            })
+            .collect::<Result<Vec<Verified<SegmentSeal>>, _>>()
+            .map_err(|error| Problem::internal(&error))?;
+        let final_seal = manifest
+            .check_final(&seals, &envelope)
+            .map_err(|refusal| statement_refused(&refusal))?;
+        if final_seal.details != details.digest {
+            return Err(refused("The final seal is for other details."));
+        }
+        vault.blobs.put(&BlobKey::new(&permit, Object::Final)?, body)?;
+        let event = Event::permitted(&permit, caller);
+        let final_row = FinalRow {
+            details: details.digest,
+            envelope: body.to_vec(),
+        };
+        Ok(vault.store.set_final_seal(&permit, &event, &final_row)?)
+    })
+}

@@ -1,0 +1,86 @@
+//! Locks by name, so that of two requests for the same thing one waits for the other.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// One lock for each name that is in use right now.
+#[derive(Debug)]
+pub(super) struct KeyedLocks<K> {
+    locks: Mutex<HashMap<K, Arc<RwLock<()>>>>,
+}
+
+impl<K> Default for KeyedLocks<K> {
+    fn default() -> Self {
+        Self {
+            locks: Mutex::default(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash> KeyedLocks<K> {
+    /// Runs `work` while nobody else works under `key`.
+    pub(super) fn exclusive<T>(&self, key: K, work: impl FnOnce() -> T) -> T {
+        let lock = self.take(key);
+        let guard = lock.write().unwrap_or_else(PoisonError::into_inner);
+        let result = work();
+        drop(guard);
+        self.give_back(key, lock);
+        result
+    }
+
+    /// Runs `work` while nobody works exclusively under `key`.
+    pub(super) fn shared<T>(&self, key: K, work: impl FnOnce() -> T) -> T {
+        let lock = self.take(key);
+        let guard = lock.read().unwrap_or_else(PoisonError::into_inner);
+        let result = work();
+        drop(guard);
+        self.give_back(key, lock);
+        result
+    }
+
+    fn take(&self, key: K) -> Arc<RwLock<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(key).or_default())
+    }
+
+    fn give_back(&self, key: K, lock: Arc<RwLock<()>>) {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(lock);
+        // Counted under the map's lock: with one owner left, the map itself, nobody holds it or waits for it.
+        if locks.get(&key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            locks.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn exclusive_work_never_overlaps_and_nothing_is_kept() {
+        let locks = KeyedLocks::default();
+        let inside = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..8u32 {
+                let (locks, inside) = (&locks, &inside);
+                scope.spawn(move || {
+                    for round in 0..500 {
+                        let key = (thread + round) % 2;
+                        if key == 0 {
+                            locks.exclusive(key, || {
+                                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                                inside.fetch_sub(1, Ordering::SeqCst);
+                            });
+                        } else {
+                            locks.shared(key, std::thread::yield_now);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(locks.locks.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,122 @@
+//! The rules of the protocol, one file per feature. They know neither HTTP nor SQL, and they block: callers run them off
+//! the async runtime.
+
+pub mod accounts;
+pub mod body_ranges;
+pub mod details_and_final;
+mod locks;
+pub mod recordings;
+pub mod segments;
+
+use std::fmt;
+use std::sync::Arc;
+
+use vault_proto::envelope::{Envelope, Statement};
+use vault_proto::ids::{OrganisationId, RecordingId};
+use vault_proto::problem::ProblemCode;
+use vault_proto::recording::{CheckedManifest, Refusal};
+use vault_proto::timestamp::Timestamp;
+
+use crate::authorize::{Action, Permit, authorize};
+use crate::blob::{BlobKey, BlobStore, Object};
+use crate::event::Caller;
+use crate::problem::Problem;
+use crate::store::Store;
+use locks::KeyedLocks;
+
+/// Tells the time; tests set it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What the operations work on.
+pub struct Vault {
+    /// The organisation this server serves.
+    pub organisation: OrganisationId,
+    /// Metadata.
+    pub store: Arc<dyn Store>,
+    /// Ciphertext and statements.
+    pub blobs: Arc<dyn BlobStore>,
+    /// The time.
+    pub clock: Clock,
+    accounts_lock: KeyedLocks<()>,
+    recording_locks: KeyedLocks<RecordingId>,
+    segment_locks: KeyedLocks<(RecordingId, u32)>,
+    part_locks: KeyedLocks<(RecordingId, u32, u32)>,
+}
+
+impl Vault {
+    /// A vault over these stores, which nothing else may write to.
+    pub fn new(
+        organisation: OrganisationId,
+        store: Arc<dyn Store>,
+        blobs: Arc<dyn BlobStore>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            organisation,
+            store,
+            blobs,
+            clock,
+            accounts_lock: KeyedLocks::default(),
+            recording_locks: KeyedLocks::default(),
+            segment_locks: KeyedLocks::default(),
+            part_locks: KeyedLocks::default(),
+        }
+    }
+
+    /// Whether both stores can be used right now.
+    pub fn is_ready(&self) -> bool {
+        let reasons = [
+            self.store.check_ready().err().map(|error| error.to_string()),
+            self.blobs.check_ready().err().map(|error| error.to_string()),
+        ];
+        for reason in reasons.iter().flatten() {
+            tracing::warn!(%reason, "not ready");
+        }
+        reasons.iter().all(Option::is_none)
+    }
+
+    /// Allows `caller` an action on a recording, or refuses it.
+    fn permit(&self, caller: &Caller, action: Action, recording: RecordingId) -> Result<Permit, Problem> {
+        let parties = self.store.parties(recording)?;
+        authorize(&caller.actor, action, parties.as_ref())
+    }
+
+    /// Checks the stored manifest again; everything sealed later hangs from it.
+    fn checked_manifest(&self, permit: &Permit) -> Result<CheckedManifest, Problem> {
+        let recording = permit.recording().ok_or(Problem::not_found())?;
+        let manifest = self.blobs.get(&BlobKey::new(permit, Object::Manifest)?)?;
+        let credentials = self.blobs.get(&BlobKey::new(permit, Object::Credentials)?)?;
+        CheckedManifest::check(recording, self.organisation, &manifest, &credentials)
+            .map_err(|error| Problem::internal(&error))
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault")
+            .field("organisation", &self.organisation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a statement is refused, in words that hold no part of it.
+fn statement_refused(refusal: &Refusal) -> Problem {
+    Problem::with_detail(
+        ProblemCode::StatementRefused,
+        match refusal {
+            Refusal::MixUp(_) => "It belongs to another recording or segment.",
+            Refusal::NotEntitled(_) => "It is not sealed by anyone who was entitled to at that time.",
+            Refusal::Damaged(_) => "It does not fit what it must follow from.",
+            Refusal::NewerFormat(_) => "It is of a newer format than this server knows.",
+        },
+    )
+}
+
+fn parse_statement<T: Statement>(bytes: &[u8]) -> Result<Envelope<T>, Problem> {
+    Envelope::parse(bytes).map_err(|_| {
+        Problem::with_detail(
+            ProblemCode::StatementRefused,
+            "It is not a signed statement of the expected kind in its canonical form.",
+        )
+    })
+}

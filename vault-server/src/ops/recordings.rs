@@ -1,0 +1,190 @@
+//! Creating, listing and describing recordings (PROTOCOL.md, sections 4.2 and 4.3).
+
+use serde::Deserialize;
+use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::problem::ProblemCode;
+use vault_proto::recording::CheckedManifest;
+use vault_proto::statements::Manifest;
+use vault_proto::wire::{
+    DEFAULT_PAGE, MAX_PAGE, RecordingEntry, RecordingPage, RecordingRecord, SegmentRecord,
+};
+
+use super::{Vault, parse_statement, statement_refused};
+use crate::authorize::{Action, Parties, authorize};
+use crate::blob::{BlobKey, Object};
+use crate::event::{Caller, Event};
+use crate::problem::Problem;
+use crate::store::{HexPrefix, ListQuery, NewRecording, SegmentRow, StoreError, Stored};
+
+/// How far a manifest's `created` may be from the server's clock, in seconds: a recording that waited a while for the network
+/// is welcome, a back-dated one is not.
+const MAX_AGE_SECONDS: i64 = 24 * 60 * 60;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateText {
+    manifest: String,
+    credentials: String,
+}
+
+/// Which part of the caller's list is asked for, as it came.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListRequest {
+    /// Cursor of the page before.
+    pub after: Option<String>,
+    /// Most entries.
+    pub limit: Option<u32>,
+    /// Beginning of the ids.
+    pub prefix: Option<String>,
+}
+
+/// Stores a manifest and its credentials, from the body of the request.
+///
+/// # Errors
+/// [`ProblemCode::BadRequest`], [`ProblemCode::Forbidden`], [`ProblemCode::StatementRefused`], [`ProblemCode::Conflict`].
+pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Problem> {
+    let text: CreateText = serde_json::from_slice(body)
+        .map_err(|_| Problem::bad_request("The body is not a manifest with its credentials."))?;
+    let envelope = parse_statement::<Manifest>(text.manifest.as_bytes())?;
+    let manifest = envelope.unverified();
+    let permit = authorize(
+        &caller.actor,
+        Action::CreateRecording,
+        Some(&Parties::of(manifest)),
+    )?;
+    CheckedManifest::check(
+        manifest.recording,
+        vault.organisation,
+        text.manifest.as_bytes(),
+        text.credentials.as_bytes(),
+    )
+    .map_err(|refusal| statement_refused(&refusal))?;
+    if manifest.sequence >= super::accounts::MAX_NUMBER {
+        return Err(Problem::with_detail(
+            ProblemCode::StatementRefused,
+            "The sequence number is too large.",
+        ));
+    }
+    let recording = NewRecording {
+        manifest: envelope.clone(),
+    };
+    vault.recording_locks.exclusive(manifest.recording, || {
+        if vault.store.would_create(&permit, &recording)? == Stored::Same {
+            return Ok(Stored::Same);
+        }
+        let age = caller.at.unix_seconds() - manifest.created.unix_seconds();
+        if age.abs() > MAX_AGE_SECONDS {
+            return Err(Problem::with_detail(
+                ProblemCode::StatementRefused,
+                format!(
+                    "It was not created within a day of the server's time, {}.",
+                    caller.at
+                ),
+            ));
+        }
+        let put = |object, bytes: &str| -> Result<(), Problem> {
+            Ok(vault
+                .blobs
+                .put(&BlobKey::new(&permit, object)?, bytes.as_bytes())?)
+        };
+        put(Object::Credentials, &text.credentials)?;
+        put(Object::Manifest, &text.manifest)?;
+        let event = Event::permitted(&permit, caller);
+        Ok(vault.store.create_recording(&permit, &event, &recording)?)
+    })
+}
+
+/// A page of the caller's recordings.
+///
+/// # Errors
+/// [`ProblemCode::BadRequest`].
+pub fn list(vault: &Vault, caller: &Caller, request: &ListRequest) -> Result<RecordingPage, Problem> {
+    let permit = authorize(&caller.actor, Action::ListRecordings, None)?;
+    let limit = request.limit.unwrap_or(DEFAULT_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::bad_request("The limit must be 1 to 500."));
+    }
+    let prefix = request
+        .prefix
+        .as_deref()
+        .map(|prefix| {
+            HexPrefix::parse(prefix, RecordingId::BYTES).ok_or_else(|| {
+                Problem::bad_request("The prefix must be 8 to 32 lowercase hexadecimal digits.")
+            })
+        })
+        .transpose()?;
+    let bad_cursor = || Problem::bad_request("The cursor is not one of this list.");
+    let after = request
+        .after
+        .as_deref()
+        .map(|cursor| cursor.parse().map_err(|_| bad_cursor()))
+        .transpose()?;
+    let query = ListQuery {
+        after,
+        // One more tells whether there is another page.
+        limit: limit + 1,
+        prefix,
+    };
+    let mut listed = vault.store.list(&permit, &query).map_err(|error| match error {
+        StoreError::NotFound => bad_cursor(),
+        other => other.into(),
+    })?;
+    let page = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = listed.len() > page;
+    listed.truncate(page);
+    let last = listed.last().map(|entry| entry.recording.to_string());
+    let recordings = listed
+        .into_iter()
+        .map(|entry| RecordingEntry {
+            recording: entry.recording,
+            finished: entry.finished,
+            bytes: entry.bytes,
+        })
+        .collect();
+    Ok(RecordingPage {
+        recordings,
+        next: last.filter(|_| more),
+    })
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Problem> {
+    String::from_utf8(bytes).map_err(|_| Problem::internal(&"a stored statement is no text"))
+}
+
+fn segment_record(row: SegmentRow) -> Result<SegmentRecord, Problem> {
+    Ok(SegmentRecord {
+        track: row.track,
+        header_generation: row.header_generation,
+        parts: row.parts,
+        bytes: row.bytes,
+        seal: row.seal.map(text).transpose()?,
+    })
+}
+
+/// All statements of a recording.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`].
+pub fn record(vault: &Vault, caller: &Caller, recording: RecordingId) -> Result<RecordingRecord, Problem> {
+    let permit = vault.permit(caller, Action::FetchStatements, recording)?;
+    let row = vault.store.recording(&permit)?;
+    let segments = vault.store.segments(&permit)?;
+    let credentials = vault.blobs.get(&BlobKey::new(&permit, Object::Credentials)?)?;
+    Ok(RecordingRecord {
+        manifest: text(row.manifest)?,
+        credentials: text(credentials)?,
+        segments: segments
+            .into_iter()
+            .map(segment_record)
+            .collect::<Result<_, _>>()?,
+        final_seal: row.final_seal.map(text).transpose()?,
+        details_bytes: row.details.map(|details| details.length),
+        last_stored: row.last_stored,
+    })
+}
+
+/// SHA-256 of stored bytes and their length, as the metadata keeps them.
+pub(super) fn measured(bytes: &[u8]) -> (Digest, u64) {
+    (Digest::of(bytes), u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+}

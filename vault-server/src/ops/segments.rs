@@ -1,0 +1,296 @@
+//! Filling and reading the segments of a recording (PROTOCOL.md, sections 4.2 and 4.3).
+
+use std::fmt;
+
+use data_encoding::BASE64;
+use vault_proto::geometry::{MAX_PARTS, MAX_SEGMENTS, is_possible_part_length, part_offset};
+use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::labels::{DETAILS_TRACK, context};
+use vault_proto::problem::ProblemCode;
+use vault_proto::sealed_header::SealedHeader;
+use vault_proto::statements::SegmentSeal;
+use vault_proto::tree::parts_root;
+use vault_proto::wire::OpenSegment;
+
+use super::{Vault, parse_statement, statement_refused};
+use crate::authorize::{Action, Permit};
+use crate::blob::{BlobKey, BodyReader, Object};
+use crate::event::{Caller, Event};
+use crate::problem::Problem;
+use crate::store::{NewPart, NewSeal, NewSegment, PartRow, SegmentRow, StoreError, Stored};
+
+/// A body to be read: how much of it counts, and its tag once it is sealed.
+pub struct Body {
+    /// The bytes.
+    pub reader: Box<dyn BodyReader>,
+    /// Bytes that count.
+    pub length: u64,
+    /// Root over the part hashes; `None` while the segment is open.
+    pub parts_root: Option<Digest>,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body")
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
+
+fn refused(detail: &'static str) -> Problem {
+    Problem::with_detail(ProblemCode::StatementRefused, detail)
+}
+
+/// A segment that is not there is, for one who fills it, a step too early.
+fn segment_to_fill(vault: &Vault, permit: &Permit, index: u32) -> Result<SegmentRow, Problem> {
+    vault.store.segment(permit, index).map_err(|error| match error {
+        StoreError::NotFound => ProblemCode::OutOfOrder.into(),
+        other => other.into(),
+    })
+}
+
+/// Opens segment `index`, from the body of the request.
+///
+/// # Errors
+/// [`ProblemCode::BadRequest`], [`ProblemCode::StatementRefused`], [`ProblemCode::OutOfOrder`], [`ProblemCode::Conflict`].
+pub fn open(
+    vault: &Vault,
+    caller: &Caller,
+    recording: RecordingId,
+    index: u32,
+    body: &[u8],
+) -> Result<Stored, Problem> {
+    let permit = vault.permit(caller, Action::OpenSegment, recording)?;
+    let request: OpenSegment =
+        serde_json::from_slice(body).map_err(|_| Problem::bad_request("The body is not a segment."))?;
+    let header = BASE64
+        .decode(request.header.as_bytes())
+        .map_err(|_| Problem::bad_request("The header is not base64."))?;
+    if index >= MAX_SEGMENTS || request.track == DETAILS_TRACK {
+        return Err(refused("No segment can have this index or track."));
+    }
+    vault.segment_locks.exclusive((recording, index), || {
+        let row = vault.store.recording(&permit)?;
+        let manifest = parse_statement::<vault_proto::statements::Manifest>(&row.manifest)
+            .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
+        let expected = context(&manifest.digest(), index, request.track);
+        let sealed = SealedHeader::parse(&header, &expected, manifest.unverified().suite)
+            .map_err(|_| refused("The header is not a sealed header of this segment and suite."))?;
+        if sealed.readers().len() != manifest.unverified().recipients.len() {
+            return Err(refused(
+                "The header does not have one stanza for each recipient of the manifest.",
+            ));
+        }
+        let segment = NewSegment {
+            index,
+            track: request.track,
+            header: Digest::of(&header),
+        };
+        let event = Event::permitted(&permit, caller).on_segment(index);
+        // The row decides: only when it is missing may blobs be written, so a header that a row names never changes.
+        if vault.store.segment(&permit, index).is_ok() {
+            return Ok(vault.store.open_segment(&permit, &event, &segment)?);
+        }
+        let follows = match index.checked_sub(1) {
+            None => true,
+            Some(previous) => vault
+                .store
+                .segment(&permit, previous)
+                .is_ok_and(|segment| segment.seal.is_some()),
+        };
+        if !follows || row.details.is_some() {
+            return Err(ProblemCode::OutOfOrder.into());
+        }
+        let key = |object| BlobKey::new(&permit, object);
+        let generation = 0;
+        vault.blobs.put(
+            &key(Object::Header {
+                segment: index,
+                generation,
+            })?,
+            &header,
+        )?;
+        vault.blobs.create_body(&key(Object::Body { segment: index })?)?;
+        Ok(vault.store.open_segment(&permit, &event, &segment)?)
+    })
+}
+
+/// Stores part `part` of a segment. `digest` is the SHA-256 of `bytes`, already compared with the signed one.
+///
+/// # Errors
+/// [`ProblemCode::BadRequest`], [`ProblemCode::OutOfOrder`], [`ProblemCode::Conflict`], [`ProblemCode::StorageFull`].
+pub fn store_part(
+    vault: &Vault,
+    caller: &Caller,
+    recording: RecordingId,
+    (segment, part): (u32, u32),
+    bytes: &[u8],
+    digest: Digest,
+) -> Result<Stored, Problem> {
+    let permit = vault.permit(caller, Action::StorePart, recording)?;
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    if part >= MAX_PARTS || !is_possible_part_length(part, bytes.len()) {
+        return Err(Problem::bad_request(
+            "No part of this number can have this length.",
+        ));
+    }
+    let new = NewPart {
+        segment,
+        part,
+        row: PartRow { digest, length },
+    };
+    let key = BlobKey::new(&permit, Object::Body { segment })?;
+    let event = Event::permitted(&permit, caller).on_part(segment, part);
+    vault.segment_locks.shared((recording, segment), || {
+        vault.part_locks.exclusive((recording, segment, part), || {
+            // A part that a row names is never written again: readers may be reading it.
+            match vault.store.part(&permit, segment, part)? {
+                Some(stored) if stored == new.row => return Ok(Stored::Same),
+                Some(_) => return Err(ProblemCode::Conflict.into()),
+                None => {}
+            }
+            if segment_to_fill(vault, &permit, segment)?.seal.is_some() {
+                return Err(ProblemCode::OutOfOrder.into());
+            }
+            vault.blobs.write_part(&key, part_offset(part), bytes)?;
+            Ok(vault.store.add_part(&permit, &event, &new)?)
+        })
+    })
+}
+
+/// Seals a segment, from the envelope in the body of the request.
+///
+/// # Errors
+/// [`ProblemCode::StatementRefused`], [`ProblemCode::OutOfOrder`], [`ProblemCode::Conflict`].
+pub fn seal(
+    vault: &Vault,
+    caller: &Caller,
+    recording: RecordingId,
+    index: u32,
+    body: &[u8],
+) -> Result<Stored, Problem> {
+    let permit = vault.permit(caller, Action::SealSegment, recording)?;
+    let envelope = parse_statement::<SegmentSeal>(body)?;
+    vault.segment_locks.exclusive((recording, index), || {
+        let segment = segment_to_fill(vault, &permit, index)?;
+        let body_key = BlobKey::new(&permit, Object::Body { segment: index })?;
+        if let Some(stored) = &segment.seal {
+            if stored != body {
+                return Err(ProblemCode::Conflict.into());
+            }
+            // A crash after the commit may have left the tail; then nobody got an answer, and the sealer asks again.
+            vault.blobs.truncate_body(&body_key, segment.bytes)?;
+            return Ok(Stored::Same);
+        }
+        let manifest = vault.checked_manifest(&permit)?;
+        let previous = index
+            .checked_sub(1)
+            .map(|previous| verified_seal(vault, &permit, &manifest, previous))
+            .transpose()?;
+        let seal = manifest
+            .check_seal(index, previous.as_ref(), &envelope)
+            .map_err(|refusal| statement_refused(&refusal))?;
+        if seal.track != segment.track {
+            return Err(refused("The seal is for another track."));
+        }
+        if segment.parts < seal.parts {
+            return Err(Problem::with_detail(
+                ProblemCode::OutOfOrder,
+                "Not all parts are stored yet.",
+            ));
+        }
+        let mut parts = vault.store.parts(&permit, index)?;
+        parts.truncate(usize::try_from(seal.parts).unwrap_or(usize::MAX));
+        let shape = seal
+            .shape()
+            .ok_or_else(|| refused("No body can have this length."))?;
+        let lengths_fit = (0u32..)
+            .zip(&parts)
+            .all(|(number, part)| u64::from(part.length) == shape.part_length(number));
+        if !lengths_fit || parts_root(parts.iter().map(|part| &part.digest)) != seal.parts_root {
+            return Err(refused("The seal does not fit the parts that are stored."));
+        }
+        let hashes: Vec<u8> = parts.iter().flat_map(|part| *part.digest.as_bytes()).collect();
+        vault
+            .blobs
+            .put(&BlobKey::new(&permit, Object::Parts { segment: index })?, &hashes)?;
+        vault
+            .blobs
+            .put(&BlobKey::new(&permit, Object::Seal { segment: index })?, body)?;
+        let new = NewSeal {
+            segment: index,
+            parts: seal.parts,
+            body_length: seal.body_length,
+            parts_root: seal.parts_root,
+            envelope: body.to_vec(),
+        };
+        let event = Event::permitted(&permit, caller).on_segment(index);
+        let stored = vault.store.seal_segment(&permit, &event, &new)?;
+        // Only now: until the commit, the parts beyond were promised to the sealer.
+        vault.blobs.truncate_body(&body_key, seal.body_length)?;
+        Ok(stored)
+    })
+}
+
+fn verified_seal(
+    vault: &Vault,
+    permit: &Permit,
+    manifest: &vault_proto::recording::CheckedManifest,
+    index: u32,
+) -> Result<vault_proto::envelope::Verified<SegmentSeal>, Problem> {
+    let seal = vault
+        .store
+        .segment(permit, index)?
+        .seal
+        .ok_or(Problem::from(ProblemCode::OutOfOrder))?;
+    let statement = manifest.manifest();
+    vault_proto::envelope::Envelope::<SegmentSeal>::parse(&seal)
+        .and_then(|seal| seal.verify(statement.sealer_key, statement.signer()))
+        .map_err(|error| Problem::internal(&error))
+}
+
+/// The hashes of a segment's parts, 32 bytes each, from part 0 to the first gap.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`].
+pub fn part_hashes(
+    vault: &Vault,
+    caller: &Caller,
+    recording: RecordingId,
+    segment: u32,
+) -> Result<Vec<u8>, Problem> {
+    let permit = vault.permit(caller, Action::FetchPartHashes, recording)?;
+    let parts = vault.store.parts(&permit, segment)?;
+    Ok(parts.iter().flat_map(|part| *part.digest.as_bytes()).collect())
+}
+
+/// A segment's current header and its generation.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`].
+pub fn header(
+    vault: &Vault,
+    caller: &Caller,
+    recording: RecordingId,
+    segment: u32,
+) -> Result<(Vec<u8>, u32), Problem> {
+    let permit = vault.permit(caller, Action::FetchHeader, recording)?;
+    let generation = vault.store.segment(&permit, segment)?.header_generation;
+    let key = BlobKey::new(&permit, Object::Header { segment, generation })?;
+    Ok((vault.blobs.get(&key)?, generation))
+}
+
+/// A segment's body, as far as it is stored without a gap.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`].
+pub fn body(vault: &Vault, caller: &Caller, recording: RecordingId, segment: u32) -> Result<Body, Problem> {
+    let permit = vault.permit(caller, Action::FetchBody, recording)?;
+    let row = vault.store.segment(&permit, segment)?;
+    let key = BlobKey::new(&permit, Object::Body { segment })?;
+    Ok(Body {
+        reader: vault.blobs.open_body(&key)?,
+        length: row.bytes,
+        parts_root: row.parts_root,
+    })
+}

@@ -1,0 +1,41 @@
+//! `/v1/accounts`.
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::signed::{SignedEnrolment, SignedGet};
+use super::{App, id, json, stored};
+use crate::ops::accounts;
+use crate::problem::Problem;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Find {
+    prefix: String,
+}
+
+pub(crate) async fn enrol(State(app): State<App>, request: SignedEnrolment) -> Result<Response, Problem> {
+    app.run(move |vault| accounts::enrol(vault, &request.caller, &request.submission))
+        .await
+        .map(stored)
+}
+
+pub(crate) async fn find(State(app): State<App>, request: SignedGet) -> Result<Response, Problem> {
+    let Query(query) = Query::<Find>::try_from_uri(&request.parts.uri)
+        .map_err(|_| Problem::bad_request("The query must be one prefix."))?;
+    app.run(move |vault| accounts::find(vault, &request.caller, &query.prefix))
+        .await
+        .map(|matches| json(&matches))
+}
+
+pub(crate) async fn look_up(
+    State(app): State<App>,
+    Path(account): Path<String>,
+    request: SignedGet,
+) -> Result<Response, Problem> {
+    let account = id(&account)?;
+    app.run(move |vault| accounts::look_up(vault, &request.caller, account))
+        .await
+        .map(|entry| json(&entry))
+}

@@ -1,0 +1,80 @@
+//! `/v1/recordings/{recording}/segments/{segment}` and what lies under it, but for the body.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use vault_proto::envelope::MAX_ENVELOPE;
+use vault_proto::geometry::MAX_PART;
+use vault_proto::wire::MAX_JSON_BODY;
+
+use super::signed::{Signed, SignedGet};
+use super::{App, bytes, id, number, stored};
+use crate::ops::segments;
+use crate::problem::Problem;
+
+const X_HEADER_GENERATION: HeaderName = HeaderName::from_static("x-header-generation");
+
+type SegmentPath = Path<(String, String)>;
+
+pub(crate) async fn open(
+    State(app): State<App>,
+    Path((recording, segment)): SegmentPath,
+    request: Signed<MAX_JSON_BODY>,
+) -> Result<Response, Problem> {
+    let (recording, segment) = (id(&recording)?, number(&segment)?);
+    app.run(move |vault| segments::open(vault, &request.caller, recording, segment, request.body.as_ref()))
+        .await
+        .map(stored)
+}
+
+pub(crate) async fn store_part(
+    State(app): State<App>,
+    Path((recording, segment, part)): Path<(String, String, String)>,
+    request: Signed<MAX_PART>,
+) -> Result<Response, Problem> {
+    let (recording, place) = (id(&recording)?, (number(&segment)?, number(&part)?));
+    app.run(move |vault| {
+        let body = request.body.as_ref();
+        segments::store_part(vault, &request.caller, recording, place, body, request.digest)
+    })
+    .await
+    .map(stored)
+}
+
+pub(crate) async fn seal(
+    State(app): State<App>,
+    Path((recording, segment)): SegmentPath,
+    request: Signed<MAX_ENVELOPE>,
+) -> Result<Response, Problem> {
+    let (recording, segment) = (id(&recording)?, number(&segment)?);
+    app.run(move |vault| segments::seal(vault, &request.caller, recording, segment, request.body.as_ref()))
+        .await
+        .map(stored)
+}
+
+pub(crate) async fn part_hashes(
+    State(app): State<App>,
+    Path((recording, segment)): SegmentPath,
+    request: SignedGet,
+) -> Result<Response, Problem> {
+    let (recording, segment) = (id(&recording)?, number(&segment)?);
+    app.run(move |vault| segments::part_hashes(vault, &request.caller, recording, segment))
+        .await
+        .map(bytes)
+}
+
+pub(crate) async fn header(
+    State(app): State<App>,
+    Path((recording, segment)): SegmentPath,
+    request: SignedGet,
+) -> Result<Response, Problem> {
+    let (recording, segment) = (id(&recording)?, number(&segment)?);
+    let (header, generation) = app
+        .run(move |vault| segments::header(vault, &request.caller, recording, segment))
+        .await?;
+    let mut response = bytes(header);
+    response
+        .headers_mut()
+        .insert(X_HEADER_GENERATION, HeaderValue::from(generation));
+    Ok(response)
+}

@@ -1,0 +1,245 @@
+//! Metadata: accounts, recordings, what is stored of them, and what happened. An index: the blobs alone are enough to open
+//! every recording.
+
+mod rows;
+mod sqlite;
+
+pub use rows::{
+    DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, NewPart,
+    NewRecording, NewSeal, NewSegment, PartRow, RecordingRow, SegmentRow,
+};
+pub use sqlite::{OpenError, SqliteStore};
+
+use vault_proto::credentials::Member;
+use vault_proto::http_signature::Nonce;
+use vault_proto::ids::{AccountId, KeyId, RecordingId};
+use vault_proto::problem::ProblemCode;
+
+use crate::authorize::{Parties, Permit};
+use crate::event::Event;
+use crate::problem::Problem;
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It was stored now.
+    New,
+    /// The very same was stored before; nothing changed, and no event was added.
+    Same,
+}
+
+/// What became of a nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NonceUse {
+    /// Never used by this key; used now.
+    Fresh,
+    /// The key has used it before.
+    Repeated,
+    /// So old that the store no longer knows.
+    Forgotten,
+}
+
+/// Why a store did not do what it was asked. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Something else is stored under the same name.
+    #[error("something else is stored under this name")]
+    Conflict,
+    /// The recording is not in a state for this change.
+    #[error("the recording is not in a state for this change")]
+    OutOfOrder,
+    /// The permit's recording, or what was asked for in it, is not there.
+    #[error("there is no such row")]
+    NotFound,
+    /// No room or quota left.
+    #[error("the database is full")]
+    Full,
+    /// Anything else.
+    #[error("the database failed: {0}")]
+    Failed(String),
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict => ProblemCode::Conflict.into(),
+            StoreError::OutOfOrder => ProblemCode::OutOfOrder.into(),
+            StoreError::NotFound => Self::not_found(),
+            StoreError::Full => ProblemCode::StorageFull.into(),
+            StoreError::Failed(_) => Self::internal(&error),
+        }
+    }
+}
+
+/// A store of metadata. All methods block and are called off the async runtime.
+///
+/// * **Durability**: when a method that changes something returns `Ok`, the change survives a crash of the machine. When it
+///   returns `Err`, nothing changed. A store whose disk did not confirm a write stops the process.
+/// * **Atomicity**: a change and its [`Event`] are stored together or not at all. A `Same` adds no event.
+/// * **Idempotency**: every change may be repeated; the second time it is [`Stored::Same`].
+/// * **Order**: the caller stores blobs before the row that names them. A store never looks at blobs.
+/// * **Checks**: a store guards what other rows say (state, uniqueness), in the same transaction as the change. Signatures
+///   and sizes are the caller's.
+/// * **Permits**: methods about a recording are about the permit's. `NotFound` means that the permit names no recording
+///   that is stored.
+/// * **Retries** are the caller's: a store tries once.
+pub trait Store: Send + Sync {
+    /// Whether the store can read and write right now.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    fn check_ready(&self) -> Result<(), StoreError>;
+
+    /// Marks a nonce of `key` as used by a request of the time `created`, in seconds since 1970. At `now` the store may
+    /// forget nonces of requests older than [`NONCE_RETENTION_SECONDS`]; from then on requests of that age are
+    /// [`NonceUse::Forgotten`], whatever later clocks say.
+    ///
+    /// The one change without an event: it records the request itself, before anyone knows what it will do.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Failed`].
+    fn use_nonce(&self, key: KeyId, nonce: Nonce, created: i64, now: i64) -> Result<NonceUse, StoreError>;
+
+    /// The account whose current key list names `key`, with its current statements. For authentication: the one look-up
+    /// that comes before any permit.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn member_of_device(&self, key: KeyId) -> Result<Option<(AccountId, Member)>, StoreError>;
+
+    /// What the directory says of an account that is enrolling or looked up.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn directory_entry(&self, account: AccountId) -> Result<Option<DirectoryRow>, StoreError>;
+
+    /// Accounts whose id begins with `prefix`, ascending, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn accounts_by_prefix(
+        &self,
+        permit: &Permit,
+        prefix: &HexPrefix,
+        limit: u32,
+    ) -> Result<Vec<AccountId>, StoreError>;
+
+    /// Stores an account's certificate and key list in place of those of `replaces`.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if what is stored is not what `replaces` says, or another account lists one of its device
+    /// keys.
+    fn enrol(&self, event: &Event, enrolment: &Enrolment) -> Result<(), StoreError>;
+
+    /// Whose a recording is; `None` if it does not exist. For [`crate::authorize::authorize`], before any permit.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn parties(&self, recording: RecordingId) -> Result<Option<Parties>, StoreError>;
+
+    /// Whether a manifest could be stored now, without storing it.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the recording, or the pair (sealer key, sequence), exists with another manifest.
+    fn would_create(&self, permit: &Permit, recording: &NewRecording) -> Result<Stored, StoreError>;
+
+    /// Stores a manifest.
+    ///
+    /// # Errors
+    /// As [`Self::would_create`].
+    fn create_recording(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        recording: &NewRecording,
+    ) -> Result<Stored, StoreError>;
+
+    /// The recording's own row.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    fn recording(&self, permit: &Permit) -> Result<RecordingRow, StoreError>;
+
+    /// A page of the recordings of which the permit's actor is patient, clinician or sealer, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if `after` is no recording of the actor's.
+    fn list(&self, permit: &Permit, query: &ListQuery) -> Result<Vec<ListedRecording>, StoreError>;
+
+    /// All segments, from index 0.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn segments(&self, permit: &Permit) -> Result<Vec<SegmentRow>, StoreError>;
+
+    /// One segment.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    fn segment(&self, permit: &Permit, index: u32) -> Result<SegmentRow, StoreError>;
+
+    /// Opens a segment.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfOrder`] unless it is the next one, the one before is sealed and there are no details yet;
+    /// [`StoreError::Conflict`] if it exists with another track or header.
+    fn open_segment(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        segment: &NewSegment,
+    ) -> Result<Stored, StoreError>;
+
+    /// One part; `None` if it is not stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn part(&self, permit: &Permit, segment: u32, part: u32) -> Result<Option<PartRow>, StoreError>;
+
+    /// Stores that a part's bytes are in the body.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfOrder`] if the segment is not open; [`StoreError::Conflict`] if other bytes are stored under its
+    /// number.
+    fn add_part(&self, permit: &Permit, event: &Event, part: &NewPart) -> Result<Stored, StoreError>;
+
+    /// The parts from part 0 to the first gap or the first part that is not full, that one included.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is no such segment.
+    fn parts(&self, permit: &Permit, segment: u32) -> Result<Vec<PartRow>, StoreError>;
+
+    /// Seals a segment and drops the parts beyond.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfOrder`] if it is not open or a part is missing; [`StoreError::Conflict`] if it has another seal.
+    fn seal_segment(&self, permit: &Permit, event: &Event, seal: &NewSeal) -> Result<Stored, StoreError>;
+
+    /// Stores that the details object is in the blob store.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfOrder`] unless there are segments and all are sealed; [`StoreError::Conflict`] if there is
+    /// another.
+    fn set_details(&self, permit: &Permit, event: &Event, details: &DetailsRow)
+    -> Result<Stored, StoreError>;
+
+    /// Stores the final seal.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfOrder`] without these details; [`StoreError::Conflict`] if there is another.
+    fn set_final_seal(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        final_seal: &FinalRow,
+    ) -> Result<Stored, StoreError>;
+
+    /// Brings everything into the main database file; called once, before the process ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]; nothing is lost.
+    fn checkpoint(&self) -> Result<(), StoreError>;
+}
+
+/// How long a store remembers a nonce, in seconds: well over the time for which a request can be fresh.
+pub const NONCE_RETENTION_SECONDS: i64 = 900;

@@ -1,0 +1,194 @@
+//! What goes into a store and comes out of it.
+
+use vault_proto::credentials::CertificateChain;
+use vault_proto::envelope::Envelope;
+use vault_proto::ids::{AccountId, Digest, RecordingId};
+use vault_proto::statements::{KeyList, Manifest};
+use vault_proto::timestamp::Timestamp;
+use vault_proto::wire::DirectoryEntry;
+
+use crate::authorize::Parties;
+
+/// The beginning of an id, as a range of ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HexPrefix {
+    low: Vec<u8>,
+    high: Vec<u8>,
+}
+
+impl HexPrefix {
+    /// Reads 8 or more lowercase hexadecimal digits, at most those of an id of `bytes` bytes.
+    pub fn parse(text: &str, bytes: usize) -> Option<Self> {
+        if text.len() < vault_proto::ids::MIN_PREFIX || text.len() > bytes * 2 {
+            return None;
+        }
+        let bound = |fill: char| {
+            let mut whole = text.to_owned();
+            whole.extend(std::iter::repeat_n(fill, bytes * 2 - text.len()));
+            data_encoding::HEXLOWER.decode(whole.as_bytes()).ok()
+        };
+        Some(Self {
+            low: bound('0')?,
+            high: bound('f')?,
+        })
+    }
+
+    /// The first id that begins so.
+    pub fn low(&self) -> &[u8] {
+        &self.low
+    }
+
+    /// The last id that begins so.
+    pub fn high(&self) -> &[u8] {
+        &self.high
+    }
+}
+
+/// What is stored of an account.
+#[derive(Debug, Clone)]
+pub struct DirectoryRow {
+    /// Its certificate chain and all its key lists.
+    pub entry: DirectoryEntry,
+}
+
+/// An account's new statements, and those they replace.
+#[derive(Debug, Clone)]
+pub struct Enrolment {
+    /// The account.
+    pub account: AccountId,
+    /// Certificate and issuer.
+    pub chain: CertificateChain,
+    /// The current key list.
+    pub key_list: Envelope<KeyList>,
+    /// Digests of the certificate and the key list that are stored now; `None` if the account is new.
+    pub replaces: Option<(Digest, Digest)>,
+}
+
+/// A manifest to be stored.
+#[derive(Debug, Clone)]
+pub struct NewRecording {
+    /// The manifest.
+    pub manifest: Envelope<Manifest>,
+}
+
+/// What is stored of a recording as a whole.
+#[derive(Debug, Clone)]
+pub struct RecordingRow {
+    /// Whose it is.
+    pub parties: Parties,
+    /// The manifest's envelope.
+    pub manifest: Vec<u8>,
+    /// Digest and length of the details object, once there is one.
+    pub details: Option<DetailsRow>,
+    /// The final seal's envelope, once there is one.
+    pub final_seal: Option<Vec<u8>>,
+    /// When something of it was last stored.
+    pub last_stored: Timestamp,
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone)]
+pub struct ListQuery {
+    /// Last recording of the page before.
+    pub after: Option<RecordingId>,
+    /// Most entries.
+    pub limit: u32,
+    /// Only recordings whose id begins so.
+    pub prefix: Option<HexPrefix>,
+}
+
+/// One entry of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedRecording {
+    /// The recording.
+    pub recording: RecordingId,
+    /// Whether it has a final seal.
+    pub finished: bool,
+    /// Ciphertext bytes of all stored parts.
+    pub bytes: u64,
+}
+
+/// A segment to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewSegment {
+    /// Its number.
+    pub index: u32,
+    /// Its track.
+    pub track: u8,
+    /// SHA-256 of its header, generation 0.
+    pub header: Digest,
+}
+
+/// What is stored of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentRow {
+    /// Its number.
+    pub index: u32,
+    /// Its track.
+    pub track: u8,
+    /// SHA-256 of its header, generation 0.
+    pub header: Digest,
+    /// Generation of its current header.
+    pub header_generation: u32,
+    /// Parts from part 0 to the first gap or the first part that is not full, that one included.
+    pub parts: u32,
+    /// Ciphertext bytes of these parts.
+    pub bytes: u64,
+    /// Root over the part hashes, once sealed.
+    pub parts_root: Option<Digest>,
+    /// The seal's envelope, once sealed.
+    pub seal: Option<Vec<u8>>,
+}
+
+/// A part to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewPart {
+    /// Its segment.
+    pub segment: u32,
+    /// Its number.
+    pub part: u32,
+    /// SHA-256 and length.
+    pub row: PartRow,
+}
+
+/// What is stored of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartRow {
+    /// SHA-256 of its ciphertext.
+    pub digest: Digest,
+    /// Bytes of ciphertext.
+    pub length: u32,
+}
+
+/// A seal to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSeal {
+    /// The segment.
+    pub segment: u32,
+    /// Parts that stay.
+    pub parts: u32,
+    /// Bytes of the body.
+    pub body_length: u64,
+    /// Root over the part hashes.
+    pub parts_root: Digest,
+    /// The envelope.
+    pub envelope: Vec<u8>,
+}
+
+/// The details object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DetailsRow {
+    /// SHA-256 of its ciphertext.
+    pub digest: Digest,
+    /// Bytes of ciphertext.
+    pub length: u64,
+}
+
+/// A final seal to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinalRow {
+    /// The details it was checked against.
+    pub details: Digest,
+    /// The envelope.
+    pub envelope: Vec<u8>,
+}

@@ -1,0 +1,137 @@
+//! The directory.
+
+use rusqlite::Connection;
+use vault_proto::credentials::Member;
+use vault_proto::envelope::{Envelope, Statement};
+use vault_proto::ids::{AccountId, KeyId};
+use vault_proto::statements::{Certificate, KeyList};
+use vault_proto::wire::DirectoryEntry;
+
+use super::rows::{all, damaged, first, write};
+use super::{DirectoryRow, Enrolment, HexPrefix, StoreError};
+
+fn parse<T: Statement>(bytes: &[u8]) -> Result<Envelope<T>, StoreError> {
+    Envelope::parse(bytes).map_err(|error| damaged(&error))
+}
+
+pub(super) fn member_of_device(
+    db: &Connection,
+    key: KeyId,
+) -> Result<Option<(AccountId, Member)>, StoreError> {
+    type Columns = ([u8; 32], Vec<u8>, Vec<u8>, Vec<u8>);
+    let row: Option<Columns> = first(
+        db,
+        "SELECT account, issuer, certificate, envelope
+         FROM devices JOIN accounts USING (account) JOIN key_lists USING (account)
+         WHERE key_id = ?1 ORDER BY key_lists.number DESC LIMIT 1",
+        [key.as_bytes()],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+    )?;
+    let Some((account, issuer, certificate, key_list)) = row else {
+        return Ok(None);
+    };
+    let member = Member {
+        issuer: parse(&issuer)?,
+        certificate: parse(&certificate)?,
+        key_list: parse(&key_list)?,
+    };
+    Ok(Some((AccountId::from_bytes(account), member)))
+}
+
+pub(super) fn directory_entry(
+    db: &Connection,
+    account: AccountId,
+) -> Result<Option<DirectoryRow>, StoreError> {
+    let row: Option<(Vec<u8>, Vec<u8>)> = first(
+        db,
+        "SELECT issuer, certificate FROM accounts WHERE account = ?1",
+        [account.as_bytes()],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let Some((issuer, certificate)) = row else {
+        return Ok(None);
+    };
+    let key_lists: Vec<Vec<u8>> = all(
+        db,
+        "SELECT envelope FROM key_lists WHERE account = ?1 ORDER BY number",
+        [account.as_bytes()],
+        |row| row.get(0),
+    )?;
+    let entry = DirectoryEntry {
+        issuer: parse(&issuer)?,
+        certificate: parse(&certificate)?,
+        key_lists: key_lists
+            .iter()
+            .map(|bytes| parse(bytes))
+            .collect::<Result<_, _>>()?,
+    };
+    Ok(Some(DirectoryRow { entry }))
+}
+
+pub(super) fn by_prefix(
+    db: &Connection,
+    prefix: &HexPrefix,
+    limit: u32,
+) -> Result<Vec<AccountId>, StoreError> {
+    all(
+        db,
+        "SELECT account FROM accounts WHERE account BETWEEN ?1 AND ?2 ORDER BY account LIMIT ?3",
+        (prefix.low(), prefix.high(), limit),
+        |row| Ok(AccountId::from_bytes(row.get(0)?)),
+    )
+}
+
+pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<(), StoreError> {
+    let account = enrolment.account.as_bytes();
+    let certificate: Option<Vec<u8>> = first(
+        db,
+        "SELECT certificate FROM accounts WHERE account = ?1",
+        [account],
+        |row| row.get(0),
+    )?;
+    let key_list: Option<Vec<u8>> = first(
+        db,
+        "SELECT envelope FROM key_lists WHERE account = ?1 ORDER BY number DESC LIMIT 1",
+        [account],
+        |row| row.get(0),
+    )?;
+    let stored = match (certificate, key_list) {
+        (Some(certificate), Some(key_list)) => Some((
+            parse::<Certificate>(&certificate)?.digest(),
+            parse::<KeyList>(&key_list)?.digest(),
+        )),
+        _ => None,
+    };
+    if stored != enrolment.replaces {
+        return Err(StoreError::Conflict);
+    }
+    write(
+        db,
+        "INSERT INTO accounts (account, issuer, certificate) VALUES (?1, ?2, ?3)
+         ON CONFLICT (account) DO UPDATE SET issuer = excluded.issuer, certificate = excluded.certificate",
+        (
+            account,
+            enrolment.chain.issuer.bytes(),
+            enrolment.chain.certificate.bytes(),
+        ),
+    )?;
+    if stored.map(|(_, key_list)| key_list) == Some(enrolment.key_list.digest()) {
+        return Ok(());
+    }
+    let list = enrolment.key_list.unverified();
+    let number = i64::try_from(list.number).map_err(|_| StoreError::Conflict)?;
+    write(
+        db,
+        "INSERT INTO key_lists (account, number, envelope) VALUES (?1, ?2, ?3)",
+        (account, number, enrolment.key_list.bytes()),
+    )?;
+    write(db, "DELETE FROM devices WHERE account = ?1", [account])?;
+    for device in &list.devices {
+        write(
+            db,
+            "INSERT INTO devices (key_id, account) VALUES (?1, ?2)",
+            (device.key_id().as_bytes(), account),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! Metadata in one SQLite database: one writer thread, a few readers, write-ahead log, every commit on disk.
+
+mod accounts;
+mod nonces;
+mod recordings;
+mod rows;
+mod segments;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags};
+use vault_proto::credentials::Member;
+use vault_proto::http_signature::Nonce;
+use vault_proto::ids::{AccountId, KeyId, RecordingId};
+
+use super::{
+    DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, NewPart,
+    NewRecording, NewSeal, NewSegment, NonceUse, PartRow, RecordingRow, SegmentRow, Store, StoreError,
+    Stored,
+};
+use crate::authorize::{Parties, Permit};
+use crate::event::Event;
+use rows::classified;
+use writer::Writer;
+
+mod migrations {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Connections that read at the same time.
+const READERS: usize = 4;
+
+/// A [`Store`] in a SQLite database. Nobody else may write to the file.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Mutex<Vec<Connection>>,
+    returned: Condvar,
+}
+
+/// Why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// SQLite refuses.
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A migration did not succeed, or the database is of a newer version of the program.
+    #[error("{0}")]
+    Migration(#[from] refinery::Error),
+    /// No thread could be started.
+    #[error("{0}")]
+    Thread(#[from] std::io::Error),
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, creates it if it is missing, and brings it to the current version.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the database is as it was.
+    pub fn open(path: PathBuf) -> Result<Self, OpenError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut connection = open(&path, flags)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        migrations::migrations::runner().run(&mut connection)?;
+        let readers = (0..READERS)
+            .map(|_| open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            writer: Writer::start(connection)?,
+            readers: Mutex::new(readers),
+            returned: Condvar::new(),
+        })
+    }
+
+    /// Runs `work` on one of the reading connections.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        // A poisoned lock only means that another reader panicked; connections are whole between two calls.
+        let mut idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = loop {
+            match idle.pop() {
+                Some(connection) => break connection,
+                None => idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        drop(idle);
+        let result = work(&connection);
+        self.readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
+        self.returned.notify_one();
+        result
+    }
+}
+
+impl Store for SqliteStore {
+    fn check_ready(&self) -> Result<(), StoreError> {
+        self.read(|db| {
+            rows::first(db, "SELECT created FROM nonce_floor", (), |row| {
+                row.get::<_, i64>(0)
+            })
+            .map(drop)
+        })?;
+        self.writer.run(|_| Ok(()))
+    }
+
+    fn use_nonce(&self, key: KeyId, nonce: Nonce, created: i64, now: i64) -> Result<NonceUse, StoreError> {
+        self.writer
+            .run(move |db| nonces::use_nonce(db, key, nonce, created, now))
+    }
+
+    fn member_of_device(&self, key: KeyId) -> Result<Option<(AccountId, Member)>, StoreError> {
+        self.read(|db| accounts::member_of_device(db, key))
+    }
+
+    fn directory_entry(&self, account: AccountId) -> Result<Option<DirectoryRow>, StoreError> {
+        self.read(|db| accounts::directory_entry(db, account))
+    }
+
+    fn accounts_by_prefix(
+        &self,
+        _permit: &Permit,
+        prefix: &HexPrefix,
+        limit: u32,
+    ) -> Result<Vec<AccountId>, StoreError> {
+        self.read(|db| accounts::by_prefix(db, prefix, limit))
+    }
+
+    fn enrol(&self, event: &Event, enrolment: &Enrolment) -> Result<(), StoreError> {
+        let (event, enrolment) = (event.clone(), enrolment.clone());
+        self.writer.run(move |db| {
+            accounts::enrol(db, &enrolment)?;
+            rows::add_event(db, &event)
+        })
+    }
+
+    fn parties(&self, recording: RecordingId) -> Result<Option<Parties>, StoreError> {
+        self.read(|db| recordings::parties(db, recording))
+    }
+
+    fn would_create(&self, _permit: &Permit, recording: &NewRecording) -> Result<Stored, StoreError> {
+        self.read(|db| recordings::would_create(db, recording))
+    }
+
+    fn create_recording(
+        &self,
+        _permit: &Permit,
+        event: &Event,
+        recording: &NewRecording,
+    ) -> Result<Stored, StoreError> {
+        let recording = recording.clone();
+        self.change(event, move |db, event| {
+            recordings::create(db, &recording, event.at)
+        })
+    }
+
+    fn recording(&self, permit: &Permit) -> Result<RecordingRow, StoreError> {
+        let recording = named(permit)?;
+        self.read(|db| recordings::recording(db, recording))
+    }
+
+    fn list(&self, permit: &Permit, query: &ListQuery) -> Result<Vec<ListedRecording>, StoreError> {
+        self.read(|db| recordings::list(db, permit.actor().account, query))
+    }
+
+    fn segments(&self, permit: &Permit) -> Result<Vec<SegmentRow>, StoreError> {
+        let recording = named(permit)?;
+        self.read(|db| segments::segments(db, recording))
+    }
+
+    fn segment(&self, permit: &Permit, index: u32) -> Result<SegmentRow, StoreError> {
+        let recording = named(permit)?;
+        self.read(|db| segments::segment(db, recording, index))
+    }
+
+    fn open_segment(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        segment: &NewSegment,
+    ) -> Result<Stored, StoreError> {
+        let (recording, segment) = (named(permit)?, *segment);
+        self.change(event, move |db, event| {
+            segments::open(db, recording, &segment, event.at)
+        })
+    }
+
+    fn part(&self, permit: &Permit, segment: u32, part: u32) -> Result<Option<PartRow>, StoreError> {
+        let recording = named(permit)?;
+        self.read(|db| segments::part(db, recording, segment, part))
+    }
+
+    fn add_part(&self, permit: &Permit, event: &Event, part: &NewPart) -> Result<Stored, StoreError> {
+        let (recording, part) = (named(permit)?, *part);
+        self.change(event, move |db, event| {
+            segments::add_part(db, recording, &part, event.at)
+        })
+    }
+
+    fn parts(&self, permit: &Permit, segment: u32) -> Result<Vec<PartRow>, StoreError> {
+        let recording = named(permit)?;
+        self.read(|db| segments::parts(db, recording, segment))
+    }
+
+    fn seal_segment(&self, permit: &Permit, event: &Event, seal: &NewSeal) -> Result<Stored, StoreError> {
+        let (recording, seal) = (named(permit)?, seal.clone());
+        self.change(event, move |db, event| {
+            segments::seal(db, recording, &seal, event.at)
+        })
+    }
+
+    fn set_details(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        details: &DetailsRow,
+    ) -> Result<Stored, StoreError> {
+        let (recording, details) = (named(permit)?, *details);
+        self.change(event, move |db, event| {
+            recordings::set_details(db, recording, &details, event.at)
+        })
+    }
+
+    fn set_final_seal(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        final_seal: &FinalRow,
+    ) -> Result<Stored, StoreError> {
+        let (recording, final_seal) = (named(permit)?, final_seal.clone());
+        self.change(event, move |db, event| {
+            recordings::set_final_seal(db, recording, &final_seal, event.at)
+        })
+    }
+
+    fn checkpoint(&self) -> Result<(), StoreError> {
+        self.writer.checkpoint()
+    }
+}
+
+impl SqliteStore {
+    /// Runs a change and adds its event in the same transaction, unless nothing changed.
+    fn change(
+        &self,
+        event: &Event,
+        work: impl FnOnce(&Connection, &Event) -> Result<Stored, StoreError> + Send + 'static,
+    ) -> Result<Stored, StoreError> {
+        let event = event.clone();
+        self.writer.run(move |db| {
+            let stored = work(db, &event)?;
+            if stored == Stored::New {
+                rows::add_event(db, &event)?;
+            }
+            Ok(stored)
+        })
+    }
+}
+
+fn named(permit: &Permit) -> Result<RecordingId, StoreError> {
+    permit.recording().ok_or(StoreError::NotFound)
+}
+
+/// Whether a database error means that a write may not have reached the disk.
+fn is_failed_sync(error: &rusqlite::Error) -> bool {
+    // SQLITE_IOERR_FSYNC and SQLITE_IOERR_DIR_FSYNC.
+    matches!(error, rusqlite::Error::SqliteFailure(failure, _) if matches!(failure.extended_code, 1034 | 1290))
+}
+
+fn failed(error: rusqlite::Error) -> StoreError {
+    if is_failed_sync(&error) {
+        crate::blob::stop_unless_durable(Err(std::io::Error::other(
+            "the database could not be synchronised",
+        )));
+    }
+    classified(&error)
+}

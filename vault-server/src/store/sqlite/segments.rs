@@ -1,0 +1,269 @@
+//! Segments and their parts.
+
+use rusqlite::{Connection, Row};
+use vault_proto::geometry::full_part_length;
+use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::timestamp::Timestamp;
+
+use super::recordings::{number, touch};
+use super::rows::{all, damaged, first, write};
+use super::{NewPart, NewSeal, NewSegment, PartRow, SegmentRow, StoreError, Stored};
+
+struct Columns {
+    index: u32,
+    track: u8,
+    header: [u8; 32],
+    header_generation: u32,
+    parts: u32,
+    bytes: i64,
+    ended: bool,
+    parts_root: Option<[u8; 32]>,
+    seal: Option<Vec<u8>>,
+}
+
+const COLUMNS: &str =
+    "segment, track, header, header_generation, run_parts, run_bytes, run_ended, parts_root, seal";
+
+impl Columns {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            index: row.get(0)?,
+            track: row.get(1)?,
+            header: row.get(2)?,
+            header_generation: row.get(3)?,
+            parts: row.get(4)?,
+            bytes: row.get(5)?,
+            ended: row.get(6)?,
+            parts_root: row.get(7)?,
+            seal: row.get(8)?,
+        })
+    }
+
+    fn into_row(self) -> Result<SegmentRow, StoreError> {
+        Ok(SegmentRow {
+            index: self.index,
+            track: self.track,
+            header: Digest::from_bytes(self.header),
+            header_generation: self.header_generation,
+            parts: self.parts,
+            bytes: u64::try_from(self.bytes).map_err(|error| damaged(&error))?,
+            parts_root: self.parts_root.map(Digest::from_bytes),
+            seal: self.seal,
+        })
+    }
+}
+
+fn columns(db: &Connection, number: i64, index: u32) -> Result<Option<Columns>, StoreError> {
+    first(
+        db,
+        &format!("SELECT {COLUMNS} FROM segments WHERE number = ?1 AND segment = ?2"),
+        (number, index),
+        Columns::read,
+    )
+}
+
+pub(super) fn segments(db: &Connection, recording: RecordingId) -> Result<Vec<SegmentRow>, StoreError> {
+    all(
+        db,
+        &format!("SELECT {COLUMNS} FROM segments WHERE number = ?1 ORDER BY segment"),
+        [number(db, recording)?],
+        Columns::read,
+    )?
+    .into_iter()
+    .map(Columns::into_row)
+    .collect()
+}
+
+pub(super) fn segment(db: &Connection, recording: RecordingId, index: u32) -> Result<SegmentRow, StoreError> {
+    columns(db, number(db, recording)?, index)?
+        .ok_or(StoreError::NotFound)?
+        .into_row()
+}
+
+pub(super) fn open(
+    db: &Connection,
+    recording: RecordingId,
+    segment: &NewSegment,
+    at: Timestamp,
+) -> Result<Stored, StoreError> {
+    let number = number(db, recording)?;
+    if let Some(stored) = columns(db, number, segment.index)? {
+        let same = stored.track == segment.track && stored.header == *segment.header.as_bytes();
+        return if same {
+            Ok(Stored::Same)
+        } else {
+            Err(StoreError::Conflict)
+        };
+    }
+    let has_details: bool = first(
+        db,
+        "SELECT details_digest IS NOT NULL FROM recordings WHERE number = ?1",
+        [number],
+        |row| row.get(0),
+    )?
+    .ok_or(StoreError::NotFound)?;
+    let follows = match segment.index.checked_sub(1) {
+        None => true,
+        Some(previous) => columns(db, number, previous)?.is_some_and(|previous| previous.seal.is_some()),
+    };
+    if has_details || !follows {
+        return Err(StoreError::OutOfOrder);
+    }
+    write(
+        db,
+        "INSERT INTO segments (number, segment, track, header) VALUES (?1, ?2, ?3, ?4)",
+        (number, segment.index, segment.track, segment.header.as_bytes()),
+    )?;
+    touch(db, number, at)?;
+    Ok(Stored::New)
+}
+
+fn read_part(row: &Row<'_>) -> rusqlite::Result<PartRow> {
+    Ok(PartRow {
+        digest: Digest::from_bytes(row.get(0)?),
+        length: row.get(1)?,
+    })
+}
+
+fn part_of(db: &Connection, number: i64, segment: u32, part: u32) -> Result<Option<PartRow>, StoreError> {
+    first(
+        db,
+        "SELECT digest, length FROM parts WHERE number = ?1 AND segment = ?2 AND part = ?3",
+        (number, segment, part),
+        read_part,
+    )
+}
+
+pub(super) fn part(
+    db: &Connection,
+    recording: RecordingId,
+    segment: u32,
+    part: u32,
+) -> Result<Option<PartRow>, StoreError> {
+    part_of(db, number(db, recording)?, segment, part)
+}
+
+pub(super) fn add_part(
+    db: &Connection,
+    recording: RecordingId,
+    new: &NewPart,
+    at: Timestamp,
+) -> Result<Stored, StoreError> {
+    let number = number(db, recording)?;
+    if let Some(stored) = part_of(db, number, new.segment, new.part)? {
+        return if stored == new.row {
+            Ok(Stored::Same)
+        } else {
+            Err(StoreError::Conflict)
+        };
+    }
+    let segment = columns(db, number, new.segment)?.ok_or(StoreError::OutOfOrder)?;
+    if segment.seal.is_some() {
+        return Err(StoreError::OutOfOrder);
+    }
+    write(
+        db,
+        "INSERT INTO parts (number, segment, part, digest, length) VALUES (?1, ?2, ?3, ?4, ?5)",
+        (
+            number,
+            new.segment,
+            new.part,
+            new.row.digest.as_bytes(),
+            new.row.length,
+        ),
+    )?;
+    write(
+        db,
+        "UPDATE recordings SET bytes = bytes + ?2 WHERE number = ?1",
+        (number, new.row.length),
+    )?;
+    extend_run(db, number, &segment)?;
+    touch(db, number, at)?;
+    Ok(Stored::New)
+}
+
+/// Moves the end of a segment's run over the parts that are now there.
+fn extend_run(db: &Connection, number: i64, segment: &Columns) -> Result<(), StoreError> {
+    let (mut parts, mut bytes, mut ended) = (segment.parts, segment.bytes, segment.ended);
+    while !ended {
+        let Some(part) = part_of(db, number, segment.index, parts)? else {
+            break;
+        };
+        ended = usize::try_from(part.length).ok() != Some(full_part_length(parts));
+        parts += 1;
+        bytes += i64::from(part.length);
+    }
+    if parts == segment.parts {
+        return Ok(());
+    }
+    write(
+        db,
+        "UPDATE segments SET run_parts = ?3, run_bytes = ?4, run_ended = ?5 WHERE number = ?1 AND segment = ?2",
+        (number, segment.index, parts, bytes, ended),
+    )
+    .map(drop)
+}
+
+pub(super) fn parts(
+    db: &Connection,
+    recording: RecordingId,
+    segment: u32,
+) -> Result<Vec<PartRow>, StoreError> {
+    let number = number(db, recording)?;
+    let run = columns(db, number, segment)?.ok_or(StoreError::NotFound)?.parts;
+    all(
+        db,
+        "SELECT digest, length FROM parts WHERE number = ?1 AND segment = ?2 AND part < ?3 ORDER BY part",
+        (number, segment, run),
+        read_part,
+    )
+}
+
+pub(super) fn seal(
+    db: &Connection,
+    recording: RecordingId,
+    seal: &NewSeal,
+    at: Timestamp,
+) -> Result<Stored, StoreError> {
+    let number = number(db, recording)?;
+    let segment = columns(db, number, seal.segment)?.ok_or(StoreError::OutOfOrder)?;
+    match segment.seal {
+        Some(stored) if stored == seal.envelope => return Ok(Stored::Same),
+        Some(_) => return Err(StoreError::Conflict),
+        None if segment.parts < seal.parts => return Err(StoreError::OutOfOrder),
+        None => {}
+    }
+    let beyond: i64 = first(
+        db,
+        "SELECT coalesce(sum(length), 0) FROM parts WHERE number = ?1 AND segment = ?2 AND part >= ?3",
+        (number, seal.segment, seal.parts),
+        |row| row.get(0),
+    )?
+    .unwrap_or(0);
+    write(
+        db,
+        "DELETE FROM parts WHERE number = ?1 AND segment = ?2 AND part >= ?3",
+        (number, seal.segment, seal.parts),
+    )?;
+    write(
+        db,
+        "UPDATE recordings SET bytes = bytes - ?2 WHERE number = ?1",
+        (number, beyond),
+    )?;
+    let bytes = i64::try_from(seal.body_length).map_err(|_| StoreError::OutOfOrder)?;
+    write(
+        db,
+        "UPDATE segments SET run_parts = ?3, run_bytes = ?4, run_ended = 1, parts_root = ?5, seal = ?6
+         WHERE number = ?1 AND segment = ?2",
+        (
+            number,
+            seal.segment,
+            seal.parts,
+            bytes,
+            seal.parts_root.as_bytes(),
+            &seal.envelope,
+        ),
+    )?;
+    touch(db, number, at)?;
+    Ok(Stored::New)
+}
