@@ -190,6 +190,10 @@ impl Server {
         }
     }
 
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     pub(crate) fn data(&self) -> &Path {
         self.data.path()
     }
