@@ -100,7 +100,11 @@ async fn only_this_organisation_certifies_and_only_at_this_time() {
     }
     let good = organisation.person(15, Role::Patient);
     let text = String::from_utf8(good.enrolment()).unwrap();
-    for (from, to) in [("\"chain\"", "\"chains\""), ("{", "{\"more\":1,"), ("}", "")] {
+    for (from, to) in [
+        ("\"chain\"", "\"chains\""),
+        ("{", "{\"more\":1,"),
+        ("\"key_list\"", "\"key_lists\""),
+    ] {
         enrol(&server, &good.device, text.replacen(from, to, 1).into_bytes())
             .await
             .refused(ProblemCode::BadRequest);

@@ -65,11 +65,13 @@ async fn no_body_breaks_the_server() {
         for body in &bodies {
             let call = Call::new(&recorder.device, method.clone(), place.clone(), body.clone());
             let answer = server.call(call).await;
-            assert!(
-                (400..500).contains(&answer.status),
-                "{method} {place}: {}",
-                answer.status
-            );
+            // A part is any bytes of a possible length; everything else has a form that noise does not have.
+            let may_fit = *place == path::part(&id, 0, 0);
+            let status = answer.status;
+            if may_fit && status < 300 {
+                continue;
+            }
+            assert!((400..500).contains(&status), "{method} {place}: {status}");
             answer.problem();
             // Unsigned, the same body gets no further than the headers.
             server
@@ -109,31 +111,33 @@ async fn bodies_have_their_limits() {
             vec![b' '; limit + 1],
         );
         server.call(too_large).await.refused(ProblemCode::TooLarge);
-        // Without a length up front, the limit is found out on the way.
-        let call = Call::new(
-            &clinician.device,
-            method.clone(),
-            place.clone(),
-            vec![b' '; limit + 1],
-        );
-        let pieces: Vec<Result<Vec<u8>, std::io::Error>> = call
-            .body
-            .chunks(100_000)
-            .map(|piece| Ok(piece.to_vec()))
-            .collect();
-        let request = server
-            .http
-            .request(method.clone(), format!("{}{place}", server.base()));
-        let request = call
-            .signature()
-            .iter()
-            .fold(request.header("host", "vault.test"), |request, (name, value)| {
-                request.header(name, value)
-            });
-        let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
-        // The server may answer and close before everything was sent.
-        if let Ok(answer) = request.body(stream).send().await {
-            assert_eq!(answer.status().as_u16(), 413, "{method} {place}");
+        // Without a length up front, the limit is found out on the way; a GET is sent without such a body.
+        if method != Method::GET {
+            let call = Call::new(
+                &clinician.device,
+                method.clone(),
+                place.clone(),
+                vec![b' '; limit + 1],
+            );
+            let pieces: Vec<Result<Vec<u8>, std::io::Error>> = call
+                .body
+                .chunks(100_000)
+                .map(|piece| Ok(piece.to_vec()))
+                .collect();
+            let request = server
+                .http
+                .request(method.clone(), format!("{}{place}", server.base()));
+            let request = call
+                .signature()
+                .iter()
+                .fold(request.header("host", "vault.test"), |request, (name, value)| {
+                    request.header(name, value)
+                });
+            let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+            // The server may answer and close before everything was sent.
+            if let Ok(answer) = request.body(stream).send().await {
+                assert_eq!(answer.status().as_u16(), 413, "{method} {place}");
+            }
         }
         let fits = Call::new(&clinician.device, method, place, vec![b' '; limit]);
         assert_ne!(server.call(fits).await.status, 413);

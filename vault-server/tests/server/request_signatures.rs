@@ -66,7 +66,10 @@ async fn a_signature_is_worth_one_request_on_one_server() {
     let (_, person, server) = server_with_one().await;
     let bent: [fn(&mut Call<'_>); 6] = [
         |call| call.signed_path = Some("/v1/recordings?limit=1".to_owned()),
-        |call| call.path = "/v1/recordings?limit=2".to_owned(),
+        |call| {
+            call.signed_path = Some(path::RECORDINGS.to_owned());
+            call.path = "/v1/recordings?limit=2".to_owned();
+        },
         |call| call.signed_path = Some(path::ACCOUNTS.to_owned()),
         |call| call.signed_authority = "vault.example".to_owned(),
         |call| call.signed_authority = "vault.test:8440".to_owned(),

@@ -4,6 +4,6 @@ mod people;
 mod recording;
 mod server;
 
-pub(crate) use people::{Organisation, Person, Validity};
+pub(crate) use people::{Organisation, Person, Validity, at};
 pub(crate) use recording::{Draft, header};
 pub(crate) use server::{Answer, Call, NOW, Server};
