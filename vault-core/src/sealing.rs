@@ -219,7 +219,7 @@ impl RecordingSealer {
     /// # Errors
     /// [`SealError`].
     pub fn finish(
-        self,
+        &self,
         details: &Details,
         status: RecordingStatus,
         ended: Timestamp,

@@ -100,6 +100,28 @@ pub fn open(
     })
 }
 
+/// Drops a segment that was never sealed: its sealing process died before anything of it could be kept.
+///
+/// # Errors
+/// [`ProblemCode::OutOfOrder`] if it is sealed.
+pub fn abandon(
+    vault: &Vault,
+    caller: &Caller,
+    recording: RecordingId,
+    index: u32,
+) -> Result<Stored, Problem> {
+    let permit = vault.permit(caller, Action::AbandonSegment, recording)?;
+    vault.segment_locks.exclusive((recording, index), || {
+        let event = Event::permitted(&permit, caller).on_segment(index);
+        let stored = vault.store.abandon_segment(&permit, &event, index)?;
+        // The row is gone, so these bytes count for nothing; the next segment of this number starts from none.
+        match vault.blobs.truncate_body(&BlobKey::new(&permit, Object::Body { segment: index })?, 0) {
+            Ok(()) | Err(crate::blob::BlobError::NotFound) => Ok(stored),
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
 /// Stores part `part` of a segment. `digest` is the SHA-256 of `bytes`, already compared with the signed one.
 ///
 /// # Errors

@@ -190,6 +190,12 @@ pub trait Store: Send + Sync {
         segment: &NewSegment,
     ) -> Result<Stored, StoreError>;
 
+    /// Drops a segment that is not sealed, with its parts. [`Stored::Same`] if there is no such segment.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfOrder`] if it is sealed.
+    fn abandon_segment(&self, permit: &Permit, event: &Event, segment: u32) -> Result<Stored, StoreError>;
+
     /// One part; `None` if it is not stored.
     ///
     /// # Errors

@@ -13,18 +13,9 @@ fn conforms(reopen: impl Fn() -> Box<dyn BlobStore>) {
     let objects = [
         Object::Manifest,
         Object::Credentials,
-        Object::Header {
-            segment: 0,
-            generation: 0,
-        },
-        Object::Header {
-            segment: 0,
-            generation: 1,
-        },
-        Object::Header {
-            segment: 1,
-            generation: 0,
-        },
+        Object::Header { segment: 0, generation: 0 },
+        Object::Header { segment: 0, generation: 1 },
+        Object::Header { segment: 1, generation: 0 },
         Object::Parts { segment: 0 },
         Object::Seal { segment: 0 },
         Object::Details,
@@ -34,16 +25,10 @@ fn conforms(reopen: impl Fn() -> Box<dyn BlobStore>) {
         assert!(matches!(store.get(&name(object)), Err(BlobError::NotFound)));
         store.put(&name(object), b"first").unwrap();
         store.put(&name(object), &[number; 70_000]).unwrap();
-        assert!(matches!(
-            store.get(&BlobKey::new(&other, object).unwrap()),
-            Err(BlobError::NotFound)
-        ));
+        assert!(matches!(store.get(&BlobKey::new(&other, object).unwrap()), Err(BlobError::NotFound)));
     }
     let body = name(Object::Body { segment: 3 });
-    assert!(matches!(
-        store.write_part(&body, 0, b"x"),
-        Err(BlobError::NotFound)
-    ));
+    assert!(matches!(store.write_part(&body, 0, b"x"), Err(BlobError::NotFound)));
     assert!(matches!(store.open_body(&body), Err(BlobError::NotFound)));
     assert!(matches!(store.truncate_body(&body, 0), Err(BlobError::NotFound)));
     store.create_body(&body).unwrap();
@@ -70,18 +55,13 @@ fn conforms(reopen: impl Fn() -> Box<dyn BlobStore>) {
         for part in 0..8u8 {
             let (store, body) = (&store, &body);
             scope.spawn(move || {
-                store
-                    .write_part(body, u64::from(part) * 5000, &[part; 5000])
-                    .unwrap();
+                store.write_part(body, u64::from(part) * 5000, &[part; 5000]).unwrap();
             });
         }
     });
     let reader = store.open_body(&body).unwrap();
     for part in 0..8u8 {
-        assert_eq!(
-            reader.read_at(u64::from(part) * 5000, 5000).unwrap(),
-            [part; 5000]
-        );
+        assert_eq!(reader.read_at(u64::from(part) * 5000, 5000).unwrap(), [part; 5000]);
     }
 }
 
@@ -96,11 +76,8 @@ pub(crate) fn parties(recording: RecordingId) -> Parties {
 }
 
 fn permit(account: u8, role: Role, action: Action, recording: RecordingId) -> Permit {
-    let actor = Actor {
-        account: AccountId::from_bytes([account; 32]),
-        key_id: KeyId::from_bytes([4; 32]),
-        role,
-    };
+    let actor =
+        Actor { account: AccountId::from_bytes([account; 32]), key_id: KeyId::from_bytes([4; 32]), role };
     authorize(&actor, action, Some(&parties(recording))).unwrap()
 }
 
@@ -125,10 +102,7 @@ fn a_permit_names_only_what_its_action_reaches() {
     let recording = RecordingId::from_bytes([1; 16]);
     let statements = permit(3, Role::Recorder, Action::FetchStatements, recording);
     let content = permit(1, Role::Patient, Action::FetchBody, recording);
-    let header = Object::Header {
-        segment: 0,
-        generation: 0,
-    };
+    let header = Object::Header { segment: 0, generation: 0 };
     for (object, is_content) in [
         (Object::Manifest, false),
         (Object::Credentials, false),
@@ -139,11 +113,7 @@ fn a_permit_names_only_what_its_action_reaches() {
         (Object::Body { segment: 0 }, true),
         (Object::Details, true),
     ] {
-        assert_eq!(
-            BlobKey::new(&statements, object).is_ok(),
-            !is_content,
-            "{object:?}"
-        );
+        assert_eq!(BlobKey::new(&statements, object).is_ok(), !is_content, "{object:?}");
         assert_eq!(BlobKey::new(&content, object).is_ok(), is_content, "{object:?}");
     }
     let actor = *content.actor();

@@ -12,13 +12,7 @@ fn the_problem_table_is_the_documented_one() {
         .collect();
     let coded: Vec<Vec<String>> = ProblemCode::ALL
         .iter()
-        .map(|code| {
-            vec![
-                code.code().to_owned(),
-                code.status().to_string(),
-                code.title().to_owned(),
-            ]
-        })
+        .map(|code| vec![code.code().to_owned(), code.status().to_string(), code.title().to_owned()])
         .collect();
     assert_eq!(documented, coded);
 }

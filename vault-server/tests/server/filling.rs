@@ -24,42 +24,21 @@ async fn scene() -> Scene {
     );
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician, &recorder]).await;
-    Scene {
-        organisation,
-        patient,
-        clinician,
-        recorder,
-        server,
-    }
+    Scene { organisation, patient, clinician, recorder, server }
 }
 
 impl Scene {
     fn draft(&self, id: u64) -> Draft<'_> {
-        Draft::new(
-            &self.organisation,
-            id,
-            &self.patient,
-            &self.clinician,
-            &self.recorder,
-        )
+        Draft::new(&self.organisation, id, &self.patient, &self.clinician, &self.recorder)
     }
 }
 
 #[tokio::test]
 async fn a_manifest_is_checked_before_it_is_stored() {
     let scene = scene().await;
-    let Scene {
-        organisation,
-        patient,
-        clinician,
-        recorder,
-        server,
-    } = &scene;
+    let Scene { organisation, patient, clinician, recorder, server } = &scene;
     let create = async |by: &Person, draft: &Draft<'_>, code| {
-        server
-            .post(by, path::RECORDINGS, draft.create())
-            .await
-            .refused(code);
+        server.post(by, path::RECORDINGS, draft.create()).await.refused(code);
     };
     let tenant = organisation.id();
     let dated = |created| Draft::dated(tenant, 1, created, patient, clinician, recorder);
@@ -88,10 +67,7 @@ async fn a_manifest_is_checked_before_it_is_stored() {
     create(recorder, &other_under_id, ProblemCode::Conflict).await;
     // Stored once, it stays the same for good, however old.
     server.advance(100);
-    server
-        .post(recorder, path::RECORDINGS, scene.draft(1).create())
-        .await
-        .ok(200);
+    server.post(recorder, path::RECORDINGS, scene.draft(1).create()).await.ok(200);
 }
 
 #[tokio::test]
@@ -102,10 +78,7 @@ async fn segments_open_in_order_with_their_own_header() {
     server.open(&draft, 0).await.refused(ProblemCode::NotFound);
     server.create(&draft).await;
     server.open(&draft, 1).await.refused(ProblemCode::OutOfOrder);
-    server
-        .part(&draft, 0, 0, &[0; 100])
-        .await
-        .refused(ProblemCode::OutOfOrder);
+    server.part(&draft, 0, 0, &[0; 100]).await.refused(ProblemCode::OutOfOrder);
     let place = path::segment(&draft.id(), 0);
     let manifest = draft.manifest.digest();
     let mut trailing = draft.header(0, 0);
@@ -127,18 +100,11 @@ async fn segments_open_in_order_with_their_own_header() {
             .refused(ProblemCode::StatementRefused);
     }
     server
-        .put(
-            recorder,
-            place.clone(),
-            b"{\"track\":0,\"header\":\"*\"}".to_vec(),
-        )
+        .put(recorder, place.clone(), b"{\"track\":0,\"header\":\"*\"}".to_vec())
         .await
         .refused(ProblemCode::BadRequest);
     server.open(&draft, 0).await.ok(201);
-    server
-        .put(recorder, place, draft.open(0, 1))
-        .await
-        .refused(ProblemCode::Conflict);
+    server.put(recorder, place, draft.open(0, 1)).await.refused(ProblemCode::Conflict);
     server.open(&draft, 1).await.refused(ProblemCode::OutOfOrder);
     for (number, code) in [
         ("01", ProblemCode::NotFound),
@@ -162,24 +128,12 @@ async fn a_part_is_stored_once() {
     server.part(&draft, 0, 0, &parts[0]).await.ok(201);
     let mut other = parts[0].clone();
     other[5000] ^= 1;
-    server
-        .part(&draft, 0, 0, &other)
-        .await
-        .refused(ProblemCode::Conflict);
+    server.part(&draft, 0, 0, &other).await.refused(ProblemCode::Conflict);
     for impossible in [0, 1, 16, 65_552 + 16, MAX_PART - 1 - 65_551] {
-        server
-            .part(&draft, 0, 1, &vec![1; impossible])
-            .await
-            .refused(ProblemCode::BadRequest);
+        server.part(&draft, 0, 1, &vec![1; impossible]).await.refused(ProblemCode::BadRequest);
     }
-    server
-        .part(&draft, 0, 1, &vec![1; MAX_PART + 1])
-        .await
-        .refused(ProblemCode::TooLarge);
-    server
-        .part(&draft, 0, 65_536, &parts[1])
-        .await
-        .refused(ProblemCode::BadRequest);
+    server.part(&draft, 0, 1, &vec![1; MAX_PART + 1]).await.refused(ProblemCode::TooLarge);
+    server.part(&draft, 0, 65_536, &parts[1]).await.refused(ProblemCode::BadRequest);
     let place = path::body(&draft.id(), 0);
     assert!(server.get(&scene.patient, place).await.ok(200).body == parts[0]);
 }
@@ -198,11 +152,7 @@ async fn parts_that_race_never_mix() {
     let count = |status| answers.iter().filter(|answer| answer.status == status).count();
     assert_eq!((count(201), count(200), count(409)), (1, 7, 8));
     let winner = answers.iter().position(|answer| answer.status == 201).unwrap();
-    let body = server
-        .get(&scene.patient, path::body(&draft.id(), 0))
-        .await
-        .ok(200)
-        .body;
+    let body = server.get(&scene.patient, path::body(&draft.id(), 0)).await.ok(200).body;
     assert!(body == contents[winner % 2]);
 }
 
@@ -217,9 +167,7 @@ async fn a_seal_must_fit_what_is_stored() {
     let place = path::seal(&draft.id(), 0);
     let seal = draft.segment_seal(0, &parts, BodyEnd::Final, None);
     let put = async |seal: &SegmentSeal| {
-        server
-            .put(recorder, place.clone(), draft.sign_seal(seal).bytes().to_vec())
-            .await
+        server.put(recorder, place.clone(), draft.sign_seal(seal).bytes().to_vec()).await
     };
     put(&seal).await.refused(ProblemCode::OutOfOrder);
     server.part(&draft, 0, 1, &parts[1]).await.ok(201);
@@ -227,56 +175,28 @@ async fn a_seal_must_fit_what_is_stored() {
     server.part(&draft, 0, 0, &parts[0]).await.ok(201);
     let shorter = seal.body_length - 1;
     let wrong = [
-        SegmentSeal {
-            parts_root: Digest::of(b"another root"),
-            ..seal.clone()
-        },
-        SegmentSeal {
-            body_length: shorter,
-            ..seal.clone()
-        },
-        SegmentSeal {
-            track: 1,
-            ..seal.clone()
-        },
-        SegmentSeal {
-            manifest: Digest::of(b"another manifest"),
-            ..seal.clone()
-        },
-        SegmentSeal {
-            index: 1,
-            previous: Some(Digest::of(b"x")),
-            ..seal.clone()
-        },
+        SegmentSeal { parts_root: Digest::of(b"another root"), ..seal.clone() },
+        SegmentSeal { body_length: shorter, ..seal.clone() },
+        SegmentSeal { track: 1, ..seal.clone() },
+        SegmentSeal { manifest: Digest::of(b"another manifest"), ..seal.clone() },
+        SegmentSeal { index: 1, previous: Some(Digest::of(b"x")), ..seal.clone() },
     ];
     for wrong in &wrong {
         put(wrong).await.refused(ProblemCode::StatementRefused);
     }
-    let other_signer = Draft {
-        sealer: &scene.patient,
-        ..scene.draft(1)
-    };
+    let other_signer = Draft { sealer: &scene.patient, ..scene.draft(1) };
     let forged = other_signer.sign_seal(&seal);
-    server
-        .put(recorder, place.clone(), forged.bytes().to_vec())
-        .await
-        .refused(ProblemCode::StatementRefused);
+    server.put(recorder, place.clone(), forged.bytes().to_vec()).await.refused(ProblemCode::StatementRefused);
     server
         .put(recorder, place.clone(), draft.manifest.bytes().to_vec())
         .await
         .refused(ProblemCode::StatementRefused);
     put(&seal).await.ok(201);
-    let later = SegmentSeal {
-        key_commitment: Digest::of(b"another"),
-        ..seal.clone()
-    };
+    let later = SegmentSeal { key_commitment: Digest::of(b"another"), ..seal.clone() };
     put(&later).await.refused(ProblemCode::Conflict);
     // Sealed: the same part is still the same, and nothing is added.
     server.part(&draft, 0, 0, &parts[0]).await.ok(200);
-    server
-        .part(&draft, 0, 2, &parts[0][16..])
-        .await
-        .refused(ProblemCode::OutOfOrder);
+    server.part(&draft, 0, 2, &parts[0][16..]).await.refused(ProblemCode::OutOfOrder);
 }
 
 #[tokio::test]
@@ -294,32 +214,15 @@ async fn a_recording_ends_once_and_in_order() {
     let parts = draft.parts(0, 100_000);
     server.part(&draft, 0, 0, &parts[0]).await.ok(201);
     let seal = draft.sign_seal(&draft.segment_seal(0, &parts, BodyEnd::Final, None));
-    server
-        .put(recorder, path::seal(&id, 0), seal.bytes().to_vec())
-        .await
-        .ok(201);
+    server.put(recorder, path::seal(&id, 0), seal.bytes().to_vec()).await.ok(201);
     let last = draft.final_seal(std::slice::from_ref(&seal), &details);
     let put_final = async |seal: &vault_proto::statements::FinalSeal| {
-        server
-            .put(
-                recorder,
-                path::final_seal(&id),
-                draft.sign_final(seal).bytes().to_vec(),
-            )
-            .await
+        server.put(recorder, path::final_seal(&id), draft.sign_final(seal).bytes().to_vec()).await
     };
     put_final(&last).await.refused(ProblemCode::OutOfOrder);
-    server
-        .get(&scene.patient, path::details(&id))
-        .await
-        .refused(ProblemCode::NotFound);
+    server.get(&scene.patient, path::details(&id)).await.refused(ProblemCode::NotFound);
     let header_length = details.len() - 500;
-    for wrong in [
-        &details[..header_length + 31],
-        &details[1..],
-        draft.header(0, 0).as_slice(),
-        &[],
-    ] {
+    for wrong in [&details[..header_length + 31], &details[1..], draft.header(0, 0).as_slice(), &[]] {
         put_details(wrong).await.refused(ProblemCode::StatementRefused);
     }
     put_details(&details).await.ok(201);
@@ -328,22 +231,10 @@ async fn a_recording_ends_once_and_in_order() {
     put_details(&other).await.refused(ProblemCode::Conflict);
     server.open(&draft, 1).await.refused(ProblemCode::OutOfOrder);
     let wrong = [
-        vault_proto::statements::FinalSeal {
-            details: Digest::of(b"others"),
-            ..last.clone()
-        },
-        vault_proto::statements::FinalSeal {
-            segments: 2,
-            ..last.clone()
-        },
-        vault_proto::statements::FinalSeal {
-            total_length: 1,
-            ..last.clone()
-        },
-        vault_proto::statements::FinalSeal {
-            last_seal: Digest::of(b"x"),
-            ..last.clone()
-        },
+        vault_proto::statements::FinalSeal { details: Digest::of(b"others"), ..last.clone() },
+        vault_proto::statements::FinalSeal { segments: 2, ..last.clone() },
+        vault_proto::statements::FinalSeal { total_length: 1, ..last.clone() },
+        vault_proto::statements::FinalSeal { last_seal: Digest::of(b"x"), ..last.clone() },
     ];
     for wrong in &wrong {
         put_final(wrong).await.refused(ProblemCode::StatementRefused);

@@ -11,10 +11,8 @@ use crate::support::{Call, Draft, Organisation, Server};
 #[tokio::test]
 async fn no_body_breaks_the_server() {
     let organisation = Organisation::new(1);
-    let (patient, recorder) = (
-        organisation.person(10, Role::Patient),
-        organisation.person(12, Role::Recorder),
-    );
+    let (patient, recorder) =
+        (organisation.person(10, Role::Patient), organisation.person(12, Role::Recorder));
     let clinician = organisation.person(11, Role::Clinician);
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician, &recorder]).await;
@@ -85,10 +83,8 @@ async fn no_body_breaks_the_server() {
 #[tokio::test]
 async fn bodies_have_their_limits() {
     let organisation = Organisation::new(1);
-    let (patient, clinician) = (
-        organisation.person(10, Role::Patient),
-        organisation.person(11, Role::Clinician),
-    );
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
@@ -104,29 +100,14 @@ async fn bodies_have_their_limits() {
         (Method::GET, path::RECORDINGS.to_owned(), 0),
     ];
     for (method, place, limit) in limits {
-        let too_large = Call::new(
-            &clinician.device,
-            method.clone(),
-            place.clone(),
-            vec![b' '; limit + 1],
-        );
+        let too_large = Call::new(&clinician.device, method.clone(), place.clone(), vec![b' '; limit + 1]);
         server.call(too_large).await.refused(ProblemCode::TooLarge);
         // Without a length up front, the limit is found out on the way; a GET is sent without such a body.
         if method != Method::GET {
-            let call = Call::new(
-                &clinician.device,
-                method.clone(),
-                place.clone(),
-                vec![b' '; limit + 1],
-            );
-            let pieces: Vec<Result<Vec<u8>, std::io::Error>> = call
-                .body
-                .chunks(100_000)
-                .map(|piece| Ok(piece.to_vec()))
-                .collect();
-            let request = server
-                .http
-                .request(method.clone(), format!("{}{place}", server.base()));
+            let call = Call::new(&clinician.device, method.clone(), place.clone(), vec![b' '; limit + 1]);
+            let pieces: Vec<Result<Vec<u8>, std::io::Error>> =
+                call.body.chunks(100_000).map(|piece| Ok(piece.to_vec())).collect();
+            let request = server.http.request(method.clone(), format!("{}{place}", server.base()));
             let request = call
                 .signature()
                 .iter()
@@ -148,17 +129,8 @@ async fn bodies_have_their_limits() {
 async fn unknown_paths_and_methods_are_problems_too() {
     let organisation = Organisation::new(1);
     let server = Server::start(&organisation).await;
-    for place in [
-        "/",
-        "/v2/server",
-        "/v1/recordings/",
-        "/v1/recordings/x/y",
-        "/v1/%ff",
-    ] {
-        server
-            .send(Method::GET, place, &[], Vec::new())
-            .await
-            .refused(ProblemCode::NotFound);
+    for place in ["/", "/v2/server", "/v1/recordings/", "/v1/recordings/x/y", "/v1/%ff"] {
+        server.send(Method::GET, place, &[], Vec::new()).await.refused(ProblemCode::NotFound);
     }
     for (method, place) in [
         (Method::DELETE, "/v1/recordings"),
@@ -171,9 +143,6 @@ async fn unknown_paths_and_methods_are_problems_too() {
         assert!(answer.headers.contains_key("allow"));
     }
     let forged = [("x-request-id".to_owned(), "mine".to_owned())];
-    let answer = server
-        .send(Method::GET, "/healthz", &forged, Vec::new())
-        .await
-        .ok(200);
+    let answer = server.send(Method::GET, "/healthz", &forged, Vec::new()).await.ok(200);
     assert_ne!(answer.headers["x-request-id"], "mine");
 }

@@ -16,31 +16,18 @@ async fn a_recording_is_stored_and_fetched() {
         organisation.person(12, Role::Recorder),
     );
     let server = Server::start(&organisation).await;
-    let info: ServerInfo = server
-        .send(reqwest::Method::GET, path::SERVER, &[], Vec::new())
-        .await
-        .ok(200)
-        .json();
+    let info: ServerInfo =
+        server.send(reqwest::Method::GET, path::SERVER, &[], Vec::new()).await.ok(200).json();
     assert_eq!(info.organisation, organisation.id());
     server.enrol(&[&patient, &clinician, &recorder]).await;
-    server
-        .post(&patient, path::ACCOUNTS, patient.enrolment())
-        .await
-        .ok(200);
-    let entry: DirectoryEntry = server
-        .get(&recorder, path::account(&patient.account()))
-        .await
-        .ok(200)
-        .json();
+    server.post(&patient, path::ACCOUNTS, patient.enrolment()).await.ok(200);
+    let entry: DirectoryEntry = server.get(&recorder, path::account(&patient.account())).await.ok(200).json();
     assert_eq!(entry.current().unwrap(), patient.member());
 
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &recorder);
     let id = draft.id();
     server.create(&draft).await;
-    server
-        .post(&recorder, path::RECORDINGS, draft.create())
-        .await
-        .ok(200);
+    server.post(&recorder, path::RECORDINGS, draft.create()).await.ok(200);
     server.open(&draft, 0).await.ok(201);
     server.open(&draft, 0).await.ok(200);
     // Out of order, and the first one twice.
@@ -57,14 +44,8 @@ async fn a_recording_is_stored_and_fetched() {
     let server = server.restart().await;
     server.part(&draft, 0, 1, &parts[1]).await.ok(201);
     let first = draft.sign_seal(&draft.segment_seal(0, &parts, BodyEnd::Final, None));
-    server
-        .put(&recorder, path::seal(&id, 0), first.bytes().to_vec())
-        .await
-        .ok(201);
-    server
-        .put(&recorder, path::seal(&id, 0), first.bytes().to_vec())
-        .await
-        .ok(200);
+    server.put(&recorder, path::seal(&id, 0), first.bytes().to_vec()).await.ok(201);
+    server.put(&recorder, path::seal(&id, 0), first.bytes().to_vec()).await.ok(200);
 
     // A second segment that was cut off after its first part: what came later is dropped at sealing.
     server.open(&draft, 1).await.ok(201);
@@ -74,32 +55,17 @@ async fn a_recording_is_stored_and_fetched() {
     }
     let kept = &second_parts[..1];
     let second = draft.sign_seal(&draft.segment_seal(1, kept, BodyEnd::Cut, Some(&first)));
-    server
-        .put(&recorder, path::seal(&id, 1), second.bytes().to_vec())
-        .await
-        .ok(201);
+    server.put(&recorder, path::seal(&id, 1), second.bytes().to_vec()).await.ok(201);
     let body_file = server.data().join(format!("blobs/rec/{id}/seg/1/body"));
     assert_eq!(std::fs::metadata(&body_file).unwrap().len(), part_offset(1));
 
     let details = draft.details();
-    server
-        .put(&recorder, path::details(&id), details.clone())
-        .await
-        .ok(201);
-    server
-        .put(&recorder, path::details(&id), details.clone())
-        .await
-        .ok(200);
+    server.put(&recorder, path::details(&id), details.clone()).await.ok(201);
+    server.put(&recorder, path::details(&id), details.clone()).await.ok(200);
     let seals = [first, second];
     let last = draft.sign_final(&draft.final_seal(&seals, &details));
-    server
-        .put(&recorder, path::final_seal(&id), last.bytes().to_vec())
-        .await
-        .ok(201);
-    server
-        .put(&recorder, path::final_seal(&id), last.bytes().to_vec())
-        .await
-        .ok(200);
+    server.put(&recorder, path::final_seal(&id), last.bytes().to_vec()).await.ok(201);
+    server.put(&recorder, path::final_seal(&id), last.bytes().to_vec()).await.ok(200);
 
     let server = server.restart().await;
     for reader in [&patient, &clinician] {
@@ -109,16 +75,10 @@ async fn a_recording_is_stored_and_fetched() {
             panic!("one recording, not {}", page.recordings.len());
         };
         let stored = parts.concat().len() + kept.concat().len();
-        assert_eq!(
-            (entry.recording, entry.finished, entry.bytes),
-            (id, true, stored as u64)
-        );
+        assert_eq!((entry.recording, entry.finished, entry.bytes), (id, true, stored as u64));
         let record: RecordingRecord = server.get(reader, path::recording(&id)).await.ok(200).json();
-        let seal_bytes: Vec<Vec<u8>> = record
-            .segments
-            .iter()
-            .map(|segment| segment.seal.clone().unwrap().into_bytes())
-            .collect();
+        let seal_bytes: Vec<Vec<u8>> =
+            record.segments.iter().map(|segment| segment.seal.clone().unwrap().into_bytes()).collect();
         let checked = CheckedRecording::check(
             id,
             organisation.id(),
@@ -132,10 +92,7 @@ async fn a_recording_is_stored_and_fetched() {
         assert_eq!(record.details_bytes, Some(details.len() as u64));
         let fetched = server.get(reader, path::body(&id, 0)).await.ok(200);
         assert!(fetched.body == parts.concat());
-        assert_eq!(
-            fetched.headers["etag"],
-            format!("\"{}\"", seals[0].unverified().parts_root)
-        );
+        assert_eq!(fetched.headers["etag"], format!("\"{}\"", seals[0].unverified().parts_root));
         assert!(server.get(reader, path::body(&id, 1)).await.ok(200).body == kept[0]);
         let header = server.get(reader, path::header(&id, 0)).await.ok(200);
         assert_eq!(header.body, draft.header(0, 0));

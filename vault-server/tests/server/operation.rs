@@ -66,19 +66,12 @@ async fn the_program_serves_one_folder_once_and_stops_cleanly() {
     let (address, mut rest) = announced(&mut first);
     let second = serve(&data).wait_with_output().unwrap();
     assert_eq!(second.status.code(), Some(1));
-    assert!(
-        String::from_utf8(second.stderr)
-            .unwrap()
-            .contains("Another vault-server")
-    );
+    assert!(String::from_utf8(second.stderr).unwrap().contains("Another vault-server"));
     for (place, body) in [("/healthz", "ok"), ("/readyz", "ready")] {
         let answer = reqwest::get(format!("http://{address}{place}")).await.unwrap();
         assert_eq!(answer.text().await.unwrap(), body);
     }
-    let killed = Command::new("kill")
-        .args(["-TERM", &first.id().to_string()])
-        .status()
-        .unwrap();
+    let killed = Command::new("kill").args(["-TERM", &first.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let mut more = String::new();
     rest.read_to_string(&mut more).unwrap();
@@ -92,46 +85,29 @@ async fn the_program_serves_one_folder_once_and_stops_cleanly() {
 #[tokio::test]
 async fn leftovers_of_a_crash_do_not_matter() {
     let organisation = Organisation::new(1);
-    let (patient, clinician) = (
-        organisation.person(10, Role::Patient),
-        organisation.person(11, Role::Clinician),
-    );
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let folder = server.data().join(format!("blobs/rec/{}", draft.id()));
     std::fs::create_dir_all(folder.join("seg/0")).unwrap();
-    for name in [
-        "manifest",
-        "credentials",
-        "seg/0/header.0",
-        "details",
-        "final",
-        "seg/0/seal",
-    ] {
+    for name in ["manifest", "credentials", "seg/0/header.0", "details", "final", "seg/0/seal"] {
         std::fs::write(folder.join(name), "half of someth").unwrap();
     }
     std::fs::write(folder.join("seg/0/body"), vec![9; 3_000_000]).unwrap();
-    server
-        .get(&patient, path::recording(&draft.id()))
-        .await
-        .refused(ProblemCode::NotFound);
+    server.get(&patient, path::recording(&draft.id())).await.refused(ProblemCode::NotFound);
     let body = server.finish(&draft, 1_100_000).await;
     assert!(std::fs::read(folder.join("seg/0/body")).unwrap() == body);
-    assert_eq!(
-        std::fs::read(folder.join("manifest")).unwrap(),
-        draft.manifest.bytes()
-    );
+    assert_eq!(std::fs::read(folder.join("manifest")).unwrap(), draft.manifest.bytes());
 }
 
 /// A sealed body that lost its tail's truncation in a crash is cut when the sealer, who got no answer, asks again.
 #[tokio::test]
 async fn a_repeated_seal_cuts_the_body_again() {
     let organisation = Organisation::new(1);
-    let (patient, clinician) = (
-        organisation.person(10, Role::Patient),
-        organisation.person(11, Role::Clinician),
-    );
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
@@ -142,10 +118,7 @@ async fn a_repeated_seal_cuts_the_body_again() {
     std::fs::write(&place, longer).unwrap();
     let parts = draft.parts(0, 50_000);
     let seal = draft.sign_seal(&draft.segment_seal(0, &parts, vault_proto::geometry::BodyEnd::Final, None));
-    server
-        .put(&clinician, path::seal(&draft.id(), 0), seal.bytes().to_vec())
-        .await
-        .ok(200);
+    server.put(&clinician, path::seal(&draft.id(), 0), seal.bytes().to_vec()).await.ok(200);
     assert!(std::fs::read(&place).unwrap() == body);
 }
 
@@ -153,58 +126,41 @@ async fn a_repeated_seal_cuts_the_body_again() {
 #[tokio::test]
 async fn a_missing_blob_is_an_internal_failure() {
     let organisation = Organisation::new(1);
-    let (patient, clinician) = (
-        organisation.person(10, Role::Patient),
-        organisation.person(11, Role::Clinician),
-    );
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.finish(&draft, 1000).await;
     let blobs = server.data().join("blobs");
     std::fs::remove_file(blobs.join(format!("rec/{}/details", draft.id()))).unwrap();
-    let problem = server
-        .get(&patient, path::details(&draft.id()))
-        .await
-        .refused(ProblemCode::Internal);
+    let problem = server.get(&patient, path::details(&draft.id())).await.refused(ProblemCode::Internal);
     assert_eq!(problem.detail, None);
     std::fs::rename(&blobs, server.data().join("elsewhere")).unwrap();
-    server
-        .send(Method::GET, path::READYZ, &[], Vec::new())
-        .await
-        .refused(ProblemCode::Busy);
-    server
-        .send(Method::GET, path::HEALTHZ, &[], Vec::new())
-        .await
-        .ok(200);
+    server.send(Method::GET, path::READYZ, &[], Vec::new()).await.refused(ProblemCode::Busy);
+    server.send(Method::GET, path::HEALTHZ, &[], Vec::new()).await.ok(200);
 }
 
 /// Each change left exactly one event, repeats none.
 #[tokio::test]
 async fn every_change_is_committed_with_its_event() {
     let organisation = Organisation::new(1);
-    let (patient, clinician) = (
-        organisation.person(10, Role::Patient),
-        organisation.person(11, Role::Clinician),
-    );
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.finish(&draft, 1_100_000).await;
     server.open(&draft, 0).await.ok(200);
     let database = rusqlite::Connection::open(server.data().join("vault.db")).unwrap();
-    let mut statement = database
-        .prepare("SELECT action, segment, part FROM events ORDER BY event")
-        .unwrap();
+    let mut statement = database.prepare("SELECT action, segment, part FROM events ORDER BY event").unwrap();
     let events: Vec<(String, Option<u32>, Option<u32>)> = statement
         .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .unwrap()
         .map(Result::unwrap)
         .collect();
-    let named: Vec<(&str, Option<u32>, Option<u32>)> = events
-        .iter()
-        .map(|(action, segment, part)| (action.as_str(), *segment, *part))
-        .collect();
+    let named: Vec<(&str, Option<u32>, Option<u32>)> =
+        events.iter().map(|(action, segment, part)| (action.as_str(), *segment, *part)).collect();
     assert_eq!(
         named,
         [

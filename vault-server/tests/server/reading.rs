@@ -23,34 +23,18 @@ fn shape(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 #[tokio::test]
 async fn nobody_reads_or_notices_what_is_not_theirs() {
     let organisation = Organisation::new(1);
-    let patients: Vec<Person> = (10..13)
-        .map(|seed| organisation.person(seed, Role::Patient))
-        .collect();
-    let clinicians: Vec<Person> = (20..23)
-        .map(|seed| organisation.person(seed, Role::Clinician))
-        .collect();
+    let patients: Vec<Person> = (10..13).map(|seed| organisation.person(seed, Role::Patient)).collect();
+    let clinicians: Vec<Person> = (20..23).map(|seed| organisation.person(seed, Role::Clinician)).collect();
     let recorder = organisation.person(30, Role::Recorder);
-    let outsiders = [
-        organisation.person(31, Role::Recorder),
-        organisation.person(32, Role::Auditor),
-    ];
+    let outsiders = [organisation.person(31, Role::Recorder), organisation.person(32, Role::Auditor)];
     let server = Server::start(&organisation).await;
-    let everyone: Vec<&Person> = patients
-        .iter()
-        .chain(&clinicians)
-        .chain([&recorder])
-        .chain(&outsiders)
-        .collect();
+    let everyone: Vec<&Person> =
+        patients.iter().chain(&clinicians).chain([&recorder]).chain(&outsiders).collect();
     server.enrol(&everyone).await;
     let mut recordings = Vec::new();
     for number in 0..3 {
-        let draft = Draft::new(
-            &organisation,
-            number as u64 + 1,
-            &patients[number],
-            &clinicians[number],
-            &recorder,
-        );
+        let draft =
+            Draft::new(&organisation, number as u64 + 1, &patients[number], &clinicians[number], &recorder);
         let body = server.finish(&draft, 1_200_000 + number as u64).await;
         recordings.push((draft, body));
     }
@@ -61,9 +45,7 @@ async fn nobody_reads_or_notices_what_is_not_theirs() {
             let reader =
                 std::ptr::eq(*caller, &patients[number]) || std::ptr::eq(*caller, &clinicians[number]);
             let sealer = std::ptr::eq(*caller, &recorder);
-            let statements = [path::recording as fn(&RecordingId) -> String, |id| {
-                path::parts(id, 0)
-            }];
+            let statements = [path::recording as fn(&RecordingId) -> String, |id| path::parts(id, 0)];
             let content = [
                 (|id| path::header(id, 0)) as fn(&RecordingId) -> String,
                 |id| path::body(id, 0),
@@ -96,11 +78,7 @@ async fn nobody_reads_or_notices_what_is_not_theirs() {
                 if sealer {
                     continue;
                 }
-                let code = if reader {
-                    ProblemCode::Forbidden
-                } else {
-                    ProblemCode::NotFound
-                };
+                let code = if reader { ProblemCode::Forbidden } else { ProblemCode::NotFound };
                 server.put(caller, place, bytes).await.refused(code);
             }
         }
@@ -121,44 +99,26 @@ async fn nobody_reads_or_notices_what_is_not_theirs() {
 #[tokio::test]
 async fn ranges_are_the_bytes_they_name() {
     let organisation = Organisation::new(1);
-    let (patient, clinician) = (
-        organisation.person(10, Role::Patient),
-        organisation.person(11, Role::Clinician),
-    );
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let body = server.finish(&draft, 1_500_000).await;
     let length = body.len();
     let fetch = async |headers: &[(&str, &str)]| {
-        let mut call = Call::new(
-            &patient.device,
-            Method::GET,
-            path::body(&draft.id(), 0),
-            Vec::new(),
-        );
-        call.headers = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let mut call = Call::new(&patient.device, Method::GET, path::body(&draft.id(), 0), Vec::new());
+        call.headers =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         server.call(call).await
     };
     let piece = 256 * 1024;
-    for (first, last) in [
-        (0, 0),
-        (0, piece - 1),
-        (1, piece),
-        (piece, 3 * piece + 7),
-        (length - 1, length - 1),
-    ] {
-        let answer = fetch(&[("range", &format!("bytes={first}-{last}"))])
-            .await
-            .ok(206);
+    for (first, last) in
+        [(0, 0), (0, piece - 1), (1, piece), (piece, 3 * piece + 7), (length - 1, length - 1)]
+    {
+        let answer = fetch(&[("range", &format!("bytes={first}-{last}"))]).await.ok(206);
         assert!(answer.body == body[first..=last], "{first}-{last}");
-        assert_eq!(
-            answer.headers["content-range"],
-            format!("bytes {first}-{last}/{length}")
-        );
+        assert_eq!(answer.headers["content-range"], format!("bytes {first}-{last}/{length}"));
         assert_eq!(answer.headers["accept-ranges"], "bytes");
         assert_eq!(answer.headers["cache-control"], "private, no-store");
     }
@@ -172,14 +132,9 @@ async fn ranges_are_the_bytes_they_name() {
     let outside = fetch(&[("range", &format!("bytes={length}-"))]).await;
     outside.refused(ProblemCode::RangeNotSatisfiable);
     assert_eq!(outside.headers["content-range"], format!("bytes */{length}"));
-    let tag = fetch(&[]).await.ok(200).headers["etag"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let tag = fetch(&[]).await.ok(200).headers["etag"].to_str().unwrap().to_owned();
     fetch(&[("range", "bytes=0-9"), ("if-range", &tag)]).await.ok(206);
-    fetch(&[("range", "bytes=0-9"), ("if-range", "\"another\"")])
-        .await
-        .ok(200);
+    fetch(&[("range", "bytes=0-9"), ("if-range", "\"another\"")]).await.ok(200);
 }
 
 #[tokio::test]
@@ -223,24 +178,13 @@ async fn lists_come_in_pages_newest_first() {
     }
     let whole = expected[3].to_string();
     let foreign = Draft::new(&organisation, 3, &stranger, &clinician, &clinician).id();
-    for (prefix, count) in [
-        (&whole[..8], 80),
-        (&whole[..31], 1),
-        (&whole, 1),
-        (&foreign.to_string(), 0),
-    ] {
+    for (prefix, count) in [(&whole[..8], 80), (&whole[..31], 1), (&whole, 1), (&foreign.to_string(), 0)] {
         let place = format!("/v1/recordings?prefix={prefix}");
         let page: RecordingPage = server.get(&patient, place).await.ok(200).json();
-        let matching = expected
-            .iter()
-            .filter(|id| id.to_string().starts_with(prefix))
-            .count();
+        let matching = expected.iter().filter(|id| id.to_string().starts_with(prefix)).count();
         let at_least = page.recordings.len();
         assert_eq!(at_least, matching);
-        assert!(
-            at_least >= count.min(1) && (count > 1 || at_least <= 16),
-            "{prefix}"
-        );
+        assert!(at_least >= count.min(1) && (count > 1 || at_least <= 16), "{prefix}");
     }
     for query in [
         "limit=0",
@@ -255,9 +199,6 @@ async fn lists_come_in_pages_newest_first() {
         &format!("after={foreign}"),
         "other=1",
     ] {
-        server
-            .get(&patient, format!("/v1/recordings?{query}"))
-            .await
-            .refused(ProblemCode::BadRequest);
+        server.get(&patient, format!("/v1/recordings?{query}")).await.refused(ProblemCode::BadRequest);
     }
 }

@@ -22,9 +22,7 @@ async fn every_spelling_but_one_is_refused() {
     let (_, person, server) = server_with_one().await;
     let good = list(&person).signature();
     let refused = async |headers: Vec<(String, String)>, what: &str| {
-        let answer = server
-            .send(Method::GET, path::RECORDINGS, &headers, Vec::new())
-            .await;
+        let answer = server.send(Method::GET, path::RECORDINGS, &headers, Vec::new()).await;
         let problem = answer.refused(ProblemCode::SignatureMissing);
         assert_eq!(problem.detail, None, "{what}");
     };
@@ -55,10 +53,7 @@ async fn every_spelling_but_one_is_refused() {
         headers[header].1 = headers[header].1.replacen(from, to, 1);
         refused(headers, to).await;
     }
-    server
-        .send(Method::GET, path::RECORDINGS, &good, Vec::new())
-        .await
-        .ok(200);
+    server.send(Method::GET, path::RECORDINGS, &good, Vec::new()).await.ok(200);
 }
 
 #[tokio::test]
@@ -83,19 +78,15 @@ async fn a_signature_is_worth_one_request_on_one_server() {
     let mut other_method = list(&person);
     let headers = other_method.signature();
     other_method.method = Method::HEAD;
-    let answer = server
-        .send(Method::HEAD, path::RECORDINGS, &headers, Vec::new())
-        .await;
+    let answer = server.send(Method::HEAD, path::RECORDINGS, &headers, Vec::new()).await;
     assert_eq!(answer.status, 401);
     // Signed for another name, and sent under it: still not this server's.
     let mut elsewhere = list(&person);
     elsewhere.signed_authority = "vault.example".to_owned();
     let mut headers = elsewhere.signature().to_vec();
     headers.push(("host".to_owned(), "vault.example".to_owned()));
-    let answer = server
-        .http
-        .get(format!("{}{}", server.base(), path::RECORDINGS))
-        .header("host", "vault.example");
+    let answer =
+        server.http.get(format!("{}{}", server.base(), path::RECORDINGS)).header("host", "vault.example");
     let answer = headers[..3]
         .iter()
         .fold(answer, |answer, (name, value)| answer.header(name, value))
@@ -110,12 +101,7 @@ async fn a_signature_is_worth_one_request_on_one_server() {
 #[tokio::test]
 async fn a_body_must_have_the_signed_digest_and_the_attempt_counts() {
     let (_, person, server) = server_with_one().await;
-    let mut call = Call::new(
-        &person.device,
-        Method::POST,
-        path::RECORDINGS,
-        b"{\"other\":1}".to_vec(),
-    );
+    let mut call = Call::new(&person.device, Method::POST, path::RECORDINGS, b"{\"other\":1}".to_vec());
     call.signed_body = Some(b"{}".to_vec());
     let headers = call.signature();
     server.call(call).await.refused(ProblemCode::DigestMismatch);
@@ -129,11 +115,8 @@ async fn a_body_must_have_the_signed_digest_and_the_attempt_counts() {
 async fn a_request_counts_once_also_after_a_restart() {
     let (_, person, server) = server_with_one().await;
     let headers = list(&person).signature();
-    let again = async |server: &Server| {
-        server
-            .send(Method::GET, path::RECORDINGS, &headers, Vec::new())
-            .await
-    };
+    let again =
+        async |server: &Server| server.send(Method::GET, path::RECORDINGS, &headers, Vec::new()).await;
     again(&server).await.ok(200);
     again(&server).await.refused(ProblemCode::SignatureReplayed);
     let server = server.restart().await;
@@ -171,10 +154,7 @@ async fn a_request_is_fresh_for_two_minutes_either_way() {
 async fn keys_that_are_not_enrolled_or_were_removed_are_unknown() {
     let (organisation, person, server) = server_with_one().await;
     let stranger = organisation.person(20, Role::Patient);
-    server
-        .get(&stranger, path::RECORDINGS)
-        .await
-        .refused(ProblemCode::UnknownKey);
+    server.get(&stranger, path::RECORDINGS).await.refused(ProblemCode::UnknownKey);
     let mut forged = list(&person);
     let theirs = forged.signature();
     forged.device = &stranger.device;
@@ -186,10 +166,7 @@ async fn keys_that_are_not_enrolled_or_were_removed_are_unknown() {
         .await
         .refused(ProblemCode::SignatureInvalid);
     // The refused attempt used up no nonce of the person's.
-    server
-        .send(Method::GET, path::RECORDINGS, &theirs, Vec::new())
-        .await
-        .ok(200);
+    server.send(Method::GET, path::RECORDINGS, &theirs, Vec::new()).await.ok(200);
 }
 
 #[tokio::test]
@@ -201,8 +178,5 @@ async fn an_expired_certificate_opens_nothing() {
     server.advance(999);
     server.get(&person, path::RECORDINGS).await.ok(200);
     server.advance(1);
-    server
-        .get(&person, path::RECORDINGS)
-        .await
-        .refused(ProblemCode::CertificateExpired);
+    server.get(&person, path::RECORDINGS).await.refused(ProblemCode::CertificateExpired);
 }

@@ -31,11 +31,7 @@ fn conforms(reopen: impl Fn() -> Box<dyn Store>) {
 
 fn caller(person: &Person, role: Role) -> Caller {
     Caller {
-        actor: Actor {
-            account: person.account(),
-            key_id: person.device_id(),
-            role,
-        },
+        actor: Actor { account: person.account(), key_id: person.device_id(), role },
         request_id: "00".repeat(16),
         at: at(NOW),
     }
@@ -58,19 +54,10 @@ fn nonces(reopen: &impl Fn() -> Box<dyn Store>) {
     assert_eq!(store.use_nonce(one, nonce, NOW, NOW).unwrap(), NonceUse::Repeated);
     let store = reopen();
     let later = NOW + NONCE_RETENTION_SECONDS;
-    assert_eq!(
-        store.use_nonce(one, nonce, NOW, later).unwrap(),
-        NonceUse::Repeated
-    );
+    assert_eq!(store.use_nonce(one, nonce, NOW, later).unwrap(), NonceUse::Repeated);
     let far = NOW + 10 * NONCE_RETENTION_SECONDS;
-    assert_eq!(
-        store.use_nonce(one, nonce, NOW, far).unwrap(),
-        NonceUse::Forgotten
-    );
-    assert_eq!(
-        store.use_nonce(one, nonce, NOW, NOW).unwrap(),
-        NonceUse::Forgotten
-    );
+    assert_eq!(store.use_nonce(one, nonce, NOW, far).unwrap(), NonceUse::Forgotten);
+    assert_eq!(store.use_nonce(one, nonce, NOW, NOW).unwrap(), NonceUse::Forgotten);
     assert_eq!(store.use_nonce(one, nonce, far, far).unwrap(), NonceUse::Fresh);
 }
 
@@ -87,15 +74,9 @@ fn accounts(reopen: &impl Fn() -> Box<dyn Store>, one: &Person, two: &Person) {
     assert!(store.directory_entry(one.account()).unwrap().is_none());
     let stored = (one.chain.certificate.digest(), one.key_list.digest());
     let premature = enrolment(one, Some(stored));
-    assert!(matches!(
-        store.enrol(&event, &premature),
-        Err(StoreError::Conflict)
-    ));
+    assert!(matches!(store.enrol(&event, &premature), Err(StoreError::Conflict)));
     store.enrol(&event, &enrolment(one, None)).unwrap();
-    assert!(matches!(
-        store.enrol(&event, &enrolment(one, None)),
-        Err(StoreError::Conflict)
-    ));
+    assert!(matches!(store.enrol(&event, &enrolment(one, None)), Err(StoreError::Conflict)));
     store.enrol(&event, &enrolment(two, None)).unwrap();
     let mut taking = enrolment(two, Some((two.chain.certificate.digest(), two.key_list.digest())));
     taking.key_list = two.next_key_list(&[&one.device]);
@@ -129,83 +110,45 @@ fn recordings(reopen: &impl Fn() -> Box<dyn Store>, drafts: &[&Draft<'_>], patie
     let store = reopen();
     for draft in drafts {
         let (permit, event) = sealing(draft, Action::CreateRecording);
-        let new = NewRecording {
-            manifest: draft.manifest.clone(),
-        };
+        let new = NewRecording { manifest: draft.manifest.clone() };
         assert_eq!(store.parties(draft.id()).unwrap(), None);
         assert!(matches!(store.recording(&permit), Err(StoreError::NotFound)));
         assert_eq!(store.would_create(&permit, &new).unwrap(), Stored::New);
-        assert_eq!(
-            store.create_recording(&permit, &event, &new).unwrap(),
-            Stored::New
-        );
-        assert_eq!(
-            store.create_recording(&permit, &event, &new).unwrap(),
-            Stored::Same
-        );
+        assert_eq!(store.create_recording(&permit, &event, &new).unwrap(), Stored::New);
+        assert_eq!(store.create_recording(&permit, &event, &new).unwrap(), Stored::Same);
         assert_eq!(store.would_create(&permit, &new).unwrap(), Stored::Same);
     }
     let store = reopen();
     let parties = Parties::of(drafts[0].manifest.unverified());
     assert_eq!(store.parties(drafts[0].id()).unwrap(), Some(parties));
-    let permit = authorize(
-        &caller(patient, Role::Patient).actor,
-        Action::ListRecordings,
-        None,
-    )
-    .unwrap();
+    let permit = authorize(&caller(patient, Role::Patient).actor, Action::ListRecordings, None).unwrap();
     let list = |after, limit| -> Vec<RecordingId> {
-        let query = ListQuery {
-            after,
-            limit,
-            prefix: None,
-        };
+        let query = ListQuery { after, limit, prefix: None };
         let page = store.list(&permit, &query).unwrap();
         page.iter().map(|entry| entry.recording).collect()
     };
     assert_eq!(list(None, 10), [drafts[1].id(), drafts[0].id()]);
     assert_eq!(list(None, 1), [drafts[1].id()]);
     assert_eq!(list(Some(drafts[1].id()), 10), [drafts[0].id()]);
-    let unknown = ListQuery {
-        after: Some(RecordingId::from_bytes([0; 16])),
-        limit: 1,
-        prefix: None,
-    };
+    let unknown = ListQuery { after: Some(RecordingId::from_bytes([0; 16])), limit: 1, prefix: None };
     assert!(matches!(store.list(&permit, &unknown), Err(StoreError::NotFound)));
 }
 
 fn part(part: u32, length: usize) -> NewPart {
-    let row = PartRow {
-        digest: Digest::of(&part.to_be_bytes()),
-        length: u32::try_from(length).unwrap(),
-    };
-    NewPart {
-        segment: 0,
-        part,
-        row,
-    }
+    let row = PartRow { digest: Digest::of(&part.to_be_bytes()), length: u32::try_from(length).unwrap() };
+    NewPart { segment: 0, part, row }
 }
 
 fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     let store = reopen();
     let (permit, event) = sealing(draft, Action::StorePart);
-    let segment = |index| NewSegment {
-        index,
-        track: 0,
-        header: Digest::of(b"header"),
-    };
+    let segment = |index| NewSegment { index, track: 0, header: Digest::of(b"header") };
     let open = |new: &NewSegment| store.open_segment(&permit, &event, new);
     assert!(matches!(open(&segment(1)), Err(StoreError::OutOfOrder)));
-    assert!(matches!(
-        store.add_part(&permit, &event, &part(0, 100)),
-        Err(StoreError::OutOfOrder)
-    ));
+    assert!(matches!(store.add_part(&permit, &event, &part(0, 100)), Err(StoreError::OutOfOrder)));
     assert_eq!(open(&segment(0)).unwrap(), Stored::New);
     assert_eq!(open(&segment(0)).unwrap(), Stored::Same);
-    let other_track = NewSegment {
-        track: 1,
-        ..segment(0)
-    };
+    let other_track = NewSegment { track: 1, ..segment(0) };
     assert!(matches!(open(&other_track), Err(StoreError::Conflict)));
     assert!(matches!(open(&segment(1)), Err(StoreError::OutOfOrder)));
 
@@ -237,35 +180,19 @@ fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     };
     let put = |new: &NewSeal| store.seal_segment(&permit, &event, new);
     assert!(matches!(put(&seal(6, 1)), Err(StoreError::OutOfOrder)));
-    let details = DetailsRow {
-        digest: Digest::of(b"details"),
-        length: 7,
-    };
-    assert!(matches!(
-        store.set_details(&permit, &event, &details),
-        Err(StoreError::OutOfOrder)
-    ));
+    let details = DetailsRow { digest: Digest::of(b"details"), length: 7 };
+    assert!(matches!(store.set_details(&permit, &event, &details), Err(StoreError::OutOfOrder)));
     assert_eq!(put(&seal(4, full)).unwrap(), Stored::New);
     assert_eq!(put(&seal(4, full)).unwrap(), Stored::Same);
-    let other = NewSeal {
-        envelope: b"another".to_vec(),
-        ..seal(4, full)
-    };
+    let other = NewSeal { envelope: b"another".to_vec(), ..seal(4, full) };
     assert!(matches!(put(&other), Err(StoreError::Conflict)));
     assert_eq!(run(), (4, full));
     assert_eq!(store.part(&permit, 0, 4).unwrap(), None);
-    assert_eq!(
-        store.part(&permit, 0, 3).unwrap(),
-        Some(part(3, full_part_length(3)).row)
-    );
+    assert_eq!(store.part(&permit, 0, 3).unwrap(), Some(part(3, full_part_length(3)).row));
     assert_eq!(add(&part(3, full_part_length(3))).unwrap(), Stored::Same);
     assert!(matches!(add(&part(4, 70_000)), Err(StoreError::OutOfOrder)));
     let list = authorize(permit.actor(), Action::ListRecordings, None).unwrap();
-    let query = ListQuery {
-        after: None,
-        limit: 10,
-        prefix: None,
-    };
+    let query = ListQuery { after: None, limit: 10, prefix: None };
     let entry = store.list(&list, &query).unwrap().pop().unwrap();
     assert_eq!((entry.recording, entry.bytes), (draft.id(), full));
     let rows = reopen().segments(&permit).unwrap();
@@ -277,46 +204,21 @@ fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
 fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     let store = reopen();
     let (permit, mut event) = sealing(draft, Action::StoreDetails);
-    let details = DetailsRow {
-        digest: Digest::of(b"details"),
-        length: 7,
-    };
-    let last = FinalRow {
-        details: details.digest,
-        envelope: b"final".to_vec(),
-    };
+    let details = DetailsRow { digest: Digest::of(b"details"), length: 7 };
+    let last = FinalRow { details: details.digest, envelope: b"final".to_vec() };
     let put = |last: &FinalRow| store.set_final_seal(&permit, &event, last);
     assert!(matches!(put(&last), Err(StoreError::OutOfOrder)));
     assert_eq!(store.set_details(&permit, &event, &details).unwrap(), Stored::New);
-    assert_eq!(
-        store.set_details(&permit, &event, &details).unwrap(),
-        Stored::Same
-    );
+    assert_eq!(store.set_details(&permit, &event, &details).unwrap(), Stored::Same);
     let other = DetailsRow { length: 8, ..details };
-    assert!(matches!(
-        store.set_details(&permit, &event, &other),
-        Err(StoreError::Conflict)
-    ));
-    let next = NewSegment {
-        index: 1,
-        track: 0,
-        header: Digest::of(b"header"),
-    };
-    assert!(matches!(
-        store.open_segment(&permit, &event, &next),
-        Err(StoreError::OutOfOrder)
-    ));
-    let for_others = FinalRow {
-        details: Digest::of(b"others"),
-        ..last.clone()
-    };
+    assert!(matches!(store.set_details(&permit, &event, &other), Err(StoreError::Conflict)));
+    let next = NewSegment { index: 1, track: 0, header: Digest::of(b"header") };
+    assert!(matches!(store.open_segment(&permit, &event, &next), Err(StoreError::OutOfOrder)));
+    let for_others = FinalRow { details: Digest::of(b"others"), ..last.clone() };
     assert!(matches!(put(&for_others), Err(StoreError::OutOfOrder)));
     assert_eq!(put(&last).unwrap(), Stored::New);
     assert_eq!(put(&last).unwrap(), Stored::Same);
-    let other = FinalRow {
-        envelope: b"another".to_vec(),
-        ..last.clone()
-    };
+    let other = FinalRow { envelope: b"another".to_vec(), ..last.clone() };
     assert!(matches!(put(&other), Err(StoreError::Conflict)));
     event.at = at(NOW - 100);
     store.checkpoint().unwrap();
@@ -329,11 +231,7 @@ fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
 /// Many at once: each change happens once, whoever else shares its commit.
 fn races(store: &dyn Store, draft: &Draft<'_>) {
     let (permit, event) = sealing(draft, Action::StorePart);
-    let new = NewSegment {
-        index: 0,
-        track: 0,
-        header: Digest::of(b"header"),
-    };
+    let new = NewSegment { index: 0, track: 0, header: Digest::of(b"header") };
     store.open_segment(&permit, &event, &new).unwrap();
     let new = std::sync::atomic::AtomicU32::new(0);
     std::thread::scope(|scope| {
@@ -343,14 +241,8 @@ fn races(store: &dyn Store, draft: &Draft<'_>) {
                 for number in 0..40 {
                     // Every other one also tries what is refused, in the same batches.
                     if thread % 2 == 0 {
-                        let wrong = NewPart {
-                            segment: 7,
-                            ..part(number, 100)
-                        };
-                        assert!(matches!(
-                            store.add_part(permit, event, &wrong),
-                            Err(StoreError::OutOfOrder)
-                        ));
+                        let wrong = NewPart { segment: 7, ..part(number, 100) };
+                        assert!(matches!(store.add_part(permit, event, &wrong), Err(StoreError::OutOfOrder)));
                     }
                     let added = part(number, full_part_length(number));
                     if store.add_part(permit, event, &added).unwrap() == Stored::New {

@@ -70,11 +70,7 @@ impl Organisation {
         };
         CertificateChain {
             issuer: signed(&issuer, KeyId::of_organisation_root(&root), &self.root),
-            certificate: signed(
-                &certificate,
-                KeyId::of_issuer(&public(&self.issuer)),
-                &self.issuer,
-            ),
+            certificate: signed(&certificate, KeyId::of_issuer(&public(&self.issuer)), &self.issuer),
         }
     }
 
@@ -89,12 +85,7 @@ impl Organisation {
         let account = AccountId::of_root(&public(&root));
         let chain = self.certify(account, role, validity);
         let key_list = key_list(&root, None, &[&device], validity);
-        Person {
-            root,
-            device,
-            chain,
-            key_list,
-        }
+        Person { root, device, chain, key_list }
     }
 }
 
@@ -118,10 +109,7 @@ fn key_list(
         }],
         devices: devices
             .iter()
-            .map(|device| DeviceKey {
-                key: public(device),
-                roles: vec![DeviceRole::Auth, DeviceRole::Seal],
-            })
+            .map(|device| DeviceKey { key: public(device), roles: vec![DeviceRole::Auth, DeviceRole::Seal] })
             .collect(),
     };
     signed(&list, KeyId::of_account_root(&public(root)), root)

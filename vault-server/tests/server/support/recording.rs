@@ -68,10 +68,8 @@ impl<'a> Draft<'a> {
         let credentials = Credentials { members }.to_bytes().unwrap();
         let mut recording = [0xab; 16];
         recording[8..].copy_from_slice(&id.to_be_bytes());
-        let recipient = |person: &Person| RecipientKey {
-            account: person.account(),
-            key: person.encryption_key(),
-        };
+        let recipient =
+            |person: &Person| RecipientKey { account: person.account(), key: person.encryption_key() };
         let manifest = Manifest {
             suite: Suite::X25519,
             recording: RecordingId::from_bytes(recording),
@@ -117,11 +115,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn open_with(track: u8, header: &[u8]) -> Vec<u8> {
-        serde_json::to_vec(&OpenSegment {
-            track,
-            header: BASE64.encode(header),
-        })
-        .unwrap()
+        serde_json::to_vec(&OpenSegment { track, header: BASE64.encode(header) }).unwrap()
     }
 
     /// Parts of a segment that holds so many bytes of plaintext.

@@ -92,9 +92,8 @@ impl<'a> Call<'a> {
             key_id: KeyId::of_device(&public(self.device)),
         };
         let whole = self.signed_path.as_ref().unwrap_or(&self.path);
-        let (path, query) = whole
-            .split_once('?')
-            .map_or((whole.as_str(), None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            whole.split_once('?').map_or((whole.as_str(), None), |(path, query)| (path, Some(query)));
         let content_digest = Digest::of(self.signed_body.as_ref().unwrap_or(&self.body));
         let target = RequestTarget {
             method: self.method.as_str(),
@@ -133,10 +132,7 @@ impl Answer {
         let problem: Problem = serde_json::from_slice(&self.body).unwrap();
         let code = problem.known_code().unwrap();
         assert_eq!((problem.status, self.status), (code.status(), code.status()));
-        assert_eq!(
-            problem.problem_type,
-            format!("urn:recording-vault:problem:{}", problem.code)
-        );
+        assert_eq!(problem.problem_type, format!("urn:recording-vault:problem:{}", problem.code));
         assert_eq!(problem.title, code.title());
         let id = self.headers.get("x-request-id").unwrap().to_str().unwrap();
         assert_eq!(problem.request_id.as_deref(), Some(id));
@@ -218,11 +214,8 @@ impl Server {
         headers: &[(String, String)],
         body: Vec<u8>,
     ) -> Answer {
-        let mut request = self
-            .http
-            .request(method, format!("{}{path}", self.base))
-            .header("host", NAME)
-            .body(body);
+        let mut request =
+            self.http.request(method, format!("{}{path}", self.base)).header("host", NAME).body(body);
         for (name, value) in headers {
             request = request.header(name, value);
         }
@@ -247,27 +240,21 @@ impl Server {
     }
 
     pub(crate) async fn put(&self, person: &Person, path: impl Into<String>, body: Vec<u8>) -> Answer {
-        self.call(Call::new(&person.device, Method::PUT, path, body))
-            .await
+        self.call(Call::new(&person.device, Method::PUT, path, body)).await
     }
 
     pub(crate) async fn post(&self, person: &Person, path: &str, body: Vec<u8>) -> Answer {
-        self.call(Call::new(&person.device, Method::POST, path, body))
-            .await
+        self.call(Call::new(&person.device, Method::POST, path, body)).await
     }
 
     pub(crate) async fn enrol(&self, people: &[&Person]) {
         for person in people {
-            self.post(person, path::ACCOUNTS, person.enrolment())
-                .await
-                .ok(201);
+            self.post(person, path::ACCOUNTS, person.enrolment()).await.ok(201);
         }
     }
 
     pub(crate) async fn create(&self, draft: &Draft<'_>) {
-        self.post(draft.sealer, path::RECORDINGS, draft.create())
-            .await
-            .ok(201);
+        self.post(draft.sealer, path::RECORDINGS, draft.create()).await.ok(201);
     }
 
     pub(crate) async fn open(&self, draft: &Draft<'_>, index: u32) -> Answer {
@@ -291,17 +278,11 @@ impl Server {
         let end = vault_proto::geometry::BodyEnd::Final;
         let seal = draft.sign_seal(&draft.segment_seal(0, &parts, end, None));
         let id = draft.id();
-        self.put(draft.sealer, path::seal(&id, 0), seal.bytes().to_vec())
-            .await
-            .ok(201);
+        self.put(draft.sealer, path::seal(&id, 0), seal.bytes().to_vec()).await.ok(201);
         let details = draft.details();
-        self.put(draft.sealer, path::details(&id), details.clone())
-            .await
-            .ok(201);
+        self.put(draft.sealer, path::details(&id), details.clone()).await.ok(201);
         let last = draft.sign_final(&draft.final_seal(&[seal], &details));
-        self.put(draft.sealer, path::final_seal(&id), last.bytes().to_vec())
-            .await
-            .ok(201);
+        self.put(draft.sealer, path::final_seal(&id), last.bytes().to_vec()).await.ok(201);
         parts.concat()
     }
 }
