@@ -95,9 +95,9 @@ pub(super) fn open(
             Err(StoreError::Conflict)
         };
     }
-    let has_details: bool = first(
+    let finished: bool = first(
         db,
-        "SELECT details_digest IS NOT NULL FROM recordings WHERE number = ?1",
+        "SELECT final_seal IS NOT NULL FROM recordings WHERE number = ?1",
         [number],
         |row| row.get(0),
     )?
@@ -106,7 +106,7 @@ pub(super) fn open(
         None => true,
         Some(previous) => columns(db, number, previous)?.is_some_and(|previous| previous.seal.is_some()),
     };
-    if has_details || !follows {
+    if finished || !follows {
         return Err(StoreError::OutOfOrder);
     }
     write(
