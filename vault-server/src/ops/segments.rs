@@ -89,7 +89,7 @@ pub fn open(
                 vault.store.segment(&permit, previous).is_ok_and(|segment| segment.seal.is_some())
             }
         };
-        if !follows || row.details.is_some() {
+        if !follows || row.final_seal.is_some() {
             return Err(ProblemCode::OutOfOrder.into());
         }
         let key = |object| BlobKey::new(&permit, object);

@@ -225,11 +225,17 @@ async fn a_recording_ends_once_and_in_order() {
     for wrong in [&details[..header_length + 31], &details[1..], draft.header(0, 0).as_slice(), &[]] {
         put_details(wrong).await.refused(ProblemCode::StatementRefused);
     }
-    put_details(&details).await.ok(201);
     let mut other = details.clone();
     *other.last_mut().unwrap() ^= 1;
-    put_details(&other).await.refused(ProblemCode::Conflict);
-    server.open(&draft, 1).await.refused(ProblemCode::OutOfOrder);
+    put_details(&other).await.ok(201);
+    // A sealer that died here makes new details; the old ones would not fit its final seal.
+    put_final(&last).await.refused(ProblemCode::StatementRefused);
+    put_details(&details).await.ok(201);
+    // A crash between object and row left other bytes under the right row.
+    let object = server.data().join(format!("blobs/rec/{id}/details"));
+    std::fs::write(&object, &other).unwrap();
+    put_final(&last).await.refused(ProblemCode::StatementRefused);
+    put_details(&details).await.ok(200);
     let wrong = [
         vault_proto::statements::FinalSeal { details: Digest::of(b"others"), ..last.clone() },
         vault_proto::statements::FinalSeal { segments: 2, ..last.clone() },
@@ -240,6 +246,9 @@ async fn a_recording_ends_once_and_in_order() {
         put_final(wrong).await.refused(ProblemCode::StatementRefused);
     }
     put_final(&last).await.ok(201);
+    put_details(&details).await.ok(200);
+    put_details(&other).await.refused(ProblemCode::Conflict);
+    server.open(&draft, 1).await.refused(ProblemCode::OutOfOrder);
     let again = vault_proto::statements::FinalSeal {
         status: vault_proto::statements::RecordingStatus::Recovered,
         ..last

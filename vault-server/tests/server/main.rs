@@ -8,6 +8,8 @@ mod documentation;
 #[cfg(test)]
 mod enrolment;
 #[cfg(test)]
+mod exhaustion;
+#[cfg(test)]
 mod filling;
 #[cfg(test)]
 mod garbage;
