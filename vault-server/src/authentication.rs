@@ -39,9 +39,7 @@ impl Authorities {
 /// Lower case and without a default port. The server may stand behind a proxy that ends TLS, so both schemes' count.
 fn normalised(authority: &str) -> String {
     let authority = authority.to_ascii_lowercase();
-    let bare = authority
-        .strip_suffix(":443")
-        .or_else(|| authority.strip_suffix(":80"));
+    let bare = authority.strip_suffix(":443").or_else(|| authority.strip_suffix(":80"));
     bare.unwrap_or(&authority).to_owned()
 }
 
@@ -109,10 +107,7 @@ impl SignedHead {
         if skew.abs() <= i128::from(MAX_SKEW_SECONDS) {
             Ok(())
         } else {
-            Err(Problem::with_detail(
-                ProblemCode::SignatureStale,
-                format!("The server's time is {now}."),
-            ))
+            Err(Problem::with_detail(ProblemCode::SignatureStale, format!("The server's time is {now}.")))
         }
     }
 
@@ -125,18 +120,12 @@ impl SignedHead {
             content_digest: self.content_digest,
         };
         let valid = target.verify(&self.input, &self.signature, key).is_ok();
-        if self.own_authority && valid {
-            Ok(())
-        } else {
-            Err(ProblemCode::SignatureInvalid.into())
-        }
+        if self.own_authority && valid { Ok(()) } else { Err(ProblemCode::SignatureInvalid.into()) }
     }
 
     fn use_nonce(&self, vault: &Vault, now: Timestamp) -> Result<(), Problem> {
         let input = &self.input;
-        let used = vault
-            .store
-            .use_nonce(input.key_id, input.nonce, input.created, now.unix_seconds())?;
+        let used = vault.store.use_nonce(input.key_id, input.nonce, input.created, now.unix_seconds())?;
         match used {
             NonceUse::Fresh => Ok(()),
             NonceUse::Repeated => Err(ProblemCode::SignatureReplayed.into()),
@@ -145,11 +134,7 @@ impl SignedHead {
     }
 
     fn check_body(&self, body: &[u8]) -> Result<(), Problem> {
-        if Digest::of(body) == self.content_digest {
-            Ok(())
-        } else {
-            Err(ProblemCode::DigestMismatch.into())
-        }
+        if Digest::of(body) == self.content_digest { Ok(()) } else { Err(ProblemCode::DigestMismatch.into()) }
     }
 
     /// Everything that can be checked before the body is read: a stranger cannot make the server receive one. Blocks.
@@ -160,14 +145,9 @@ impl SignedHead {
         let now = (vault.clock)();
         self.check_fresh(now)?;
         let unknown = || Problem::from(ProblemCode::UnknownKey);
-        let (account, member) = vault
-            .store
-            .member_of_device(self.input.key_id)?
-            .ok_or_else(unknown)?;
+        let (account, member) = vault.store.member_of_device(self.input.key_id)?.ok_or_else(unknown)?;
         let devices = member.key_list.unverified();
-        let device = devices
-            .device(self.input.key_id, DeviceRole::Auth)
-            .ok_or_else(unknown)?;
+        let device = devices.device(self.input.key_id, DeviceRole::Auth).ok_or_else(unknown)?;
         self.check_signature(&device.key)?;
         self.use_nonce(vault, now)?;
         Ok(Authenticated { account, member })
@@ -186,25 +166,17 @@ impl SignedHead {
     ) -> Result<(Caller, Digest), Problem> {
         self.check_body(body)?;
         let at = (vault.clock)();
-        let member = authenticated
-            .member
-            .verify(vault.organisation, authenticated.account, at)
-            .map_err(|error| match error.problem {
-                TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. } => {
-                    ProblemCode::CertificateExpired.into()
+        let member =
+            authenticated.member.verify(vault.organisation, authenticated.account, at).map_err(|error| {
+                match error.problem {
+                    TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. } => {
+                        ProblemCode::CertificateExpired.into()
+                    }
+                    _ => Problem::internal(&"a stored certificate or key list does not check"),
                 }
-                _ => Problem::internal(&"a stored certificate or key list does not check"),
             })?;
-        let actor = Actor {
-            account: authenticated.account,
-            key_id: self.input.key_id,
-            role: member.role(),
-        };
-        let caller = Caller {
-            actor,
-            request_id,
-            at,
-        };
+        let actor = Actor { account: authenticated.account, key_id: self.input.key_id, role: member.role() };
+        let caller = Caller { actor, request_id, at };
         Ok((caller, self.content_digest))
     }
 
@@ -231,16 +203,8 @@ impl SignedHead {
             .ok_or(Problem::from(ProblemCode::UnknownKey))?;
         self.check_signature(&device.key)?;
         self.use_nonce(vault, at)?;
-        let actor = Actor {
-            account: member.account(),
-            key_id: self.input.key_id,
-            role: member.role(),
-        };
-        let caller = Caller {
-            actor,
-            request_id,
-            at,
-        };
+        let actor = Actor { account: member.account(), key_id: self.input.key_id, role: member.role() };
+        let caller = Caller { actor, request_id, at };
         Ok((caller, submission))
     }
 }

@@ -165,20 +165,10 @@ impl Permit {
 /// [`ProblemCode::NotFound`] if the recording does not exist or the actor may not know that it does;
 /// [`ProblemCode::Forbidden`] if the actor may know and yet not do this. What no rule allows is refused.
 pub fn authorize(actor: &Actor, action: Action, recording: Option<&Parties>) -> Result<Permit, Problem> {
-    let permit = |recording| {
-        Ok(Permit {
-            actor: *actor,
-            action,
-            recording,
-        })
-    };
+    let permit = |recording| Ok(Permit { actor: *actor, action, recording });
     let access = action.access();
     let Some(parties) = recording else {
-        return if access == Access::Enrolled {
-            permit(None)
-        } else {
-            Err(Problem::not_found())
-        };
+        return if access == Access::Enrolled { permit(None) } else { Err(Problem::not_found()) };
     };
     let reader = actor.account == parties.patient || actor.account == parties.clinician;
     let sealer = actor.account == parties.sealer;
@@ -193,11 +183,7 @@ pub fn authorize(actor: &Actor, action: Action, recording: Option<&Parties>) -> 
         Access::Statements => true,
         Access::Content => reader,
     };
-    if allowed {
-        permit(Some(parties.recording))
-    } else {
-        Err(ProblemCode::Forbidden.into())
-    }
+    if allowed { permit(Some(parties.recording)) } else { Err(ProblemCode::Forbidden.into()) }
 }
 
 fn may_seal(actor: &Actor, parties: &Parties) -> bool {

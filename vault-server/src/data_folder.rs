@@ -67,18 +67,11 @@ pub fn init(path: &Path, organisation: OrganisationId) -> Result<Initialised, Se
             Err(ServerError::OtherOrganisation(path.to_owned()))
         };
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(failed)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
     if std::fs::read_dir(path).map_err(failed)?.next().is_some() {
         return Err(ServerError::NotEmpty(path.to_owned()));
     }
-    let description = Description {
-        format: FORMAT,
-        organisation,
-    };
+    let description = Description { format: FORMAT, organisation };
     let bytes = serde_json::to_vec(&description).map_err(|error| failed(error.into()))?;
     write_whole_file(&path.join(DESCRIPTION), &bytes).map_err(failed)?;
     Ok(Initialised::New)
@@ -100,11 +93,7 @@ impl DataFolder {
             .open(path.join("lock"))
             .map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                organisation: description.organisation,
-                _lock: lock,
-            }),
+            Ok(()) => Ok(Self { path: path.to_owned(), organisation: description.organisation, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(ServerError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }

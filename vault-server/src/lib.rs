@@ -70,9 +70,7 @@ impl fmt::Debug for Config {
 }
 
 fn system_time() -> Timestamp {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |passed| passed.as_secs());
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs());
     Timestamp::EPOCH.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
@@ -95,11 +93,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
     let address = listener.local_addr().map_err(ServerError::Stopped)?;
-    let names = if config.authorities.is_empty() {
-        own_names(address)
-    } else {
-        config.authorities
-    };
+    let names = if config.authorities.is_empty() { own_names(address) } else { config.authorities };
     let data = config.data;
     let opened = tokio::task::spawn_blocking(move || {
         let folder = DataFolder::open(&data)?;
@@ -107,9 +101,7 @@ pub async fn serve(
         let blobs = FileBlobs::open(folder.blobs())?;
         Ok::<_, ServerError>((folder, store, blobs))
     });
-    let (folder, store, blobs) = opened
-        .await
-        .map_err(|error| ServerError::Stopped(error.into()))??;
+    let (folder, store, blobs) = opened.await.map_err(|error| ServerError::Stopped(error.into()))??;
     let store = Arc::new(store);
     let vault = Vault::new(
         folder.organisation(),

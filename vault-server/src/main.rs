@@ -59,12 +59,7 @@ enum LogForm {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Init { data, organisation } => run_init(&data, organisation),
-        Command::Serve {
-            data,
-            listen,
-            authority,
-            log,
-        } => {
+        Command::Serve { data, listen, authority, log } => {
             start_log(log);
             run_serve(data, listen, authority)
         }
@@ -86,9 +81,7 @@ fn say(line: &str) {
 
 fn start_log(form: LogForm) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match form {
         LogForm::Text => log.with_ansi(false).init(),
         LogForm::Json => log.json().init(),
@@ -100,10 +93,7 @@ fn run_init(data: &std::path::Path, organisation: OrganisationId) -> Result<(), 
         Initialised::New => "is now",
         Initialised::Already => "already is",
     };
-    say(&format!(
-        "{} {word} a vault of organisation {organisation}",
-        data.display()
-    ));
+    say(&format!("{} {word} a vault of organisation {organisation}", data.display()));
     Ok(())
 }
 
@@ -119,10 +109,7 @@ fn run_serve(data: PathBuf, listen: SocketAddr, authorities: Vec<String>) -> Res
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Stopped)?;
         let listener = TcpListener::bind(listen)
             .await
-            .map_err(|error| ServerError::Listen {
-                address: listen,
-                error,
-            })?;
+            .map_err(|error| ServerError::Listen { address: listen, error })?;
         let config = Config {
             authorities,
             announce: Box::new(|address| say(&format!("vault-server listening on http://{address}"))),

@@ -16,10 +16,7 @@ pub struct Problem {
 impl Problem {
     /// A refusal with a sentence about this occurrence.
     pub fn with_detail(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            detail: Some(detail.into()),
-        }
+        Self { code, detail: Some(detail.into()) }
     }
 
     /// `bad-request` with what is malformed.
@@ -30,10 +27,7 @@ impl Problem {
     /// The one `not-found`. It carries no detail: the answer for what does not exist and for what the caller may not
     /// know must be the same.
     pub const fn not_found() -> Self {
-        Self {
-            code: ProblemCode::NotFound,
-            detail: None,
-        }
+        Self { code: ProblemCode::NotFound, detail: None }
     }
 
     /// `internal`: the reason goes to the log, the caller learns a request id and nothing else.

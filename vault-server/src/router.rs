@@ -28,15 +28,10 @@ pub(crate) fn router(app: App) -> Router {
     let one = "/v1/recordings/{recording}";
     let segment = "/v1/recordings/{recording}/segments/{segment}";
     let limits = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(|_: BoxError| async {
-            Problem::from(ProblemCode::Busy)
-        }))
+        .layer(HandleErrorLayer::new(|_: BoxError| async { Problem::from(ProblemCode::Busy) }))
         .layer(LoadShedLayer::new())
         .layer(GlobalConcurrencyLimitLayer::new(MAX_REQUESTS))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::REQUEST_TIMEOUT,
-            MAX_REQUEST_TIME,
-        ));
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, MAX_REQUEST_TIME));
     Router::new()
         .route("/v1/server", get(health::server))
         .route("/v1/accounts", post(accounts::enrol).get(accounts::find))

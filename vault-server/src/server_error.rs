@@ -88,9 +88,6 @@ pub enum ServerError {
 
 impl ServerError {
     pub(crate) fn folder(path: &Path, error: io::Error) -> Self {
-        Self::Folder {
-            path: path.to_owned(),
-            error,
-        }
+        Self::Folder { path: path.to_owned(), error }
     }
 }

@@ -52,9 +52,7 @@ fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    let parent = folder
-        .parent()
-        .ok_or_else(|| io::Error::other("the folder has no parent"))?;
+    let parent = folder.parent().ok_or_else(|| io::Error::other("the folder has no parent"))?;
     create_folders(parent)?;
     match DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => sync_folder(parent),
@@ -65,18 +63,12 @@ fn create_folders(folder: &Path) -> io::Result<()> {
 
 /// Writes a whole file aside, then gives it its name: a reader sees the old bytes or all of the new ones.
 pub(crate) fn write_whole_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .ok_or_else(|| io::Error::other("the file has no folder"))?;
+    let folder = path.parent().ok_or_else(|| io::Error::other("the file has no folder"))?;
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let aside = folder.join(format!(".{}.new", HEXLOWER.encode(&random)));
     let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&aside)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
         file.write_all(bytes)?;
         stop_unless_durable(file.sync_all());
         std::fs::rename(&aside, path)?;
@@ -126,21 +118,14 @@ impl BlobStore for FileBlobs {
 
     fn get(&self, key: &BlobKey) -> Result<Vec<u8>, BlobError> {
         let mut bytes = Vec::new();
-        File::open(self.path(key))
-            .and_then(|mut file| file.read_to_end(&mut bytes))
-            .map_err(classified)?;
+        File::open(self.path(key)).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(classified)?;
         Ok(bytes)
     }
 
     fn create_body(&self, key: &BlobKey) -> Result<(), BlobError> {
         let path = self.prepared_path(key)?;
         let create = || {
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)?;
+            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
             stop_unless_durable(file.sync_all());
             path.parent().map_or(Ok(()), sync_folder)
         };
@@ -178,9 +163,7 @@ impl BlobStore for FileBlobs {
 impl BodyReader for OpenBody {
     fn read_at(&self, offset: u64, length: usize) -> Result<Vec<u8>, BlobError> {
         let mut bytes = vec![0; length];
-        self.0
-            .read_exact_at(&mut bytes, offset)
-            .map_err(BlobError::Failed)?;
+        self.0.read_exact_at(&mut bytes, offset).map_err(BlobError::Failed)?;
         Ok(bytes)
     }
 }

@@ -61,21 +61,14 @@ impl BlobKey {
     /// [`ProblemCode::Forbidden`] if the permit's action does not reach this kind of object.
     pub fn new(permit: &Permit, object: Object) -> Result<Self, Problem> {
         let recording = permit.recording().ok_or(Problem::from(ProblemCode::Forbidden))?;
-        let content = matches!(
-            object,
-            Object::Header { .. } | Object::Body { .. } | Object::Details
-        );
+        let content = matches!(object, Object::Header { .. } | Object::Body { .. } | Object::Details);
         let reached = match permit.action().access() {
             Access::Create | Access::Seal => true,
             Access::Statements => !content,
             Access::Content => content,
             Access::Enrolled => false,
         };
-        if reached {
-            Ok(Self { recording, object })
-        } else {
-            Err(ProblemCode::Forbidden.into())
-        }
+        if reached { Ok(Self { recording, object }) } else { Err(ProblemCode::Forbidden.into()) }
     }
 
     /// The folder and name under which every store keeps it, `rec/<id>/…`.

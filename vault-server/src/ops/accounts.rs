@@ -79,11 +79,9 @@ impl Submission {
             certificate: self.chain.certificate.clone(),
             key_list: self.key_list.clone(),
         };
-        member
-            .verify(organisation, self.key_list.unverified().account, at)
-            .map_err(|_| {
-                refused("The chain does not lead from this organisation to this key list at this time.")
-            })
+        member.verify(organisation, self.key_list.unverified().account, at).map_err(|_| {
+            refused("The chain does not lead from this organisation to this key list at this time.")
+        })
     }
 }
 
@@ -111,11 +109,7 @@ pub fn enrol(vault: &Vault, caller: &Caller, submission: &Submission) -> Result<
             replaces,
         };
         vault.store.enrol(&Event::enrolment(caller), &enrolment)?;
-        Ok(if stored.is_none() {
-            Stored::New
-        } else {
-            Stored::Same
-        })
+        Ok(if stored.is_none() { Stored::New } else { Stored::Same })
     })
 }
 
@@ -123,25 +117,17 @@ type Replaced = (vault_proto::ids::Digest, vault_proto::ids::Digest);
 
 /// Checks that a submission follows on what is stored; returns what it replaces, `None` if it changes nothing.
 fn follow(entry: &DirectoryEntry, submission: &Submission) -> Result<Option<Replaced>, Problem> {
-    let current = entry
-        .key_lists
-        .last()
-        .ok_or_else(|| Problem::internal(&"a stored account has no key list"))?;
+    let current =
+        entry.key_lists.last().ok_or_else(|| Problem::internal(&"a stored account has no key list"))?;
     let (old, new) = (current.unverified(), submission.key_list.unverified());
     let same_list = current.digest() == submission.key_list.digest();
     if !same_list && new.number <= old.number {
-        let under_number = entry
-            .key_lists
-            .iter()
-            .find(|list| list.unverified().number == new.number);
+        let under_number = entry.key_lists.iter().find(|list| list.unverified().number == new.number);
         let known = under_number.is_some_and(|list| list.digest() == submission.key_list.digest());
         return Err(if known {
             refused("The key list is older than the current one.")
         } else {
-            Problem::with_detail(
-                ProblemCode::Conflict,
-                "Another key list stands under this number.",
-            )
+            Problem::with_detail(ProblemCode::Conflict, "Another key list stands under this number.")
         });
     }
     if !same_list && (new.number != old.number + 1 || new.previous != Some(current.digest())) {
@@ -177,9 +163,6 @@ pub fn find(vault: &Vault, caller: &Caller, prefix: &str) -> Result<AccountMatch
 /// [`ProblemCode::NotFound`].
 pub fn look_up(vault: &Vault, caller: &Caller, account: AccountId) -> Result<DirectoryEntry, Problem> {
     authorize(&caller.actor, Action::LookUpAccounts, None)?;
-    let row = vault
-        .store
-        .directory_entry(account)?
-        .ok_or(Problem::not_found())?;
+    let row = vault.store.directory_entry(account)?.ok_or(Problem::not_found())?;
     Ok(row.entry)
 }

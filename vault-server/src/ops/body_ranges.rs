@@ -15,9 +15,7 @@ pub enum Requested {
 
 /// Reads a `Range` header for a body of `length` bytes.
 pub fn requested(header: Option<&str>, length: u64) -> Requested {
-    header
-        .and_then(single_range)
-        .map_or(Requested::Whole, |(first, last)| resolve(first, last, length))
+    header.and_then(single_range).map_or(Requested::Whole, |(first, last)| resolve(first, last, length))
 }
 
 /// The two numbers of the one range of bytes; `None` for every other form.
@@ -51,11 +49,7 @@ fn resolve(first: Option<u64>, last: Option<u64>, length: u64) -> Requested {
         (Some(first), last) => first..last.map_or(length, |last| last.saturating_add(1).min(length)),
         (None, suffix) => length.saturating_sub(suffix.unwrap_or(0))..length,
     };
-    if range.is_empty() {
-        Requested::Unsatisfiable
-    } else {
-        Requested::Part(range)
-    }
+    if range.is_empty() { Requested::Unsatisfiable } else { Requested::Part(range) }
 }
 
 #[cfg(test)]
@@ -95,31 +89,16 @@ mod tests {
 
     #[test]
     fn ignored_and_refused() {
-        let ignored = [
-            "bytes=0-1,3-4",
-            "chunks=0-1",
-            "bytes=5-2",
-            "bytes=-",
-            "bytes=+1-2",
-            "bytes=a-b",
-            "0-1",
-        ];
+        let ignored =
+            ["bytes=0-1,3-4", "chunks=0-1", "bytes=5-2", "bytes=-", "bytes=+1-2", "bytes=a-b", "0-1"];
         for header in ignored {
             assert_eq!(requested(Some(header), 10), Requested::Whole, "{header}");
         }
         assert_eq!(requested(None, 10), Requested::Whole);
-        for header in [
-            "bytes=10-",
-            "bytes=10-12",
-            "bytes=-0",
-            "bytes=99999999999999999999-",
-        ] {
+        for header in ["bytes=10-", "bytes=10-12", "bytes=-0", "bytes=99999999999999999999-"] {
             assert_eq!(requested(Some(header), 10), Requested::Unsatisfiable, "{header}");
         }
-        assert_eq!(
-            requested(Some("Bytes=0-99999999999999999999"), 10),
-            Requested::Part(0..10)
-        );
+        assert_eq!(requested(Some("Bytes=0-99999999999999999999"), 10), Requested::Part(0..10));
         assert_eq!(requested(Some("bytes=0-0"), 0), Requested::Unsatisfiable);
     }
 }

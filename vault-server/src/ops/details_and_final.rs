@@ -26,10 +26,7 @@ fn refused(detail: &'static str) -> Problem {
 fn sealed_segments(vault: &Vault, permit: &Permit) -> Result<Vec<SegmentRow>, Problem> {
     let segments = vault.store.segments(permit)?;
     if segments.is_empty() || segments.iter().any(|segment| segment.seal.is_none()) {
-        return Err(Problem::with_detail(
-            ProblemCode::OutOfOrder,
-            "Not all segments are sealed yet.",
-        ));
+        return Err(Problem::with_detail(ProblemCode::OutOfOrder, "Not all segments are sealed yet."));
     }
     Ok(segments)
 }
@@ -61,9 +58,7 @@ pub fn store_details(
             SealedHeader::parse_prefix(body, &details_context(&manifest.digest()), suite)
                 .map_err(|_| refused("The details do not begin with a sealed header of this recording."))?;
         if header.readers().len() != manifest.unverified().recipients.len() {
-            return Err(refused(
-                "The details do not have one stanza for each recipient of the manifest.",
-            ));
+            return Err(refused("The details do not have one stanza for each recipient of the manifest."));
         }
         if body.len() < header_length.saturating_add(MIN_PAYLOAD) {
             return Err(refused("The details are cut off."));
@@ -108,10 +103,7 @@ pub fn store_final_seal(
         }
         let segments = sealed_segments(vault, &permit)?;
         let Some(details) = row.details else {
-            return Err(Problem::with_detail(
-                ProblemCode::OutOfOrder,
-                "The details are not stored yet.",
-            ));
+            return Err(Problem::with_detail(ProblemCode::OutOfOrder, "The details are not stored yet."));
         };
         let manifest = vault.checked_manifest(&permit)?;
         let statement = manifest.manifest();
@@ -123,18 +115,14 @@ pub fn store_final_seal(
             })
             .collect::<Result<Vec<Verified<SegmentSeal>>, _>>()
             .map_err(|error| Problem::internal(&error))?;
-        let final_seal = manifest
-            .check_final(&seals, &envelope)
-            .map_err(|refusal| statement_refused(&refusal))?;
+        let final_seal =
+            manifest.check_final(&seals, &envelope).map_err(|refusal| statement_refused(&refusal))?;
         if final_seal.details != details.digest {
             return Err(refused("The final seal is for other details."));
         }
         vault.blobs.put(&BlobKey::new(&permit, Object::Final)?, body)?;
         let event = Event::permitted(&permit, caller);
-        let final_row = FinalRow {
-            details: details.digest,
-            envelope: body.to_vec(),
-        };
+        let final_row = FinalRow { details: details.digest, envelope: body.to_vec() };
         Ok(vault.store.set_final_seal(&permit, &event, &final_row)?)
     })
 }

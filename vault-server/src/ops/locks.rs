@@ -12,9 +12,7 @@ pub(super) struct KeyedLocks<K> {
 
 impl<K> Default for KeyedLocks<K> {
     fn default() -> Self {
-        Self {
-            locks: Mutex::default(),
-        }
+        Self { locks: Mutex::default() }
     }
 }
 

@@ -93,9 +93,7 @@ impl Vault {
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vault")
-            .field("organisation", &self.organisation)
-            .finish_non_exhaustive()
+        f.debug_struct("Vault").field("organisation", &self.organisation).finish_non_exhaustive()
     }
 }
 

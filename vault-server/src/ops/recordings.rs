@@ -48,11 +48,7 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
         .map_err(|_| Problem::bad_request("The body is not a manifest with its credentials."))?;
     let envelope = parse_statement::<Manifest>(text.manifest.as_bytes())?;
     let manifest = envelope.unverified();
-    let permit = authorize(
-        &caller.actor,
-        Action::CreateRecording,
-        Some(&Parties::of(manifest)),
-    )?;
+    let permit = authorize(&caller.actor, Action::CreateRecording, Some(&Parties::of(manifest)))?;
     CheckedManifest::check(
         manifest.recording,
         vault.organisation,
@@ -61,14 +57,9 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
     )
     .map_err(|refusal| statement_refused(&refusal))?;
     if manifest.sequence >= super::accounts::MAX_NUMBER {
-        return Err(Problem::with_detail(
-            ProblemCode::StatementRefused,
-            "The sequence number is too large.",
-        ));
+        return Err(Problem::with_detail(ProblemCode::StatementRefused, "The sequence number is too large."));
     }
-    let recording = NewRecording {
-        manifest: envelope.clone(),
-    };
+    let recording = NewRecording { manifest: envelope.clone() };
     vault.recording_locks.exclusive(manifest.recording, || {
         if vault.store.would_create(&permit, &recording)? == Stored::Same {
             return Ok(Stored::Same);
@@ -77,16 +68,11 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
         if age.abs() > MAX_AGE_SECONDS {
             return Err(Problem::with_detail(
                 ProblemCode::StatementRefused,
-                format!(
-                    "It was not created within a day of the server's time, {}.",
-                    caller.at
-                ),
+                format!("It was not created within a day of the server's time, {}.", caller.at),
             ));
         }
         let put = |object, bytes: &str| -> Result<(), Problem> {
-            Ok(vault
-                .blobs
-                .put(&BlobKey::new(&permit, object)?, bytes.as_bytes())?)
+            Ok(vault.blobs.put(&BlobKey::new(&permit, object)?, bytes.as_bytes())?)
         };
         put(Object::Credentials, &text.credentials)?;
         put(Object::Manifest, &text.manifest)?;
@@ -115,11 +101,8 @@ pub fn list(vault: &Vault, caller: &Caller, request: &ListRequest) -> Result<Rec
         })
         .transpose()?;
     let bad_cursor = || Problem::bad_request("The cursor is not one of this list.");
-    let after = request
-        .after
-        .as_deref()
-        .map(|cursor| cursor.parse().map_err(|_| bad_cursor()))
-        .transpose()?;
+    let after =
+        request.after.as_deref().map(|cursor| cursor.parse().map_err(|_| bad_cursor())).transpose()?;
     let query = ListQuery {
         after,
         // One more tells whether there is another page.
@@ -142,10 +125,7 @@ pub fn list(vault: &Vault, caller: &Caller, request: &ListRequest) -> Result<Rec
             bytes: entry.bytes,
         })
         .collect();
-    Ok(RecordingPage {
-        recordings,
-        next: last.filter(|_| more),
-    })
+    Ok(RecordingPage { recordings, next: last.filter(|_| more) })
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, Problem> {
@@ -174,10 +154,7 @@ pub fn record(vault: &Vault, caller: &Caller, recording: RecordingId) -> Result<
     Ok(RecordingRecord {
         manifest: text(row.manifest)?,
         credentials: text(credentials)?,
-        segments: segments
-            .into_iter()
-            .map(segment_record)
-            .collect::<Result<_, _>>()?,
+        segments: segments.into_iter().map(segment_record).collect::<Result<_, _>>()?,
         final_seal: row.final_seal.map(text).transpose()?,
         details_bytes: row.details.map(|details| details.length),
         last_stored: row.last_stored,

@@ -31,9 +31,7 @@ pub struct Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body")
-            .field("length", &self.length)
-            .finish_non_exhaustive()
+        f.debug_struct("Body").field("length", &self.length).finish_non_exhaustive()
     }
 }
 
@@ -77,15 +75,9 @@ pub fn open(
         let sealed = SealedHeader::parse(&header, &expected, manifest.unverified().suite)
             .map_err(|_| refused("The header is not a sealed header of this segment and suite."))?;
         if sealed.readers().len() != manifest.unverified().recipients.len() {
-            return Err(refused(
-                "The header does not have one stanza for each recipient of the manifest.",
-            ));
+            return Err(refused("The header does not have one stanza for each recipient of the manifest."));
         }
-        let segment = NewSegment {
-            index,
-            track: request.track,
-            header: Digest::of(&header),
-        };
+        let segment = NewSegment { index, track: request.track, header: Digest::of(&header) };
         let event = Event::permitted(&permit, caller).on_segment(index);
         // The row decides: only when it is missing may blobs be written, so a header that a row names never changes.
         if vault.store.segment(&permit, index).is_ok() {
@@ -93,23 +85,16 @@ pub fn open(
         }
         let follows = match index.checked_sub(1) {
             None => true,
-            Some(previous) => vault
-                .store
-                .segment(&permit, previous)
-                .is_ok_and(|segment| segment.seal.is_some()),
+            Some(previous) => {
+                vault.store.segment(&permit, previous).is_ok_and(|segment| segment.seal.is_some())
+            }
         };
         if !follows || row.details.is_some() {
             return Err(ProblemCode::OutOfOrder.into());
         }
         let key = |object| BlobKey::new(&permit, object);
         let generation = 0;
-        vault.blobs.put(
-            &key(Object::Header {
-                segment: index,
-                generation,
-            })?,
-            &header,
-        )?;
+        vault.blobs.put(&key(Object::Header { segment: index, generation })?, &header)?;
         vault.blobs.create_body(&key(Object::Body { segment: index })?)?;
         Ok(vault.store.open_segment(&permit, &event, &segment)?)
     })
@@ -130,15 +115,9 @@ pub fn store_part(
     let permit = vault.permit(caller, Action::StorePart, recording)?;
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     if part >= MAX_PARTS || !is_possible_part_length(part, bytes.len()) {
-        return Err(Problem::bad_request(
-            "No part of this number can have this length.",
-        ));
+        return Err(Problem::bad_request("No part of this number can have this length."));
     }
-    let new = NewPart {
-        segment,
-        part,
-        row: PartRow { digest, length },
-    };
+    let new = NewPart { segment, part, row: PartRow { digest, length } };
     let key = BlobKey::new(&permit, Object::Body { segment })?;
     let event = Event::permitted(&permit, caller).on_part(segment, part);
     vault.segment_locks.shared((recording, segment), || {
@@ -194,29 +173,19 @@ pub fn seal(
             return Err(refused("The seal is for another track."));
         }
         if segment.parts < seal.parts {
-            return Err(Problem::with_detail(
-                ProblemCode::OutOfOrder,
-                "Not all parts are stored yet.",
-            ));
+            return Err(Problem::with_detail(ProblemCode::OutOfOrder, "Not all parts are stored yet."));
         }
         let mut parts = vault.store.parts(&permit, index)?;
         parts.truncate(usize::try_from(seal.parts).unwrap_or(usize::MAX));
-        let shape = seal
-            .shape()
-            .ok_or_else(|| refused("No body can have this length."))?;
-        let lengths_fit = (0u32..)
-            .zip(&parts)
-            .all(|(number, part)| u64::from(part.length) == shape.part_length(number));
+        let shape = seal.shape().ok_or_else(|| refused("No body can have this length."))?;
+        let lengths_fit =
+            (0u32..).zip(&parts).all(|(number, part)| u64::from(part.length) == shape.part_length(number));
         if !lengths_fit || parts_root(parts.iter().map(|part| &part.digest)) != seal.parts_root {
             return Err(refused("The seal does not fit the parts that are stored."));
         }
         let hashes: Vec<u8> = parts.iter().flat_map(|part| *part.digest.as_bytes()).collect();
-        vault
-            .blobs
-            .put(&BlobKey::new(&permit, Object::Parts { segment: index })?, &hashes)?;
-        vault
-            .blobs
-            .put(&BlobKey::new(&permit, Object::Seal { segment: index })?, body)?;
+        vault.blobs.put(&BlobKey::new(&permit, Object::Parts { segment: index })?, &hashes)?;
+        vault.blobs.put(&BlobKey::new(&permit, Object::Seal { segment: index })?, body)?;
         let new = NewSeal {
             segment: index,
             parts: seal.parts,
@@ -238,11 +207,7 @@ fn verified_seal(
     manifest: &vault_proto::recording::CheckedManifest,
     index: u32,
 ) -> Result<vault_proto::envelope::Verified<SegmentSeal>, Problem> {
-    let seal = vault
-        .store
-        .segment(permit, index)?
-        .seal
-        .ok_or(Problem::from(ProblemCode::OutOfOrder))?;
+    let seal = vault.store.segment(permit, index)?.seal.ok_or(Problem::from(ProblemCode::OutOfOrder))?;
     let statement = manifest.manifest();
     vault_proto::envelope::Envelope::<SegmentSeal>::parse(&seal)
         .and_then(|seal| seal.verify(statement.sealer_key, statement.signer()))
@@ -288,9 +253,5 @@ pub fn body(vault: &Vault, caller: &Caller, recording: RecordingId, segment: u32
     let permit = vault.permit(caller, Action::FetchBody, recording)?;
     let row = vault.store.segment(&permit, segment)?;
     let key = BlobKey::new(&permit, Object::Body { segment })?;
-    Ok(Body {
-        reader: vault.blobs.open_body(&key)?,
-        length: row.bytes,
-        parts_root: row.parts_root,
-    })
+    Ok(Body { reader: vault.blobs.open_body(&key)?, length: row.bytes, parts_root: row.parts_root })
 }

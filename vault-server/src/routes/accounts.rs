@@ -16,9 +16,7 @@ struct Find {
 }
 
 pub(crate) async fn enrol(State(app): State<App>, request: SignedEnrolment) -> Result<Response, Problem> {
-    app.run(move |vault| accounts::enrol(vault, &request.caller, &request.submission))
-        .await
-        .map(stored)
+    app.run(move |vault| accounts::enrol(vault, &request.caller, &request.submission)).await.map(stored)
 }
 
 pub(crate) async fn find(State(app): State<App>, request: SignedGet) -> Result<Response, Problem> {
@@ -35,7 +33,5 @@ pub(crate) async fn look_up(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let account = id(&account)?;
-    app.run(move |vault| accounts::look_up(vault, &request.caller, account))
-        .await
-        .map(|entry| json(&entry))
+    app.run(move |vault| accounts::look_up(vault, &request.caller, account)).await.map(|entry| json(&entry))
 }

@@ -45,10 +45,8 @@ pub(crate) async fn answer(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
-        let problem = response
-            .extensions_mut()
-            .remove::<Problem>()
-            .unwrap_or_else(|| of_status(status).into());
+        let problem =
+            response.extensions_mut().remove::<Problem>().unwrap_or_else(|| of_status(status).into());
         response = document(problem, &id, response.headers());
     }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {

@@ -32,9 +32,7 @@ pub(crate) async fn body(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
-    let body = app
-        .run(move |vault| segments::body(vault, &request.caller, recording, segment))
-        .await?;
+    let body = app.run(move |vault| segments::body(vault, &request.caller, recording, segment)).await?;
     let tag = body.parts_root.map(|root| format!("\"{root}\""));
     let length = body.length;
     let (status, range) = match requested(range_header(&request.parts.headers, tag.as_deref()), length) {
@@ -46,9 +44,8 @@ pub(crate) async fn body(
             return Ok((head, problem).into_response());
         }
     };
-    let stream = Arc::clone(&app.streams)
-        .try_acquire_owned()
-        .map_err(|_| Problem::from(ProblemCode::Busy))?;
+    let stream =
+        Arc::clone(&app.streams).try_acquire_owned().map_err(|_| Problem::from(ProblemCode::Busy))?;
     let mut response = Response::builder()
         .status(status)
         .header(CONTENT_TYPE, "application/octet-stream")
@@ -62,9 +59,7 @@ pub(crate) async fn body(
         let last = range.end - 1;
         response = response.header(CONTENT_RANGE, format!("bytes {}-{last}/{length}", range.start));
     }
-    response
-        .body(in_pieces(body.reader, range, stream))
-        .map_err(|error| Problem::internal(&error))
+    response.body(in_pieces(body.reader, range, stream)).map_err(|error| Problem::internal(&error))
 }
 
 /// The one `Range` header, unless `If-Range` makes it void because it names another body.
@@ -80,24 +75,21 @@ fn range_header<'a>(headers: &'a HeaderMap, tag: Option<&str>) -> Option<&'a str
 
 /// Reads the next piece only when the one before was taken.
 fn in_pieces(reader: Box<dyn BodyReader>, range: Range<u64>, share: OwnedSemaphorePermit) -> Body {
-    Body::from_stream(try_unfold(
-        (reader, range, share),
-        |(reader, range, share)| async move {
-            let length = PIECE.min(range.end - range.start);
-            if length == 0 {
-                return Ok(None);
-            }
-            let at = range.start;
-            let (reader, piece) = tokio::task::spawn_blocking(move || {
-                let piece = usize::try_from(length)
-                    .map_err(|_| crate::blob::BlobError::NotFound)
-                    .and_then(|length| reader.read_at(at, length));
-                (reader, piece)
-            })
-            .await?;
-            let piece =
-                Bytes::from(piece.inspect_err(|error| tracing::error!(%error, "a body could not be read"))?);
-            Ok::<_, BoxError>(Some((piece, (reader, at + length..range.end, share))))
-        },
-    ))
+    Body::from_stream(try_unfold((reader, range, share), |(reader, range, share)| async move {
+        let length = PIECE.min(range.end - range.start);
+        if length == 0 {
+            return Ok(None);
+        }
+        let at = range.start;
+        let (reader, piece) = tokio::task::spawn_blocking(move || {
+            let piece = usize::try_from(length)
+                .map_err(|_| crate::blob::BlobError::NotFound)
+                .and_then(|length| reader.read_at(at, length));
+            (reader, piece)
+        })
+        .await?;
+        let piece =
+            Bytes::from(piece.inspect_err(|error| tracing::error!(%error, "a body could not be read"))?);
+        Ok::<_, BoxError>(Some((piece, (reader, at + length..range.end, share))))
+    }))
 }

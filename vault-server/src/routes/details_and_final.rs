@@ -29,9 +29,7 @@ pub(crate) async fn details(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let recording = id(&recording)?;
-    app.run(move |vault| details_and_final::details(vault, &request.caller, recording))
-        .await
-        .map(bytes)
+    app.run(move |vault| details_and_final::details(vault, &request.caller, recording)).await.map(bytes)
 }
 
 pub(crate) async fn store_final_seal(

@@ -67,11 +67,7 @@ fn id<T: FromStr>(text: &str) -> Result<T, Problem> {
 /// A number in a path: decimal, without sign or leading zeros.
 fn number(text: &str) -> Result<u32, Problem> {
     let number: u32 = text.parse().map_err(|_| Problem::not_found())?;
-    if number.to_string() == text {
-        Ok(number)
-    } else {
-        Err(Problem::not_found())
-    }
+    if number.to_string() == text { Ok(number) } else { Err(Problem::not_found()) }
 }
 
 fn stored(stored: Stored) -> Response {

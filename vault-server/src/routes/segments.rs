@@ -58,9 +58,7 @@ pub(crate) async fn part_hashes(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
-    app.run(move |vault| segments::part_hashes(vault, &request.caller, recording, segment))
-        .await
-        .map(bytes)
+    app.run(move |vault| segments::part_hashes(vault, &request.caller, recording, segment)).await.map(bytes)
 }
 
 pub(crate) async fn header(
@@ -69,12 +67,9 @@ pub(crate) async fn header(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
-    let (header, generation) = app
-        .run(move |vault| segments::header(vault, &request.caller, recording, segment))
-        .await?;
+    let (header, generation) =
+        app.run(move |vault| segments::header(vault, &request.caller, recording, segment)).await?;
     let mut response = bytes(header);
-    response
-        .headers_mut()
-        .insert(X_HEADER_GENERATION, HeaderValue::from(generation));
+    response.headers_mut().insert(X_HEADER_GENERATION, HeaderValue::from(generation));
     Ok(response)
 }

@@ -70,12 +70,7 @@ impl<const LIMIT: usize> FromRequest<App> for Signed<LIMIT> {
                 Ok((caller, digest, body))
             })
             .await?;
-        Ok(Self {
-            caller,
-            body,
-            digest,
-            parts,
-        })
+        Ok(Self { caller, body, digest, parts })
     }
 }
 
@@ -114,15 +109,10 @@ async fn read(app: &App, body: Body, limit: usize) -> Result<ReadBody, Problem> 
     } else {
         let share = Arc::clone(&app.body_budget).acquire_many_owned(kib);
         let share = timeout(MAX_WAIT, share).await;
-        Some(
-            share
-                .map_err(|_| ProblemCode::Busy)?
-                .map_err(|error| Problem::internal(&error))?,
-        )
+        Some(share.map_err(|_| ProblemCode::Busy)?.map_err(|error| Problem::internal(&error))?)
     };
-    let bytes = timeout(MAX_BODY_TIME, collect(body, limit, most))
-        .await
-        .map_err(|_| ProblemCode::Timeout)??;
+    let bytes =
+        timeout(MAX_BODY_TIME, collect(body, limit, most)).await.map_err(|_| ProblemCode::Timeout)??;
     Ok(ReadBody { bytes, _share: share })
 }
 

@@ -27,10 +27,7 @@ impl HexPrefix {
             whole.extend(std::iter::repeat_n(fill, bytes * 2 - text.len()));
             data_encoding::HEXLOWER.decode(whole.as_bytes()).ok()
         };
-        Some(Self {
-            low: bound('0')?,
-            high: bound('f')?,
-        })
+        Some(Self { low: bound('0')?, high: bound('f')? })
     }
 
     /// The first id that begins so.

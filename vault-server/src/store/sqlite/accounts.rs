@@ -30,11 +30,8 @@ pub(super) fn member_of_device(
     let Some((account, issuer, certificate, key_list)) = row else {
         return Ok(None);
     };
-    let member = Member {
-        issuer: parse(&issuer)?,
-        certificate: parse(&certificate)?,
-        key_list: parse(&key_list)?,
-    };
+    let member =
+        Member { issuer: parse(&issuer)?, certificate: parse(&certificate)?, key_list: parse(&key_list)? };
     Ok(Some((AccountId::from_bytes(account), member)))
 }
 
@@ -60,10 +57,7 @@ pub(super) fn directory_entry(
     let entry = DirectoryEntry {
         issuer: parse(&issuer)?,
         certificate: parse(&certificate)?,
-        key_lists: key_lists
-            .iter()
-            .map(|bytes| parse(bytes))
-            .collect::<Result<_, _>>()?,
+        key_lists: key_lists.iter().map(|bytes| parse(bytes)).collect::<Result<_, _>>()?,
     };
     Ok(Some(DirectoryRow { entry }))
 }
@@ -83,12 +77,8 @@ pub(super) fn by_prefix(
 
 pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<(), StoreError> {
     let account = enrolment.account.as_bytes();
-    let certificate: Option<Vec<u8>> = first(
-        db,
-        "SELECT certificate FROM accounts WHERE account = ?1",
-        [account],
-        |row| row.get(0),
-    )?;
+    let certificate: Option<Vec<u8>> =
+        first(db, "SELECT certificate FROM accounts WHERE account = ?1", [account], |row| row.get(0))?;
     let key_list: Option<Vec<u8>> = first(
         db,
         "SELECT envelope FROM key_lists WHERE account = ?1 ORDER BY number DESC LIMIT 1",
@@ -96,10 +86,9 @@ pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<(), StoreE
         |row| row.get(0),
     )?;
     let stored = match (certificate, key_list) {
-        (Some(certificate), Some(key_list)) => Some((
-            parse::<Certificate>(&certificate)?.digest(),
-            parse::<KeyList>(&key_list)?.digest(),
-        )),
+        (Some(certificate), Some(key_list)) => {
+            Some((parse::<Certificate>(&certificate)?.digest(), parse::<KeyList>(&key_list)?.digest()))
+        }
         _ => None,
     };
     if stored != enrolment.replaces {
@@ -109,11 +98,7 @@ pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<(), StoreE
         db,
         "INSERT INTO accounts (account, issuer, certificate) VALUES (?1, ?2, ?3)
          ON CONFLICT (account) DO UPDATE SET issuer = excluded.issuer, certificate = excluded.certificate",
-        (
-            account,
-            enrolment.chain.issuer.bytes(),
-            enrolment.chain.certificate.bytes(),
-        ),
+        (account, enrolment.chain.issuer.bytes(), enrolment.chain.certificate.bytes()),
     )?;
     if stored.map(|(_, key_list)| key_list) == Some(enrolment.key_list.digest()) {
         return Ok(());

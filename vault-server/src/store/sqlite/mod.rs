@@ -72,9 +72,8 @@ impl SqliteStore {
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         migrations::migrations::runner().run(&mut connection)?;
-        let readers = (0..READERS)
-            .map(|_| open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY))
-            .collect::<Result<_, _>>()?;
+        let readers =
+            (0..READERS).map(|_| open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect::<Result<_, _>>()?;
         Ok(Self {
             writer: Writer::start(connection)?,
             readers: Mutex::new(readers),
@@ -94,10 +93,7 @@ impl SqliteStore {
         };
         drop(idle);
         let result = work(&connection);
-        self.readers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         self.returned.notify_one();
         result
     }
@@ -106,17 +102,13 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn check_ready(&self) -> Result<(), StoreError> {
         self.read(|db| {
-            rows::first(db, "SELECT created FROM nonce_floor", (), |row| {
-                row.get::<_, i64>(0)
-            })
-            .map(drop)
+            rows::first(db, "SELECT created FROM nonce_floor", (), |row| row.get::<_, i64>(0)).map(drop)
         })?;
         self.writer.run(|_| Ok(()))
     }
 
     fn use_nonce(&self, key: KeyId, nonce: Nonce, created: i64, now: i64) -> Result<NonceUse, StoreError> {
-        self.writer
-            .run(move |db| nonces::use_nonce(db, key, nonce, created, now))
+        self.writer.run(move |db| nonces::use_nonce(db, key, nonce, created, now))
     }
 
     fn member_of_device(&self, key: KeyId) -> Result<Option<(AccountId, Member)>, StoreError> {
@@ -159,9 +151,7 @@ impl Store for SqliteStore {
         recording: &NewRecording,
     ) -> Result<Stored, StoreError> {
         let recording = recording.clone();
-        self.change(event, move |db, event| {
-            recordings::create(db, &recording, event.at)
-        })
+        self.change(event, move |db, event| recordings::create(db, &recording, event.at))
     }
 
     fn recording(&self, permit: &Permit) -> Result<RecordingRow, StoreError> {
@@ -190,9 +180,7 @@ impl Store for SqliteStore {
         segment: &NewSegment,
     ) -> Result<Stored, StoreError> {
         let (recording, segment) = (named(permit)?, *segment);
-        self.change(event, move |db, event| {
-            segments::open(db, recording, &segment, event.at)
-        })
+        self.change(event, move |db, event| segments::open(db, recording, &segment, event.at))
     }
 
     fn part(&self, permit: &Permit, segment: u32, part: u32) -> Result<Option<PartRow>, StoreError> {
@@ -202,9 +190,7 @@ impl Store for SqliteStore {
 
     fn add_part(&self, permit: &Permit, event: &Event, part: &NewPart) -> Result<Stored, StoreError> {
         let (recording, part) = (named(permit)?, *part);
-        self.change(event, move |db, event| {
-            segments::add_part(db, recording, &part, event.at)
-        })
+        self.change(event, move |db, event| segments::add_part(db, recording, &part, event.at))
     }
 
     fn parts(&self, permit: &Permit, segment: u32) -> Result<Vec<PartRow>, StoreError> {
@@ -214,9 +200,7 @@ impl Store for SqliteStore {
 
     fn seal_segment(&self, permit: &Permit, event: &Event, seal: &NewSeal) -> Result<Stored, StoreError> {
         let (recording, seal) = (named(permit)?, seal.clone());
-        self.change(event, move |db, event| {
-            segments::seal(db, recording, &seal, event.at)
-        })
+        self.change(event, move |db, event| segments::seal(db, recording, &seal, event.at))
     }
 
     fn set_details(
@@ -226,9 +210,7 @@ impl Store for SqliteStore {
         details: &DetailsRow,
     ) -> Result<Stored, StoreError> {
         let (recording, details) = (named(permit)?, *details);
-        self.change(event, move |db, event| {
-            recordings::set_details(db, recording, &details, event.at)
-        })
+        self.change(event, move |db, event| recordings::set_details(db, recording, &details, event.at))
     }
 
     fn set_final_seal(
@@ -238,9 +220,7 @@ impl Store for SqliteStore {
         final_seal: &FinalRow,
     ) -> Result<Stored, StoreError> {
         let (recording, final_seal) = (named(permit)?, final_seal.clone());
-        self.change(event, move |db, event| {
-            recordings::set_final_seal(db, recording, &final_seal, event.at)
-        })
+        self.change(event, move |db, event| recordings::set_final_seal(db, recording, &final_seal, event.at))
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {

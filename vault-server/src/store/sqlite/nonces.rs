@@ -18,10 +18,8 @@ pub(super) fn use_nonce(
     created: i64,
     now: i64,
 ) -> Result<NonceUse, StoreError> {
-    let mut floor = first(db, "SELECT created FROM nonce_floor", (), |row| {
-        row.get::<_, i64>(0)
-    })?
-    .ok_or_else(|| damaged(&"no nonce floor"))?;
+    let mut floor = first(db, "SELECT created FROM nonce_floor", (), |row| row.get::<_, i64>(0))?
+        .ok_or_else(|| damaged(&"no nonce floor"))?;
     let keep_from = now.saturating_sub(NONCE_RETENTION_SECONDS);
     if keep_from >= floor.saturating_add(PRUNE_EVERY_SECONDS) {
         write(db, "DELETE FROM nonces WHERE created < ?1", [keep_from])?;
@@ -37,9 +35,5 @@ pub(super) fn use_nonce(
         "INSERT INTO nonces (key_id, nonce, created) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         (key.as_bytes(), nonce.as_bytes(), created),
     )?;
-    Ok(if added == 1 {
-        NonceUse::Fresh
-    } else {
-        NonceUse::Repeated
-    })
+    Ok(if added == 1 { NonceUse::Fresh } else { NonceUse::Repeated })
 }

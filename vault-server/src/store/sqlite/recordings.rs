@@ -29,13 +29,8 @@ pub(super) fn parties(db: &Connection, recording: RecordingId) -> Result<Option<
 
 /// The number by which rows name a recording.
 pub(super) fn number(db: &Connection, recording: RecordingId) -> Result<i64, StoreError> {
-    first(
-        db,
-        "SELECT number FROM recordings WHERE recording = ?1",
-        [recording.as_bytes()],
-        |row| row.get(0),
-    )?
-    .ok_or(StoreError::NotFound)
+    first(db, "SELECT number FROM recordings WHERE recording = ?1", [recording.as_bytes()], |row| row.get(0))?
+        .ok_or(StoreError::NotFound)
 }
 
 fn sequence(recording: &NewRecording) -> Result<i64, StoreError> {
@@ -47,11 +42,7 @@ pub(super) fn would_create(db: &Connection, recording: &NewRecording) -> Result<
     let stored: Vec<Vec<u8>> = all(
         db,
         "SELECT manifest FROM recordings WHERE recording = ?1 OR (sealer_key = ?2 AND sequence = ?3)",
-        (
-            manifest.recording.as_bytes(),
-            manifest.sealer_key.as_bytes(),
-            sequence(recording)?,
-        ),
+        (manifest.recording.as_bytes(), manifest.sealer_key.as_bytes(), sequence(recording)?),
         |row| row.get(0),
     )?;
     if stored.iter().any(|stored| stored != recording.manifest.bytes()) {
@@ -113,13 +104,7 @@ pub(super) fn recording(db: &Connection, recording: RecordingId) -> Result<Recor
         }),
         _ => None,
     };
-    Ok(RecordingRow {
-        parties,
-        manifest,
-        details,
-        final_seal,
-        last_stored: time(last_stored)?,
-    })
+    Ok(RecordingRow { parties, manifest, details, final_seal, last_stored: time(last_stored)? })
 }
 
 pub(super) fn list(
@@ -141,9 +126,7 @@ pub(super) fn list(
     let (low, high) = query
         .prefix
         .as_ref()
-        .map_or((&[][..], &[0xff; RecordingId::BYTES][..]), |prefix| {
-            (prefix.low(), prefix.high())
-        });
+        .map_or((&[][..], &[0xff; RecordingId::BYTES][..]), |prefix| (prefix.low(), prefix.high()));
     let rows: Vec<([u8; 16], bool, i64)> = all(
         db,
         "SELECT recording, final_seal IS NOT NULL, bytes
@@ -223,11 +206,7 @@ pub(super) fn set_final_seal(
         return Err(StoreError::OutOfOrder);
     }
     let number = number(db, recording)?;
-    write(
-        db,
-        "UPDATE recordings SET final_seal = ?2 WHERE number = ?1",
-        (number, &final_seal.envelope),
-    )?;
+    write(db, "UPDATE recordings SET final_seal = ?2 WHERE number = ?1", (number, &final_seal.envelope))?;
     touch(db, number, at)?;
     Ok(Stored::New)
 }

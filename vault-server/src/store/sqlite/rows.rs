@@ -26,9 +26,7 @@ pub(super) fn classified(error: &rusqlite::Error) -> StoreError {
 
 /// Changes rows; returns how many.
 pub(super) fn write(db: &Connection, sql: &str, params: impl Params) -> Result<usize, StoreError> {
-    db.prepare_cached(sql)
-        .and_then(|mut statement| statement.execute(params))
-        .map_err(failed)
+    db.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)
 }
 
 /// All rows.

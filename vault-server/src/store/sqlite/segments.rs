@@ -75,9 +75,7 @@ pub(super) fn segments(db: &Connection, recording: RecordingId) -> Result<Vec<Se
 }
 
 pub(super) fn segment(db: &Connection, recording: RecordingId, index: u32) -> Result<SegmentRow, StoreError> {
-    columns(db, number(db, recording)?, index)?
-        .ok_or(StoreError::NotFound)?
-        .into_row()
+    columns(db, number(db, recording)?, index)?.ok_or(StoreError::NotFound)?.into_row()
 }
 
 pub(super) fn open(
@@ -89,19 +87,13 @@ pub(super) fn open(
     let number = number(db, recording)?;
     if let Some(stored) = columns(db, number, segment.index)? {
         let same = stored.track == segment.track && stored.header == *segment.header.as_bytes();
-        return if same {
-            Ok(Stored::Same)
-        } else {
-            Err(StoreError::Conflict)
-        };
+        return if same { Ok(Stored::Same) } else { Err(StoreError::Conflict) };
     }
-    let has_details: bool = first(
-        db,
-        "SELECT details_digest IS NOT NULL FROM recordings WHERE number = ?1",
-        [number],
-        |row| row.get(0),
-    )?
-    .ok_or(StoreError::NotFound)?;
+    let has_details: bool =
+        first(db, "SELECT details_digest IS NOT NULL FROM recordings WHERE number = ?1", [number], |row| {
+            row.get(0)
+        })?
+        .ok_or(StoreError::NotFound)?;
     let follows = match segment.index.checked_sub(1) {
         None => true,
         Some(previous) => columns(db, number, previous)?.is_some_and(|previous| previous.seal.is_some()),
@@ -119,10 +111,7 @@ pub(super) fn open(
 }
 
 fn read_part(row: &Row<'_>) -> rusqlite::Result<PartRow> {
-    Ok(PartRow {
-        digest: Digest::from_bytes(row.get(0)?),
-        length: row.get(1)?,
-    })
+    Ok(PartRow { digest: Digest::from_bytes(row.get(0)?), length: row.get(1)? })
 }
 
 fn part_of(db: &Connection, number: i64, segment: u32, part: u32) -> Result<Option<PartRow>, StoreError> {
@@ -151,11 +140,7 @@ pub(super) fn add_part(
 ) -> Result<Stored, StoreError> {
     let number = number(db, recording)?;
     if let Some(stored) = part_of(db, number, new.segment, new.part)? {
-        return if stored == new.row {
-            Ok(Stored::Same)
-        } else {
-            Err(StoreError::Conflict)
-        };
+        return if stored == new.row { Ok(Stored::Same) } else { Err(StoreError::Conflict) };
     }
     let segment = columns(db, number, new.segment)?.ok_or(StoreError::OutOfOrder)?;
     if segment.seal.is_some() {
@@ -164,19 +149,9 @@ pub(super) fn add_part(
     write(
         db,
         "INSERT INTO parts (number, segment, part, digest, length) VALUES (?1, ?2, ?3, ?4, ?5)",
-        (
-            number,
-            new.segment,
-            new.part,
-            new.row.digest.as_bytes(),
-            new.row.length,
-        ),
+        (number, new.segment, new.part, new.row.digest.as_bytes(), new.row.length),
     )?;
-    write(
-        db,
-        "UPDATE recordings SET bytes = bytes + ?2 WHERE number = ?1",
-        (number, new.row.length),
-    )?;
+    write(db, "UPDATE recordings SET bytes = bytes + ?2 WHERE number = ?1", (number, new.row.length))?;
     extend_run(db, number, &segment)?;
     touch(db, number, at)?;
     Ok(Stored::New)
@@ -245,24 +220,13 @@ pub(super) fn seal(
         "DELETE FROM parts WHERE number = ?1 AND segment = ?2 AND part >= ?3",
         (number, seal.segment, seal.parts),
     )?;
-    write(
-        db,
-        "UPDATE recordings SET bytes = bytes - ?2 WHERE number = ?1",
-        (number, beyond),
-    )?;
+    write(db, "UPDATE recordings SET bytes = bytes - ?2 WHERE number = ?1", (number, beyond))?;
     let bytes = i64::try_from(seal.body_length).map_err(|_| StoreError::OutOfOrder)?;
     write(
         db,
         "UPDATE segments SET run_parts = ?3, run_bytes = ?4, run_ended = 1, parts_root = ?5, seal = ?6
          WHERE number = ?1 AND segment = ?2",
-        (
-            number,
-            seal.segment,
-            seal.parts,
-            bytes,
-            seal.parts_root.as_bytes(),
-            &seal.envelope,
-        ),
+        (number, seal.segment, seal.parts, bytes, seal.parts_root.as_bytes(), &seal.envelope),
     )?;
     touch(db, number, at)?;
     Ok(Stored::New)

@@ -75,14 +75,8 @@ impl Writer {
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = sync_channel(1);
-        let change = Change {
-            work: Some(work),
-            result: Err(gone()),
-            reply,
-        };
-        self.jobs
-            .send(Message::Change(Box::new(change)))
-            .map_err(|_| gone())?;
+        let change = Change { work: Some(work), result: Err(gone()), reply };
+        self.jobs.send(Message::Change(Box::new(change))).map_err(|_| gone())?;
         answer.recv().map_err(|_| gone())?
     }
 
@@ -115,9 +109,7 @@ fn write_all(db: Connection, queue: &Receiver<Message>) {
             }
         }
         if let Some(reply) = checkpoint {
-            let result = db
-                .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
-                .map_err(failed);
+            let result = db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").map_err(failed);
             let _ = reply.send(result);
         }
     }
