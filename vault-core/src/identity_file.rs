@@ -164,3 +164,6 @@ impl<'a> Lines<'a> {
         if self.rest.next().is_none() { Ok(()) } else { Err(IdentityFileError::Contents(self.line + 1)) }
     }
 }
+
+#[cfg(test)]
+mod tests;

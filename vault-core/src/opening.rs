@@ -258,3 +258,6 @@ impl PartOpener {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;
