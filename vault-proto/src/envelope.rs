@@ -343,3 +343,6 @@ impl<'de, T: Statement> Deserialize<'de> for Envelope<T> {
         deserializer.deserialize_str(Text(PhantomData))
     }
 }
+
+#[cfg(test)]
+mod tests;
