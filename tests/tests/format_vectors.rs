@@ -1,5 +1,11 @@
 //! Every committed test vector of docs/FORMAT.md, opened as a reader opens a recording.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's helpers fail by panicking and say what they skip, as its test functions do"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};

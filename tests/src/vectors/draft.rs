@@ -59,6 +59,9 @@ pub type Hook<'a, T> = Box<dyn Fn(&mut T) + 'a>;
 /// A hook for one segment or, with no number, for the details.
 pub type KeyedHook<'a, T> = Box<dyn Fn(Option<usize>, &FileKey, &mut T) + 'a>;
 
+/// A hook for a payload of a given payload type.
+pub type PayloadHook<'a> = Box<dyn Fn(&str, &mut Vec<u8>) + 'a>;
+
 /// A recording in the making.
 pub struct Draft<'a> {
     /// Organisation and people.
@@ -78,7 +81,7 @@ pub struct Draft<'a> {
     /// Changes the manifest before it is signed.
     pub on_manifest: Hook<'a, Manifest>,
     /// Changes a payload before it is signed; told apart by its payload type.
-    pub on_payload: Box<dyn Fn(&str, &mut Vec<u8>) + 'a>,
+    pub on_payload: PayloadHook<'a>,
     /// Changes the stanzas before the MAC is made.
     pub on_stanzas: KeyedHook<'a, Vec<Stanza>>,
     /// Changes a body before it is hashed.

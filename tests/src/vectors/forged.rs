@@ -407,13 +407,11 @@ fn ends(cast: &Cast) -> Vec<Scenario> {
     all
 }
 
+/// Writes a payload otherwise.
+type Rewrite = fn(String) -> Vec<u8>;
+
 /// A recording whose payloads of one kind `change` has made wrong before they were signed.
-fn payload(
-    cast: &Cast,
-    kind: &'static str,
-    what: (&str, &str, Outcome),
-    change: fn(String) -> Vec<u8>,
-) -> Scenario {
+fn payload(cast: &Cast, kind: &'static str, what: (&str, &str, Outcome), change: Rewrite) -> Scenario {
     forge(cast, what, |draft| {
         draft.on_payload = Box::new(move |payload_type, payload| {
             if payload_type.ends_with(kind) {
@@ -430,7 +428,7 @@ fn payloads(cast: &Cast) -> Vec<Scenario> {
     const FINAL: &str = "final-seal.v1+json";
     let mut all = Vec::new();
     for (place, kind) in [("manifest", MANIFEST), ("segment-seal", SEAL), ("final-seal", FINAL)] {
-        let changes: [(&str, fn(String) -> Vec<u8>); 6] = [
+        let changes: [(&str, Rewrite); 6] = [
             ("unknown-field", |text| text.replacen('{', r#"{"extra":null,"#, 1).into()),
             ("repeated-field", |text| {
                 let first = text.split(',').next().unwrap().to_owned();
