@@ -308,3 +308,6 @@ impl<'de, T: Statement> Deserialize<'de> for Envelope<T> {
         deserializer.deserialize_str(Text(PhantomData))
     }
 }
+
+#[cfg(test)]
+mod kit_ed25519;
