@@ -345,4 +345,6 @@ impl<'de, T: Statement> Deserialize<'de> for Envelope<T> {
 }
 
 #[cfg(test)]
+mod kit_ed25519;
+#[cfg(test)]
 mod tests;
