@@ -28,3 +28,4 @@ mod secret_bytes;
 pub mod seed;
 pub mod seeking;
 pub mod signing_key;
+mod wiped_stack;
