@@ -21,6 +21,7 @@ pub mod draft;
 pub mod forged;
 pub mod primitives;
 pub mod reader;
+pub mod respelled;
 pub mod tampered;
 pub mod untrusted;
 pub mod valid;
@@ -189,6 +190,7 @@ pub fn scenarios() -> Vec<Scenario> {
         valid::scenarios(&cast),
         tampered::scenarios(&cast),
         forged::scenarios(&cast),
+        respelled::scenarios(&cast),
         untrusted::scenarios(&cast),
     ]
     .into_iter()
