@@ -104,7 +104,7 @@ fn refused(error: OpenError) -> io::Error {
 
 impl<S: PartSource> Read for SeekableTrack<S> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let Some(place) = self.locate(self.position) else {
+        let Some(place) = self.locate(self.position).filter(|_| !out.is_empty()) else {
             return Ok(0);
         };
         let plaintext = self.open(&place)?;

@@ -102,6 +102,10 @@ fn only_the_parts_that_hold_the_bytes_are_fetched_and_each_once() {
         assert_eq!(track.read(&mut out).unwrap(), 0);
         track.seek(SeekFrom::Start(u64::MAX)).unwrap();
         assert_eq!(track.read(&mut out).unwrap(), 0);
+        // Reading into no room fetches nothing, wherever the reader stands.
+        track.seek(SeekFrom::Start(0)).unwrap();
+        assert_eq!(track.read(&mut []).unwrap(), 0);
+        track.seek(SeekFrom::Start(u64::MAX)).unwrap();
         assert!(track.seek(SeekFrom::Current(1)).is_err());
         assert!(track.seek(SeekFrom::End(i64::MIN)).is_err());
         assert_eq!(track.source.fetched.len(), 2);
