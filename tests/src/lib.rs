@@ -9,6 +9,10 @@
     reason = "a test's helpers fail by panicking, as its test functions do"
 )]
 
+pub mod attack;
 pub mod command;
+pub mod hostile;
+pub mod scene;
+pub mod sealing_device;
 pub mod server_process;
 pub mod world;
