@@ -53,7 +53,8 @@ fn fifty_foreign_recordings_in_a_patients_list() {
 
     // The day: the server lists everybody's recordings to everybody, and hands out whatever is asked for.
     scene.server().inject(Fault::everywhere(FaultKind::CrossList));
-    let during = anna.list_refused("fifty foreign recordings in her list", "anna", 13, &["Foreign consultation"]);
+    let during =
+        anna.list_refused("fifty foreign recordings in her list", "anna", 13, &["Foreign consultation"]);
     assert_eq!(listed(&during.stdout), own, "she still sees her own, and nothing else");
     for (recording, title) in &foreign {
         assert!(during.stderr.contains(recording.as_str()), "{recording} is named among what was refused");
@@ -135,8 +136,12 @@ fn an_audio_booking_switches_to_video() {
     let line = String::from_utf8(listed.stdout).unwrap();
     let line = line.lines().find(|line| line.contains(&annas)).unwrap();
     let document: serde_json::Value = serde_json::from_str(line).unwrap();
-    let kinds: Vec<&str> =
-        document["tracks"].as_array().unwrap().iter().map(|track| track["media_type"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> = document["tracks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|track| track["media_type"].as_str().unwrap())
+        .collect();
     assert_eq!(kinds, ["audio/webm", "video/webm"]);
     for (who, recording) in [("anna", &berts), ("bert", &annas)] {
         attack.open_refused(&format!("{who} opens the other booking"), who, recording, 17, "not found");
@@ -149,7 +154,13 @@ fn an_audio_booking_switches_to_video() {
     crossed.segments[1] = foreign.segments[1].clone();
     scene.server().stand_in(&annas, crossed, None);
     for who in ["anna", "dora"] {
-        attack.open_refused("bert's video behind anna's audio, seals too", who, &annas, 13, "belongs to another recording");
+        attack.open_refused(
+            "bert's video behind anna's audio, seals too",
+            who,
+            &annas,
+            13,
+            "belongs to another recording",
+        );
     }
     // The same with anna's seals kept: her own audio is right and may come out, bert's video never does.
     let mut crossed = truth.clone();
@@ -158,13 +169,24 @@ fn an_audio_booking_switches_to_video() {
     crossed.segments[1].seal = seal;
     scene.server().stand_in(&annas, crossed, None);
     for who in ["anna", "dora"] {
-        attack.open_refused_after("bert's video under anna's seal", (who, &annas), (13, "Mix-up"), &annas_content);
+        attack.open_refused_after(
+            "bert's video under anna's seal",
+            (who, &annas),
+            (13, "Mix-up"),
+            &annas_content,
+        );
     }
     // Her video is in place of her audio, and the audio is gone.
     let mut crossed = truth.clone();
     crossed.segments.remove(0);
     scene.server().stand_in(&annas, crossed, None);
-    attack.open_refused("the audio before the switch is missing", "anna", &annas, 13, "in place of segment 0");
+    attack.open_refused(
+        "the audio before the switch is missing",
+        "anna",
+        &annas,
+        13,
+        "in place of segment 0",
+    );
     // Nothing after the switch is there: cut off, and said so.
     let mut crossed = truth;
     crossed.segments.truncate(1);
@@ -174,5 +196,11 @@ fn an_audio_booking_switches_to_video() {
     scene.server().clear();
     let opened = attack.run("anna", &["open", &annas], true);
     assert!(opened.output == Some(annas_content));
-    report(DRILL, "the server tells the truth again", "everyone has what is theirs, to the byte", opened.said.exit, 0);
+    report(
+        DRILL,
+        "the server tells the truth again",
+        "everyone has what is theirs, to the byte",
+        opened.said.exit,
+        0,
+    );
 }

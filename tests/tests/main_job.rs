@@ -1,5 +1,11 @@
 //! The main job: sealed to a patient and a clinician, kept by a server that reads none of it, opened by both, by nobody else.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test's helpers fail by panicking, as its test functions do"
+)]
+
 use vault_tests::world::{World, bytes, sha256};
 
 /// More than three parts, so that the pipeline and the geometry are used.

@@ -162,6 +162,23 @@ impl Connection {
         self.send(request, limit).await
     }
 
+    /// Deletes a resource.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        let request = Request {
+            method: Method::DELETE,
+            path,
+            query: None,
+            body: Bytes::new(),
+            digest: Digest::of(b""),
+            content_type: None,
+            range: None,
+        };
+        self.send(request, MAX_PROBLEM).await.map(drop)
+    }
+
     /// Sends JSON.
     ///
     /// # Errors

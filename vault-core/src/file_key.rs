@@ -133,6 +133,9 @@ fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
 }
 
 #[cfg(test)]
+mod kit_wycheproof;
+
+#[cfg(test)]
 mod tests {
     use data_encoding::HEXLOWER;
     use vault_proto::age_header::MAC_LEN;

@@ -21,6 +21,8 @@ pub mod payload;
 pub mod payload_reader;
 pub mod random;
 pub mod recipient;
+#[cfg(test)]
+mod recording_fixture;
 pub mod sealing;
 mod secret_bytes;
 pub mod seed;

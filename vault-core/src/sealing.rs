@@ -219,7 +219,7 @@ impl RecordingSealer {
     /// # Errors
     /// [`SealError`].
     pub fn finish(
-        self,
+        &self,
         details: &Details,
         status: RecordingStatus,
         ended: Timestamp,
@@ -303,3 +303,6 @@ impl SegmentSealer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

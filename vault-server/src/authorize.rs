@@ -28,6 +28,8 @@ pub enum Action {
     CreateRecording,
     /// Open a segment.
     OpenSegment,
+    /// Drop an unsealed segment whose sealing process died.
+    AbandonSegment,
     /// Store a part.
     StorePart,
     /// Seal a segment.
@@ -71,6 +73,7 @@ impl Action {
             Self::ListRecordings => "list-recordings",
             Self::CreateRecording => "create-recording",
             Self::OpenSegment => "open-segment",
+            Self::AbandonSegment => "abandon-segment",
             Self::StorePart => "store-part",
             Self::SealSegment => "seal-segment",
             Self::StoreDetails => "store-details",
@@ -88,6 +91,7 @@ impl Action {
             Self::LookUpAccounts | Self::ListRecordings => Access::Enrolled,
             Self::CreateRecording => Access::Create,
             Self::OpenSegment
+            | Self::AbandonSegment
             | Self::StorePart
             | Self::SealSegment
             | Self::StoreDetails

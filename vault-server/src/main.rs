@@ -101,7 +101,7 @@ fn run_serve(data: PathBuf, listen: SocketAddr, authorities: Vec<String>) -> Res
     // The blocking threads bound how many requests touch the disk at once.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(64)
+        .max_blocking_threads(32)
         .build()
         .map_err(ServerError::Stopped)?;
     runtime.block_on(async {

@@ -43,7 +43,7 @@ pub(crate) fn router(app: App) -> Router {
             put(details_and_final::store_details).get(details_and_final::details),
         )
         .route(&format!("{one}/final"), put(details_and_final::store_final_seal))
-        .route(segment, put(segments::open))
+        .route(segment, put(segments::open).delete(segments::abandon))
         .route(&format!("{segment}/parts"), get(segments::part_hashes))
         .route(&format!("{segment}/parts/{{part}}"), put(segments::store_part))
         .route(&format!("{segment}/seal"), put(segments::seal))

@@ -53,6 +53,8 @@ struct Front {
     faults: Mutex<Vec<Fault>>,
     /// Objects that stand in for a recording, whoever asks and whatever is stored.
     stand_ins: Mutex<BTreeMap<(String, Option<AccountId>), Objects>>,
+    /// What was handed out once is handed out again: a lie that is drawn anew for each request would not fit together.
+    told: Mutex<BTreeMap<(String, Option<AccountId>), Objects>>,
     traffic: Mutex<Vec<Seen>>,
 }
 
@@ -113,6 +115,7 @@ impl HostileServer {
             accomplice: Mutex::default(),
             faults: Mutex::default(),
             stand_ins: Mutex::default(),
+            told: Mutex::default(),
             traffic: Mutex::default(),
         });
         let (stop_inner, inner_stopped) = oneshot::channel::<()>();
@@ -157,16 +160,19 @@ impl HostileServer {
 
     /// Switches a fault on, beside those that are on already.
     pub fn inject(&self, fault: Fault) {
+        locked(&self.front.told).clear();
         locked(&self.front.faults).push(fault);
     }
 
     /// Hands `objects` out as the recording `recording`, to one caller or to everyone.
     pub fn stand_in(&self, recording: &str, objects: Objects, only_for: Option<AccountId>) {
+        locked(&self.front.told).clear();
         locked(&self.front.stand_ins).insert((recording.to_owned(), only_for), objects);
     }
 
     /// Tells the truth again.
     pub fn clear(&self) {
+        locked(&self.front.told).clear();
         locked(&self.front.faults).clear();
         locked(&self.front.stand_ins).clear();
     }
@@ -325,7 +331,16 @@ impl Front {
                 if let Some(lie) = transport_lie(&faults, asked) {
                     return Some(lie);
                 }
-                let objects = self.objects(recording, caller, &faults)?;
+                let key = (recording.to_owned(), caller);
+                let told = locked(&self.told).get(&key).cloned();
+                let objects = match told {
+                    Some(objects) => objects,
+                    None => {
+                        let objects = self.objects(recording, caller, &faults)?;
+                        locked(&self.told).insert(key, objects.clone());
+                        objects
+                    }
+                };
                 Some(hand_out(&objects, asked, &faults, range))
             }
         }

@@ -25,8 +25,9 @@ pub(crate) fn next_key_list(
     let before = device.member.key_list.unverified();
     let suite = device.account.identity.suite();
     let next = seed.identity(suite, epoch).unwrap_or_else(|_| panic!("an identity"));
-    let mut encryption = vec![EncryptionKey { suite, epoch, recipient: next.recipient().to_string() }];
-    encryption.extend(before.encryption.iter().cloned());
+    // The current key stays: the device holds no other identity.
+    let mut encryption = before.encryption.clone();
+    encryption.push(EncryptionKey { suite, epoch, recipient: next.recipient().to_string() });
     let list = KeyList {
         number: before.number + 1,
         previous: Some(device.member.key_list.digest()),
@@ -170,6 +171,9 @@ fn store_list_with_recipient(scene: &mut Scene, name: &str, recipient: &str) {
     assert_eq!(done, Ok(1));
     drop(database);
     scene.start();
+    // The real server does not parse it; the operator hands the row out as it is.
+    let account = scene.account(name);
+    scene.server().inject(Fault::swap(FaultKind::SwapKeyList, account, account));
 }
 
 /// Signs a statement that breaks its own rules, which the vault's own signer refuses to do.

@@ -1,6 +1,13 @@
 //! The attack catalogue: one or more tests for each row, named after it, through the real command line against a server that
 //! lies on purpose. `./tests/run hostile` prints the table.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail by panicking, as its test functions do"
+)]
+
 mod authorisation;
 mod keys;
 mod mix_ups;

@@ -85,6 +85,33 @@ fn row_07_planted_recording() {
 }
 
 #[test]
+fn row_07_sealed_by_somebody_not_entitled() {
+    let scene = Scene::new();
+    let attack = Attack::new(&scene, "row_07_sealed_by_somebody_not_entitled");
+    let [anna, bert, nora, dora, rex] =
+        ["anna", "bert", "nora", "dora", "rex"].map(|name| scene.device(name));
+    let tenant = scene.facts.organisation.parse().unwrap();
+    // Both sealers are certified by the organisation; the first for herself only, the second names a patient as clinician.
+    let seal = |sealer: &Device, patient: &Device, clinician: &Device| {
+        sealer.seal(&Plan {
+            tenant,
+            patient: &patient.member,
+            clinician: &clinician.member,
+            sealer: &sealer.member,
+            title: "not entitled",
+            segments: &[(0, b"never said")],
+        })
+    };
+    for (injected, (recording, objects)) in [
+        ("sealed by another patient of the clinic", seal(&nora, &anna, &dora)),
+        ("a patient in the place of the clinician", seal(&rex, &anna, &bert)),
+    ] {
+        scene.server().stand_in(&recording.to_string(), objects, None);
+        attack.open_refused(injected, "anna", &recording.to_string(), 14, "is needed");
+    }
+}
+
+#[test]
 fn row_08_reader_reauthors_the_body() {
     let scene = Scene::new();
     let attack = Attack::new(&scene, "row_08_reader_reauthors_the_body");

@@ -56,8 +56,8 @@ fn row_03_decryption_as_an_oracle() {
     };
     // Each fails at another step behind the secret key.
     let failures: [(&str, Objects, i32); 7] = [
-        ("the stanza's share is another", flip(lines[2] - 8), 14),
-        ("the stanza's body does not open", flip(lines[3] - 8), 14),
+        ("the stanza's share is another", flip(lines[3] - 8), 11),
+        ("the stanza's body does not open", flip(lines[4] - 8), 11),
         ("the header MAC does not fit", flip(lines[lines.len() - 1] - 8), 11),
         (
             "a key that the operator knows",

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::BodyEnd;
 use vault_proto::ids::{Digest, RecordingId};
-use vault_proto::statements::{Manifest, SegmentSeal};
+use vault_proto::statements::{FinalSeal, Manifest, SegmentSeal};
 
 use crate::error::ClientError;
 use crate::home::{Home, sync_folder};
@@ -66,6 +66,16 @@ pub(crate) struct PartLine {
     pub(crate) end: Option<BodyEnd>,
 }
 
+/// The end, before it is sent: two ends of one recording must never exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EndLine {
+    /// The details object, in base64.
+    pub(crate) details: String,
+    /// The final seal.
+    pub(crate) final_seal: Envelope<FinalSeal>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
@@ -73,6 +83,7 @@ enum Line {
     Segment(SegmentLine),
     Part(PartLine),
     Seal(Box<Envelope<SegmentSeal>>),
+    End(Box<EndLine>),
 }
 
 /// A journal that this process writes; locked against others.
@@ -90,6 +101,21 @@ pub(crate) struct Past {
     /// The newest segment that was begun, and the acknowledged parts of all segments.
     pub(crate) segment: Option<SegmentLine>,
     pub(crate) parts: Vec<PartLine>,
+    /// The end, if it was reached.
+    pub(crate) end: Option<EndLine>,
+}
+
+impl Past {
+    /// An acknowledged part.
+    pub(crate) fn part(&self, segment: u32, part: u32) -> Option<PartLine> {
+        self.parts.iter().find(|line| line.segment == segment && line.part == part).copied()
+    }
+
+    /// The last part of the last sealed segment.
+    pub(crate) fn newest_sealed_part(&self) -> Option<PartLine> {
+        let seal = self.seals.last()?.unverified();
+        self.part(seal.index, seal.parts.checked_sub(1)?)
+    }
 }
 
 const FOLDER: &str = "uploads";
@@ -121,10 +147,10 @@ impl Journal {
     /// Opens the newest journal that `fits` and that no other process holds, with what it says.
     pub(crate) fn find(
         home: &Home,
-        fits: impl Fn(&Begin) -> bool,
+        fits: impl Fn(&Past) -> bool,
     ) -> Result<Option<(Self, Past)>, ClientError> {
         for path in journals(home)?.into_iter().rev() {
-            let Some(past) = read(&path)?.filter(|past| fits(&past.begin)) else {
+            let Some(past) = read(&path)?.filter(|past| fits(past)) else {
                 continue;
             };
             if let Some(journal) = Self::open(&path)? {
@@ -176,6 +202,11 @@ impl Journal {
     /// Notes a seal, before it is sent: two seals of one segment must never exist.
     pub(crate) fn seal(&mut self, seal: &Envelope<SegmentSeal>) -> Result<(), ClientError> {
         self.append(&Line::Seal(Box::new(seal.clone())), true)
+    }
+
+    /// Notes the end.
+    pub(crate) fn end(&mut self, end: &EndLine) -> Result<(), ClientError> {
+        self.append(&Line::End(Box::new(end.clone())), true)
     }
 
     /// The upload is finished: nothing is left to go on with.
@@ -232,13 +263,14 @@ fn parse(text: &[u8]) -> Option<Past> {
     let Some(Line::Begin(begin)) = lines.next() else {
         return None;
     };
-    let mut past = Past { begin: *begin, seals: Vec::new(), segment: None, parts: Vec::new() };
+    let mut past = Past { begin: *begin, seals: Vec::new(), segment: None, parts: Vec::new(), end: None };
     for line in lines {
         match line {
             Line::Begin(_) => break,
             Line::Segment(segment) => past.segment = Some(segment),
             Line::Part(part) => past.parts.push(part),
             Line::Seal(seal) => past.seals.push(*seal),
+            Line::End(end) => past.end = Some(*end),
         }
     }
     Some(past)

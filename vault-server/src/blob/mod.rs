@@ -128,7 +128,7 @@ pub trait BodyReader: Send + Sync {
 /// * **Atomicity**: after [`put`](Self::put) a name holds either what it held before or all of the new bytes, never a
 ///   mixture. Bodies have no such promise; the metadata says which ranges of a body count.
 /// * **Idempotency**: every write may be repeated with the same arguments. `put` replaces: an object without a row is the
-///   leftover of a crash, and the caller makes sure that no row names it.
+///   leftover of a crash, and the caller makes sure that no final statement names it.
 /// * **Concurrency**: the caller lets no two writes of one object overlap, except `write_part` of disjoint ranges.
 ///   Reads may overlap anything.
 /// * **Retries** are the caller's: a store tries once.

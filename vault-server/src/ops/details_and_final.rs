@@ -1,7 +1,7 @@
 //! The end of a recording: details, then final seal (PROTOCOL.md, section 4.2).
 
 use vault_proto::envelope::{Envelope, Verified};
-use vault_proto::ids::RecordingId;
+use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::labels::details_context;
 use vault_proto::problem::ProblemCode;
 use vault_proto::sealed_header::SealedHeader;
@@ -31,7 +31,8 @@ fn sealed_segments(vault: &Vault, permit: &Permit) -> Result<Vec<SegmentRow>, Pr
     Ok(segments)
 }
 
-/// Stores the details object.
+/// Stores the details object, in place of the one before as long as there is no final seal: a sealer that died before the
+/// final seal makes new details.
 ///
 /// # Errors
 /// [`ProblemCode::StatementRefused`], [`ProblemCode::OutOfOrder`], [`ProblemCode::Conflict`].
@@ -46,10 +47,12 @@ pub fn store_details(
         let row = vault.store.recording(&permit)?;
         let (digest, length) = measured(body);
         let details = DetailsRow { digest, length };
-        match row.details {
-            Some(stored) if stored == details => return Ok(Stored::Same),
-            Some(_) => return Err(ProblemCode::Conflict.into()),
-            None => {}
+        if row.final_seal.is_some() {
+            return if row.details == Some(details) {
+                Ok(Stored::Same)
+            } else {
+                Err(ProblemCode::Conflict.into())
+            };
         }
         let manifest = parse_statement::<Manifest>(&row.manifest)
             .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
@@ -64,6 +67,7 @@ pub fn store_details(
             return Err(refused("The details are cut off."));
         }
         sealed_segments(vault, &permit)?;
+        // Also if the row names these very bytes: a crash may have left others there.
         vault.blobs.put(&BlobKey::new(&permit, Object::Details)?, body)?;
         let event = Event::permitted(&permit, caller);
         Ok(vault.store.set_details(&permit, &event, &details)?)
@@ -117,7 +121,9 @@ pub fn store_final_seal(
             .map_err(|error| Problem::internal(&error))?;
         let final_seal =
             manifest.check_final(&seals, &envelope).map_err(|refusal| statement_refused(&refusal))?;
-        if final_seal.details != details.digest {
+        // The object itself is what readers get: a crash may have replaced it without its row.
+        let object = vault.blobs.get(&BlobKey::new(&permit, Object::Details)?)?;
+        if final_seal.details != details.digest || Digest::of(&object) != details.digest {
             return Err(refused("The final seal is for other details."));
         }
         vault.blobs.put(&BlobKey::new(&permit, Object::Final)?, body)?;

@@ -89,7 +89,7 @@ pub fn open(
                 vault.store.segment(&permit, previous).is_ok_and(|segment| segment.seal.is_some())
             }
         };
-        if !follows || row.details.is_some() {
+        if !follows || row.final_seal.is_some() {
             return Err(ProblemCode::OutOfOrder.into());
         }
         let key = |object| BlobKey::new(&permit, object);
@@ -97,6 +97,28 @@ pub fn open(
         vault.blobs.put(&key(Object::Header { segment: index, generation })?, &header)?;
         vault.blobs.create_body(&key(Object::Body { segment: index })?)?;
         Ok(vault.store.open_segment(&permit, &event, &segment)?)
+    })
+}
+
+/// Drops a segment that was never sealed: its sealing process died before anything of it could be kept.
+///
+/// # Errors
+/// [`ProblemCode::OutOfOrder`] if it is sealed.
+pub fn abandon(
+    vault: &Vault,
+    caller: &Caller,
+    recording: RecordingId,
+    index: u32,
+) -> Result<Stored, Problem> {
+    let permit = vault.permit(caller, Action::AbandonSegment, recording)?;
+    vault.segment_locks.exclusive((recording, index), || {
+        let event = Event::permitted(&permit, caller).on_segment(index);
+        let stored = vault.store.abandon_segment(&permit, &event, index)?;
+        // The row is gone, so these bytes count for nothing; the next segment of this number starts from none.
+        match vault.blobs.truncate_body(&BlobKey::new(&permit, Object::Body { segment: index })?, 0) {
+            Ok(()) | Err(crate::blob::BlobError::NotFound) => Ok(stored),
+            Err(error) => Err(error.into()),
+        }
     })
 }
 

@@ -27,6 +27,15 @@ pub(crate) async fn open(
         .map(stored)
 }
 
+pub(crate) async fn abandon(
+    State(app): State<App>,
+    Path((recording, segment)): SegmentPath,
+    request: SignedGet,
+) -> Result<Response, Problem> {
+    let (recording, segment) = (id(&recording)?, number(&segment)?);
+    app.run(move |vault| segments::abandon(vault, &request.caller, recording, segment)).await.map(stored)
+}
+
 pub(crate) async fn store_part(
     State(app): State<App>,
     Path((recording, segment, part)): Path<(String, String, String)>,

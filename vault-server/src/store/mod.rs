@@ -181,7 +181,7 @@ pub trait Store: Send + Sync {
     /// Opens a segment.
     ///
     /// # Errors
-    /// [`StoreError::OutOfOrder`] unless it is the next one, the one before is sealed and there are no details yet;
+    /// [`StoreError::OutOfOrder`] unless it is the next one, the one before is sealed and there is no final seal;
     /// [`StoreError::Conflict`] if it exists with another track or header.
     fn open_segment(
         &self,
@@ -189,6 +189,12 @@ pub trait Store: Send + Sync {
         event: &Event,
         segment: &NewSegment,
     ) -> Result<Stored, StoreError>;
+
+    /// Drops a segment that is not sealed, with its parts. [`Stored::Same`] if there is no such segment.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfOrder`] if it is sealed.
+    fn abandon_segment(&self, permit: &Permit, event: &Event, segment: u32) -> Result<Stored, StoreError>;
 
     /// One part; `None` if it is not stored.
     ///
@@ -215,18 +221,19 @@ pub trait Store: Send + Sync {
     /// [`StoreError::OutOfOrder`] if it is not open or a part is missing; [`StoreError::Conflict`] if it has another seal.
     fn seal_segment(&self, permit: &Permit, event: &Event, seal: &NewSeal) -> Result<Stored, StoreError>;
 
-    /// Stores that the details object is in the blob store.
+    /// Stores that the details object is in the blob store, in place of the one before.
     ///
     /// # Errors
-    /// [`StoreError::OutOfOrder`] unless there are segments and all are sealed; [`StoreError::Conflict`] if there is
-    /// another.
+    /// [`StoreError::OutOfOrder`] unless there are segments and all are sealed; [`StoreError::Conflict`] if there is a
+    /// final seal and it is for others.
     fn set_details(&self, permit: &Permit, event: &Event, details: &DetailsRow)
     -> Result<Stored, StoreError>;
 
     /// Stores the final seal.
     ///
     /// # Errors
-    /// [`StoreError::OutOfOrder`] without these details; [`StoreError::Conflict`] if there is another.
+    /// [`StoreError::OutOfOrder`] without these details or with an open segment; [`StoreError::Conflict`] if there is
+    /// another.
     fn set_final_seal(
         &self,
         permit: &Permit,

@@ -1,1 +1,27 @@
-//! The server through its own front door: raw HTTP against [`vault_server::serve`] on a free port.
+//! The server through its own front door: raw HTTP against [`vault_server::serve`] on a free port. Statements are built here
+//! with a bare Ed25519 library: nothing of what clients use to seal takes part.
+
+#[cfg(test)]
+mod blob_conformance;
+#[cfg(test)]
+mod documentation;
+#[cfg(test)]
+mod enrolment;
+#[cfg(test)]
+mod exhaustion;
+#[cfg(test)]
+mod filling;
+#[cfg(test)]
+mod garbage;
+#[cfg(test)]
+mod happy_path;
+#[cfg(test)]
+mod operation;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod request_signatures;
+#[cfg(test)]
+mod store_conformance;
+#[cfg(test)]
+mod support;

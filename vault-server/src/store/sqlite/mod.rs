@@ -198,6 +198,11 @@ impl Store for SqliteStore {
         self.read(|db| segments::parts(db, recording, segment))
     }
 
+    fn abandon_segment(&self, permit: &Permit, event: &Event, segment: u32) -> Result<Stored, StoreError> {
+        let recording = named(permit)?;
+        self.change(event, move |db, event| segments::abandon(db, recording, segment, event.at))
+    }
+
     fn seal_segment(&self, permit: &Permit, event: &Event, seal: &NewSeal) -> Result<Stored, StoreError> {
         let (recording, seal) = (named(permit)?, seal.clone());
         self.change(event, move |db, event| segments::seal(db, recording, &seal, event.at))

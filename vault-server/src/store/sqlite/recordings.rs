@@ -164,22 +164,14 @@ pub(super) fn set_details(
     at: Timestamp,
 ) -> Result<Stored, StoreError> {
     let row = self::recording(db, recording)?;
-    match row.details {
-        Some(stored) if stored == *details => return Ok(Stored::Same),
-        Some(_) => return Err(StoreError::Conflict),
-        None => {}
+    if row.details.as_ref() == Some(details) {
+        return Ok(Stored::Same);
+    }
+    if row.final_seal.is_some() {
+        return Err(StoreError::Conflict);
     }
     let number = number(db, recording)?;
-    let (segments, open): (i64, i64) = first(
-        db,
-        "SELECT count(*), count(*) - count(seal) FROM segments WHERE number = ?1",
-        [number],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?
-    .ok_or(StoreError::NotFound)?;
-    if segments == 0 || open > 0 {
-        return Err(StoreError::OutOfOrder);
-    }
+    check_all_sealed(db, number)?;
     let length = i64::try_from(details.length).map_err(|_| StoreError::OutOfOrder)?;
     write(
         db,
@@ -188,6 +180,18 @@ pub(super) fn set_details(
     )?;
     touch(db, number, at)?;
     Ok(Stored::New)
+}
+
+/// Whether there are segments and all of them are sealed.
+fn check_all_sealed(db: &Connection, number: i64) -> Result<(), StoreError> {
+    let (segments, open): (i64, i64) = first(
+        db,
+        "SELECT count(*), count(*) - count(seal) FROM segments WHERE number = ?1",
+        [number],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?
+    .ok_or(StoreError::NotFound)?;
+    if segments == 0 || open > 0 { Err(StoreError::OutOfOrder) } else { Ok(()) }
 }
 
 pub(super) fn set_final_seal(
@@ -206,6 +210,7 @@ pub(super) fn set_final_seal(
         return Err(StoreError::OutOfOrder);
     }
     let number = number(db, recording)?;
+    check_all_sealed(db, number)?;
     write(db, "UPDATE recordings SET final_seal = ?2 WHERE number = ?1", (number, &final_seal.envelope))?;
     touch(db, number, at)?;
     Ok(Stored::New)

@@ -89,8 +89,8 @@ pub(super) fn open(
         let same = stored.track == segment.track && stored.header == *segment.header.as_bytes();
         return if same { Ok(Stored::Same) } else { Err(StoreError::Conflict) };
     }
-    let has_details: bool =
-        first(db, "SELECT details_digest IS NOT NULL FROM recordings WHERE number = ?1", [number], |row| {
+    let finished: bool =
+        first(db, "SELECT final_seal IS NOT NULL FROM recordings WHERE number = ?1", [number], |row| {
             row.get(0)
         })?
         .ok_or(StoreError::NotFound)?;
@@ -98,7 +98,7 @@ pub(super) fn open(
         None => true,
         Some(previous) => columns(db, number, previous)?.is_some_and(|previous| previous.seal.is_some()),
     };
-    if has_details || !follows {
+    if finished || !follows {
         return Err(StoreError::OutOfOrder);
     }
     write(
@@ -208,19 +208,7 @@ pub(super) fn seal(
         None if segment.parts < seal.parts => return Err(StoreError::OutOfOrder),
         None => {}
     }
-    let beyond: i64 = first(
-        db,
-        "SELECT coalesce(sum(length), 0) FROM parts WHERE number = ?1 AND segment = ?2 AND part >= ?3",
-        (number, seal.segment, seal.parts),
-        |row| row.get(0),
-    )?
-    .unwrap_or(0);
-    write(
-        db,
-        "DELETE FROM parts WHERE number = ?1 AND segment = ?2 AND part >= ?3",
-        (number, seal.segment, seal.parts),
-    )?;
-    write(db, "UPDATE recordings SET bytes = bytes - ?2 WHERE number = ?1", (number, beyond))?;
+    drop_parts(db, number, seal.segment, seal.parts)?;
     let bytes = i64::try_from(seal.body_length).map_err(|_| StoreError::OutOfOrder)?;
     write(
         db,
@@ -228,6 +216,41 @@ pub(super) fn seal(
          WHERE number = ?1 AND segment = ?2",
         (number, seal.segment, seal.parts, bytes, seal.parts_root.as_bytes(), &seal.envelope),
     )?;
+    touch(db, number, at)?;
+    Ok(Stored::New)
+}
+
+/// Drops the parts of a segment from number `from` on.
+fn drop_parts(db: &Connection, number: i64, segment: u32, from: u32) -> Result<(), StoreError> {
+    let dropped: i64 = first(
+        db,
+        "SELECT coalesce(sum(length), 0) FROM parts WHERE number = ?1 AND segment = ?2 AND part >= ?3",
+        (number, segment, from),
+        |row| row.get(0),
+    )?
+    .unwrap_or(0);
+    write(
+        db,
+        "DELETE FROM parts WHERE number = ?1 AND segment = ?2 AND part >= ?3",
+        (number, segment, from),
+    )?;
+    write(db, "UPDATE recordings SET bytes = bytes - ?2 WHERE number = ?1", (number, dropped)).map(drop)
+}
+
+pub(super) fn abandon(
+    db: &Connection,
+    recording: RecordingId,
+    segment: u32,
+    at: Timestamp,
+) -> Result<Stored, StoreError> {
+    let number = number(db, recording)?;
+    match columns(db, number, segment)? {
+        None => return Ok(Stored::Same),
+        Some(stored) if stored.seal.is_some() => return Err(StoreError::OutOfOrder),
+        Some(_) => {}
+    }
+    drop_parts(db, number, segment, 0)?;
+    write(db, "DELETE FROM segments WHERE number = ?1 AND segment = ?2", (number, segment))?;
     touch(db, number, at)?;
     Ok(Stored::New)
 }

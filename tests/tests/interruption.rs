@@ -1,0 +1,167 @@
+//! An upload that dies goes on when the command is typed again: nothing acknowledged is lost, no counter is resumed.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
+
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use vault_tests::command::{end, vault_cli};
+use vault_tests::world::{Person, World, bytes, sha256};
+
+/// Long enough that a process is caught on the way.
+const LENGTH: usize = 96 * 1024 * 1024 + 777;
+
+fn journals(person: &Person) -> Vec<PathBuf> {
+    match std::fs::read_dir(person.home.join("uploads")) {
+        Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Lines of a kind in the only journal, so far.
+fn noted(person: &Person, kind: &str) -> usize {
+    let Some(path) = journals(person).pop() else { return 0 };
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter(|line| line.starts_with(&format!("{{\"{kind}\""))).count()
+}
+
+fn start(sealer: &Person, file: &Path, patient: &Person, clinician: &Person) -> Child {
+    let mut command = vault_cli(&sealer.home);
+    command.arg("seal").arg(file).args(["--patient", &patient.account, "--clinician", &clinician.account]);
+    command.spawn().unwrap()
+}
+
+/// Starts sealing and kills the process without warning once `parts` parts were acknowledged.
+fn killed_after(parts: usize, sealer: &Person, file: &Path, patient: &Person, clinician: &Person) {
+    let mut child = start(sealer, file, patient, clinician);
+    while noted(sealer, "part") < parts {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success());
+}
+
+#[test]
+fn a_killed_upload_goes_on_with_a_new_key() {
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    let clinician = world.person("clinician", "clinician");
+    let content = bytes(LENGTH, 11);
+    let file = world.file("talk.bin", &content);
+    killed_after(3, &clinician, &file, &patient, &clinician);
+    let cut = patient.run(&["list", "--json"]).json();
+    assert_eq!(cut["status"], "recording", "without an end it is never shown as complete");
+    let recording = cut["recording"].as_str().unwrap().to_owned();
+    patient.open(&recording).refused(12, "cut off");
+    killed_after(noted(&clinician, "part") + 5, &clinician, &file, &patient, &clinician);
+
+    let sealed = clinician.seal(&file, &patient, &clinician, &["--json"]);
+    assert!(sealed.stderr.contains("Going on where the upload was interrupted"), "{}", sealed.stderr);
+    let sealed = sealed.json();
+    assert_eq!(sealed["recording"], recording.as_str(), "it is the same recording");
+    assert_eq!(sealed["segments"], 3, "each process sealed with a key of its own");
+    assert_eq!(sealed["sha256"], sha256(&content));
+    assert_eq!(journals(&clinician), Vec::<PathBuf>::new(), "a finished upload leaves no journal");
+    for reader in [&patient, &clinician] {
+        let opened = reader.open(&recording);
+        assert_eq!(opened.exit, Some(0), "{}", opened.stderr);
+        assert!(opened.stdout == content, "the bytes differ");
+    }
+    let headers: Vec<Vec<u8>> = (0..3)
+        .map(|segment| {
+            std::fs::read(world.stored(&recording).join(format!("seg/{segment}/header.0"))).unwrap()
+        })
+        .collect();
+    assert!(headers[0] != headers[1] && headers[1] != headers[2]);
+}
+
+#[test]
+fn a_server_that_dies_loses_nothing_it_acknowledged() {
+    let mut world = World::new();
+    let patient = world.person("patient", "patient");
+    let clinician = world.person("clinician", "clinician");
+    let content = bytes(LENGTH, 12);
+    let file = world.file("talk.bin", &content);
+    let mut child = start(&clinician, &file, &patient, &clinician);
+    while noted(&clinician, "part") < 4 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before the server could be killed");
+        std::thread::yield_now();
+    }
+    world.take_server().kill();
+    world.start();
+    // The client tries again by itself while its server comes back.
+    let output = child.wait_with_output().unwrap();
+    let recording = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let opened = patient.open(&recording);
+    assert_eq!(opened.exit, Some(0), "{}", opened.stderr);
+    assert!(opened.stdout == content, "the bytes differ");
+}
+
+#[test]
+fn a_file_that_changed_is_not_spliced() {
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    let clinician = world.person("clinician", "clinician");
+    let mut content = bytes(LENGTH, 13);
+    let file = world.file("talk.bin", &content);
+    let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
+    killed_after(2, &clinician, &file, &patient, &clinician);
+    content[10] ^= 1;
+    std::fs::write(&file, &content).unwrap();
+    // The same length and time: only the bytes tell.
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
+    clinician
+        .seal(&file, &patient, &clinician, &[])
+        .refused(2, "has changed since its upload was interrupted");
+
+    // With another time it is another file, and becomes another recording.
+    std::fs::write(&file, &content[..1000]).unwrap();
+    let other = clinician.seal(&file, &patient, &clinician, &["--json"]).json();
+    assert_eq!(other["segments"], 1);
+    assert_eq!(other["bytes"], 1000);
+    assert_eq!(patient.run(&["list", "--json"]).json_lines().len(), 2);
+}
+
+#[test]
+fn a_journal_torn_anywhere_still_leads_to_the_right_bytes() {
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    let clinician = world.person("clinician", "clinician");
+    let content = bytes(LENGTH, 14);
+    let file = world.file("talk.bin", &content);
+    killed_after(4, &clinician, &file, &patient, &clinician);
+    let path = journals(&clinician).pop().unwrap();
+    let text = std::fs::read(&path).unwrap();
+    let ends: Vec<usize> = (0..text.len()).filter(|&at| text[at] == b'\n').map(|at| at + 1).collect();
+    // As a crash of the machine may leave it: the lines of all parts are gone, the next is half-written.
+    std::fs::write(&path, &text[..ends[1] + 20]).unwrap();
+    let sealed = clinician.seal(&file, &patient, &clinician, &["--json"]).json();
+    assert_eq!(sealed["segments"], 1, "the segment whose key nobody has was dropped");
+    assert_eq!(sealed["sha256"], sha256(&content));
+    let opened = patient.open(sealed["recording"].as_str().unwrap());
+    assert!(opened.stdout == content, "the bytes differ");
+}
+
+#[test]
+fn an_interrupt_by_hand_leaves_nothing_half_written() {
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    let clinician = world.person("clinician", "clinician");
+    let content = bytes(LENGTH, 15);
+    let file = world.file("talk.bin", &content);
+    let recording = clinician.seal(&file, &patient, &clinician, &[]).text();
+    let out = world.folder().join("out");
+    std::fs::create_dir(&out).unwrap();
+    let mut command = vault_cli(&patient.home);
+    command.args(["open", &recording, "-o"]).arg(out.join("talk.bin"));
+    let mut child = command.spawn().unwrap();
+    while std::fs::read_dir(&out).unwrap().count() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be interrupted");
+        std::thread::yield_now();
+    }
+    assert!(end(std::process::Command::new("kill").args(["-INT", &child.id().to_string()])).exit == Some(0));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0, "something was left behind");
+}

@@ -1,0 +1,260 @@
+use vault_proto::geometry::{BodyEnd, MAX_PART};
+use vault_proto::ids::Digest;
+use vault_proto::labels::context;
+use vault_proto::problem::ProblemCode;
+use vault_proto::statements::{Role, SegmentSeal};
+use vault_proto::wire::{RecordingRecord, path};
+
+use crate::support::{Draft, NOW, Organisation, Person, Server, header};
+
+struct Scene {
+    organisation: Organisation,
+    patient: Person,
+    clinician: Person,
+    recorder: Person,
+    server: Server,
+}
+
+async fn scene() -> Scene {
+    let organisation = Organisation::new(1);
+    let (patient, clinician, recorder) = (
+        organisation.person(10, Role::Patient),
+        organisation.person(11, Role::Clinician),
+        organisation.person(12, Role::Recorder),
+    );
+    let server = Server::start(&organisation).await;
+    server.enrol(&[&patient, &clinician, &recorder]).await;
+    Scene { organisation, patient, clinician, recorder, server }
+}
+
+impl Scene {
+    fn draft(&self, id: u64) -> Draft<'_> {
+        Draft::new(&self.organisation, id, &self.patient, &self.clinician, &self.recorder)
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_is_checked_before_it_is_stored() {
+    let scene = scene().await;
+    let Scene { organisation, patient, clinician, recorder, server } = &scene;
+    let create = async |by: &Person, draft: &Draft<'_>, code| {
+        server.post(by, path::RECORDINGS, draft.create()).await.refused(code);
+    };
+    let tenant = organisation.id();
+    let dated = |created| Draft::dated(tenant, 1, created, patient, clinician, recorder);
+    create(recorder, &dated(NOW - 86_500), ProblemCode::StatementRefused).await;
+    create(recorder, &dated(NOW + 86_500), ProblemCode::StatementRefused).await;
+    let other_tenant = Draft::dated(Organisation::new(50).id(), 1, NOW, patient, clinician, recorder);
+    create(recorder, &other_tenant, ProblemCode::StatementRefused).await;
+    create(patient, &scene.draft(1), ProblemCode::Forbidden).await;
+    // A clinician may seal a consultation of her own, and nobody else's.
+    let second = organisation.person(13, Role::Clinician);
+    server.enrol(&[&second]).await;
+    let own = Draft::new(organisation, 7, patient, &second, &second);
+    server.create(&own).await;
+    let foreign = Draft::new(organisation, 8, patient, clinician, &second);
+    create(&second, &foreign, ProblemCode::Forbidden).await;
+    // A patient certified as clinician, in the credentials alone.
+    let impostor = Organisation::new(50).person(11, Role::Clinician);
+    let uncertified = Draft::new(organisation, 9, patient, &impostor, recorder);
+    create(recorder, &uncertified, ProblemCode::StatementRefused).await;
+    let mut other_credentials = scene.draft(1);
+    other_credentials.credentials = own.credentials.clone();
+    create(recorder, &other_credentials, ProblemCode::StatementRefused).await;
+
+    server.create(&scene.draft(1)).await;
+    let other_under_id = Draft::new(organisation, 1, patient, &second, recorder);
+    create(recorder, &other_under_id, ProblemCode::Conflict).await;
+    // Stored once, it stays the same for good, however old.
+    server.advance(100);
+    server.post(recorder, path::RECORDINGS, scene.draft(1).create()).await.ok(200);
+}
+
+#[tokio::test]
+async fn segments_open_in_order_with_their_own_header() {
+    let scene = scene().await;
+    let (server, recorder) = (&scene.server, &scene.recorder);
+    let draft = scene.draft(1);
+    server.open(&draft, 0).await.refused(ProblemCode::NotFound);
+    server.create(&draft).await;
+    server.open(&draft, 1).await.refused(ProblemCode::OutOfOrder);
+    server.part(&draft, 0, 0, &[0; 100]).await.refused(ProblemCode::OutOfOrder);
+    let place = path::segment(&draft.id(), 0);
+    let manifest = draft.manifest.digest();
+    let mut trailing = draft.header(0, 0);
+    trailing.push(b'\n');
+    let wrong = [
+        draft.header(1, 0),
+        draft.header(0, 1),
+        scene.draft(2).header(0, 0),
+        header(&context(&manifest, 0, 0), 1),
+        header(&context(&manifest, 0, 0), 3),
+        trailing,
+        b"age-encryption.org/v1\n".to_vec(),
+        Vec::new(),
+    ];
+    for header in wrong {
+        server
+            .put(recorder, place.clone(), Draft::open_with(0, &header))
+            .await
+            .refused(ProblemCode::StatementRefused);
+    }
+    server
+        .put(recorder, place.clone(), b"{\"track\":0,\"header\":\"*\"}".to_vec())
+        .await
+        .refused(ProblemCode::BadRequest);
+    server.open(&draft, 0).await.ok(201);
+    server.put(recorder, place, draft.open(0, 1)).await.refused(ProblemCode::Conflict);
+    server.open(&draft, 1).await.refused(ProblemCode::OutOfOrder);
+    for (number, code) in [
+        ("01", ProblemCode::NotFound),
+        ("+1", ProblemCode::NotFound),
+        ("4294967296", ProblemCode::NotFound),
+        ("10000", ProblemCode::StatementRefused),
+    ] {
+        let place = format!("/v1/recordings/{}/segments/{number}", draft.id());
+        server.put(recorder, place, draft.open(0, 0)).await.refused(code);
+    }
+}
+
+#[tokio::test]
+async fn a_part_is_stored_once() {
+    let scene = scene().await;
+    let server = &scene.server;
+    let draft = scene.draft(1);
+    server.create(&draft).await;
+    server.open(&draft, 0).await.ok(201);
+    let parts = draft.parts(0, 2_000_000);
+    server.part(&draft, 0, 0, &parts[0]).await.ok(201);
+    let mut other = parts[0].clone();
+    other[5000] ^= 1;
+    server.part(&draft, 0, 0, &other).await.refused(ProblemCode::Conflict);
+    for impossible in [0, 1, 16, 65_552 + 16, MAX_PART - 1 - 65_551] {
+        server.part(&draft, 0, 1, &vec![1; impossible]).await.refused(ProblemCode::BadRequest);
+    }
+    server.part(&draft, 0, 1, &vec![1; MAX_PART + 1]).await.refused(ProblemCode::TooLarge);
+    server.part(&draft, 0, 65_536, &parts[1]).await.refused(ProblemCode::BadRequest);
+    let place = path::body(&draft.id(), 0);
+    assert!(server.get(&scene.patient, place).await.ok(200).body == parts[0]);
+}
+
+/// Sixteen requests at once for the same part with two contents: one content wins, and stays whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_that_race_never_mix() {
+    let scene = scene().await;
+    let server = &scene.server;
+    let draft = scene.draft(1);
+    server.create(&draft).await;
+    server.open(&draft, 0).await.ok(201);
+    let contents = [vec![1u8; MAX_PART], vec![2u8; MAX_PART]];
+    let puts = (0..16).map(|i| server.part(&draft, 0, 0, &contents[i % 2]));
+    let answers = futures_util::future::join_all(puts).await;
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(201), count(200), count(409)), (1, 7, 8));
+    let winner = answers.iter().position(|answer| answer.status == 201).unwrap();
+    let body = server.get(&scene.patient, path::body(&draft.id(), 0)).await.ok(200).body;
+    assert!(body == contents[winner % 2]);
+}
+
+#[tokio::test]
+async fn a_seal_must_fit_what_is_stored() {
+    let scene = scene().await;
+    let (server, recorder) = (&scene.server, &scene.recorder);
+    let draft = scene.draft(1);
+    server.create(&draft).await;
+    server.open(&draft, 0).await.ok(201);
+    let parts = draft.parts(0, 2_000_000);
+    let place = path::seal(&draft.id(), 0);
+    let seal = draft.segment_seal(0, &parts, BodyEnd::Final, None);
+    let put = async |seal: &SegmentSeal| {
+        server.put(recorder, place.clone(), draft.sign_seal(seal).bytes().to_vec()).await
+    };
+    put(&seal).await.refused(ProblemCode::OutOfOrder);
+    server.part(&draft, 0, 1, &parts[1]).await.ok(201);
+    put(&seal).await.refused(ProblemCode::OutOfOrder);
+    server.part(&draft, 0, 0, &parts[0]).await.ok(201);
+    let shorter = seal.body_length - 1;
+    let wrong = [
+        SegmentSeal { parts_root: Digest::of(b"another root"), ..seal.clone() },
+        SegmentSeal { body_length: shorter, ..seal.clone() },
+        SegmentSeal { track: 1, ..seal.clone() },
+        SegmentSeal { manifest: Digest::of(b"another manifest"), ..seal.clone() },
+        SegmentSeal { index: 1, previous: Some(Digest::of(b"x")), ..seal.clone() },
+    ];
+    for wrong in &wrong {
+        put(wrong).await.refused(ProblemCode::StatementRefused);
+    }
+    let other_signer = Draft { sealer: &scene.patient, ..scene.draft(1) };
+    let forged = other_signer.sign_seal(&seal);
+    server.put(recorder, place.clone(), forged.bytes().to_vec()).await.refused(ProblemCode::StatementRefused);
+    server
+        .put(recorder, place.clone(), draft.manifest.bytes().to_vec())
+        .await
+        .refused(ProblemCode::StatementRefused);
+    put(&seal).await.ok(201);
+    let later = SegmentSeal { key_commitment: Digest::of(b"another"), ..seal.clone() };
+    put(&later).await.refused(ProblemCode::Conflict);
+    // Sealed: the same part is still the same, and nothing is added.
+    server.part(&draft, 0, 0, &parts[0]).await.ok(200);
+    server.part(&draft, 0, 2, &parts[0][16..]).await.refused(ProblemCode::OutOfOrder);
+}
+
+#[tokio::test]
+async fn a_recording_ends_once_and_in_order() {
+    let scene = scene().await;
+    let (server, recorder) = (&scene.server, &scene.recorder);
+    let draft = scene.draft(1);
+    let id = draft.id();
+    server.create(&draft).await;
+    let details = draft.details();
+    let put_details = async |bytes: &[u8]| server.put(recorder, path::details(&id), bytes.to_vec()).await;
+    put_details(&details).await.refused(ProblemCode::OutOfOrder);
+    server.open(&draft, 0).await.ok(201);
+    put_details(&details).await.refused(ProblemCode::OutOfOrder);
+    let parts = draft.parts(0, 100_000);
+    server.part(&draft, 0, 0, &parts[0]).await.ok(201);
+    let seal = draft.sign_seal(&draft.segment_seal(0, &parts, BodyEnd::Final, None));
+    server.put(recorder, path::seal(&id, 0), seal.bytes().to_vec()).await.ok(201);
+    let last = draft.final_seal(std::slice::from_ref(&seal), &details);
+    let put_final = async |seal: &vault_proto::statements::FinalSeal| {
+        server.put(recorder, path::final_seal(&id), draft.sign_final(seal).bytes().to_vec()).await
+    };
+    put_final(&last).await.refused(ProblemCode::OutOfOrder);
+    server.get(&scene.patient, path::details(&id)).await.refused(ProblemCode::NotFound);
+    let header_length = details.len() - 500;
+    for wrong in [&details[..header_length + 31], &details[1..], draft.header(0, 0).as_slice(), &[]] {
+        put_details(wrong).await.refused(ProblemCode::StatementRefused);
+    }
+    let mut other = details.clone();
+    *other.last_mut().unwrap() ^= 1;
+    put_details(&other).await.ok(201);
+    // A sealer that died here makes new details; the old ones would not fit its final seal.
+    put_final(&last).await.refused(ProblemCode::StatementRefused);
+    put_details(&details).await.ok(201);
+    // A crash between object and row left other bytes under the right row.
+    let object = server.data().join(format!("blobs/rec/{id}/details"));
+    std::fs::write(&object, &other).unwrap();
+    put_final(&last).await.refused(ProblemCode::StatementRefused);
+    put_details(&details).await.ok(200);
+    let wrong = [
+        vault_proto::statements::FinalSeal { details: Digest::of(b"others"), ..last.clone() },
+        vault_proto::statements::FinalSeal { segments: 2, ..last.clone() },
+        vault_proto::statements::FinalSeal { total_length: 1, ..last.clone() },
+        vault_proto::statements::FinalSeal { last_seal: Digest::of(b"x"), ..last.clone() },
+    ];
+    for wrong in &wrong {
+        put_final(wrong).await.refused(ProblemCode::StatementRefused);
+    }
+    put_final(&last).await.ok(201);
+    put_details(&details).await.ok(200);
+    put_details(&other).await.refused(ProblemCode::Conflict);
+    server.open(&draft, 1).await.refused(ProblemCode::OutOfOrder);
+    let again = vault_proto::statements::FinalSeal {
+        status: vault_proto::statements::RecordingStatus::Recovered,
+        ..last
+    };
+    put_final(&again).await.refused(ProblemCode::Conflict);
+    let record: RecordingRecord = server.get(recorder, path::recording(&id)).await.ok(200).json();
+    assert_eq!(record.segments.len(), 1);
+    assert!(record.final_seal.is_some());
+}

@@ -1,0 +1,156 @@
+use ed25519_dalek::{Signer as _, SigningKey};
+use vault_proto::credentials::{CertificateChain, Member};
+use vault_proto::envelope::{Envelope, Statement, sign};
+use vault_proto::ids::{AccountId, KeyId, OrganisationId, PublicKey};
+use vault_proto::statements::{
+    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Role, Suite,
+};
+use vault_proto::timestamp::Timestamp;
+
+use super::NOW;
+
+pub(crate) fn public(key: &SigningKey) -> PublicKey {
+    PublicKey::from_bytes(key.verifying_key().to_bytes())
+}
+
+pub(crate) fn signed<T: Statement>(statement: &T, id: KeyId, key: &SigningKey) -> Envelope<T> {
+    sign(statement, id, |bytes| key.sign(bytes).to_bytes()).unwrap()
+}
+
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_seconds(seconds).unwrap()
+}
+
+pub(crate) struct Organisation {
+    root: SigningKey,
+    issuer: SigningKey,
+}
+
+/// From when to when certificate and key list count, relative to [`NOW`].
+#[derive(Clone, Copy)]
+pub(crate) struct Validity(pub(crate) i64, pub(crate) i64);
+
+pub(crate) const YEAR: Validity = Validity(-1000, 30_000_000);
+
+pub(crate) struct Person {
+    root: SigningKey,
+    pub(crate) device: SigningKey,
+    pub(crate) chain: CertificateChain,
+    pub(crate) key_list: Envelope<KeyList>,
+}
+
+impl Organisation {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self {
+            root: SigningKey::from_bytes(&[seed; 32]),
+            issuer: SigningKey::from_bytes(&[seed.wrapping_add(1); 32]),
+        }
+    }
+
+    pub(crate) fn id(&self) -> OrganisationId {
+        OrganisationId::of_root(&public(&self.root))
+    }
+
+    pub(crate) fn certify(&self, account: AccountId, role: Role, validity: Validity) -> CertificateChain {
+        let root = public(&self.root);
+        let issuer = IssuerCertificate {
+            organisation: self.id(),
+            root,
+            issuer: public(&self.issuer),
+            not_before: at(NOW - 100_000),
+            not_after: at(NOW + 100_000_000),
+        };
+        let certificate = Certificate {
+            organisation: self.id(),
+            account,
+            role,
+            label: Some("Dr Example".to_owned()),
+            not_before: at(NOW + validity.0),
+            not_after: at(NOW + validity.1),
+        };
+        CertificateChain {
+            issuer: signed(&issuer, KeyId::of_organisation_root(&root), &self.root),
+            certificate: signed(&certificate, KeyId::of_issuer(&public(&self.issuer)), &self.issuer),
+        }
+    }
+
+    /// A person with one device; the seed makes all keys.
+    pub(crate) fn person(&self, seed: u8, role: Role) -> Person {
+        self.person_for(seed, role, YEAR)
+    }
+
+    pub(crate) fn person_for(&self, seed: u8, role: Role, validity: Validity) -> Person {
+        let root = SigningKey::from_bytes(&[seed; 32]);
+        let device = SigningKey::from_bytes(&[seed.wrapping_add(100); 32]);
+        let account = AccountId::of_root(&public(&root));
+        let chain = self.certify(account, role, validity);
+        let key_list = key_list(&root, None, &[&device], validity);
+        Person { root, device, chain, key_list }
+    }
+}
+
+fn key_list(
+    root: &SigningKey,
+    previous: Option<&Envelope<KeyList>>,
+    devices: &[&SigningKey],
+    validity: Validity,
+) -> Envelope<KeyList> {
+    let list = KeyList {
+        account: AccountId::of_root(&public(root)),
+        root: public(root),
+        number: previous.map_or(1, |list| list.unverified().number + 1),
+        previous: previous.map(Envelope::digest),
+        created: at(NOW + validity.0),
+        expires: at(NOW + validity.1),
+        encryption: vec![EncryptionKey {
+            suite: Suite::X25519,
+            epoch: 1,
+            recipient: format!("age1{}", public(root)),
+        }],
+        devices: devices
+            .iter()
+            .map(|device| DeviceKey { key: public(device), roles: vec![DeviceRole::Auth, DeviceRole::Seal] })
+            .collect(),
+    };
+    signed(&list, KeyId::of_account_root(&public(root)), root)
+}
+
+impl Person {
+    pub(crate) fn account(&self) -> AccountId {
+        self.key_list.unverified().account
+    }
+
+    pub(crate) fn device_id(&self) -> KeyId {
+        KeyId::of_device(&public(&self.device))
+    }
+
+    pub(crate) fn encryption_key(&self) -> KeyId {
+        self.key_list.unverified().encryption[0].key_id()
+    }
+
+    /// The next key list, with these devices.
+    pub(crate) fn next_key_list(&self, devices: &[&SigningKey]) -> Envelope<KeyList> {
+        key_list(&self.root, Some(&self.key_list), devices, YEAR)
+    }
+
+    /// Another list under the number of the first.
+    pub(crate) fn other_first_key_list(&self, devices: &[&SigningKey]) -> Envelope<KeyList> {
+        key_list(&self.root, None, devices, YEAR)
+    }
+
+    pub(crate) fn member(&self) -> Member {
+        Member {
+            issuer: self.chain.issuer.clone(),
+            certificate: self.chain.certificate.clone(),
+            key_list: self.key_list.clone(),
+        }
+    }
+
+    pub(crate) fn enrolment(&self) -> Vec<u8> {
+        serde_json::to_vec(&vault_proto::wire::Enrol {
+            chain: self.chain.clone(),
+            key_list: self.key_list.clone(),
+        })
+        .unwrap()
+    }
+}
