@@ -27,6 +27,9 @@ fn row_10_downgrade_of_suite_and_version() {
     }
 }
 
+/// Puts a statement in the place of another.
+type Put = fn(&mut Objects, String);
+
 /// The payload types that parse as `T`.
 fn taken<T: Statement>(statements: &[(&'static str, &str)]) -> Vec<&'static str> {
     let parses = |text: &str| Envelope::<T>::parse(text.as_bytes()).is_ok();
@@ -59,7 +62,7 @@ fn row_13_statements_confused_with_one_another() {
     assert_eq!(taken::<KeyList>(&all), ["key-list"]);
     assert_eq!(taken::<Certificate>(&all), ["certificate"]);
     assert_eq!(taken::<IssuerCertificate>(&all), ["issuer-certificate"]);
-    let place: [(&str, fn(&mut Objects, String)); 3] = [
+    let place: [(&str, Put); 3] = [
         ("manifest", |objects, text| objects.manifest = text),
         ("segment-seal", |objects, text| objects.segments[0].seal = Some(text)),
         ("final-seal", |objects, text| objects.final_seal = Some(text)),
