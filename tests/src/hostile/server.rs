@@ -218,6 +218,21 @@ impl HostileServer {
         if let (Some(runtime), Some(inner)) = (self.runtime.take(), self.inner.take()) {
             let _ = runtime.block_on(inner);
             runtime.shutdown_timeout(Duration::from_secs(5));
+            self.await_closed_database();
+        }
+    }
+
+    /// The database's own thread closes it, and removes its write-ahead log, after the server has ended: who copies or replaces
+    /// the files before that gets something in between.
+    fn await_closed_database(&self) {
+        let database = self.front.view.data.join("vault.db");
+        let is_open = || {
+            let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+            open.filter_map(|entry| std::fs::read_link(entry.path()).ok())
+                .any(|path| path.to_string_lossy().starts_with(&*database.to_string_lossy()))
+        };
+        while is_open() {
+            std::thread::yield_now();
         }
     }
 }
