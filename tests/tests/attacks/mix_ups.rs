@@ -52,6 +52,13 @@ fn row_06_swap_for_the_patient() {
         scene.server().inject(Fault::everywhere(kind));
         attack.open_refused(kind.name(), "anna", scene.id("a1"), 13, "Mix-up");
     }
+    // Sealed by the same device for the same people: nothing but the manifest they name tells them apart.
+    for kind in [FaultKind::SwapSegment, FaultKind::SwapSeal, FaultKind::SwapFinal] {
+        scene.server().clear();
+        scene.server().inject(Fault::swap(kind, scene.id("a1"), scene.id("a2")));
+        let injected = format!("{} of the same patient", kind.name());
+        attack.open_refused(&injected, "anna", scene.id("a1"), 13, "belongs to another recording");
+    }
 }
 
 #[test]
