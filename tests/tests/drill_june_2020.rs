@@ -2,6 +2,8 @@
 //! consultations in his own list, and could watch them; the firm said that a new way to switch from audio to video in the
 //! middle of a call had mixed sessions up. This is that day again, with a server that makes the same mistake.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
+
 use std::collections::BTreeSet;
 
 use vault_tests::attack::{Attack, report};

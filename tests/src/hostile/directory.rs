@@ -19,6 +19,8 @@ use super::objects::{Objects, SegmentObjects, edit_payload};
 
 /// Everything an operator can make without anybody's help: an organisation, an account, keys.
 pub(super) struct OwnKeys {
+    /// The organisation that clients pinned: his certificates say that they are of it.
+    claimed: OrganisationId,
     organisation_root: SigningKey,
     issuer: SigningKey,
     root: SigningKey,
@@ -32,11 +34,12 @@ fn public(key: &SigningKey) -> PublicKey {
 }
 
 impl OwnKeys {
-    pub(super) fn generate() -> Self {
+    pub(super) fn generate(claimed: OrganisationId) -> Self {
         let key = || SigningKey::generate().expect("random bytes");
         let mut recording = [0; 16];
         recording.copy_from_slice(&key().public()[..16]);
         Self {
+            claimed,
             organisation_root: key(),
             issuer: key(),
             root: key(),
@@ -95,7 +98,8 @@ impl OwnKeys {
         let not_after = at.saturating_add(86_400);
         let issuer = public(&self.issuer);
         let issuer_certificate = IssuerCertificate { organisation, root, issuer, not_before: at, not_after };
-        let certificate = Certificate { organisation, account, role, label: None, not_before: at, not_after };
+        let certificate =
+            Certificate { organisation: self.claimed, account, role, label: None, not_before: at, not_after };
         let issuer_certificate =
             envelope::sign(&issuer_certificate, KeyId::of_organisation_root(&root), |bytes| {
                 self.organisation_root.sign(bytes)

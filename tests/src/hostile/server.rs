@@ -111,7 +111,7 @@ impl HostileServer {
             organisation: organisation_of(data),
             inner: format!("http://{inner_address}"),
             client: reqwest::Client::builder().no_proxy().build().expect("an HTTP client"),
-            own: OwnKeys::generate(),
+            own: OwnKeys::generate(organisation_of(data)),
             accomplice: Mutex::default(),
             faults: Mutex::default(),
             stand_ins: Mutex::default(),
