@@ -10,7 +10,11 @@
     reason = "a test's helpers fail by panicking, as its test functions do"
 )]
 
+pub mod attack;
 pub mod command;
+pub mod hostile;
+pub mod scene;
+pub mod sealing_device;
 pub mod server_process;
 pub mod vectors;
 pub mod world;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use vault_proto::credentials::{Member, TrustError, TrustProblem, VerifiedMember, verify_key_list};
-use vault_proto::envelope::Verified;
+use vault_proto::envelope::{Envelope, StatementError, Verified};
 use vault_proto::ids::{AccountId, Digest, MIN_PREFIX};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::KeyList;
@@ -24,6 +24,27 @@ const MAX_MATCHES_BODY: usize = 16 * 1024;
 struct Pin {
     number: u64,
     key_list: Digest,
+}
+
+/// A directory entry as it comes. Its statements stand as strings: one that is altered says whose keys cannot be trusted,
+/// where an answer that breaks the protocol would not.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryText {
+    issuer: String,
+    certificate: String,
+    key_lists: Vec<String>,
+}
+
+impl EntryText {
+    fn parse(&self) -> Result<DirectoryEntry, StatementError> {
+        let key_lists = self.key_lists.iter().map(|list| Envelope::parse(list.as_bytes()));
+        Ok(DirectoryEntry {
+            issuer: Envelope::parse(self.issuer.as_bytes())?,
+            certificate: Envelope::parse(self.certificate.as_bytes())?,
+            key_lists: key_lists.collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// An account whose keys can be sealed to, with the statements that prove it.
@@ -47,12 +68,14 @@ pub async fn look_up(
 ) -> Result<TrustedMember, ClientError> {
     let missing = || TrustError { account, problem: TrustProblem::Missing };
     let path = wire::path::account(&account);
-    let entry: DirectoryEntry = match connection.get_json(&path, None, MAX_ENTRY).await {
+    let entry: EntryText = match connection.get_json(&path, None, MAX_ENTRY).await {
         Err(ClientError::Refused(problem)) if problem.known_code() == Some(ProblemCode::NotFound) => {
             return Err(missing().into());
         }
         other => other?,
     };
+    let entry =
+        entry.parse().map_err(|error| TrustError { account, problem: TrustProblem::Statement(error) })?;
     let newest = check_chain(account, &entry)?;
     let member = entry.current().ok_or_else(missing)?;
     let verified = member.verify(enrolment.organisation, account, now()?)?;

@@ -209,9 +209,11 @@ impl RemoteRecording {
             .await?;
         let most = 32 * MAX_PARTS as usize;
         let hashes = connection.get(&wire::path::parts(&recording, seal.index), None, None, most).await?;
+        // All that a segment begins with is here before a key is touched: the server cannot see which header opens.
+        let first_length = seal.shape().map_or(0, |shape| shape.part_length(0));
+        let first = fetch_part(connection, &recording, seal.index, 0, first_length).await?;
         let segment = opening.segment(seal, &header.body, &hashes.body)?;
         let shape = *segment.shape();
-        let first = fetch_part(connection, &recording, seal.index, 0, shape.part_length(0)).await?;
         let opener = std::sync::Arc::new(segment.start(&first)?);
         let plaintext = open_part(&opener, 0, first).await?;
         opened.write(&plaintext, out, on_progress)?;

@@ -1,0 +1,275 @@
+//! What is answered instead of the truth: each fault as a change of a recording's objects.
+
+use vault_core::identity::{Identity, unwrap_header};
+use vault_core::payload::PayloadSealer;
+use vault_core::recipient::Recipient;
+use vault_core::signing_key::SigningKey;
+use vault_proto::age_header::Header;
+use vault_proto::credentials::Credentials;
+use vault_proto::envelope::{self, Envelope};
+use vault_proto::geometry::{CHUNK_CIPHERTEXT, body_length};
+use vault_proto::ids::Digest;
+use vault_proto::labels;
+use vault_proto::statements::{RecipientKey, SegmentSeal, Suite};
+
+use super::directory::OwnKeys;
+use super::fault::FaultKind;
+use super::forged_age::{ForgedKey, forge_header};
+use super::objects::{Objects, edit_payload};
+
+/// A reader of a recording who helps the operator.
+pub(super) struct Accomplice {
+    pub(super) identity: Identity,
+    pub(super) device: std::sync::Arc<SigningKey>,
+}
+
+/// What stands in the body that an accomplice writes.
+const FORGED: &[u8] = b"forged: words that nobody spoke. ";
+
+/// Changes `objects` as one fault says; `other` is the recording that stands in.
+pub(super) fn lie(
+    kind: FaultKind,
+    objects: &mut Objects,
+    other: Option<&Objects>,
+    own: &OwnKeys,
+    accomplice: Option<&Accomplice>,
+) {
+    let foreign = other.and_then(|other| other.segments.first());
+    match kind {
+        FaultKind::SwapRecording | FaultKind::SwapRecordingSamePatient => {
+            if let Some(other) = other {
+                objects.clone_from(other);
+            }
+        }
+        FaultKind::SwapManifest => {
+            if let Some(other) = other {
+                objects.manifest.clone_from(&other.manifest);
+                objects.credentials.clone_from(&other.credentials);
+            }
+        }
+        FaultKind::SwapCredentials => {
+            if let Some(other) = other {
+                objects.credentials.clone_from(&other.credentials);
+            }
+        }
+        FaultKind::SwapFinal => {
+            if let Some(other) = other {
+                objects.final_seal.clone_from(&other.final_seal);
+            }
+        }
+        FaultKind::SwapDetails => {
+            if let Some(other) = other {
+                objects.details.clone_from(&other.details);
+            }
+        }
+        FaultKind::ExchangeSegments => {
+            if let [first, second, ..] = objects.segments.as_mut_slice() {
+                std::mem::swap(first, second);
+            }
+        }
+        FaultKind::EditDetails => {
+            if let Some(byte) = objects.details.last_mut() {
+                *byte ^= 1;
+            }
+        }
+        FaultKind::HideFinal => objects.final_seal = None,
+        FaultKind::HideLastSegment => drop(objects.segments.pop()),
+        FaultKind::HideFirstSegment => drop(objects.segments.remove(0)),
+        FaultKind::ReplayOldHeader => {
+            let headers: Vec<Vec<u8>> =
+                objects.segments.iter().map(|segment| segment.header.clone()).collect();
+            for (segment, earlier) in objects.segments.iter_mut().skip(1).zip(headers) {
+                segment.header = earlier;
+            }
+        }
+        FaultKind::DowngradeSuite => {
+            edit_manifest(objects, |text| text.replacen("\"suite\":2", "\"suite\":1", 1))
+        }
+        FaultKind::UnknownSuite => {
+            edit_manifest(objects, |text| text.replacen("\"suite\":2", "\"suite\":9", 1))
+        }
+        FaultKind::NewerVersion => {
+            objects.manifest = objects.manifest.replacen("manifest.v1+json", "manifest.v2+json", 1);
+        }
+        FaultKind::PolicyChanged => {
+            edit_manifest(objects, |text| {
+                text.replacen("\"participants\"", "\"participants-and-operator\"", 1)
+            });
+        }
+        FaultKind::PolicyAddsReader => edit_manifest(objects, |text| {
+            let key = vault_proto::ids::KeyId::of_recipient(&own.recipient(Suite::Pq).to_string());
+            let reader = RecipientKey { account: own.account(), key };
+            let reader = serde_json::to_string(&reader).expect("a reader");
+            text.replacen("],\"sealer\"", &format!(",{reader}],\"sealer\""), 1)
+        }),
+        FaultKind::SwapSegment
+        | FaultKind::SwapSeal
+        | FaultKind::SwapHeader
+        | FaultKind::SwapBody
+        | FaultKind::SwapBodyOnly => {
+            let (Some(segment), Some(foreign)) = (objects.segments.first_mut(), foreign) else { return };
+            match kind {
+                FaultKind::SwapSegment => segment.clone_from(foreign),
+                FaultKind::SwapSeal => segment.seal.clone_from(&foreign.seal),
+                FaultKind::SwapHeader => segment.header.clone_from(&foreign.header),
+                _ => {
+                    segment.body.clone_from(&foreign.body);
+                    if kind == FaultKind::SwapBody {
+                        segment.parts.clone_from(&foreign.parts);
+                    }
+                }
+            }
+        }
+        FaultKind::DropPart
+        | FaultKind::DoublePart
+        | FaultKind::ReorderParts
+        | FaultKind::AppendPart
+        | FaultKind::Truncate => {
+            for segment in &mut objects.segments {
+                let mut parts = segment.split();
+                lie_about_parts(kind, &mut parts);
+                segment.set_parts(&parts);
+            }
+        }
+        FaultKind::PlantAgeFile => plant_age_file(objects),
+        FaultKind::ReauthorBody | FaultKind::ReauthorSealedBody => {
+            if let Some(accomplice) = accomplice {
+                reauthor(objects, accomplice, kind == FaultKind::ReauthorSealedBody);
+            }
+        }
+        FaultKind::DowngradeHeader | FaultKind::LowOrderKey | FaultKind::HeaderAddsReader => {
+            forge_headers(kind, objects, own);
+        }
+        // These concern lists, accounts and transport.
+        _ => {}
+    }
+}
+
+fn edit_manifest(objects: &mut Objects, edit: impl FnOnce(&str) -> String) {
+    objects.manifest = edit_payload(&objects.manifest, edit);
+}
+
+fn lie_about_parts(kind: FaultKind, parts: &mut Vec<Vec<u8>>) {
+    match (kind, parts.as_mut_slice()) {
+        (FaultKind::DropPart, [_, _, ..]) => drop(parts.remove(0)),
+        (FaultKind::ReorderParts, [first, second, ..]) => std::mem::swap(first, second),
+        (FaultKind::DoublePart, [first, second, ..]) => second.clone_from(first),
+        (FaultKind::AppendPart, [first, ..]) => {
+            let again = first.clone();
+            parts.push(again);
+        }
+        (FaultKind::Truncate, [.., last]) => last.truncate(last.len() / 2),
+        _ => parts.clear(),
+    }
+}
+
+/// Keys of the manifest's recipients, from the credentials.
+fn recipients(objects: &Objects) -> Vec<Recipient> {
+    let manifest = objects.manifest().expect("a stored manifest");
+    let credentials = Credentials::parse(objects.credentials.as_bytes()).expect("stored credentials");
+    let lists: Vec<_> =
+        credentials.members.iter().map(|member| member.key_list.unverified().clone()).collect();
+    let key = |recipient: &RecipientKey| {
+        lists
+            .iter()
+            .find_map(|list| list.encryption_key(recipient.key))
+            .expect("a listed key")
+            .recipient
+            .clone()
+    };
+    manifest.recipients.iter().map(|recipient| key(recipient).parse().expect("a recipient")).collect()
+}
+
+/// Replaces the first segment by a stock age file to the recipients; stock age opens header and body.
+fn plant_age_file(objects: &mut Objects) {
+    let recipients = recipients(objects);
+    let Some(segment) = objects.segments.first_mut() else { return };
+    // As long as the real body, so that nothing but its making gives it away.
+    let length = usize::try_from(plaintext_of(segment.body.len())).expect("a short body");
+    let content: Vec<u8> = b"planted: a file like any other. ".iter().copied().cycle().take(length).collect();
+    let file = vault_core::age_file::seal_small(&recipients, None, &content).expect("an age file");
+    let (_, header) = Header::parse(&file).expect("an age header");
+    let (header, body) = file.split_at(header);
+    segment.header = header.to_vec();
+    segment.body = body.to_vec();
+    let parts = segment.split();
+    segment.set_parts(&parts);
+}
+
+fn plaintext_of(body: usize) -> u64 {
+    let stream = body.saturating_sub(16);
+    let plaintext = (stream - stream.div_ceil(CHUNK_CIPHERTEXT) * 16) as u64;
+    debug_assert_eq!(body_length(plaintext), body as u64);
+    plaintext
+}
+
+/// A reader of the recording writes another body of the same length under the true header.
+fn reauthor(objects: &mut Objects, accomplice: &Accomplice, sealed: bool) {
+    let Some(segment) = objects.segments.first_mut() else { return };
+    let (header, _) = Header::parse(&segment.header).expect("a stored header");
+    let Ok(file_key) = unwrap_header(&[&accomplice.identity], &header) else { return };
+    let length = usize::try_from(plaintext_of(segment.body.len())).expect("a short body");
+    let content: Vec<u8> = FORGED.iter().copied().cycle().take(length).collect();
+    let mut sealer = PayloadSealer::new(file_key).expect("random bytes");
+    let mut pieces = content.chunks(vault_proto::geometry::PART_PLAINTEXT).peekable();
+    let mut parts = Vec::new();
+    while let Some(piece) = pieces.next() {
+        let mut buffer = PayloadSealer::part_buffer();
+        buffer.extend_from_slice(piece);
+        let job = sealer.next_part(buffer, pieces.peek().is_none()).expect("a part");
+        parts.push(job.run().expect("a part").ciphertext);
+    }
+    segment.set_parts(&parts);
+    if let (true, Some(seal)) = (sealed, &segment.seal) {
+        let (hashes, _) = segment.parts.as_chunks::<32>();
+        let hashes: Vec<Digest> = hashes.iter().map(|hash| Digest::from_bytes(*hash)).collect();
+        let seal = Envelope::<SegmentSeal>::parse(seal.as_bytes()).expect("a stored seal");
+        let forged =
+            SegmentSeal { parts_root: vault_proto::tree::parts_root(&hashes), ..seal.unverified().clone() };
+        // Under the name of the true sealer's key, or it would be found out by its name alone.
+        let forged = envelope::sign(&forged, seal.key_id(), |bytes| accomplice.device.sign(bytes));
+        let forged = forged.expect("a seal");
+        segment.seal = String::from_utf8(forged.bytes().to_vec()).ok();
+    }
+}
+
+fn forge_headers(kind: FaultKind, objects: &mut Objects, own: &OwnKeys) {
+    let Some(manifest) =
+        Envelope::<vault_proto::statements::Manifest>::parse(objects.manifest.as_bytes()).ok()
+    else {
+        return;
+    };
+    let readers = recipients(objects);
+    for (index, segment) in (0u32..).zip(&mut objects.segments) {
+        let track = segment
+            .seal
+            .as_ref()
+            .and_then(|seal| Envelope::<SegmentSeal>::parse(seal.as_bytes()).ok())
+            .map_or(0, |seal| seal.unverified().track);
+        let context = labels::context(&manifest.digest(), index, track);
+        let key = ForgedKey([9; 16]);
+        match kind {
+            FaultKind::HeaderAddsReader => {
+                let (header, _) = Header::parse(&segment.header).expect("a stored header");
+                let suite = manifest.unverified().suite;
+                let file_key = vault_core::file_key::FileKey::generate().expect("random bytes");
+                let added = own.recipient(suite).wrap(&file_key).expect("a stanza");
+                let stanzas = [header.stanzas(), &[added]].concat();
+                segment.header = Header::new(stanzas, *header.mac()).expect("a header").encode();
+            }
+            FaultKind::DowngradeHeader => {
+                let other = own.recipient(Suite::X25519).to_string();
+                let stanzas = vec![key.wrap(&other), key.wrap(&other)];
+                segment.header = forge_header(Some(&context), stanzas, key);
+            }
+            _ => {
+                let stanzas = readers
+                    .iter()
+                    .filter_map(|reader| <&[u8; 32]>::try_from(reader.as_bytes()).ok())
+                    .map(|reader| key.wrap_with_low_order_share(reader))
+                    .collect();
+                segment.header = forge_header(Some(&context), stanzas, key);
+            }
+        }
+    }
+}

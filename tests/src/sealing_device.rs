@@ -1,0 +1,253 @@
+//! A sealing device without the command line: the SDK's own sealer, for recordings that the command line does not make (several
+//! tracks and segments) and for devices that misbehave.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::Method;
+use vault_client::account::{self, Account};
+use vault_client::connection::{Connection, now};
+use vault_client::home::Home;
+use vault_core::details::{Details, Track};
+use vault_core::recipient::Recipient;
+use vault_core::sealing::{RecordingSealer, device_key_id, sign_manifest};
+use vault_proto::credentials::{Credentials, Member};
+use vault_proto::envelope::{self, Envelope, Verified};
+use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::ids::{Digest, OrganisationId, PublicKey, RecordingId};
+use vault_proto::statements::{FinalSeal, Manifest, Policy, RecipientKey, RecordingStatus};
+use vault_proto::wire::{self, CreateRecording, OpenSegment};
+
+use crate::command::PASSPHRASE;
+use crate::hostile::{Objects, SegmentObjects};
+
+/// An unlocked account in this process.
+pub struct Device {
+    /// Its secrets.
+    pub account: Account,
+    /// Its own statements.
+    pub member: Member,
+}
+
+/// Who seals what for whom.
+pub struct Plan<'a> {
+    /// The organisation.
+    pub tenant: OrganisationId,
+    /// The patient.
+    pub patient: &'a Member,
+    /// The clinician.
+    pub clinician: &'a Member,
+    /// The sealer's statements.
+    pub sealer: &'a Member,
+    /// Title.
+    pub title: &'a str,
+    /// Track and plaintext of each segment.
+    pub segments: &'a [(u8, &'a [u8])],
+}
+
+/// A manifest that was signed, with what it was signed over.
+pub struct Begun {
+    /// The manifest's envelope.
+    pub envelope: Envelope<Manifest>,
+    /// The manifest.
+    pub manifest: Verified<Manifest>,
+    /// The readers' keys.
+    pub recipients: Vec<Recipient>,
+    /// The credentials object.
+    pub credentials: String,
+}
+
+/// Numbers that no chain of a command line reaches.
+static SEQUENCE: AtomicU64 = AtomicU64::new(1_000_000);
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("statements are text")
+}
+
+impl Device {
+    /// Unlocks the account of a home.
+    pub fn unlock(home: &Path) -> Self {
+        let home = Home::new(home);
+        let account = account::unlock(&home, &secrecy::SecretString::from(PASSPHRASE)).expect("it opens");
+        let profile = account::profile(&home).expect("a profile");
+        let chain = profile.chain.expect("a certificate");
+        let member =
+            Member { issuer: chain.issuer, certificate: chain.certificate, key_list: profile.key_list };
+        Self { account, member }
+    }
+
+    /// Signs a manifest.
+    pub fn begin(&self, plan: &Plan<'_>) -> Begun {
+        let mut members = vec![plan.patient.clone(), plan.clinician.clone()];
+        if !members.iter().any(|member| member.claimed_account() == self.account.id) {
+            members.push(plan.sealer.clone());
+        }
+        let credentials = Credentials { members }.to_bytes().expect("credentials");
+        let key = |member: &Member| {
+            member.key_list.unverified().encryption.first().expect("an encryption key").clone()
+        };
+        let keys = [plan.patient, plan.clinician].map(|member| (member.claimed_account(), key(member)));
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).expect("random bytes");
+        let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
+        let [(patient, first), (clinician, _)] = &keys;
+        let manifest = Manifest {
+            suite: first.suite,
+            recording: RecordingId::from_bytes(id),
+            tenant: plan.tenant,
+            consultation: "sdk".parse().expect("a consultation id"),
+            patient: *patient,
+            clinician: *clinician,
+            recipients: keys
+                .iter()
+                .map(|(account, key)| RecipientKey { account: *account, key: key.key_id() })
+                .collect(),
+            sealer: self.account.id,
+            sealer_key: device_key_id(&self.account.device),
+            sequence,
+            previous: Some(Digest::of(&sequence.to_be_bytes())),
+            credentials: Digest::of(&credentials),
+            directory_checkpoint: None,
+            created: now().expect("a clock"),
+            policy: Policy::Participants,
+        };
+        let envelope = sign_manifest(&manifest, &self.account.device).expect("a manifest");
+        let public = PublicKey::from_bytes(self.account.device.public());
+        let manifest = envelope.verify(manifest.sealer_key, &public).expect("its own signature");
+        let recipients = keys.iter().map(|(_, key)| key.recipient.parse().expect("a recipient")).collect();
+        Begun { envelope, manifest, recipients, credentials: text(&credentials) }
+    }
+
+    /// Seals a recording, as an honest device does.
+    pub fn seal(&self, plan: &Plan<'_>) -> (RecordingId, Objects) {
+        let begun = self.begin(plan);
+        let recording = begun.manifest.recording;
+        let at = begun.manifest.created;
+        let mut sealer = RecordingSealer::new(begun.manifest, begun.recipients).expect("a sealer");
+        let mut segments = Vec::new();
+        for (track, content) in plan.segments {
+            let mut segment = sealer.begin_segment(*track).expect("a segment");
+            let header = segment.header().to_vec();
+            let mut pieces = content.chunks(PART_PLAINTEXT).peekable();
+            let mut parts = Vec::new();
+            while let Some(piece) = pieces.next() {
+                let job = segment.next_part(piece.to_vec(), pieces.peek().is_none()).expect("a part");
+                parts.push(job.run().expect("a part").ciphertext);
+            }
+            let hashes = parts.iter().map(|part| Digest::of(part)).collect();
+            let facts = segment.finish(hashes, parts.last().expect("a part").len());
+            let seal = sealer.seal_segment(&facts, &self.account.device).expect("a seal");
+            let mut objects =
+                SegmentObjects { header, seal: Some(text(seal.bytes())), ..SegmentObjects::default() };
+            objects.set_parts(&parts);
+            segments.push(objects);
+        }
+        let mut tracks: Vec<Track> = Vec::new();
+        for (track, content) in plan.segments {
+            let bytes = content.len() as u64;
+            match tracks.iter_mut().find(|known| known.track == *track) {
+                Some(known) => known.bytes += bytes,
+                None => tracks.push(Track {
+                    track: *track,
+                    media_type: if *track == 0 { "audio/webm" } else { "video/webm" }.to_owned(),
+                    bytes,
+                    duration_ms: None,
+                }),
+            }
+        }
+        let details = Details { title: Some(plan.title.to_owned()), started: at, ended: at, tracks };
+        let (details, final_seal) = sealer
+            .finish(&details, RecordingStatus::Complete, at, &self.account.device)
+            .expect("a final seal");
+        let objects = Objects {
+            manifest: text(begun.envelope.bytes()),
+            credentials: begun.credentials,
+            segments,
+            details,
+            final_seal: Some(text(final_seal.bytes())),
+        };
+        (recording, objects)
+    }
+
+    /// Seals nothing: a recording of one segment, whose body is `clear` as it is and whose details end with it. All statements
+    /// are signed and fit, as those of a client would whose encryption was taken out.
+    pub fn seal_in_the_clear(&self, plan: &Plan<'_>, clear: &[u8]) -> (RecordingId, Objects) {
+        let begun = self.begin(plan);
+        let recording = begun.manifest.recording;
+        let (at, key_id) = (begun.manifest.created, begun.manifest.sealer_key);
+        let digest = begun.manifest.digest();
+        let sign = |bytes: &[u8]| self.account.device.sign(bytes);
+        let mut sealer = RecordingSealer::new(begun.manifest, begun.recipients).expect("a sealer");
+        let segment = sealer.begin_segment(0).expect("a segment");
+        let mut objects = SegmentObjects { header: segment.header().to_vec(), ..SegmentObjects::default() };
+        objects.set_parts(&[clear.to_vec()]);
+        let facts = segment.finish(vec![Digest::of(clear)], clear.len());
+        let seal = sealer.seal_segment(&facts, &self.account.device).expect("a seal");
+        objects.seal = Some(text(seal.bytes()));
+        let details = Details { title: None, started: at, ended: at, tracks: Vec::new() };
+        let total_length = sealer.total_length();
+        let (sealed, _) =
+            sealer.finish(&details, RecordingStatus::Complete, at, &self.account.device).expect("details");
+        let (_, header) = vault_proto::age_header::Header::parse(&sealed).expect("a header");
+        let mut details: Vec<u8> = sealed.into_iter().take(header).collect();
+        details.extend_from_slice(clear);
+        let final_seal = FinalSeal {
+            manifest: digest,
+            segments: 1,
+            last_seal: seal.digest(),
+            total_length,
+            details: Digest::of(&details),
+            ended: at,
+            status: RecordingStatus::Complete,
+        };
+        let final_seal = envelope::sign(&final_seal, key_id, sign).expect("a final seal");
+        let objects = Objects {
+            manifest: text(begun.envelope.bytes()),
+            credentials: begun.credentials,
+            segments: vec![objects],
+            details,
+            final_seal: Some(text(final_seal.bytes())),
+        };
+        (recording, objects)
+    }
+
+    /// A connection to a server in this account's name.
+    pub fn connection(&self, server: &str) -> Connection {
+        Connection::new(server, Arc::clone(&self.account.device)).expect("a server address")
+    }
+
+    /// Stores the objects of a recording on a server, through the protocol.
+    pub fn upload(&self, server: &str, recording: RecordingId, objects: &Objects) {
+        let connection = self.connection(server);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+        runtime.block_on(async {
+            let manifest = Envelope::parse(objects.manifest.as_bytes()).expect("a manifest");
+            let body = CreateRecording { manifest, credentials: objects.credentials.clone() };
+            connection.send_json(Method::POST, wire::path::RECORDINGS, &body).await.expect("created");
+            for (index, segment) in (0u32..).zip(&objects.segments) {
+                let seal = segment.seal.clone().expect("a seal");
+                let track = Envelope::<vault_proto::statements::SegmentSeal>::parse(seal.as_bytes())
+                    .map_or(0, |seal| seal.unverified().track);
+                let body = OpenSegment { track, header: data_encoding::BASE64.encode(&segment.header) };
+                let path = wire::path::segment(&recording, index);
+                connection.send_json(Method::PUT, &path, &body).await.expect("opened");
+                for (number, part) in (0u32..).zip(segment.split()) {
+                    put(&connection, &wire::path::part(&recording, index, number), part).await;
+                }
+                put(&connection, &wire::path::seal(&recording, index), seal.into_bytes()).await;
+            }
+            put(&connection, &wire::path::details(&recording), objects.details.clone()).await;
+            let final_seal = objects.final_seal.clone().expect("a final seal");
+            put(&connection, &wire::path::final_seal(&recording), final_seal.into_bytes()).await;
+        });
+    }
+}
+
+async fn put(connection: &Connection, path: &str, bytes: Vec<u8>) {
+    connection
+        .send_bytes(Method::PUT, path, bytes.into(), "application/octet-stream")
+        .await
+        .unwrap_or_else(|error| panic!("{path}: {error}"));
+}

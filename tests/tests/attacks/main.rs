@@ -1,0 +1,60 @@
+//! The attack catalogue: one or more tests for each row, named after it, through the real command line against a server that
+//! lies on purpose. `./tests/run hostile` prints the table.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail by panicking, as its test functions do"
+)]
+
+mod authorisation;
+mod keys;
+mod mix_ups;
+mod parts;
+mod planted;
+mod requests;
+mod secrets;
+mod statements;
+mod stored_keys;
+mod views;
+
+use vault_core::opening::{OpenError, Opening};
+use vault_proto::recording::CheckedRecording;
+use vault_tests::hostile::Objects;
+use vault_tests::scene::Scene;
+use vault_tests::sealing_device::Device;
+
+/// Opens a recording in this process, by the checks that the client makes and in its order: for attacks that are tried
+/// thousands of times.
+fn open_here(
+    scene: &Scene,
+    reader: &Device,
+    recording: &str,
+    objects: &Objects,
+) -> Result<Vec<u8>, OpenError> {
+    let seals: Vec<Vec<u8>> =
+        objects.segments.iter().map_while(|segment| segment.seal.clone()).map(String::into_bytes).collect();
+    let checked = CheckedRecording::check(
+        recording.parse().unwrap(),
+        scene.facts.organisation.parse().unwrap(),
+        objects.manifest.as_bytes(),
+        objects.credentials.as_bytes(),
+        &seals,
+        objects.final_seal.as_deref().map(str::as_bytes),
+    )?;
+    let opening = Opening::new(&checked, reader.account.id, &reader.account.identity)?;
+    if checked.final_seal().is_some() {
+        opening.details(&objects.details)?;
+    }
+    let mut content = Vec::new();
+    for (seal, segment) in checked.seals().iter().zip(&objects.segments) {
+        let opened = opening.segment(seal, &segment.header, &segment.parts)?;
+        let parts = segment.split();
+        let opener = opened.start(parts.first().map_or(&[][..], |part| part))?;
+        for (number, part) in (0..opener.shape().parts()).zip(parts) {
+            content.extend(opener.open(number, part)?);
+        }
+    }
+    Ok(content)
+}
