@@ -119,9 +119,8 @@ pub fn store_final_seal(
             })
             .collect::<Result<Vec<Verified<SegmentSeal>>, _>>()
             .map_err(|error| Problem::internal(&error))?;
-        let final_seal = manifest
-            .check_final(&seals, &envelope)
-            .map_err(|refusal| statement_refused(&refusal))?;
+        let final_seal =
+            manifest.check_final(&seals, &envelope).map_err(|refusal| statement_refused(&refusal))?;
         // The object itself is what readers get: a crash may have replaced it without its row.
         let object = vault.blobs.get(&BlobKey::new(&permit, Object::Details)?)?;
         if final_seal.details != details.digest || Digest::of(&object) != details.digest {

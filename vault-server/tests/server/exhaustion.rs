@@ -50,17 +50,11 @@ impl BlobStore for FullDisk {
 fn on_a_full_disk_nothing_becomes_visible_and_the_part_can_come_again() {
     let folder = tempfile::tempdir().unwrap();
     let organisation = Organisation::new(1);
-    let (patient, clinician) = (
-        organisation.person(10, Role::Patient),
-        organisation.person(11, Role::Clinician),
-    );
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let caller = Caller {
-        actor: Actor {
-            account: clinician.account(),
-            key_id: clinician.device_id(),
-            role: Role::Clinician,
-        },
+        actor: Actor { account: clinician.account(), key_id: clinician.device_id(), role: Role::Clinician },
         request_id: "00".repeat(16),
         at: at(NOW),
     };
@@ -90,10 +84,8 @@ fn on_a_full_disk_nothing_becomes_visible_and_the_part_can_come_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_readers_make_the_server_busy_and_not_larger() {
     let organisation = Organisation::new(1);
-    let (patient, clinician) = (
-        organisation.person(10, Role::Patient),
-        organisation.person(11, Role::Clinician),
-    );
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
@@ -106,9 +98,7 @@ async fn stalled_readers_make_the_server_busy_and_not_larger() {
         let request = call
             .signature()
             .iter()
-            .fold(request.header("host", "vault.test"), |request, (name, value)| {
-                request.header(name, value)
-            });
+            .fold(request.header("host", "vault.test"), |request, (name, value)| request.header(name, value));
         let answer = request.send().await.unwrap();
         if answer.status() != 200 {
             break answer;

@@ -204,49 +204,24 @@ fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
 fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     let store = reopen();
     let (permit, event) = sealing(draft, Action::StoreDetails);
-    let details = DetailsRow {
-        digest: Digest::of(b"details"),
-        length: 7,
-    };
-    let last = FinalRow {
-        details: details.digest,
-        envelope: b"final".to_vec(),
-    };
+    let details = DetailsRow { digest: Digest::of(b"details"), length: 7 };
+    let last = FinalRow { details: details.digest, envelope: b"final".to_vec() };
     let put = |last: &FinalRow| store.set_final_seal(&permit, &event, last);
     assert!(matches!(put(&last), Err(StoreError::OutOfOrder)));
     assert_eq!(store.set_details(&permit, &event, &details).unwrap(), Stored::New);
-    assert_eq!(
-        store.set_details(&permit, &event, &details).unwrap(),
-        Stored::Same
-    );
-    let earlier = DetailsRow {
-        digest: Digest::of(b"earlier"),
-        length: 8,
-    };
+    assert_eq!(store.set_details(&permit, &event, &details).unwrap(), Stored::Same);
+    let earlier = DetailsRow { digest: Digest::of(b"earlier"), length: 8 };
     assert_eq!(store.set_details(&permit, &event, &earlier).unwrap(), Stored::New);
     assert_eq!(store.set_details(&permit, &event, &details).unwrap(), Stored::New);
-    let for_others = FinalRow {
-        details: Digest::of(b"others"),
-        ..last.clone()
-    };
+    let for_others = FinalRow { details: Digest::of(b"others"), ..last.clone() };
     assert!(matches!(put(&for_others), Err(StoreError::OutOfOrder)));
     assert_eq!(put(&last).unwrap(), Stored::New);
     assert_eq!(put(&last).unwrap(), Stored::Same);
     let other = FinalRow { envelope: b"another".to_vec(), ..last.clone() };
     assert!(matches!(put(&other), Err(StoreError::Conflict)));
-    assert!(matches!(
-        store.set_details(&permit, &event, &earlier),
-        Err(StoreError::Conflict)
-    ));
-    let next = NewSegment {
-        index: 1,
-        track: 0,
-        header: Digest::of(b"header"),
-    };
-    assert!(matches!(
-        store.open_segment(&permit, &event, &next),
-        Err(StoreError::OutOfOrder)
-    ));
+    assert!(matches!(store.set_details(&permit, &event, &earlier), Err(StoreError::Conflict)));
+    let next = NewSegment { index: 1, track: 0, header: Digest::of(b"header") };
+    assert!(matches!(store.open_segment(&permit, &event, &next), Err(StoreError::OutOfOrder)));
     store.checkpoint().unwrap();
     let row = reopen().recording(&permit).unwrap();
     assert_eq!(row.final_seal, Some(last.envelope));

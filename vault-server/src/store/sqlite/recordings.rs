@@ -191,11 +191,7 @@ fn check_all_sealed(db: &Connection, number: i64) -> Result<(), StoreError> {
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?
     .ok_or(StoreError::NotFound)?;
-    if segments == 0 || open > 0 {
-        Err(StoreError::OutOfOrder)
-    } else {
-        Ok(())
-    }
+    if segments == 0 || open > 0 { Err(StoreError::OutOfOrder) } else { Ok(()) }
 }
 
 pub(super) fn set_final_seal(
@@ -215,11 +211,7 @@ pub(super) fn set_final_seal(
     }
     let number = number(db, recording)?;
     check_all_sealed(db, number)?;
-    write(
-        db,
-        "UPDATE recordings SET final_seal = ?2 WHERE number = ?1",
-        (number, &final_seal.envelope),
-    )?;
+    write(db, "UPDATE recordings SET final_seal = ?2 WHERE number = ?1", (number, &final_seal.envelope))?;
     touch(db, number, at)?;
     Ok(Stored::New)
 }

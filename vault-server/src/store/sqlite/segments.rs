@@ -89,13 +89,11 @@ pub(super) fn open(
         let same = stored.track == segment.track && stored.header == *segment.header.as_bytes();
         return if same { Ok(Stored::Same) } else { Err(StoreError::Conflict) };
     }
-    let finished: bool = first(
-        db,
-        "SELECT final_seal IS NOT NULL FROM recordings WHERE number = ?1",
-        [number],
-        |row| row.get(0),
-    )?
-    .ok_or(StoreError::NotFound)?;
+    let finished: bool =
+        first(db, "SELECT final_seal IS NOT NULL FROM recordings WHERE number = ?1", [number], |row| {
+            row.get(0)
+        })?
+        .ok_or(StoreError::NotFound)?;
     let follows = match segment.index.checked_sub(1) {
         None => true,
         Some(previous) => columns(db, number, previous)?.is_some_and(|previous| previous.seal.is_some()),
