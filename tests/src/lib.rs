@@ -1,7 +1,8 @@
-//! The test harness: real binaries, a temporary world, no sleeps and no retries.
+//! The test harness: real binaries, a temporary world, no sleeps and no retries; and the builder of the format's test vectors.
 //!
 //! A [`world::World`] is an organisation with a registrar, a server process on a free port and accounts with homes of their
-//! own. [`command`] runs the command line as a person would and keeps what it said.
+//! own. [`command`] runs the command line as a person would and keeps what it said. [`vectors`] builds recordings, whole and
+//! broken, from primitives of its own.
 
 #![expect(
     clippy::panic,
@@ -10,5 +11,7 @@
 )]
 
 pub mod command;
+pub mod forging;
 pub mod server_process;
+pub mod vectors;
 pub mod world;

@@ -1,8 +1,8 @@
 //! C2SP's CCTV vectors for age: what every age program has to open, and what it has to refuse and how.
 //!
-//! The vectors are in the npm package `cctv-age` 0.2.0, none of them in this repository. `CCTV_AGE_DIR` names the unpacked
-//! package: the folder with its `index.js`, or one above. Without the variable the test says that it was skipped; where
-//! `CI` is `true` it fails instead.
+//! The vectors are in the npm package `cctv-age`, none of them in this repository. `CCTV_AGE_DIR` names the folder that
+//! `tests/interop/unpack-cctv.mjs` writes: one inflated file for each. Without the variable the test says that it was
+//! skipped; where `CI` is `true` it fails instead.
 
 #![expect(
     clippy::panic,
@@ -11,9 +11,9 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use vault_core::age_file::{OpenError, open_any};
@@ -55,7 +55,7 @@ fn every_binary_vector_ends_as_it_is_labelled() {
         println!("SKIPPED: CCTV_AGE_DIR is not set, so no CCTV vector was run");
         return;
     };
-    let raw = read_package(Path::new(&folder));
+    let raw = read_folder(Path::new(&folder));
     assert!(raw.len() >= ALL, "{} vectors found, at least {ALL} expected", raw.len());
     let vectors: Vec<Vector> = raw.iter().filter_map(|(name, bytes)| read_vector(name, bytes)).collect();
     assert_eq!(vectors.len(), raw.len() - ARMORED, "binary vectors");
@@ -154,24 +154,15 @@ fn open_with_passphrases(vector: &Vector, released: &mut Vec<u8>) -> Outcome {
     outcome
 }
 
-/// The vectors of the package by name: `index.js` gives each as a comment with its path and a line with its base64.
-fn read_package(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let candidates: [PathBuf; 2] = [folder.join("index.js"), folder.join("package").join("index.js")];
-    let Some(script) = candidates.iter().find_map(|path| std::fs::read_to_string(path).ok()) else {
-        panic!("CCTV_AGE_DIR has no index.js of the package cctv-age: {}", folder.display());
-    };
+/// The vectors by name, one file each.
+fn read_folder(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut vectors = BTreeMap::new();
-    let mut name = None;
-    for line in script.lines() {
-        if let Some(path) = line.strip_prefix("// ../testdata/") {
-            name = Some(path.trim().to_owned());
-        } else if let Some((_, rest)) = line.split_once("__toBinary(\"") {
-            let (Some(name), Some((text, _))) = (name.take(), rest.split_once('"')) else {
-                continue;
-            };
-            let bytes = BASE64.decode(text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
-            vectors.insert(name, bytes);
-        }
+    for entry in entries {
+        let path = entry.unwrap_or_else(|error| panic!("{}: {error}", folder.display())).path();
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        vectors.insert(name, bytes);
     }
     vectors
 }
@@ -210,10 +201,6 @@ fn read_vector(name: &str, bytes: &[u8]) -> Option<Vector> {
             ("payload", value) => vector.payload = Some(value.to_owned()),
             ("identity", value) => vector.identities.push(value.to_owned()),
             ("passphrase", value) => vector.passphrases.push(value.to_owned()),
-            ("compressed", "zlib") => {
-                vector.file = miniz_oxide::inflate::decompress_to_vec_zlib(&vector.file)
-                    .unwrap_or_else(|error| panic!("{name}: {error}"));
-            }
             ("file key" | "comment", _) => {}
             _ => panic!("{name}: unknown line {line}"),
         }

@@ -187,6 +187,10 @@ fn parse_end(text: &str) -> Result<Timestamp, String> {
     }
     let wrong = || format!("{text:?} is not a date such as 2027-12-31");
     let day: jiff::civil::Date = text.parse().map_err(|_| wrong())?;
+    // The library also reads a date out of longer texts.
+    if day.to_string() != text {
+        return Err(wrong());
+    }
     let next = day.tomorrow().map_err(|_| wrong())?;
     let end = next.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| wrong())?;
     Timestamp::from_unix_seconds(end.timestamp().as_second()).map_err(|_| wrong())

@@ -7,9 +7,10 @@ use vault_client::ClientError;
 use vault_client::compare::CompareProblem;
 use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
+use vault_core::passphrase_file::UnlockError;
 use vault_proto::credentials::{TrustError, TrustProblem};
 use vault_proto::ids::AccountId;
-use vault_proto::problem::ProblemCode;
+use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
 
 /// Kinds of failure, with their exit codes. Both are a contract.
@@ -293,7 +294,15 @@ fn compare_failure(account: AccountId, problem: CompareProblem) -> Failure {
     }
 }
 
-fn refused(problem: &vault_proto::problem::Problem) -> Failure {
+fn refused(problem: &Problem) -> Failure {
+    if problem.known_code() == Some(ProblemCode::CertificateExpired) {
+        return Failure::new(
+            Kind::Key,
+            "The certificate or the key list of this account has expired: the server does nothing for it any more.",
+            "Your recordings and your keys are not affected.",
+            "Ask the registrar for a new certificate for this account, then enrol with it (`vault-cli whoami` shows the dates).",
+        );
+    }
     let request = problem.request_id.as_ref().map_or_else(String::new, |id| format!(" (request {id})"));
     let detail = problem.detail.as_ref().map_or_else(String::new, |detail| format!(" {}.", sentence(detail)));
     // What a server writes is shown to a person: it must not steer the terminal.
@@ -302,9 +311,6 @@ fn refused(problem: &vault_proto::problem::Problem) -> Failure {
     let (kind, next) = match problem.known_code() {
         Some(ProblemCode::NotFound) => {
             (Kind::NotFound, "Check the id against `vault-cli list`, and that you use the right --home.")
-        }
-        Some(ProblemCode::CertificateExpired) => {
-            (Kind::Key, "Ask the registrar for a new certificate for this account, then enrol with it.")
         }
         Some(ProblemCode::SignatureStale) => (Kind::Refused, "Set this machine's clock, then try again."),
         Some(ProblemCode::UnknownKey) => {
@@ -319,11 +325,17 @@ fn refused(problem: &vault_proto::problem::Problem) -> Failure {
 }
 
 fn unlock_failure(error: &IdentityFileError) -> Failure {
+    let next = match error {
+        IdentityFileError::Unlock(UnlockError::WrongPassphrase) => {
+            "Type the passphrase again; --home chooses another identity."
+        }
+        _ => "Restore the file from a backup of the home folder; --home chooses another identity.",
+    };
     Failure::new(
         Kind::Unlock,
         format!("{}.", sentence(&error.to_string())),
         "The identity file was not changed.",
-        "Type the passphrase again, or restore the file from a backup; --home chooses another identity.",
+        next,
     )
 }
 
@@ -337,11 +349,4 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_from_elsewhere_cannot_steer_a_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\r\n\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c");
-    }
-}
+mod tests;

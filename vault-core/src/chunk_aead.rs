@@ -36,6 +36,9 @@ impl ChunkAead {
 }
 
 #[cfg(test)]
+mod kit_wycheproof;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

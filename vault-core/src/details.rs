@@ -31,3 +31,29 @@ pub struct Details {
     /// Its tracks.
     pub tracks: Vec<Track>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{"title":null,"started":"2026-11-21T09:30:00Z","ended":"2026-11-21T09:45:00Z","tracks":[{"track":0,"media_type":"video/webm","bytes":7,"duration_ms":null}]}"#;
+
+    #[test]
+    fn unknown_fields_are_passed_over_and_others_are_not() {
+        let known: Details = serde_json::from_str(TEXT).unwrap();
+        assert_eq!(serde_json::to_string(&known).unwrap(), TEXT);
+        let newer = TEXT.replace(r#""bytes""#, r#""cues":[[1]],"bytes""#).replacen('{', r#"{"index":{},"#, 1);
+        assert_eq!(serde_json::from_str::<Details>(&newer).unwrap(), known);
+        for wrong in [
+            TEXT.replace("\"started\"", "\"begun\""),
+            TEXT.replacen('{', r#"{"title":"x","#, 1),
+            TEXT.replace(r#""track":0"#, r#""track":256"#),
+            TEXT.replace(r#""bytes":7"#, r#""bytes":-7"#),
+            TEXT.replace("09:45:00Z", "09:45:00.5Z"),
+            format!("{TEXT}x"),
+            "[".repeat(100_000),
+        ] {
+            assert!(serde_json::from_str::<Details>(&wrong).is_err(), "{}", &wrong[..40]);
+        }
+    }
+}

@@ -16,6 +16,7 @@ use zeroize::Zeroize;
 
 use crate::random::RandomError;
 use crate::secret_bytes::SecretBytes;
+use crate::wiped_stack::on_wiped_stack;
 
 /// Length of a file key in bytes.
 pub const FILE_KEY_LEN: usize = 16;
@@ -69,7 +70,9 @@ impl FileKey {
     /// # Errors
     /// [`HeaderMacError`] if it does not.
     pub fn verify(&self, header: &Header) -> Result<(), HeaderMacError> {
-        self.header_mac(&header.mac_input()).verify_slice(header.mac()).map_err(|_| HeaderMacError)
+        on_wiped_stack(|| {
+            self.header_mac(&header.mac_input()).verify_slice(header.mac()).map_err(|_| HeaderMacError)
+        })
     }
 
     /// The payload key for opening. The MAC is checked here, so there is no way to a payload past a changed header.
@@ -92,10 +95,12 @@ impl FileKey {
     }
 
     fn header_mac(&self, input: &[u8]) -> Hmac<Sha256> {
-        let key = derive(None, self.0.expose(), &[HEADER_INFO]);
-        let mut mac = keyed(key.expose());
-        mac.update(input);
-        mac
+        on_wiped_stack(|| {
+            let key = derive(None, self.0.expose(), &[HEADER_INFO]);
+            let mut mac = keyed(key.expose());
+            mac.update(input);
+            mac
+        })
     }
 }
 
@@ -109,17 +114,19 @@ impl PayloadKey {
 ///
 /// 32 bytes are one block of HKDF-Expand, which is one HMAC: there is no length that could be wrong, so nothing can fail.
 pub(crate) fn derive(salt: Option<&[u8]>, secret: &[u8], info: &[&[u8]]) -> SecretBytes<32> {
-    let (mut extracted, _) = Hkdf::<Sha256>::extract(salt, secret);
-    let mut mac = keyed(&extracted.into());
-    extracted.zeroize();
-    for piece in info {
-        mac.update(piece);
-    }
-    mac.update(&[1]);
-    let mut block = mac.finalize().into_bytes();
-    let derived = SecretBytes::fill(|out| out.copy_from_slice(&block));
-    block.zeroize();
-    derived
+    on_wiped_stack(|| {
+        let (mut extracted, _) = Hkdf::<Sha256>::extract(salt, secret);
+        let mut mac = keyed(&extracted.into());
+        extracted.zeroize();
+        for piece in info {
+            mac.update(piece);
+        }
+        mac.update(&[1]);
+        let mut block = mac.finalize().into_bytes();
+        let derived = SecretBytes::fill(|out| out.copy_from_slice(&block));
+        block.zeroize();
+        derived
+    })
 }
 
 /// HMAC pads a key with zeros to the 64-byte block, so giving it the padded key is the same and cannot fail.
@@ -131,6 +138,9 @@ fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     });
     <Hmac<Sha256> as KeyInit>::new(block.expose().into())
 }
+
+#[cfg(test)]
+mod kit_wycheproof;
 
 #[cfg(test)]
 mod tests {

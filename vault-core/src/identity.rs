@@ -19,6 +19,7 @@ use crate::recipient::{
     X25519_TAG, is_low_order,
 };
 use crate::secret_bytes::SecretBytes;
+use crate::wiped_stack::on_wiped_stack;
 use vault_proto::statements::Suite;
 
 /// Tag of a stanza for a passphrase, which has to be the only one of its header.
@@ -87,13 +88,16 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`] for everything else.
     pub fn parse(text: &str) -> Result<Self, IdentityError> {
-        for (suite, hrp) in [(Suite::X25519, X25519_HRP), (Suite::Pq, PQ_HRP)] {
-            let read = SecretBytes::try_fill(|out| bech32_key::decode(text, hrp, Case::Upper, out).ok_or(()));
-            if let Ok(secret) = read {
-                return Self::from_secret(suite, secret).map_err(|_| IdentityError);
+        on_wiped_stack(|| {
+            for (suite, hrp) in [(Suite::X25519, X25519_HRP), (Suite::Pq, PQ_HRP)] {
+                let read =
+                    SecretBytes::try_fill(|out| bech32_key::decode(text, hrp, Case::Upper, out).ok_or(()));
+                if let Ok(secret) = read {
+                    return Self::from_secret(suite, secret).map_err(|_| IdentityError);
+                }
             }
-        }
-        Err(IdentityError)
+            Err(IdentityError)
+        })
     }
 
     /// Writes the identity as any age program reads it. The text is the secret itself; it is wiped on drop.
@@ -111,20 +115,22 @@ impl Identity {
     /// # Errors
     /// [`RecipientError::UnsafeKey`] if it has no safe recipient, which no secret is known to do.
     pub(crate) fn from_secret(suite: Suite, secret: SecretBytes<32>) -> Result<Self, RecipientError> {
-        let recipient = match suite {
-            Suite::X25519 => {
-                let secret = StaticSecret::from(*secret.expose());
-                Recipient::from_x25519(PublicKey::from(&secret).to_bytes())?
-            }
-            Suite::Pq => {
-                let secret = <XWing as Kem>::PrivateKey::from_bytes(secret.expose());
-                let secret = secret.map_err(|_| RecipientError::UnsafeKey)?;
-                let mut public = Box::new([0; 1216]);
-                public.copy_from_slice(&XWing::sk_to_pk(&secret).to_bytes());
-                Recipient::from_pq(public)?
-            }
-        };
-        Ok(Self { secret, recipient })
+        on_wiped_stack(|| {
+            let recipient = match suite {
+                Suite::X25519 => {
+                    let secret = StaticSecret::from(*secret.expose());
+                    Recipient::from_x25519(PublicKey::from(&secret).to_bytes())?
+                }
+                Suite::Pq => {
+                    let secret = <XWing as Kem>::PrivateKey::from_bytes(secret.expose());
+                    let secret = secret.map_err(|_| RecipientError::UnsafeKey)?;
+                    let mut public = Box::new([0; 1216]);
+                    public.copy_from_slice(&XWing::sk_to_pk(&secret).to_bytes());
+                    Recipient::from_pq(public)?
+                }
+            };
+            Ok(Self { secret, recipient })
+        })
     }
 
     /// The suite that this identity belongs to.
@@ -145,11 +151,11 @@ impl Identity {
     /// # Errors
     /// [`StanzaError`] if the stanza has this suite's tag and is malformed.
     pub fn unwrap(&self, stanza: &Stanza) -> Result<Option<FileKey>, StanzaError> {
-        match (self.suite(), stanza.tag()) {
+        on_wiped_stack(|| match (self.suite(), stanza.tag()) {
             (Suite::X25519, X25519_TAG) => self.unwrap_x25519(stanza),
             (Suite::Pq, PQ_TAG) => self.unwrap_pq(stanza),
             _ => Ok(None),
-        }
+        })
     }
 
     fn unwrap_x25519(&self, stanza: &Stanza) -> Result<Option<FileKey>, StanzaError> {

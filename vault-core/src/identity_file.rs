@@ -85,7 +85,7 @@ impl DeviceSecrets {
         lines.exact(DEVICE_TITLE)?;
         let account_root = lines.value("# account-root: ", |text| text.parse().ok())?;
         let device = lines.value("# device-secret: ", |text| SigningKey::parse(text).ok())?;
-        let epoch = lines.value("# epoch: ", |text| text.parse().ok())?;
+        let epoch = lines.value("# epoch: ", canonical_epoch)?;
         let identity = lines.value("", |text| Identity::parse(text).ok())?;
         lines.end()?;
         Ok(Self { account_root, device, epoch, identity })
@@ -118,6 +118,11 @@ impl RegistrarSecrets {
         lines.end()?;
         Ok(Self { root, issuer })
     }
+}
+
+/// Reads an epoch, from 1, in its one spelling.
+fn canonical_epoch(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|epoch: &u32| *epoch > 0 && epoch.to_string() == text)
 }
 
 /// Concatenates into one allocation of the final size, so that growing leaves no copies of secrets behind.
@@ -159,3 +164,6 @@ impl<'a> Lines<'a> {
         if self.rest.next().is_none() { Ok(()) } else { Err(IdentityFileError::Contents(self.line + 1)) }
     }
 }
+
+#[cfg(test)]
+mod tests;

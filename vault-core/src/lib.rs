@@ -21,8 +21,11 @@ pub mod payload;
 pub mod payload_reader;
 pub mod random;
 pub mod recipient;
+#[cfg(test)]
+mod recording_fixture;
 pub mod sealing;
 mod secret_bytes;
 pub mod seed;
 pub mod seeking;
 pub mod signing_key;
+mod wiped_stack;

@@ -3,8 +3,9 @@
 //! [`Opening`] holds the checked statements; [`Opening::segment`] checks header, key and part list; a [`SegmentOpening`] opens parts in
 //! any order and from any thread. Every refusal is a class a person can act on.
 
+use vault_proto::envelope::Verified;
 use vault_proto::geometry::BodyShape;
-use vault_proto::ids::{AccountId, Digest};
+use vault_proto::ids::{AccountId, Digest, KeyId};
 use vault_proto::labels;
 use vault_proto::recording::{CheckedRecording, Refusal};
 use vault_proto::sealed_header::{SealedHeader, SealedHeaderError};
@@ -83,21 +84,27 @@ impl<'a> Opening<'a> {
     /// Prepares to open `recording` with `identity` of `account`.
     ///
     /// # Errors
-    /// [`OpenError::NotAReader`] if the recording's manifest does not name the account; [`OpenError::OtherSuite`].
+    /// [`OpenError::NotAReader`] if the recording's manifest does not name the account with the key of this identity;
+    /// [`OpenError::OtherSuite`].
     pub fn new(
         recording: &'a CheckedRecording,
         account: AccountId,
         identity: &'a Identity,
     ) -> Result<Self, OpenError> {
         let manifest = recording.manifest();
-        if !manifest.recipients.iter().any(|recipient| recipient.account == account) {
+        let Some(recipient) = manifest.recipients.iter().find(|recipient| recipient.account == account)
+        else {
             return Err(OpenError::NotAReader);
-        }
+        };
         if manifest.suite != identity.suite() {
             return Err(OpenError::OtherSuite {
                 recording: manifest.suite.name(),
                 own: identity.suite().name(),
             });
+        }
+        // An identity of another epoch: said here, so that a header is not blamed for it.
+        if recipient.key != KeyId::of_recipient(&identity.recipient().to_string()) {
+            return Err(OpenError::NotAReader);
         }
         Ok(Self { recording, identity })
     }
@@ -113,7 +120,7 @@ impl<'a> Opening<'a> {
     /// [`OpenError`].
     pub fn segment(
         &self,
-        seal: &SegmentSeal,
+        seal: &Verified<SegmentSeal>,
         header: &[u8],
         parts: &[u8],
     ) -> Result<SegmentOpening, OpenError> {
@@ -168,10 +175,15 @@ impl<'a> Opening<'a> {
         let file_key = match crate::identity::unwrap_header(&[self.identity], header.header()) {
             Ok(file_key) => file_key,
             Err(UnwrapError::NoMatch) => {
-                // The manifest names this account: a header without its stanza was made by somebody else.
-                return Err(not_entitled(format!(
-                    "the header of {what} leaves out a reader its manifest names"
-                )));
+                // The manifest names this identity. Too few stanzas show that somebody else made the header; a stanza
+                // that does not open may as well be damaged.
+                return Err(if header.readers().len() < self.recording.manifest().recipients.len() {
+                    not_entitled(format!("the header of {what} leaves out a reader its manifest names"))
+                } else {
+                    damaged(format!(
+                        "the header of {what} has no stanza that opens with the key its manifest names"
+                    ))
+                });
             }
             Err(error) => return Err(damaged(format!("the header of {what}: {error}"))),
         };
@@ -198,7 +210,7 @@ impl SegmentOpening {
     /// # Errors
     /// [`OpenError`].
     pub fn start(self, part_0: &[u8]) -> Result<PartOpener, OpenError> {
-        check_part(self.index, &self.hashes, 0, part_0)?;
+        check_part(self.index, &self.shape, &self.hashes, 0, part_0)?;
         let nonce =
             part_0.first_chunk().ok_or_else(|| damaged(format!("segment {} has no body", self.index)))?;
         let payload = PayloadOpener::new(&self.file_key, self.header.header(), nonce)
@@ -207,9 +219,16 @@ impl SegmentOpening {
     }
 }
 
-fn check_part(segment: u32, hashes: &[Digest], part: u32, ciphertext: &[u8]) -> Result<(), OpenError> {
+fn check_part(
+    segment: u32,
+    shape: &BodyShape,
+    hashes: &[Digest],
+    part: u32,
+    ciphertext: &[u8],
+) -> Result<(), OpenError> {
     let expected = usize::try_from(part).ok().and_then(|part| hashes.get(part));
-    if expected == Some(&Digest::of(ciphertext)) {
+    // The length too: a list of hashes alone would let a seal promise more bytes than its parts hold.
+    if shape.part_length(part) == ciphertext.len() as u64 && expected == Some(&Digest::of(ciphertext)) {
         Ok(())
     } else {
         Err(damaged(format!("segment {segment}, part {part} is not the part that was sealed")))
@@ -227,7 +246,7 @@ impl PartOpener {
     /// # Errors
     /// [`OpenError`], naming segment and part.
     pub fn open(&self, part: u32, ciphertext: Vec<u8>) -> Result<Vec<u8>, OpenError> {
-        check_part(self.index, &self.hashes, part, &ciphertext)?;
+        check_part(self.index, &self.shape, &self.hashes, part, &ciphertext)?;
         self.payload.open_part(part, ciphertext, part + 1 == self.shape.parts(), self.shape.end()).map_err(
             |error| {
                 // The bytes are those that were signed, so nothing was altered on the way.
@@ -239,3 +258,6 @@ impl PartOpener {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use crate::age_file::{OpenError, SealError, open_payload, seal_with_stanzas};
 use crate::file_key::{FILE_KEY_LEN, FileKey};
 use crate::identity::SCRYPT_TAG;
 use crate::random::RandomError;
+use crate::wiped_stack::on_wiped_stack;
 
 /// The work factor that files are locked with, as a power of two: 2^15 × 8 × 128 bytes are 32 MiB of memory, which
 /// leaves the rest of a 64 MiB client to the rest of the client.
@@ -88,14 +89,16 @@ pub enum UnlockError {
 /// # Errors
 /// [`LockError`].
 pub fn lock(passphrase: &SecretString, plaintext: &[u8]) -> Result<Vec<u8>, LockError> {
-    let file_key = FileKey::generate()?;
-    let mut recipient = age::scrypt::Recipient::new(passphrase.clone());
-    recipient.set_work_factor(WORK_FACTOR);
-    let lent = age_core::format::FileKey::init_with_mut(|key| key.copy_from_slice(file_key.expose()));
-    let (stanzas, _) = recipient.wrap_file_key(&lent).map_err(|_| LockError::Derivation)?;
-    let stanzas = stanzas.into_iter().map(|stanza| Stanza::new(&stanza.tag, stanza.args, stanza.body));
-    let stanzas = stanzas.collect::<Result<Vec<_>, _>>().map_err(SealError::from)?;
-    Ok(seal_with_stanzas(file_key, stanzas, plaintext)?)
+    on_wiped_stack(|| {
+        let file_key = FileKey::generate()?;
+        let mut recipient = age::scrypt::Recipient::new(passphrase.clone());
+        recipient.set_work_factor(WORK_FACTOR);
+        let lent = age_core::format::FileKey::init_with_mut(|key| key.copy_from_slice(file_key.expose()));
+        let (stanzas, _) = recipient.wrap_file_key(&lent).map_err(|_| LockError::Derivation)?;
+        let stanzas = stanzas.into_iter().map(|stanza| Stanza::new(&stanza.tag, stanza.args, stanza.body));
+        let stanzas = stanzas.collect::<Result<Vec<_>, _>>().map_err(SealError::from)?;
+        Ok(seal_with_stanzas(file_key, stanzas, plaintext)?)
+    })
 }
 
 /// Unlocks a file whose work factor is within [`WorkFactors::ACCEPTED`].
@@ -116,36 +119,38 @@ pub fn unlock_within(
     accepted: WorkFactors,
     limit: usize,
 ) -> Result<Zeroizing<Vec<u8>>, UnlockError> {
-    let (header, length) = Header::parse(bytes).map_err(|error| match error {
-        HeaderError::NotAge | HeaderError::UnsupportedVersion => UnlockError::NotPassphraseFile,
-        _ => UnlockError::Damaged,
-    })?;
-    let stanza = only_scrypt_stanza(&header)?;
-    check_stanza(stanza, accepted)?;
+    on_wiped_stack(|| {
+        let (header, length) = Header::parse(bytes).map_err(|error| match error {
+            HeaderError::NotAge | HeaderError::UnsupportedVersion => UnlockError::NotPassphraseFile,
+            _ => UnlockError::Damaged,
+        })?;
+        let stanza = only_scrypt_stanza(&header)?;
+        check_stanza(stanza, accepted)?;
 
-    let mut identity = age::scrypt::Identity::new(passphrase.clone());
-    identity.set_max_work_factor(accepted.ceiling);
-    let stanza = age_core::format::Stanza {
-        tag: stanza.tag().to_owned(),
-        args: stanza.args().to_vec(),
-        body: stanza.body().to_vec(),
-    };
-    let unwrapped = match identity.unwrap_stanza(&stanza) {
-        Some(Ok(key)) => key,
-        Some(Err(age::DecryptError::DecryptionFailed)) => return Err(UnlockError::WrongPassphrase),
-        Some(Err(_)) | None => return Err(UnlockError::Damaged),
-    };
-    let file_key = FileKey::try_fill(|key| {
-        key.copy_from_slice(unwrapped.expose_secret());
-        Ok::<(), UnlockError>(())
-    })?;
-    let payload = bytes.get(length..).unwrap_or_default();
-    let reader = open_payload(&file_key, &header, payload).map_err(|_| UnlockError::Damaged)?;
-    reader.read_whole(payload.len(), limit).map_err(|error| match OpenError::from(error) {
-        OpenError::Payload(crate::payload_reader::PayloadError::TooLong { limit }) => {
-            UnlockError::TooLong { limit }
-        }
-        _ => UnlockError::Damaged,
+        let mut identity = age::scrypt::Identity::new(passphrase.clone());
+        identity.set_max_work_factor(accepted.ceiling);
+        let stanza = age_core::format::Stanza {
+            tag: stanza.tag().to_owned(),
+            args: stanza.args().to_vec(),
+            body: stanza.body().to_vec(),
+        };
+        let unwrapped = match identity.unwrap_stanza(&stanza) {
+            Some(Ok(key)) => key,
+            Some(Err(age::DecryptError::DecryptionFailed)) => return Err(UnlockError::WrongPassphrase),
+            Some(Err(_)) | None => return Err(UnlockError::Damaged),
+        };
+        let file_key = FileKey::try_fill(|key| {
+            key.copy_from_slice(unwrapped.expose_secret());
+            Ok::<(), UnlockError>(())
+        })?;
+        let payload = bytes.get(length..).unwrap_or_default();
+        let reader = open_payload(&file_key, &header, payload).map_err(|_| UnlockError::Damaged)?;
+        reader.read_whole(payload.len(), limit).map_err(|error| match OpenError::from(error) {
+            OpenError::Payload(crate::payload_reader::PayloadError::TooLong { limit }) => {
+                UnlockError::TooLong { limit }
+            }
+            _ => UnlockError::Damaged,
+        })
     })
 }
 

@@ -17,6 +17,7 @@ use zeroize::Zeroize;
 use crate::chunk_aead::{ChunkAead, TAG_LEN};
 use crate::file_key::{FileKey, HeaderMacError, PayloadKey};
 use crate::random::{self, RandomError};
+use crate::wiped_stack::on_wiped_stack;
 
 /// The most ciphertext that one part can have: the first part carries the payload nonce in front.
 const MAX_PART_CIPHERTEXT: usize = PAYLOAD_NONCE + CHUNKS_PER_PART * CHUNK_CIPHERTEXT;
@@ -176,7 +177,11 @@ impl PartJob {
     ///
     /// # Errors
     /// [`SealPartError::Cipher`], which does not happen within these sizes.
-    pub fn run(mut self) -> Result<SealedPart, SealPartError> {
+    pub fn run(self) -> Result<SealedPart, SealPartError> {
+        on_wiped_stack(|| self.seal())
+    }
+
+    fn seal(mut self) -> Result<SealedPart, SealPartError> {
         let failed = SealPartError::Cipher { index: self.index };
         let aead = ChunkAead::new(self.key.expose());
         let len = self.plaintext.len();
@@ -252,7 +257,9 @@ impl PayloadOpener {
         ends_body: bool,
         end: BodyEnd,
     ) -> Result<Vec<u8>, OpenPartError> {
-        match self.open_in_place(index, &mut ciphertext, ends_body && end == BodyEnd::Final) {
+        match on_wiped_stack(|| {
+            self.open_in_place(index, &mut ciphertext, ends_body && end == BodyEnd::Final)
+        }) {
             Ok(()) => Ok(ciphertext),
             Err(error) => {
                 ciphertext.zeroize();
@@ -305,11 +312,13 @@ impl PayloadOpener {
 
     /// Opens one chunk of a payload that is read from its start.
     pub(crate) fn open_chunk(&self, counter: u64, is_final: bool, buffer: &mut Vec<u8>) -> Option<()> {
-        let (body, tag) = buffer.split_last_chunk_mut::<TAG_LEN>()?;
-        let size = body.len();
-        ChunkAead::new(self.key.expose()).open(&stream_nonce(counter, is_final), body, tag).ok()?;
-        buffer.truncate(size);
-        Some(())
+        on_wiped_stack(|| {
+            let (body, tag) = buffer.split_last_chunk_mut::<TAG_LEN>()?;
+            let size = body.len();
+            ChunkAead::new(self.key.expose()).open(&stream_nonce(counter, is_final), body, tag).ok()?;
+            buffer.truncate(size);
+            Some(())
+        })
     }
 }
 

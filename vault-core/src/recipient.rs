@@ -22,6 +22,7 @@ use crate::bech32_key::{self, Case};
 use crate::chunk_aead::ChunkAead;
 use crate::file_key::{FileKey, derive};
 use crate::random::{self, RandomError};
+use crate::wiped_stack::on_wiped_stack;
 
 /// Tag of the stanza of the suite [`Suite::X25519`].
 pub const X25519_TAG: &str = "X25519";
@@ -92,10 +93,10 @@ impl Recipient {
     /// # Errors
     /// [`WrapError::Random`] if the operating system gives no random bytes.
     pub fn wrap(&self, file_key: &FileKey) -> Result<Stanza, WrapError> {
-        match &self.0 {
+        on_wiped_stack(|| match &self.0 {
             Key::X25519(public) => wrap_x25519(public, file_key),
             Key::Pq(public) => wrap_pq(&public[..], file_key),
-        }
+        })
     }
 
     pub(crate) fn from_x25519(public: [u8; 32]) -> Result<Self, RecipientError> {

@@ -303,3 +303,6 @@ impl SegmentSealer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use crate::random::RandomError;
 use crate::recipient::RecipientError;
 use crate::secret_bytes::SecretBytes;
 use crate::signing_key::SigningKey;
+use crate::wiped_stack::on_wiped_stack;
 use vault_proto::statements::Suite;
 
 const ACCOUNT_ROOT: &[u8] = b"recording-vault/v1/account-root";
@@ -54,13 +55,13 @@ impl Seed {
     /// The account's root key, which signs its key lists.
     #[must_use]
     pub fn account_root(&self) -> SigningKey {
-        SigningKey::from_secret(derive(None, self.0.expose(), &[ACCOUNT_ROOT, &[0]]))
+        on_wiped_stack(|| SigningKey::from_secret(derive(None, self.0.expose(), &[ACCOUNT_ROOT, &[0]])))
     }
 
     /// An organisation's root key, which signs its issuers.
     #[must_use]
     pub fn organisation_root(&self) -> SigningKey {
-        SigningKey::from_secret(derive(None, self.0.expose(), &[ORGANISATION_ROOT, &[0]]))
+        on_wiped_stack(|| SigningKey::from_secret(derive(None, self.0.expose(), &[ORGANISATION_ROOT, &[0]])))
     }
 
     /// The account's encryption identity of one epoch.
@@ -72,7 +73,9 @@ impl Seed {
             Suite::X25519 => IDENTITY_X25519,
             Suite::Pq => IDENTITY_PQ,
         };
-        Identity::from_secret(suite, derive(None, self.0.expose(), &[label, &[0], &epoch.to_be_bytes()]))
+        on_wiped_stack(|| {
+            Identity::from_secret(suite, derive(None, self.0.expose(), &[label, &[0], &epoch.to_be_bytes()]))
+        })
     }
 
     /// A new random seed.
@@ -86,6 +89,10 @@ impl Seed {
     /// The seed as 24 English words of BIP 39, in lower case with single spaces. The text is wiped on drop.
     #[must_use]
     pub fn to_words(&self) -> Zeroizing<String> {
+        on_wiped_stack(|| self.spell())
+    }
+
+    fn spell(&self) -> Zeroizing<String> {
         let mut out = Zeroizing::new(String::with_capacity(WORDS * (LONGEST_WORD + 1)));
         // 32 bytes are one of the lengths that BIP 39 allows.
         if let Ok(mnemonic) = Mnemonic::from_entropy_in(Language::English, self.0.expose()) {
@@ -104,6 +111,10 @@ impl Seed {
     /// # Errors
     /// [`SeedWordsError`], of which an unknown word comes first, then the count, then the checksum.
     pub fn from_words(text: &str) -> Result<Self, SeedWordsError> {
+        on_wiped_stack(|| Self::read_words(text))
+    }
+
+    fn read_words(text: &str) -> Result<Self, SeedWordsError> {
         let mut found = 0;
         let mut joined = Zeroizing::new(String::with_capacity(WORDS * (LONGEST_WORD + 1)));
         for typed in text.split_whitespace() {

@@ -132,3 +132,6 @@ impl<S: PartSource> Seek for SeekableTrack<S> {
         Ok(self.position)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::random::RandomError;
 use crate::secret_bytes::SecretBytes;
+use crate::wiped_stack::on_wiped_stack;
 
 /// The text is not 64 lowercase hexadecimal digits. The message names no part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -35,7 +36,9 @@ impl SigningKey {
     }
 
     pub(crate) fn from_secret(secret: SecretBytes<32>) -> Self {
-        let public = ed25519_dalek::SigningKey::from_bytes(secret.expose()).verifying_key().to_bytes();
+        let public = on_wiped_stack(|| {
+            ed25519_dalek::SigningKey::from_bytes(secret.expose()).verifying_key().to_bytes()
+        });
         Self { secret, public }
     }
 
@@ -69,7 +72,9 @@ impl SigningKey {
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         // Built for one signature and wiped by its own drop, so that the lasting secret has one place.
-        ed25519_dalek::SigningKey::from_bytes(self.secret.expose()).sign(message).to_bytes()
+        on_wiped_stack(|| {
+            ed25519_dalek::SigningKey::from_bytes(self.secret.expose()).sign(message).to_bytes()
+        })
     }
 }
 

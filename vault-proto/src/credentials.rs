@@ -297,20 +297,47 @@ fn check_window(
     Ok(())
 }
 
+/// The credentials object before its envelopes are parsed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CredentialsText {
+    members: Vec<MemberText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberText {
+    issuer: String,
+    certificate: String,
+    key_list: String,
+}
+
+impl MemberText {
+    fn parse(&self) -> Result<Member, StatementError> {
+        Ok(Member {
+            issuer: Envelope::parse(self.issuer.as_bytes())?,
+            certificate: Envelope::parse(self.certificate.as_bytes())?,
+            key_list: Envelope::parse(self.key_list.as_bytes())?,
+        })
+    }
+}
+
 impl Credentials {
     /// Parses a credentials object in its canonical spelling.
     ///
     /// # Errors
-    /// [`StatementError::Envelope`] or `Payload`.
+    /// Every [`StatementError`] but `Signature`.
     pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
         let damaged = StatementError::Envelope("credentials object");
         if bytes.len() > MAX_CREDENTIALS {
             return Err(damaged);
         }
-        let credentials: Self = serde_json::from_slice(bytes).map_err(|error| StatementError::Payload {
-            name: "credentials object",
-            reason: error.to_string(),
+        let texts: CredentialsText = serde_json::from_slice(bytes).map_err(|error| {
+            StatementError::Payload { name: "credentials object", reason: error.to_string() }
         })?;
+        // Member by member, so that a statement of a newer format is told apart from a damaged one.
+        let members = texts.members.iter().map(MemberText::parse).collect::<Result<_, _>>()?;
+        let credentials = Self { members };
         if credentials.to_bytes()? == bytes { Ok(credentials) } else { Err(damaged) }
     }
 

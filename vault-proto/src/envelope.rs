@@ -111,6 +111,38 @@ fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Most characters of a payload type that a message repeats.
+const MAX_SHOWN: usize = 100;
+
+/// Whether `found` is the kind of statement `known` in another version, a number of few digits.
+fn is_other_version(known: &str, found: &str) -> bool {
+    let version = || found.strip_prefix(known.strip_suffix("1+json")?)?.strip_suffix("+json");
+    version().is_some_and(|version| {
+        (1..=9).contains(&version.len()) && version.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// Integers of the format are exact in every JSON parser.
+const MAX_INTEGER: u64 = 1 << 53;
+
+/// Whether a payload says what `statement` says in the one form of the format. Derived parsers also take an array for an
+/// object and a missing field for `null`: two programs could then read one signed payload differently.
+fn has_one_reading<T: Statement>(payload: &[u8], statement: &T) -> bool {
+    let found = serde_json::from_slice::<serde_json::Value>(payload).ok();
+    found.is_some()
+        && found == serde_json::to_value(statement).ok()
+        && found.is_some_and(|v| has_small_integers(&v))
+}
+
+fn has_small_integers(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Number(number) => number.as_u64().is_some_and(|number| number < MAX_INTEGER),
+        serde_json::Value::Array(values) => values.iter().all(has_small_integers),
+        serde_json::Value::Object(fields) => fields.values().all(has_small_integers),
+        _ => true,
+    }
+}
+
 /// Makes an envelope: `sign` is handed the pre-authentication encoding and returns the Ed25519 signature over it.
 ///
 /// # Errors
@@ -149,11 +181,11 @@ impl<T: Statement> Envelope<T> {
             return Err(damaged());
         }
         if text.payload_type != T::PAYLOAD_TYPE {
-            let family = T::PAYLOAD_TYPE.trim_end_matches("1+json");
-            return Err(if text.payload_type.starts_with(family) {
+            return Err(if is_other_version(T::PAYLOAD_TYPE, &text.payload_type) {
                 StatementError::Newer { name: T::NAME, what: text.payload_type }
             } else {
-                StatementError::Type { expected: T::NAME, found: text.payload_type }
+                let found = text.payload_type.chars().take(MAX_SHOWN).collect();
+                StatementError::Type { expected: T::NAME, found }
             });
         }
         let payload = BASE64.decode(text.payload.as_bytes()).map_err(|_| damaged())?;
@@ -171,6 +203,9 @@ impl<T: Statement> Envelope<T> {
                 None => malformed(error.to_string()),
             }
         })?;
+        if !has_one_reading(&payload, &statement) {
+            return Err(malformed("its fields are not spelt as the format has them".to_owned()));
+        }
         statement.check().map_err(|reason| malformed(reason.to_owned()))?;
         Ok(Self { bytes: bytes.to_vec(), payload, statement, key_id: keyid, signature })
     }
@@ -308,3 +343,8 @@ impl<'de, T: Statement> Deserialize<'de> for Envelope<T> {
         deserializer.deserialize_str(Text(PhantomData))
     }
 }
+
+#[cfg(test)]
+mod kit_ed25519;
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,18 @@ pub const MAX_SKEW_SECONDS: i64 = 120;
 
 const COMPONENTS: &str = r#"("@method" "@authority" "@path" "@query" "content-digest")"#;
 
+/// RFC 9421 section 2.5 signature base: one line for each covered component, then the signature's parameters.
+fn signature_base(components: &[(&str, &str)], params: &str) -> Vec<u8> {
+    let mut base = String::new();
+    for (name, value) in components.iter().chain(&[("@signature-params", params)]) {
+        if !base.is_empty() {
+            base.push('\n');
+        }
+        base.extend(["\"", name, "\": ", value]);
+    }
+    base.into_bytes()
+}
+
 /// Sixteen random bytes that make each request of a key unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce([u8; 16]);
@@ -106,18 +118,19 @@ impl fmt::Display for SignatureInput {
 }
 
 impl RequestTarget<'_> {
-    /// RFC 9421 section 2.5 signature base: the bytes that are signed.
+    /// The bytes that are signed: the signature base over the profile's five components.
     pub fn signature_base(&self, input: &SignatureInput) -> Vec<u8> {
-        format!(
-            "\"@method\": {}\n\"@authority\": {}\n\"@path\": {}\n\"@query\": ?{}\n\"content-digest\": {}\n\"@signature-params\": {}",
-            self.method,
-            self.authority,
-            self.path,
-            self.query.unwrap_or_default(),
-            content_digest_value(&self.content_digest),
-            input.params()
+        let query = format!("?{}", self.query.unwrap_or_default());
+        signature_base(
+            &[
+                ("@method", self.method),
+                ("@authority", self.authority),
+                ("@path", self.path),
+                ("@query", &query),
+                ("content-digest", &content_digest_value(&self.content_digest)),
+            ],
+            &input.params(),
         )
-        .into_bytes()
     }
 
     /// Checks a signature over this request.
@@ -210,6 +223,65 @@ mod tests {
             SignatureInput { key_id: KeyId::from_bytes([4; 32]), ..input() },
         ] {
             assert!(target.verify(&other, &signature, &public).is_err());
+        }
+    }
+
+    #[test]
+    fn the_base_of_the_profile_is_fixed_for_ever() {
+        let target = RequestTarget {
+            method: "PUT",
+            authority: "vault.example:8440",
+            path: "/v1/recordings/aa",
+            query: None,
+            content_digest: Digest::of(b""),
+        };
+        let expected = "\"@method\": PUT\n\"@authority\": vault.example:8440\n\"@path\": /v1/recordings/aa\n\"@query\": ?\n\
+            \"content-digest\": sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:\n\
+            \"@signature-params\": (\"@method\" \"@authority\" \"@path\" \"@query\" \"content-digest\")\
+            ;created=1795000000;nonce=\"CQkJCQkJCQkJCQkJCQkJCQ\"\
+            ;keyid=\"0303030303030303030303030303030303030303030303030303030303030303\";tag=\"recording-vault/v1\"";
+        assert_eq!(String::from_utf8(target.signature_base(&input())).unwrap(), expected);
+    }
+
+    /// RFC 9421, appendix B.2.6: the request of B.2 signed with `test-key-ed25519` of B.1.4.
+    #[test]
+    fn rfc_9421_b_2_6() {
+        let decode = |text: &str| BASE64URL_NOPAD.decode(text.as_bytes()).unwrap().try_into().unwrap();
+        let secret = SigningKey::from_bytes(&decode("n4Ni-HpISpVObnQMW0wOhCKROaIKqKtW_2ZYb2p9KcU"));
+        let public = PublicKey::from_bytes(decode("JrQLj5P_89iXES9-vFgrIy29clF9CC_oPPsw3c5D0bs"));
+        assert_eq!(secret.verifying_key().as_bytes(), public.as_bytes());
+        let base = signature_base(
+            &[
+                ("date", "Tue, 20 Apr 2021 02:07:55 GMT"),
+                ("@method", "POST"),
+                ("@path", "/foo"),
+                ("@authority", "example.com"),
+                ("content-type", "application/json"),
+                ("content-length", "18"),
+            ],
+            r#"("date" "@method" "@path" "@authority" "content-type" "content-length");created=1618884473;keyid="test-key-ed25519""#,
+        );
+        let published =
+            "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==";
+        let signature: [u8; 64] = BASE64.decode(published.as_bytes()).unwrap().try_into().unwrap();
+        assert_eq!(verify_strict(&public, &base, &signature), Ok(()));
+        assert_eq!(secret.sign(&base).to_bytes(), signature);
+        for at in 0..base.len() {
+            let mut altered = base.clone();
+            altered[at] ^= 1;
+            assert!(verify_strict(&public, &altered, &signature).is_err(), "byte {at}");
+        }
+    }
+
+    /// RFC 9530, appendices A and B: the bodies of its examples, which end in a line feed.
+    #[test]
+    fn rfc_9530_content_digests() {
+        for (body, value) in [
+            ("{\"hello\": \"world\"}\n", "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:"),
+            ("", "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"),
+        ] {
+            assert_eq!(content_digest_value(&Digest::of(body.as_bytes())), value);
+            assert_eq!(parse_content_digest(value), Ok(Digest::of(body.as_bytes())));
         }
     }
 

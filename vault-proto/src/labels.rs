@@ -62,3 +62,32 @@ pub fn details_context(manifest: &Digest) -> Digest {
 pub fn recording_folder(recording: &RecordingId) -> String {
     format!("rec/{recording}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_fixed_for_ever() {
+        // Computed apart from this program, with Python's hashlib.
+        let key: [u8; 32] = std::array::from_fn(|at| at as u8);
+        for (label, expected) in [
+            (ACCOUNT, "268d6681f73fbd4fd83f8ca83aeef6d74adac607365b696639e06e05e2a7a174"),
+            (ORGANISATION, "7e7333f09597df2d22b2160dcdf74d38741873ae9dfe4cac08acd214173e76d1"),
+            (DEVICE_KEY, "7534b4bca404b12a4c0401fc66d0652bfea934914e74c3a54d7675950967658c"),
+            (ISSUER_KEY, "7af1d3dbb755ac23131f999162298714b92c9fac06bb40f2fe81307bb5fcee97"),
+            (ENCRYPTION_KEY, "fd0accfa1e988ebe0b88ef2769f051390e2e2110ce1cc7cab991da12cced36ec"),
+        ] {
+            assert_eq!(labelled_hash(label, &key).to_string(), expected, "{label}");
+        }
+        let manifest = Digest::from_bytes(key);
+        assert_eq!(
+            context(&manifest, 258, 3).to_string(),
+            "f7d2fd6fa3df9ee6e124bc416480bf372e568eeeadf501b23790dd7a719ad5ca"
+        );
+        assert_eq!(
+            details_context(&manifest).to_string(),
+            "15d531254502ce321cf0253dda3e2becb236e72fb99d459c94340318ae04a5b6"
+        );
+    }
+}

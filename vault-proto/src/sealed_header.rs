@@ -109,3 +109,59 @@ impl SealedHeader {
         self.header.stanzas().get(1..).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stanza(tag: &str) -> Stanza {
+        Stanza::new(tag, vec!["share".to_owned()], vec![1; 32]).unwrap()
+    }
+
+    fn header(stanzas: Vec<Stanza>) -> Vec<u8> {
+        Header::new(stanzas, [9; 32]).unwrap().encode()
+    }
+
+    #[test]
+    fn one_to_sixteen_readers_of_the_suite_behind_the_context() {
+        let context = Digest::of(b"context");
+        let own = context_stanza(&context).unwrap();
+        for suite in [Suite::X25519, Suite::Pq] {
+            for readers in [0, 1, 2, 16, 17] {
+                let mut stanzas = vec![own.clone()];
+                stanzas.resize(readers + 1, stanza(suite.stanza_tag()));
+                let parsed = SealedHeader::parse(&header(stanzas), &context, suite);
+                match parsed {
+                    Ok(parsed) => assert!(parsed.readers().len() == readers && (1..=16).contains(&readers)),
+                    Err(error) => assert_eq!(error, SealedHeaderError::Readers(readers)),
+                }
+            }
+        }
+        let mixed = header(vec![own.clone(), stanza("X25519"), stanza("mlkem768x25519")]);
+        for suite in [Suite::X25519, Suite::Pq] {
+            let parsed = SealedHeader::parse(&mixed, &context, suite);
+            assert!(matches!(parsed, Err(SealedHeaderError::UnexpectedStanza(_))));
+        }
+        let planted = SealedHeader::parse(&header(vec![stanza("X25519")]), &context, Suite::X25519);
+        assert_eq!(planted, Err(SealedHeaderError::NoContext));
+        let bytes = header(vec![own, stanza("X25519")]);
+        let elsewhere = SealedHeader::parse(&bytes, &Digest::of(b"other"), Suite::X25519);
+        assert_eq!(elsewhere, Err(SealedHeaderError::OtherContext));
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_behind_a_header_are_seen(rest in prop::collection::vec(any::<u8>(), 0..50)) {
+            let context = Digest::of(b"context");
+            let bytes = header(vec![context_stanza(&context).unwrap(), stanza("X25519")]);
+            let longer = [&bytes[..], &rest].concat();
+            let (parsed, length) = SealedHeader::parse_prefix(&longer, &context, Suite::X25519).unwrap();
+            prop_assert_eq!(length, bytes.len());
+            prop_assert_eq!(parsed.header().encode(), bytes);
+            let whole = SealedHeader::parse(&longer, &context, Suite::X25519);
+            prop_assert_eq!(whole.is_ok(), rest.is_empty());
+        }
+    }
+}

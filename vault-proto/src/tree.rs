@@ -129,6 +129,10 @@ mod tests {
             "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
         ];
         let mut tree = TreeBuilder::new();
+        assert_eq!(
+            tree.root().to_string(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
         for (leaf, root) in leaves.iter().zip(roots) {
             tree.push(&HEXLOWER.decode(leaf.as_bytes()).unwrap());
             assert_eq!(tree.root().to_string(), root);

@@ -117,6 +117,11 @@ impl Statement for KeyList {
         }
         Ok(())
     }
+
+    fn unknown_choice(payload: &serde_json::Value) -> Option<String> {
+        let keys = payload.get("encryption")?.as_array()?;
+        keys.iter().filter_map(|key| key.get("suite")).find_map(Suite::unknown)
+    }
 }
 
 fn is_recipient_text(recipient: &str) -> bool {

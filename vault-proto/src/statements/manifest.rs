@@ -23,6 +23,12 @@ impl Suite {
         }
     }
 
+    /// If `value` is the number of a suite that is not known: which.
+    pub(super) fn unknown(value: &serde_json::Value) -> Option<String> {
+        let unknown = value.is_u64() && serde_json::from_value::<Self>(value.clone()).is_err();
+        unknown.then(|| format!("suite {value}"))
+    }
+
     /// Tag of the recipient stanzas of this suite.
     pub const fn stanza_tag(self) -> &'static str {
         match self {
@@ -126,9 +132,8 @@ impl Statement for Manifest {
     }
 
     fn unknown_choice(payload: &serde_json::Value) -> Option<String> {
-        let suite = payload.get("suite")?;
-        if serde_json::from_value::<Suite>(suite.clone()).is_err() && suite.is_u64() {
-            return Some(format!("suite {suite}"));
+        if let Some(suite) = Suite::unknown(payload.get("suite")?) {
+            return Some(suite);
         }
         let policy = payload.get("policy")?.as_str()?;
         let known = serde_json::from_value::<Policy>(policy.into()).is_ok();

@@ -30,7 +30,7 @@ impl RequestId {
 }
 
 impl IntoResponse for Problem {
-    /// Carries the problem to [`answer`], which knows the request's id.
+    /// Carries the problem to `answer`, which knows the request's id.
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();

@@ -1,0 +1,82 @@
+//! Makes an account, or seals and opens a recording, drops everything it held, says so, and waits: so that a test can look
+//! through its memory for what should be gone.
+//!
+//! `seal-and-wait keygen SUITE HOME` or `seal-and-wait seal HOME FILE PATIENT CLINICIAN`; passphrase in `VAULT_PASSPHRASE`.
+//! Ends when its standard input does.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's helpers fail by panicking, as its test functions do"
+)]
+
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use vault_client::account;
+use vault_client::connection::Connection;
+use vault_client::download::{RemoteRecording, Session};
+use vault_client::home::Home;
+use vault_client::upload::{self, SealRequest};
+use vault_proto::statements::Suite;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["keygen", suite, home] => keygen(suite, home),
+        ["seal", home, file, patient, clinician] => seal(home, file, patient, clinician),
+        _ => panic!("usage: seal-and-wait keygen SUITE HOME | seal HOME FILE PATIENT CLINICIAN"),
+    }
+    std::io::stdin().read_to_end(&mut Vec::new()).expect("standard input is a pipe");
+}
+
+fn passphrase() -> SecretString {
+    SecretString::from(std::env::var("VAULT_PASSPHRASE").expect("a passphrase"))
+}
+
+/// Writes past every buffer of this process.
+fn say(text: &str) {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        let written = rustix::io::write(std::io::stdout().as_fd(), rest).expect("standard output is a pipe");
+        rest = rest.get(written..).unwrap_or_default();
+    }
+}
+
+fn keygen(suite: &str, home: &str) {
+    let suite = if suite == "pq" { Suite::Pq } else { Suite::X25519 };
+    let made = account::create(&Home::new(home), suite, &passphrase()).expect("an account");
+    say(&made.words);
+    drop(made);
+    say("\n");
+}
+
+fn seal(home: &str, file: &str, patient: &str, clinician: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let recording = runtime.block_on(async {
+        let home = Home::new(home);
+        let enrolment = home.enrolment().expect("an enrolment");
+        let account = account::unlock(&home, &passphrase()).expect("the passphrase fits");
+        let connection = Connection::new(&enrolment.server, Arc::clone(&account.device)).expect("an address");
+        let request = SealRequest {
+            file: Some(PathBuf::from(file)),
+            patient: patient.parse().expect("an account id"),
+            clinician: clinician.parse().expect("an account id"),
+            consultation: None,
+            title: Some("A talk".to_owned()),
+            media_type: None,
+        };
+        let sealed = upload::seal(&connection, &home, &enrolment, &account, &request, &mut |_| ()).await;
+        let recording = sealed.expect("it is sealed").recording;
+        let session = Session { connection: &connection, enrolment: &enrolment, account: &account };
+        let remote = RemoteRecording::fetch(session, recording).await.expect("it is there");
+        remote.write_to(session, &mut std::io::sink(), &mut |_| ()).await.expect("it opens");
+        recording
+    });
+    drop(runtime);
+    say(&format!("{recording}\n"));
+}

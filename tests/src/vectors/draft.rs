@@ -1,0 +1,322 @@
+//! A recording in the making, with a hook at every step where it can be made wrong.
+
+use vault_core::signing_key::SigningKey;
+use vault_proto::age_header::Stanza;
+use vault_proto::envelope::Statement;
+use vault_proto::geometry::{BodyEnd, MAX_PART, PART_CIPHERTEXT, PART_PLAINTEXT};
+use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::labels;
+use vault_proto::sealed_header::context_stanza;
+use vault_proto::statements::{
+    FinalSeal, Manifest, Policy, RecipientKey, RecordingStatus, SegmentSeal, Suite,
+};
+use vault_proto::tree;
+
+use super::cast::{Cast, MemberText, Person, credentials, key_of, time};
+use super::primitives::{FileKey, Payload, commitment, digest, envelope, fixed_bytes, header, wrap};
+
+/// The objects of one segment, by their names in the format.
+#[derive(Clone, Default)]
+pub struct Segment {
+    /// `header.0`.
+    pub header: Vec<u8>,
+    /// `body`.
+    pub body: Vec<u8>,
+    /// `parts`.
+    pub parts: Vec<u8>,
+    /// `seal`.
+    pub seal: Vec<u8>,
+}
+
+/// The objects of one recording. `None` is an object that is not there.
+#[derive(Clone, Default)]
+pub struct Objects {
+    /// `manifest`.
+    pub manifest: Vec<u8>,
+    /// `credentials`.
+    pub credentials: Vec<u8>,
+    /// `seg/<i>/…`.
+    pub segments: Vec<Segment>,
+    /// `details`.
+    pub details: Option<Vec<u8>>,
+    /// `final`.
+    pub final_seal: Option<Vec<u8>>,
+}
+
+/// What a segment is to hold.
+#[derive(Clone)]
+pub struct Take {
+    /// Its track.
+    pub track: u8,
+    /// Its plaintext.
+    pub plaintext: Vec<u8>,
+    /// How it ends.
+    pub end: BodyEnd,
+}
+
+/// A hook, which changes what was made so far.
+pub type Hook<'a, T> = Box<dyn Fn(&mut T) + 'a>;
+/// A hook for one segment or, with no number, for the details.
+pub type KeyedHook<'a, T> = Box<dyn Fn(Option<usize>, &FileKey, &mut T) + 'a>;
+
+/// A hook for a payload of a given payload type.
+pub type PayloadHook<'a> = Box<dyn Fn(&str, &mut Vec<u8>) + 'a>;
+
+/// A recording in the making.
+pub struct Draft<'a> {
+    /// Organisation and people.
+    pub cast: &'a Cast,
+    /// What the recording's id and file keys follow from.
+    pub name: String,
+    /// Suite.
+    pub suite: Suite,
+    /// Who seals.
+    pub sealer: &'a Person,
+    /// Whose device signs.
+    pub device: &'a SigningKey,
+    /// What the segments hold.
+    pub takes: Vec<Take>,
+    /// Changes the members before they become the credentials object.
+    pub on_members: Hook<'a, Vec<MemberText>>,
+    /// Changes the manifest before it is signed.
+    pub on_manifest: Hook<'a, Manifest>,
+    /// Changes a payload before it is signed; told apart by its payload type.
+    pub on_payload: PayloadHook<'a>,
+    /// Changes the stanzas before the MAC is made.
+    pub on_stanzas: KeyedHook<'a, Vec<Stanza>>,
+    /// Changes a body before it is hashed.
+    pub on_body: KeyedHook<'a, Vec<u8>>,
+    /// Changes a seal before it is signed.
+    pub on_seal: Hook<'a, SegmentSeal>,
+    /// Changes the final seal before it is signed.
+    pub on_final: Hook<'a, FinalSeal>,
+    /// Changes the text of the details before it is sealed.
+    pub on_details: Hook<'a, String>,
+}
+
+/// A finished recording, with its secrets.
+pub struct Recording {
+    /// Its id.
+    pub id: RecordingId,
+    /// Its objects.
+    pub objects: Objects,
+    /// Its statements.
+    pub manifest: Manifest,
+    /// Its seals.
+    pub seals: Vec<SegmentSeal>,
+    /// Its file keys.
+    pub file_keys: Vec<FileKey>,
+    /// What it holds.
+    pub takes: Vec<Take>,
+}
+
+/// Reproducible bytes that look like nothing.
+#[must_use]
+pub fn media(name: &str, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length + 32);
+    let mut block = fixed_bytes(name);
+    while bytes.len() < length {
+        bytes.extend_from_slice(&block);
+        block = *Digest::of(&block).as_bytes();
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// The parts of a body.
+pub fn parts_of(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (first, rest) = body.split_at(body.len().min(MAX_PART));
+    std::iter::once(first).chain(rest.chunks(PART_CIPHERTEXT))
+}
+
+/// The hashes of a body's parts.
+#[must_use]
+pub fn hashes_of(body: &[u8]) -> Vec<Digest> {
+    parts_of(body).map(Digest::of).collect()
+}
+
+impl<'a> Draft<'a> {
+    /// A recording of `takes`, each a track and a length, sealed by the clinician.
+    #[must_use]
+    pub fn new(cast: &'a Cast, suite: Suite, name: &str, takes: &[(u8, usize)]) -> Self {
+        let take = |(at, &(track, length)): (usize, &(u8, usize))| Take {
+            track,
+            plaintext: media(&format!("{name} media {at}"), length),
+            end: BodyEnd::Final,
+        };
+        Self {
+            cast,
+            name: name.to_owned(),
+            suite,
+            sealer: &cast.clinician,
+            device: &cast.clinician.device,
+            takes: takes.iter().enumerate().map(take).collect(),
+            on_members: Box::new(|_| {}),
+            on_manifest: Box::new(|_| {}),
+            on_payload: Box::new(|_, _| {}),
+            on_stanzas: Box::new(|_, _, _| {}),
+            on_body: Box::new(|_, _, _| {}),
+            on_seal: Box::new(|_| {}),
+            on_final: Box::new(|_| {}),
+            on_details: Box::new(|_| {}),
+        }
+    }
+
+    /// Seals by another account with its own device.
+    #[must_use]
+    pub fn sealed_by(mut self, sealer: &'a Person) -> Self {
+        self.sealer = sealer;
+        self.device = &sealer.device;
+        self
+    }
+
+    /// Cuts segment `at` at the end of its first part.
+    #[must_use]
+    pub fn cut(mut self, at: usize) -> Self {
+        let take = self.takes.get_mut(at).unwrap();
+        take.plaintext.truncate(PART_PLAINTEXT);
+        take.end = BodyEnd::Cut;
+        self
+    }
+
+    fn members(&self) -> Vec<MemberText> {
+        let mut people = vec![&self.cast.patient, &self.cast.clinician];
+        if people.iter().all(|person| person.account != self.sealer.account) {
+            people.push(self.sealer);
+        }
+        people.into_iter().map(|person| self.cast.member(person, self.suite)).collect()
+    }
+
+    fn sign<T: Statement>(&self, statement: &T) -> Vec<u8> {
+        let mut payload = serde_json::to_vec(statement).unwrap();
+        (self.on_payload)(T::PAYLOAD_TYPE, &mut payload);
+        envelope(T::PAYLOAD_TYPE, &payload, self.sealer.device_id(), self.device)
+    }
+
+    fn manifest(&self, credentials: &[u8]) -> Manifest {
+        let readers = [&self.cast.patient, &self.cast.clinician];
+        let id = fixed_bytes(&format!("{} recording", self.name));
+        Manifest {
+            suite: self.suite,
+            recording: RecordingId::from_bytes(*id.first_chunk().unwrap()),
+            tenant: self.cast.organisation(),
+            consultation: "2026-0421:7".parse().unwrap(),
+            patient: self.cast.patient.account,
+            clinician: self.cast.clinician.account,
+            recipients: readers
+                .map(|person| RecipientKey {
+                    account: person.account,
+                    key: key_of(&person.identity(self.suite)),
+                })
+                .to_vec(),
+            sealer: self.sealer.account,
+            sealer_key: self.sealer.device_id(),
+            sequence: 1,
+            previous: None,
+            credentials: Digest::of(credentials),
+            directory_checkpoint: None,
+            created: time("2026-11-21T09:30:00Z"),
+            policy: Policy::Participants,
+        }
+    }
+
+    fn header(&self, segment: Option<usize>, file_key: &FileKey, context: &Digest) -> Vec<u8> {
+        let mut stanzas = vec![context_stanza(context).unwrap()];
+        for person in [&self.cast.patient, &self.cast.clinician] {
+            let ephemeral = fixed_bytes(&format!("{} {segment:?} to {}", self.name, person.account));
+            stanzas.push(wrap(person.identity(self.suite).recipient(), file_key, ephemeral));
+        }
+        (self.on_stanzas)(segment, file_key, &mut stanzas);
+        header(stanzas, file_key)
+    }
+
+    fn file_key(&self, segment: Option<usize>) -> FileKey {
+        *fixed_bytes(&format!("{} file key {segment:?}", self.name)).first_chunk().unwrap()
+    }
+
+    fn body(&self, segment: Option<usize>, file_key: &FileKey, plaintext: &[u8], end: BodyEnd) -> Vec<u8> {
+        let nonce = *fixed_bytes(&format!("{} nonce {segment:?}", self.name)).first_chunk().unwrap();
+        let mut body = Payload::new(file_key, nonce).all(plaintext, end).bytes();
+        (self.on_body)(segment, file_key, &mut body);
+        body
+    }
+
+    fn details(&self, manifest: &Digest) -> Vec<u8> {
+        let tracks: Vec<u8> = self.takes.iter().map(|take| take.track).collect();
+        let track = |track: u8| {
+            let bytes: usize =
+                self.takes.iter().filter(|take| take.track == track).map(|take| take.plaintext.len()).sum();
+            format!(r#"{{"track":{track},"media_type":"video/webm","bytes":{bytes},"duration_ms":null}}"#)
+        };
+        let distinct: std::collections::BTreeSet<u8> = tracks.into_iter().collect();
+        let tracks: Vec<String> = distinct.into_iter().map(track).collect();
+        let mut text = format!(
+            r#"{{"title":"Consultation","started":"2026-11-21T09:30:00Z","ended":"2026-11-21T09:45:00Z","tracks":[{}]}}"#,
+            tracks.join(",")
+        );
+        (self.on_details)(&mut text);
+        let file_key = self.file_key(None);
+        let mut object = self.header(None, &file_key, &labels::details_context(manifest));
+        object.extend(self.body(None, &file_key, text.as_bytes(), BodyEnd::Final));
+        object
+    }
+
+    /// Makes the recording.
+    #[must_use]
+    pub fn record(&self) -> Recording {
+        let mut members = self.members();
+        (self.on_members)(&mut members);
+        let credentials = credentials(&members);
+        let mut manifest = self.manifest(&credentials);
+        (self.on_manifest)(&mut manifest);
+        let id = manifest.recording;
+        let mut objects = Objects { manifest: self.sign(&manifest), credentials, ..Objects::default() };
+        let manifest_digest = digest(&objects.manifest);
+
+        let (mut seals, mut file_keys, mut previous) = (Vec::new(), Vec::new(), None);
+        for (at, take) in self.takes.iter().enumerate() {
+            let index = u32::try_from(at).unwrap();
+            let context = labels::context(&manifest_digest, index, take.track);
+            let file_key = self.file_key(Some(at));
+            let header = self.header(Some(at), &file_key, &context);
+            let body = self.body(Some(at), &file_key, &take.plaintext, take.end);
+            let hashes = hashes_of(&body);
+            let mut seal = SegmentSeal {
+                manifest: manifest_digest,
+                index,
+                track: take.track,
+                body_length: body.len() as u64,
+                parts: u32::try_from(hashes.len()).unwrap(),
+                parts_root: tree::parts_root(&hashes),
+                end: take.end,
+                key_commitment: commitment(&file_key, &context),
+                previous,
+            };
+            (self.on_seal)(&mut seal);
+            let signed = self.sign(&seal);
+            previous = Some(digest(&signed));
+            let parts = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+            objects.segments.push(Segment { header, body, parts, seal: signed });
+            seals.push(seal);
+            file_keys.push(file_key);
+        }
+
+        let details = self.details(&manifest_digest);
+        let mut final_seal = FinalSeal {
+            manifest: manifest_digest,
+            segments: u32::try_from(self.takes.len()).unwrap(),
+            last_seal: previous.unwrap_or(manifest_digest),
+            total_length: self.takes.iter().map(|take| take.plaintext.len() as u64).sum(),
+            details: Digest::of(&details),
+            ended: time("2026-11-21T09:45:00Z"),
+            status: RecordingStatus::Complete,
+        };
+        (self.on_final)(&mut final_seal);
+        objects.final_seal = Some(self.sign(&final_seal));
+        objects.details = Some(details);
+        Recording { id, objects, manifest, seals, file_keys, takes: self.takes.clone() }
+    }
+}
+
+/// The end of most bodies.
+pub const FINAL: BodyEnd = BodyEnd::Final;

@@ -1,0 +1,473 @@
+//! What somebody with a key can make: a sealer that breaks the format, a reader who re-authors.
+
+use vault_proto::age_header::{Stanza, encode_argument};
+use vault_proto::geometry::CHUNK_PLAINTEXT;
+use vault_proto::ids::Digest;
+use vault_proto::labels;
+use vault_proto::sealed_header::context_stanza;
+use vault_proto::statements::Suite;
+use vault_proto::tree;
+
+use super::Outcome::{self, Damaged, MixUp, NotEntitled};
+use super::cast::Cast;
+use super::draft::{Draft, Recording, hashes_of};
+use super::primitives::{FileKey, Payload, digest, fixed_bytes, header, signed, wrap, wrap_to_everybody};
+use super::{Scenario, TrackHash};
+
+/// The scenarios.
+#[must_use]
+pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
+    [contexts(cast), stanzas(cast), streams(cast), seals(cast), ends(cast), reauthored(cast)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+pub(super) fn forge<'a>(
+    cast: &'a Cast,
+    (name, text, outcome): (&str, &str, Outcome),
+    change: impl FnOnce(&mut Draft<'a>),
+) -> Scenario {
+    let mut draft = Draft::new(cast, Suite::X25519, name, &[(0, 600)]);
+    change(&mut draft);
+    Scenario::refused(name, text, cast, &draft.record(), outcome)
+}
+
+/// Changes the stanzas of segments, and leaves those of the details as they are.
+fn in_segments<'a>(
+    cast: &'a Cast,
+    what: (&str, &str, Outcome),
+    change: impl Fn(&FileKey, &mut Vec<Stanza>) + 'a,
+) -> Scenario {
+    forge(cast, what, |draft| {
+        draft.on_stanzas = Box::new(move |segment, file_key, stanzas| {
+            if segment.is_some() {
+                change(file_key, stanzas);
+            }
+        });
+    })
+}
+
+fn context_of(index: u32, track: u8, name: &str) -> Stanza {
+    context_stanza(&labels::context(&Digest::from_bytes(fixed_bytes(name)), index, track)).unwrap()
+}
+
+fn contexts(cast: &Cast) -> Vec<Scenario> {
+    let mut all = vec![
+        in_segments(
+            cast,
+            ("context-missing", "a stock age file to the true readers in place of a segment", NotEntitled),
+            |_, stanzas| drop(stanzas.remove(0)),
+        ),
+        in_segments(
+            cast,
+            ("context-behind-the-readers", "the context stanza last", NotEntitled),
+            |_, stanzas| stanzas.rotate_left(1),
+        ),
+        in_segments(cast, ("context-twice", "the context stanza twice", Damaged), |_, stanzas| {
+            stanzas.insert(1, stanzas[0].clone());
+        }),
+        in_segments(
+            cast,
+            ("context-of-two-recordings", "a second context, of another recording", Damaged),
+            |_, stanzas| stanzas.insert(1, context_of(0, 0, "another")),
+        ),
+        in_segments(
+            cast,
+            ("context-of-another-recording", "the context of another recording", MixUp),
+            |_, stanzas| stanzas[0] = context_of(0, 0, "another"),
+        ),
+        in_segments(cast, ("context-with-a-body", "a context stanza with a body", MixUp), |_, stanzas| {
+            stanzas[0] = Stanza::new(stanzas[0].tag(), stanzas[0].args().to_vec(), vec![0; 32]).unwrap();
+        }),
+        in_segments(
+            cast,
+            ("context-with-two-arguments", "a context stanza with an argument more", MixUp),
+            |_, stanzas| {
+                let args = [stanzas[0].args(), &["x".to_owned()]].concat();
+                stanzas[0] = Stanza::new(stanzas[0].tag(), args, vec![]).unwrap();
+            },
+        ),
+        in_segments(cast, ("context-padded", "a context in base64 with padding", MixUp), |_, stanzas| {
+            let args = vec![format!("{}=", stanzas[0].args()[0])];
+            stanzas[0] = Stanza::new(stanzas[0].tag(), args, vec![]).unwrap();
+        }),
+    ];
+    // The context of this very recording, and of another place in it.
+    for (name, index, track) in
+        [("segment", 1, 0), ("track", 0, 1), ("details", labels::DETAILS_INDEX, labels::DETAILS_TRACK)]
+    {
+        let name = format!("context-of-another-{name}");
+        let text = "the context of this recording and another place in it";
+        let manifest = digest(&Draft::new(cast, Suite::X25519, &name, &[(0, 600)]).record().objects.manifest);
+        all.push(in_segments(cast, (&name, text, MixUp), move |_, stanzas| {
+            stanzas[0] = context_stanza(&labels::context(&manifest, index, track)).unwrap();
+        }));
+    }
+    all
+}
+
+fn stanzas(cast: &Cast) -> Vec<Scenario> {
+    let patient = cast.patient.identity(Suite::X25519).recipient().clone();
+    let clinician = cast.clinician.identity(Suite::X25519).recipient().clone();
+    let pq = cast.clinician.identity(Suite::Pq).recipient().clone();
+    let with_body =
+        |stanza: &Stanza, body: Vec<u8>| Stanza::new(stanza.tag(), stanza.args().to_vec(), body).unwrap();
+    let to = patient.clone();
+    let mut all = vec![
+        in_segments(cast, ("stanza-unknown", "a stanza of an unknown type", Damaged), |_, stanzas| {
+            stanzas.push(Stanza::new("grease", vec![], vec![7; 20]).unwrap());
+        }),
+        in_segments(
+            cast,
+            ("stanza-of-the-other-suite", "the clinician's stanza is of suite pq", Damaged),
+            move |file_key, stanzas| stanzas[2] = wrap(&pq, file_key, [0; 32]),
+        ),
+        in_segments(cast, ("stanza-of-a-passphrase", "a passphrase stanza", Damaged), |_, stanzas| {
+            let args = vec![encode_argument(&[1; 16]), "10".to_owned()];
+            stanzas.push(Stanza::new("scrypt", args, vec![7; 32]).unwrap());
+        }),
+        in_segments(cast, ("stanza-of-no-reader", "a context and no reader", Damaged), |_, stanzas| {
+            stanzas.truncate(1);
+        }),
+        in_segments(
+            cast,
+            (
+                "stanza-of-the-reader-missing",
+                "the patient, whom the manifest names, is left out",
+                NotEntitled,
+            ),
+            |_, stanzas| drop(stanzas.remove(1)),
+        ),
+        in_segments(
+            cast,
+            ("stanza-of-the-reader-replaced", "the clinician twice, and the patient not at all", Damaged),
+            move |file_key, stanzas| stanzas[1] = wrap(&clinician, file_key, [3; 32]),
+        ),
+        in_segments(cast, ("stanza-17-readers", "17 readers", Damaged), |_, stanzas| {
+            stanzas.resize(18, stanzas[2].clone());
+        }),
+        in_segments(
+            cast,
+            ("stanza-low-order-share", "a key share of low order: everybody can unwrap it", Damaged),
+            move |file_key, stanzas| stanzas[1] = wrap_to_everybody(&patient, file_key),
+        ),
+        in_segments(
+            cast,
+            ("stanza-body-of-31-bytes", "a stanza body of 31 bytes", Damaged),
+            move |_, stanzas| {
+                stanzas[1] = with_body(&stanzas[1], stanzas[1].body()[..31].to_vec());
+            },
+        ),
+        in_segments(
+            cast,
+            ("stanza-file-key-of-17-bytes", "a wrapped file key that is a byte too long", Damaged),
+            move |file_key, stanzas| stanzas[1] = wrap(&to, &[&file_key[..], &[0]].concat(), [5; 32]),
+        ),
+        in_segments(
+            cast,
+            ("stanza-two-arguments", "a stanza with an argument more", Damaged),
+            |_, stanzas| {
+                let args = [stanzas[1].args(), &["x".to_owned()]].concat();
+                stanzas[1] = Stanza::new(stanzas[1].tag(), args, stanzas[1].body().to_vec()).unwrap();
+            },
+        ),
+    ];
+    let name = "stanza-pq-cut-short";
+    let mut draft = Draft::new(cast, Suite::Pq, name, &[(0, 60)]);
+    draft.on_stanzas = Box::new(|segment, _, stanzas| {
+        if segment.is_some() {
+            let share = stanzas[1].args()[0][..1000].to_owned();
+            stanzas[1] = Stanza::new(stanzas[1].tag(), vec![share], stanzas[1].body().to_vec()).unwrap();
+        }
+    });
+    all.push(Scenario::refused(
+        name,
+        "a pq stanza whose key share is cut short",
+        cast,
+        &draft.record(),
+        Damaged,
+    ));
+    let name = "stanza-pq-low-order-share";
+    let mut draft = Draft::new(cast, Suite::Pq, name, &[(0, 60)]);
+    draft.on_stanzas = Box::new(|segment, _, stanzas| {
+        if segment.is_some() {
+            let mut enc = data_encoding::BASE64_NOPAD.decode(stanzas[1].args()[0].as_bytes()).unwrap();
+            enc[1088..].fill(0);
+            let args = vec![encode_argument(&enc)];
+            stanzas[1] = Stanza::new(stanzas[1].tag(), args, stanzas[1].body().to_vec()).unwrap();
+        }
+    });
+    all.push(Scenario::refused(
+        name,
+        "a pq stanza with an X25519 share of low order",
+        cast,
+        &draft.record(),
+        Damaged,
+    ));
+    all
+}
+
+/// Bodies whose hashes are signed and whose chunks are not those of the format.
+fn streams(cast: &Cast) -> Vec<Scenario> {
+    let full = [b'm'; CHUNK_PLAINTEXT];
+    let nonce = [6; 16];
+    type Write = fn(Payload, &[u8]) -> Payload;
+    let wrong: [(&str, &str, Outcome, Write); 8] = [
+        ("stream-without-final-mark", "the last chunk is not marked as final", NotEntitled, |p, _| {
+            p.chunk(0, false, b"media")
+        }),
+        ("stream-final-mark-too-early", "both chunks are marked as final", NotEntitled, |p, full| {
+            p.chunk(0, true, full).chunk(1, true, b"media")
+        }),
+        ("stream-counter-from-one", "the chunks count from one", NotEntitled, |p, _| {
+            p.chunk(1, true, b"media")
+        }),
+        ("stream-counter-repeated", "two chunks of number 0", NotEntitled, |p, full| {
+            p.chunk(0, false, full).chunk(0, true, b"media")
+        }),
+        ("stream-chunks-exchanged", "the first chunk's number is the second's", NotEntitled, |p, full| {
+            p.chunk(1, false, full).chunk(0, true, b"media")
+        }),
+        ("stream-short-chunk-first", "a short chunk before the last one", NotEntitled, |p, full| {
+            p.chunk(0, false, b"media").chunk(1, true, full)
+        }),
+        ("stream-empty-final-chunk", "a full chunk and an empty final one", Damaged, |p, full| {
+            p.chunk(0, false, full).chunk(1, true, b"")
+        }),
+        ("stream-no-chunk", "a nonce and no chunk", Damaged, |p, _| p),
+    ];
+    let mut all: Vec<Scenario> = wrong
+        .into_iter()
+        .map(|(name, text, outcome, write)| {
+            forge(cast, (name, text, outcome), |draft| {
+                draft.on_body = Box::new(move |segment, file_key, body| {
+                    if segment.is_some() {
+                        *body = write(Payload::new(file_key, nonce), &full).bytes();
+                    }
+                });
+            })
+            // Its sum would not fit, and it is looked at first.
+            .with(|objects| objects.final_seal = None)
+        })
+        .collect();
+    all.push(forge(
+        cast,
+        ("stream-of-another-key", "a body made with another key than its header wraps", NotEntitled),
+        |draft| {
+            draft.on_body = Box::new(move |segment, _, body| {
+                if segment.is_some() {
+                    *body = Payload::new(&[1; 16], nonce).all(&[b'm'; 600], super::draft::FINAL).bytes();
+                }
+            });
+        },
+    ));
+    all
+}
+
+fn seals(cast: &Cast) -> Vec<Scenario> {
+    let digest = Digest::from_bytes(fixed_bytes("a digest of nothing"));
+    let seal = |what, change: fn(&mut vault_proto::statements::SegmentSeal)| {
+        forge(cast, what, |draft| draft.on_seal = Box::new(change))
+    };
+    vec![
+        seal(("seal-other-commitment", "a commitment to another file key", NotEntitled), |seal| {
+            seal.key_commitment = Digest::of(b"another key");
+        }),
+        seal(("seal-other-root", "the root of another part list", Damaged), |seal| {
+            seal.parts_root = tree::parts_root(&[Digest::of(b"another part")]);
+        }),
+        seal(("seal-other-manifest", "the digest of another manifest", MixUp), |seal| {
+            seal.manifest = Digest::of(b"another manifest");
+        }),
+        seal(("seal-other-index", "segment 1 where segment 0 is expected", MixUp), |seal| {
+            seal.index = 1;
+            seal.previous = Some(Digest::of(b"a seal"));
+        }),
+        seal(("seal-other-track", "a track other than that of the header's context", MixUp), |seal| {
+            seal.track = 9;
+        }),
+        seal(("seal-track-of-the-details", "the track that stands for the details", Damaged), |seal| {
+            seal.track = 255;
+        }),
+        seal(("seal-previous-of-the-first", "a first segment that follows on another", Damaged), |seal| {
+            seal.previous = Some(Digest::of(b"a seal"));
+        }),
+        seal(("seal-too-many-parts", "a number of parts that the length does not have", Damaged), |seal| {
+            seal.parts = 2;
+        }),
+        seal(("seal-impossible-length", "a length that no body has", Damaged), |seal| seal.body_length = 31),
+        seal(("seal-cut-amid-a-part", "a cut that is not at the end of a part", Damaged), |seal| {
+            seal.end = vault_proto::geometry::BodyEnd::Cut;
+        }),
+        forge(cast, ("seal-other-length", "a length one byte more than the body's", Damaged), |draft| {
+            draft.on_seal = Box::new(|seal| seal.body_length += 1);
+            draft.on_final = Box::new(|seal| seal.total_length += 1);
+        }),
+        forge(
+            cast,
+            ("seal-broken-chain", "a second segment that follows on another first", Damaged),
+            |draft| {
+                draft.takes.push(draft.takes[0].clone());
+                draft.on_seal = Box::new(move |seal| {
+                    if seal.index == 1 {
+                        seal.previous = Some(digest);
+                    }
+                });
+            },
+        ),
+        forge(cast, ("seal-index-skipped", "segments 0 and 2", MixUp), |draft| {
+            draft.takes.push(draft.takes[0].clone());
+            draft.on_seal = Box::new(|seal| seal.index *= 2);
+        }),
+    ]
+}
+
+fn ends(cast: &Cast) -> Vec<Scenario> {
+    let end = |what, change: fn(&mut vault_proto::statements::FinalSeal)| {
+        forge(cast, what, |draft| draft.on_final = Box::new(change))
+    };
+    let mut all = vec![
+        end(("final-other-manifest", "the digest of another manifest", MixUp), |seal| {
+            seal.manifest = Digest::of(b"another manifest");
+        }),
+        end(("final-more-segments", "two segments counted, one there", Damaged), |seal| seal.segments = 2),
+        end(("final-no-segment", "no segment counted", Damaged), |seal| seal.segments = 0),
+        end(("final-other-last-seal", "the digest of another last seal", Damaged), |seal| {
+            seal.last_seal = Digest::of(b"another seal");
+        }),
+        end(("final-other-length", "a total that the segments do not add up to", Damaged), |seal| {
+            seal.total_length -= 1;
+        }),
+    ];
+    let details = |what, change: fn(&mut Draft<'_>)| {
+        let (name, text, outcome) = what;
+        let mut draft = Draft::new(cast, Suite::X25519, name, &[(0, 600)]);
+        change(&mut draft);
+        let recording = draft.record();
+        let media = recording.takes[0].plaintext.clone();
+        Scenario::refused(name, text, cast, &recording, outcome).released(&media)
+    };
+    all.push(details(("final-other-details", "the digest of other details", Damaged), |draft| {
+        draft.on_final = Box::new(|seal| seal.details = Digest::of(b"other details"));
+    }));
+    all.push(details(("details-no-json", "details that are no JSON", Damaged), |draft| {
+        draft.on_details = Box::new(|text| *text = "Consultation".to_owned());
+    }));
+    all.push(details(
+        ("details-without-tracks", "details without a field they must have", Damaged),
+        |draft| {
+            draft.on_details = Box::new(|text| *text = text.replace(r#""tracks""#, r#""trucks""#));
+        },
+    ));
+    all.push(details(("details-repeated-field", "details with two titles", Damaged), |draft| {
+        draft.on_details = Box::new(|text| *text = text.replacen('{', r#"{"title":"Another","#, 1));
+    }));
+    all.push(details(
+        ("details-without-context", "details that are a stock age file", NotEntitled),
+        |draft| {
+            draft.on_stanzas = Box::new(|segment, _, stanzas| {
+                if segment.is_none() {
+                    stanzas.remove(0);
+                }
+            });
+        },
+    ));
+    all.push(details(
+        ("details-context-of-a-segment", "details in the context of segment 0", MixUp),
+        |draft| {
+            draft.on_stanzas = Box::new(|segment, _, stanzas| {
+                if segment.is_none() {
+                    stanzas[0] = context_of(0, 0, "any");
+                }
+            });
+        },
+    ));
+    all.push(details(
+        ("details-of-another-key", "details whose body has another key", NotEntitled),
+        |draft| {
+            draft.on_body = Box::new(|segment, _, body| {
+                if segment.is_none() {
+                    *body = Payload::new(&[1; 16], [1; 16]).chunk(0, true, b"{}").bytes();
+                }
+            });
+        },
+    ));
+    all
+}
+
+/// What a reader, who knows the file key, can make of a recording.
+fn reauthored(cast: &Cast) -> Vec<Scenario> {
+    let record = |name: &str| Draft::new(cast, Suite::X25519, name, &[(0, 600)]).record();
+    let mut all = Vec::new();
+    let forged_body = |recording: &Recording| {
+        Payload::new(&recording.file_keys[0], [2; 16]).all(&[b'x'; 600], super::draft::FINAL).bytes()
+    };
+    let list =
+        |body: &[u8]| -> Vec<u8> { hashes_of(body).iter().flat_map(|hash| *hash.as_bytes()).collect() };
+
+    let name = "reauthored-body";
+    let recording = record(name);
+    let text = "another body under the true header: stock age opens it";
+    all.push(Scenario::refused(name, text, cast, &recording, Damaged).with(|objects| {
+        objects.segments[0].body = forged_body(&recording);
+    }));
+
+    let name = "reauthored-body-and-parts";
+    let recording = record(name);
+    let text = "another body under the true header, with its part list";
+    all.push(Scenario::refused(name, text, cast, &recording, Damaged).with(|objects| {
+        let body = forged_body(&recording);
+        objects.segments[0].parts = list(&body);
+        objects.segments[0].body = body;
+    }));
+
+    for (name, signer, own_key_id) in [
+        ("reauthored-and-self-sealed", &cast.patient, true),
+        ("reauthored-and-sealed-under-a-false-name", &cast.patient, false),
+    ] {
+        let recording = record(name);
+        let text = "another body under the true header, with a seal that the other reader signed";
+        let body = forged_body(&recording);
+        let mut seal = recording.seals[0].clone();
+        seal.parts_root = tree::parts_root(&hashes_of(&body));
+        let key_id = if own_key_id { signer.device_id() } else { recording.manifest.sealer_key };
+        let scenario = Scenario::refused(name, text, cast, &recording, NotEntitled).with(|objects| {
+            objects.segments[0].seal = signed(&seal, key_id, &signer.device);
+            objects.segments[0].parts = list(&body);
+            objects.segments[0].body = body;
+            objects.final_seal = None;
+            objects.details = None;
+        });
+        all.push(scenario.read_by(&cast.clinician, Suite::X25519));
+    }
+
+    let name = "reauthored-header";
+    let recording = record(name);
+    let text = "the true seal, and a header that wraps another file key in the true context";
+    all.push(Scenario::refused(name, text, cast, &recording, NotEntitled).with(|objects| {
+        let context = labels::context(&digest(&objects.manifest), 0, 0);
+        let mut stanzas = vec![context_stanza(&context).unwrap()];
+        for person in [&cast.patient, &cast.clinician] {
+            stanzas.push(wrap(person.identity(Suite::X25519).recipient(), &[8; 16], [4; 32]));
+        }
+        objects.segments[0].header = header(stanzas, &[8; 16]);
+    }));
+
+    let name = "opens-another-reader-in-the-header";
+    let recording = record(name);
+    let text = "a header to which somebody who knows the file key added a reader: the bodies and their seals are the same";
+    let mut added = Scenario::opened(name, text, cast, &recording).with(|objects| {
+        let context = labels::context(&digest(&objects.manifest), 0, 0);
+        let mut stanzas = vec![context_stanza(&context).unwrap()];
+        for (at, person) in (0..).zip([&cast.patient, &cast.clinician, &cast.other]) {
+            let recipient = person.identity(Suite::X25519).recipient().clone();
+            stanzas.push(wrap(&recipient, &recording.file_keys[0], [at + 40; 32]));
+        }
+        objects.segments[0].header = header(stanzas, &recording.file_keys[0]);
+    });
+    added.description.expected.tracks =
+        vec![TrackHash { track: 0, length: 600, sha256: Digest::of(&recording.takes[0].plaintext) }];
+    all.push(added);
+    all
+}

@@ -1,0 +1,151 @@
+//! Opens a scenario as every reader does, through the same calls in the same order, and says how that ended.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use vault_core::identity::Identity;
+use vault_core::opening::{OpenError, Opening, PartOpener};
+use vault_core::seeking::{PartSource, ReadableSegment, SeekableTrack};
+use vault_proto::geometry::{BodyShape, part_offset};
+use vault_proto::recording::{CheckedRecording, Refusal};
+use vault_proto::statements::RecordingStatus;
+
+use super::draft::Objects;
+use super::{Description, Outcome};
+
+/// How opening ended.
+pub struct Seen {
+    /// The class.
+    pub outcome: Outcome,
+    /// What a person would be told; empty where nothing was refused.
+    pub reason: String,
+    /// Media released until then.
+    pub released: Vec<u8>,
+    /// The same by track.
+    pub tracks: BTreeMap<u8, Vec<u8>>,
+}
+
+/// The class of a refusal.
+#[must_use]
+pub fn class(error: &OpenError) -> Outcome {
+    match error {
+        OpenError::Refused(Refusal::MixUp(_)) => Outcome::MixUp,
+        OpenError::Refused(Refusal::NotEntitled(_)) => Outcome::NotEntitled,
+        OpenError::Refused(Refusal::Damaged(_)) => Outcome::Damaged,
+        OpenError::Refused(Refusal::NewerFormat(_)) => Outcome::NewerFormat,
+        OpenError::NotAReader | OpenError::OtherSuite { .. } => Outcome::NotAReader,
+    }
+}
+
+/// The bytes at the place of a part. The last part is all that is left, so that nothing behind the end goes unnoticed.
+#[must_use]
+pub fn part<'a>(body: &'a [u8], shape: &BodyShape, index: u32) -> &'a [u8] {
+    let from = usize::try_from(part_offset(index)).unwrap_or(usize::MAX).min(body.len());
+    let length = usize::try_from(shape.part_length(index)).unwrap_or(usize::MAX);
+    let rest = body.get(from..).unwrap_or_default();
+    if index + 1 == shape.parts() { rest } else { rest.get(..length.min(rest.len())).unwrap_or_default() }
+}
+
+fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecording, OpenError> {
+    let seals: Vec<Vec<u8>> = objects.segments.iter().map(|segment| segment.seal.clone()).collect();
+    Ok(CheckedRecording::check(
+        description.requested,
+        description.organisation,
+        &objects.manifest,
+        &objects.credentials,
+        &seals,
+        objects.final_seal.as_deref(),
+    )?)
+}
+
+/// Opens everything, segment by segment and part by part, then the details, until something is refused.
+#[must_use]
+pub fn open(description: &Description, objects: &Objects) -> Seen {
+    let mut seen = Seen {
+        outcome: Outcome::Opens,
+        reason: String::new(),
+        released: Vec::new(),
+        tracks: BTreeMap::new(),
+    };
+    match open_until_refused(description, objects, &mut seen) {
+        Ok(outcome) => seen.outcome = outcome,
+        Err(error) => {
+            seen.outcome = class(&error);
+            seen.reason = error.to_string();
+        }
+    }
+    seen
+}
+
+fn open_until_refused(
+    description: &Description,
+    objects: &Objects,
+    seen: &mut Seen,
+) -> Result<Outcome, OpenError> {
+    let recording = checked(description, objects)?;
+    let identity = Identity::parse(&description.identity).unwrap();
+    let opening = Opening::new(&recording, description.account, &identity)?;
+    for (seal, segment) in recording.seals().iter().zip(&objects.segments) {
+        let ready = opening.segment(seal, &segment.header, &segment.parts)?;
+        let shape = *ready.shape();
+        let opener = ready.start(part(&segment.body, &shape, 0))?;
+        for index in 0..shape.parts() {
+            let plaintext = opener.open(index, part(&segment.body, &shape, index).to_vec())?;
+            seen.released.extend_from_slice(&plaintext);
+            seen.tracks.entry(seal.track).or_default().extend_from_slice(&plaintext);
+        }
+    }
+    let Some(final_seal) = recording.final_seal() else {
+        return Ok(Outcome::CutOff);
+    };
+    opening.details(objects.details.as_deref().unwrap_or_default())?;
+    Ok(match final_seal.status {
+        RecordingStatus::Complete => Outcome::Opens,
+        RecordingStatus::Recovered => Outcome::CutOff,
+    })
+}
+
+/// Bodies in memory, as the source of a track that is read from anywhere.
+pub struct Bodies<'a> {
+    objects: &'a Objects,
+    shapes: BTreeMap<u32, BodyShape>,
+    /// Parts fetched so far.
+    pub fetched: Vec<(u32, u32)>,
+}
+
+impl PartSource for Bodies<'_> {
+    fn part(&mut self, segment: u32, index: u32) -> io::Result<Vec<u8>> {
+        self.fetched.push((segment, index));
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let shape = self.shapes.get(&segment).ok_or_else(missing)?;
+        let body = &self.objects.segments.get(segment as usize).ok_or_else(missing)?.body;
+        Ok(part(body, shape, index).to_vec())
+    }
+}
+
+/// One track, readable from anywhere.
+///
+/// # Errors
+/// The refusal, if its segments cannot be prepared.
+pub fn seekable<'a>(
+    description: &Description,
+    objects: &'a Objects,
+    track: u8,
+) -> Result<SeekableTrack<Bodies<'a>>, OpenError> {
+    let recording = checked(description, objects)?;
+    let identity = Identity::parse(&description.identity).unwrap();
+    let opening = Opening::new(&recording, description.account, &identity)?;
+    let mut source = Bodies { objects, shapes: BTreeMap::new(), fetched: Vec::new() };
+    let mut segments = Vec::new();
+    for (seal, segment) in recording.seals().iter().zip(&objects.segments) {
+        if seal.track != track {
+            continue;
+        }
+        let ready = opening.segment(seal, &segment.header, &segment.parts)?;
+        let shape = *ready.shape();
+        source.shapes.insert(seal.index, shape);
+        let parts: PartOpener = ready.start(part(&segment.body, &shape, 0))?;
+        segments.push(ReadableSegment { index: seal.index, parts });
+    }
+    Ok(SeekableTrack::new(source, segments))
+}

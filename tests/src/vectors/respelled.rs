@@ -1,0 +1,213 @@
+//! Payloads that are truly signed and spelled otherwise: outside the grammar, or of a newer format.
+
+use vault_proto::ids::{Digest, KeyId, PublicKey};
+use vault_proto::statements::Suite;
+
+use super::Outcome::{self, Damaged, NewerFormat, NotEntitled};
+use super::Scenario;
+use super::cast::Cast;
+use super::draft::Draft;
+use super::forged::forge;
+use super::primitives::{envelope, taken_apart};
+
+/// The scenarios.
+#[must_use]
+pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
+    [payloads(cast), newer(cast)].into_iter().flatten().collect()
+}
+
+/// Writes a payload otherwise.
+type Rewrite = fn(String) -> Vec<u8>;
+
+/// A recording whose payloads of one kind `change` has made wrong before they were signed.
+fn payload(cast: &Cast, kind: &'static str, what: (&str, &str, Outcome), change: Rewrite) -> Scenario {
+    forge(cast, what, |draft| {
+        draft.on_payload = Box::new(move |payload_type, payload| {
+            if payload_type.ends_with(kind) {
+                *payload = change(String::from_utf8(payload.clone()).unwrap());
+            }
+        });
+    })
+}
+
+/// Payloads outside the grammar, with true signatures.
+fn payloads(cast: &Cast) -> Vec<Scenario> {
+    const MANIFEST: &str = "manifest.v1+json";
+    const SEAL: &str = "segment-seal.v1+json";
+    const FINAL: &str = "final-seal.v1+json";
+    let mut all = Vec::new();
+    for (place, kind) in [("manifest", MANIFEST), ("segment-seal", SEAL), ("final-seal", FINAL)] {
+        let changes: [(&str, Rewrite); 6] = [
+            ("unknown-field", |text| text.replacen('{', r#"{"extra":null,"#, 1).into()),
+            ("repeated-field", |text| {
+                let first = text.split(',').next().unwrap().to_owned();
+                text.replacen('{', &format!("{first},"), 1).into()
+            }),
+            ("trailing-bytes", |text| format!("{text}{{}}").into()),
+            ("array-for-an-object", |text| {
+                // The values in the order of the fields: what a careless parser takes for the object.
+                let values = ordered_values(&text);
+                format!("[{}]", values.join(",")).into()
+            }),
+            ("not-utf-8", |text| [text.as_bytes(), &[0xff]].concat()),
+            ("byte-order-mark", |text| format!("\u{feff}{text}").into()),
+        ];
+        for (what, change) in changes {
+            let name = format!("payload-{place}-{what}");
+            let text = format!("the payload of the {place}: {what}");
+            all.push(payload(cast, kind, (&name, &text, Damaged), change));
+        }
+    }
+    for (kind, name, text, change) in [
+        (
+            MANIFEST,
+            "payload-nullable-field-missing",
+            "a manifest without its field `previous`",
+            (|text: String| text.replace(r#""previous":null,"#, "").into()) as fn(String) -> Vec<u8>,
+        ),
+        (MANIFEST, "payload-number-as-text", "a suite that is a string", |text| {
+            text.replace(r#""suite":1"#, r#""suite":"1""#).into()
+        }),
+        (MANIFEST, "payload-integer-too-large", "a sequence number of 2^53", |text| {
+            text.replace(r#""sequence":1"#, r#""sequence":9007199254740992"#)
+                .replace(r#""previous":null"#, &format!(r#""previous":"{}""#, "0".repeat(64)))
+                .into()
+        }),
+        (SEAL, "payload-number-with-a-point", "an index of 0.0", |text| {
+            text.replace(r#""index":0"#, r#""index":0.0"#).into()
+        }),
+        (SEAL, "payload-negative-number", "a track of -1", |text| {
+            text.replace(r#""track":0"#, r#""track":-1"#).into()
+        }),
+        (SEAL, "payload-hexadecimal-in-capitals", "a digest in capitals", |text| {
+            let at = text.find(r#""manifest":""#).unwrap() + 12;
+            [&text[..at], &text[at..at + 64].to_uppercase(), &text[at + 64..]].concat().into()
+        }),
+        (FINAL, "payload-other-time-zone", "a time that is not written in UTC", |text| {
+            text.replace("45:00Z", "45:00+00:00").into()
+        }),
+        (FINAL, "payload-unknown-status", "a status that is not known", |text| {
+            text.replace("complete", "finished").into()
+        }),
+        (MANIFEST, "payload-recipient-as-array", "a recipient that is an array", |text| {
+            let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let recipient = value["recipients"][0].clone();
+            value["recipients"][0] =
+                serde_json::json!([recipient["account"].clone(), recipient["key"].clone()]);
+            value.to_string().into()
+        }),
+    ] {
+        all.push(payload(cast, kind, (name, text, Damaged), change));
+    }
+    let manifest = |what, change: fn(&mut vault_proto::statements::Manifest)| {
+        forge(cast, what, |draft| draft.on_manifest = Box::new(change))
+    };
+    all.extend([
+        manifest(("manifest-one-person", "a patient who is the clinician", Damaged), |manifest| {
+            manifest.patient = manifest.clinician;
+        }),
+        manifest(
+            ("manifest-recipients-exchanged", "the clinician before the patient", Damaged),
+            |manifest| {
+                manifest.recipients.swap(0, 1);
+            },
+        ),
+        manifest(("manifest-hidden-reader", "a third recipient", Damaged), |manifest| {
+            manifest.recipients.push(manifest.recipients[0]);
+        }),
+        manifest(("manifest-one-recipient", "the clinician is no recipient", Damaged), |manifest| {
+            manifest.recipients.truncate(1);
+        }),
+        manifest(("manifest-sequence-from-zero", "number 0 of its chain", Damaged), |manifest| {
+            manifest.sequence = 0;
+        }),
+        manifest(
+            ("manifest-first-with-a-previous", "a first manifest that follows on one", Damaged),
+            |manifest| {
+                manifest.previous = Some(Digest::of(b"a manifest"));
+            },
+        ),
+        manifest(("manifest-of-other-credentials", "the digest of other credentials", Damaged), |manifest| {
+            manifest.credentials = Digest::of(b"other credentials");
+        }),
+        manifest(("manifest-other-suite", "suite pq with keys of suite x25519", NotEntitled), |manifest| {
+            manifest.suite = Suite::Pq;
+        }),
+    ]);
+    all
+}
+
+/// The values of a payload's fields, in their order.
+fn ordered_values(text: &str) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut rest = text.trim_start_matches('{').trim_end_matches('}');
+    while let Some((_, after)) = rest.split_once("\":") {
+        let mut stream = serde_json::Deserializer::from_str(after).into_iter::<serde_json::Value>();
+        let value = stream.next().unwrap().unwrap();
+        values.push(value.to_string());
+        rest = &after[stream.byte_offset()..];
+    }
+    values
+}
+
+fn newer(cast: &Cast) -> Vec<Scenario> {
+    let mut all = Vec::new();
+    let name = "newer-";
+    for (kind, payload_type) in [
+        ("manifest", "application/vnd.recording-vault.manifest.v2+json"),
+        ("segment-seal", "application/vnd.recording-vault.segment-seal.v2+json"),
+        ("final-seal", "application/vnd.recording-vault.final-seal.v17+json"),
+    ] {
+        let name = format!("{name}{kind}");
+        let recording = Draft::new(cast, Suite::X25519, &name, &[(0, 600)]).record();
+        let text = format!("a {kind} of a newer version");
+        all.push(Scenario::refused(&name, &text, cast, &recording, NewerFormat).with(|objects| {
+            let object = match kind {
+                "manifest" => &mut objects.manifest,
+                "segment-seal" => &mut objects.segments[0].seal,
+                _ => objects.final_seal.as_mut().unwrap(),
+            };
+            let device = &cast.clinician.device;
+            *object = envelope(payload_type, &taken_apart(object).1, cast.clinician.device_id(), device);
+        }));
+    }
+    for (name, text, from, to) in [
+        ("newer-suite", "a manifest of suite 3", r#""suite":1"#, r#""suite":3"#),
+        ("newer-policy", "a manifest of an unknown policy", r#""participants""#, r#""care-team""#),
+    ] {
+        all.push(forge(cast, (name, text, NewerFormat), |draft| {
+            draft.on_payload = Box::new(move |_, payload| {
+                *payload = String::from_utf8(payload.clone()).unwrap().replace(from, to).into_bytes();
+            });
+        }));
+    }
+    all.push(forge(
+        cast,
+        ("newer-key-list", "a key list of a newer version in the credentials", NewerFormat),
+        |draft| {
+            draft.on_members = Box::new(|members| {
+                let root = cast.patient.seed.account_root();
+                let key_id = KeyId::of_account_root(&PublicKey::from_bytes(root.public()));
+                let payload = taken_apart(members[0].key_list.as_bytes()).1;
+                let payload_type = "application/vnd.recording-vault.key-list.v2+json";
+                members[0].key_list =
+                    String::from_utf8(envelope(payload_type, &payload, key_id, &root)).unwrap();
+            });
+        },
+    ));
+    all.push(forge(
+        cast,
+        ("newer-suite-in-key-list", "a key list with a key of suite 3", NewerFormat),
+        |draft| {
+            draft.on_members = Box::new(|members| {
+                let root = cast.patient.seed.account_root();
+                let key_id = KeyId::of_account_root(&PublicKey::from_bytes(root.public()));
+                let (kind, payload) = taken_apart(members[0].key_list.as_bytes());
+                let payload = String::from_utf8(payload).unwrap().replace(r#""suite":1"#, r#""suite":3"#);
+                members[0].key_list =
+                    String::from_utf8(envelope(&kind, payload.as_bytes(), key_id, &root)).unwrap();
+            });
+        },
+    ));
+    all
+}

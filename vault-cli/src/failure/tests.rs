@@ -1,0 +1,170 @@
+use std::io;
+
+use vault_core::identity_file::IdentityFileError;
+use vault_core::passphrase_file::UnlockError;
+use vault_proto::ids::AccountId;
+use vault_proto::problem::Problem;
+use vault_proto::statements::Role;
+use vault_proto::timestamp::Timestamp;
+
+use super::*;
+
+#[test]
+fn text_from_elsewhere_cannot_steer_a_terminal() {
+    assert_eq!(printable("a\u{1b}[2Jb\r\n\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c");
+}
+
+fn trust(problem: TrustProblem) -> ClientError {
+    TrustError { account: AccountId::from_bytes([0xab; 32]), problem }.into()
+}
+
+fn comparison(problem: CompareProblem) -> ClientError {
+    ClientError::Compare { account: AccountId::from_bytes([0xab; 32]), problem }
+}
+
+fn refusal(refusal: Refusal) -> ClientError {
+    refusal.into()
+}
+
+fn problem(code: ProblemCode, detail: Option<&str>) -> ClientError {
+    ClientError::Refused(Box::new(Problem::new(
+        code,
+        detail.map(str::to_owned),
+        Some("0123456789abcdef".to_owned()),
+    )))
+}
+
+fn disk(kind: io::ErrorKind) -> ClientError {
+    ClientError::Disk { path: "talk.webm".into(), source: kind.into() }
+}
+
+/// One of each failure that a person can meet, by the name it has in `words.txt`.
+fn every_failure() -> Vec<(&'static str, Failure)> {
+    let time = Timestamp::from_unix_seconds(1_795_000_000).unwrap();
+    let failures: Vec<(&'static str, ClientError)> = vec![
+        ("bug", ClientError::Bug("a part was left out".into())),
+        ("usage", ClientError::Usage("the patient and the clinician must be different accounts".into())),
+        (
+            "ambiguous",
+            ClientError::Ambiguous {
+                prefix: "01234567".into(),
+                matches: vec!["0123456789".into(), "0123456780".into()],
+            },
+        ),
+        ("not a reader", OpenError::NotAReader.into()),
+        ("damaged", refusal(Refusal::Damaged("segment 0, part 3 is not the part that was sealed".into()))),
+        ("cut off", ClientError::CutOff { last_stored: time, bytes: 1_048_576 }),
+        (
+            "mix-up",
+            refusal(Refusal::MixUp(
+                "its manifest is that of recording 00112233445566778899aabbccddeeff".into(),
+            )),
+        ),
+        (
+            "not entitled",
+            refusal(Refusal::NotEntitled(
+                "it is an age file that was never sealed as part of a recording".into(),
+            )),
+        ),
+        (
+            "newer format",
+            refusal(Refusal::NewerFormat(
+                "the manifest is of a newer format than this program knows (suite 3)".into(),
+            )),
+        ),
+        ("other suite", OpenError::OtherSuite { recording: "x25519", own: "pq" }.into()),
+        ("key missing", trust(TrustProblem::Missing)),
+        ("key expired", trust(TrustProblem::Expired { what: "certificate", not_after: time })),
+        (
+            "other organisation",
+            trust(TrustProblem::OtherOrganisation(vault_proto::ids::OrganisationId::from_bytes([0xcd; 32]))),
+        ),
+        ("key list rolled back", trust(TrustProblem::KeyListRolledBack { served: 1, seen: 2 })),
+        ("key list forked", trust(TrustProblem::KeyListForked(2))),
+        ("wrong role", trust(TrustProblem::Role { found: Role::Clinician, needed: "patient" })),
+        ("other suite of key", trust(TrustProblem::NoKeyOfSuite("pq"))),
+        (
+            "organisation changed",
+            trust(TrustProblem::OrganisationChanged {
+                pinned: vault_proto::ids::OrganisationId::from_bytes([0xcd; 32]),
+                found: vault_proto::ids::OrganisationId::from_bytes([0xef; 32]),
+            }),
+        ),
+        (
+            "certificate rolled back",
+            trust(TrustProblem::CertificateRolledBack { served: Timestamp::EPOCH, seen: time }),
+        ),
+        ("compared unequal", trust(TrustProblem::ComparedUnequal { at: time })),
+        ("digits differ", comparison(CompareProblem::Unequal)),
+        ("comparison interfered with", comparison(CompareProblem::Replaced)),
+        ("comparison without an end", comparison(CompareProblem::TimedOut)),
+        ("not found", ClientError::NotFound("recording 00112233445566778899aabbccddeeff".into())),
+        (
+            "unreachable",
+            ClientError::Unreachable {
+                server: "https://vault.example".into(),
+                reason: "connection refused".into(),
+            },
+        ),
+        (
+            "off protocol",
+            ClientError::Protocol {
+                server: "https://vault.example".into(),
+                reason: "an answer of more than 65536 bytes".into(),
+            },
+        ),
+        ("disk full", disk(io::ErrorKind::StorageFull)),
+        ("disk read-only", disk(io::ErrorKind::ReadOnlyFilesystem)),
+        ("disk damaged", disk(io::ErrorKind::InvalidData)),
+        ("disk path", disk(io::ErrorKind::NotFound)),
+        ("wrong passphrase", IdentityFileError::from(UnlockError::WrongPassphrase).into()),
+        ("identity damaged", IdentityFileError::from(UnlockError::Damaged).into()),
+        ("identity contents", IdentityFileError::Contents(3).into()),
+        (
+            "not set up",
+            ClientError::NotSetUp("there is no identity in /home/p/.config/recording-vault".into()),
+        ),
+        ("storage full", problem(ProblemCode::StorageFull, None)),
+        ("clock", problem(ProblemCode::SignatureStale, Some("The server's time is 2026-11-21T09:30:00Z."))),
+        ("unknown key", problem(ProblemCode::UnknownKey, None)),
+        ("own certificate expired", problem(ProblemCode::CertificateExpired, None)),
+        (
+            "refused",
+            problem(ProblemCode::StatementRefused, Some("The seal does not fit the parts that are stored.")),
+        ),
+    ];
+    let mut told: Vec<(&'static str, Failure)> =
+        failures.into_iter().map(|(name, error)| (name, error.into())).collect();
+    told.push(("interrupted", Failure::interrupted()));
+    told
+}
+
+/// The words are a contract with whoever explains them on the telephone. After a change that is meant, run the test with
+/// `REWRITE_WORDS=1` and read the difference.
+#[test]
+fn each_failure_has_its_words() {
+    let mut text = String::new();
+    for (name, failure) in every_failure() {
+        let Failure { kind, what, means, next } = &failure;
+        for line in [what, means, next] {
+            assert!(
+                !line.is_empty() && !line.contains('\n') && line.ends_with(['.', '?']),
+                "{name}: {line:?}"
+            );
+        }
+        text += &format!("[{name}] exit {} ({})\n{what}\n{means}\n{next}\n\n", kind.exit(), kind.name());
+    }
+    if std::env::var_os("REWRITE_WORDS").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/failure/words.txt"), &text).unwrap();
+    }
+    assert_eq!(text, include_str!("words.txt"));
+}
+
+#[test]
+fn every_exit_code_of_the_contract_is_met() {
+    let mut met: Vec<u8> = every_failure().iter().map(|(_, failure)| failure.kind.exit()).collect();
+    met.sort_unstable();
+    met.dedup();
+    // 20 is told by commands that do many things, and needs their names.
+    assert_eq!(met, [1, 2, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 130]);
+}

@@ -1,0 +1,227 @@
+//! A whole sealed recording for the tests of sealing, opening and seeking.
+
+use vault_proto::credentials::{Credentials, Member};
+use vault_proto::envelope::{self, Verified};
+use vault_proto::geometry::{BodyEnd, PART_PLAINTEXT};
+use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId};
+use vault_proto::recording::CheckedRecording;
+use vault_proto::statements::{
+    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, Policy,
+    RecipientKey, RecordingStatus, Role, Suite,
+};
+use vault_proto::timestamp::Timestamp;
+
+use crate::details::{Details, Track};
+use crate::identity::Identity;
+use crate::sealing::{RecordingSealer, SegmentFacts, device_key_id, sign_manifest};
+use crate::signing_key::SigningKey;
+
+fn public(key: &SigningKey) -> PublicKey {
+    PublicKey::from_bytes(key.public())
+}
+
+fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_seconds(1_800_000_000 + seconds).unwrap()
+}
+
+/// One account.
+pub(crate) struct Person {
+    pub(crate) root: SigningKey,
+    pub(crate) device: SigningKey,
+    pub(crate) identity: Identity,
+}
+
+impl Person {
+    fn new(suite: Suite) -> Self {
+        Self {
+            root: SigningKey::generate().unwrap(),
+            device: SigningKey::generate().unwrap(),
+            identity: Identity::generate(suite).unwrap(),
+        }
+    }
+
+    pub(crate) fn account(&self) -> AccountId {
+        AccountId::of_root(&public(&self.root))
+    }
+
+    fn key(&self) -> KeyId {
+        KeyId::of_recipient(&self.identity.recipient().to_string())
+    }
+}
+
+/// Organisation, people, and a manifest that the clinician signed.
+pub(crate) struct Begun {
+    pub(crate) organisation: OrganisationId,
+    pub(crate) patient: Person,
+    pub(crate) clinician: Person,
+    pub(crate) credentials: Vec<u8>,
+    pub(crate) manifest_bytes: Vec<u8>,
+    pub(crate) manifest: Verified<Manifest>,
+}
+
+/// One segment as it is stored.
+#[derive(Clone)]
+pub(crate) struct StoredSegment {
+    pub(crate) header: Vec<u8>,
+    pub(crate) parts: Vec<Vec<u8>>,
+    pub(crate) seal: Vec<u8>,
+    pub(crate) plaintext: Vec<u8>,
+}
+
+impl StoredSegment {
+    pub(crate) fn hashes(&self) -> Vec<u8> {
+        self.parts.iter().flat_map(|part| *Digest::of(part).as_bytes()).collect()
+    }
+}
+
+/// A recording as it is stored.
+pub(crate) struct Stored {
+    pub(crate) begun: Begun,
+    pub(crate) segments: Vec<StoredSegment>,
+    pub(crate) details: Vec<u8>,
+    pub(crate) final_seal: Vec<u8>,
+}
+
+pub(crate) fn media(length: usize, from: usize) -> Vec<u8> {
+    (from..from + length).map(|at| (at % 251) as u8).collect()
+}
+
+pub(crate) fn details() -> Details {
+    let track = Track { track: 0, media_type: "video/webm".to_owned(), bytes: 5, duration_ms: Some(7) };
+    Details { title: Some("Knee".to_owned()), started: time(0), ended: time(9), tracks: vec![track] }
+}
+
+pub(crate) fn begin(suite: Suite) -> Begun {
+    let (root, issuer) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let organisation = OrganisationId::of_root(&public(&root));
+    let (patient, clinician) = (Person::new(suite), Person::new(suite));
+    let member = |person: &Person, role| {
+        let (not_before, not_after) = (time(-1000), time(1000));
+        let issuer_statement = IssuerCertificate {
+            organisation,
+            root: public(&root),
+            issuer: public(&issuer),
+            not_before,
+            not_after,
+        };
+        let account = person.account();
+        let certificate = Certificate { organisation, account, role, label: None, not_before, not_after };
+        let list = KeyList {
+            account,
+            root: public(&person.root),
+            number: 1,
+            previous: None,
+            created: not_before,
+            expires: not_after,
+            encryption: vec![EncryptionKey {
+                suite,
+                epoch: 1,
+                recipient: person.identity.recipient().to_string(),
+            }],
+            devices: vec![DeviceKey { key: public(&person.device), roles: vec![DeviceRole::Seal] }],
+        };
+        let root_id = KeyId::of_organisation_root(&public(&root));
+        let list_id = KeyId::of_account_root(&public(&person.root));
+        Member {
+            issuer: envelope::sign(&issuer_statement, root_id, |bytes| root.sign(bytes)).unwrap(),
+            certificate: envelope::sign(&certificate, KeyId::of_issuer(&public(&issuer)), |bytes| {
+                issuer.sign(bytes)
+            })
+            .unwrap(),
+            key_list: envelope::sign(&list, list_id, |bytes| person.root.sign(bytes)).unwrap(),
+        }
+    };
+    let members = vec![member(&patient, Role::Patient), member(&clinician, Role::Clinician)];
+    let credentials = Credentials { members }.to_bytes().unwrap();
+    let manifest = Manifest {
+        suite,
+        recording: RecordingId::from_bytes([5; 16]),
+        tenant: organisation,
+        consultation: "c-1".parse().unwrap(),
+        patient: patient.account(),
+        clinician: clinician.account(),
+        recipients: [&patient, &clinician]
+            .map(|person| RecipientKey { account: person.account(), key: person.key() })
+            .to_vec(),
+        sealer: clinician.account(),
+        sealer_key: device_key_id(&clinician.device),
+        sequence: 1,
+        previous: None,
+        credentials: Digest::of(&credentials),
+        directory_checkpoint: None,
+        created: time(0),
+        policy: Policy::Participants,
+    };
+    let signed = sign_manifest(&manifest, &clinician.device).unwrap();
+    let verified = signed.verify(manifest.sealer_key, &public(&clinician.device)).unwrap();
+    Begun {
+        organisation,
+        patient,
+        clinician,
+        credentials,
+        manifest_bytes: signed.bytes().to_vec(),
+        manifest: verified,
+    }
+}
+
+impl Begun {
+    pub(crate) fn sealer(&self) -> RecordingSealer {
+        let recipients = [&self.patient, &self.clinician].map(|person| person.identity.recipient().clone());
+        RecordingSealer::new(self.manifest.clone(), recipients.to_vec()).unwrap()
+    }
+}
+
+/// Seals segments of these lengths; a cut one has whole parts only.
+pub(crate) fn seal(suite: Suite, lengths: &[(usize, BodyEnd)]) -> Stored {
+    let begun = begin(suite);
+    let mut sealer = begun.sealer();
+    let mut segments = Vec::new();
+    for (number, &(length, end)) in lengths.iter().enumerate() {
+        let plaintext = media(length, number * 7);
+        let mut segment = sealer.begin_segment(0).unwrap();
+        let mut pieces: Vec<&[u8]> = plaintext.chunks(PART_PLAINTEXT).collect();
+        if pieces.is_empty() {
+            pieces.push(&[]);
+        }
+        let count = pieces.len();
+        let parts: Vec<Vec<u8>> = (1..)
+            .zip(pieces)
+            .map(|(at, piece)| {
+                let last = at == count && end == BodyEnd::Final;
+                segment.next_part(piece.to_vec(), last).unwrap().run().unwrap().ciphertext
+            })
+            .collect();
+        let header = segment.header().to_vec();
+        let facts = SegmentFacts {
+            index: segment.index(),
+            track: segment.track(),
+            key_commitment: segment.key_commitment(),
+            part_hashes: parts.iter().map(|part| Digest::of(part)).collect(),
+            last_part_length: parts.last().unwrap().len(),
+            end,
+        };
+        let seal = sealer.seal_segment(&facts, &begun.clinician.device).unwrap().bytes().to_vec();
+        segments.push(StoredSegment { header, parts, seal, plaintext });
+    }
+    let device = &begun.clinician.device;
+    let (details, final_seal) =
+        sealer.finish(&details(), RecordingStatus::Complete, time(9), device).unwrap();
+    let final_seal = final_seal.bytes().to_vec();
+    Stored { begun, segments, details, final_seal }
+}
+
+impl Stored {
+    pub(crate) fn checked(&self) -> CheckedRecording {
+        let seals: Vec<Vec<u8>> = self.segments.iter().map(|segment| segment.seal.clone()).collect();
+        let begun = &self.begun;
+        CheckedRecording::check(
+            begun.manifest.recording,
+            begun.organisation,
+            &begun.manifest_bytes,
+            &begun.credentials,
+            &seals,
+            Some(&self.final_seal),
+        )
+        .unwrap()
+    }
+}
