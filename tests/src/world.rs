@@ -74,9 +74,10 @@ impl World {
     /// Rows of a table of the server's database.
     fn count(&self, table: &str) -> usize {
         let database = rusqlite::Connection::open(self.data().join("vault.db")).expect("the database opens");
-        database
+        let rows: u32 = database
             .query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get(0))
-            .expect("the table is there")
+            .expect("the table is there");
+        rows.try_into().expect("a number of rows")
     }
 
     /// The server's log.
