@@ -42,7 +42,7 @@ fn two_people_at_the_same_time_are_shown_the_same_digits() {
     assert_eq!(answered["compared"], true);
     assert!(Pins::of(&anna, &ben)["standing"]["compared"].is_string());
     // An answer is given once, and only to digits that were shown.
-    anna.run(&["compare", &ben.account, "--yes"]).refused(2, "no digits of a comparison");
+    anna.run(&["compare", &ben.account, "--yes"]).refused(2, "wait for an answer");
     assert!(Pins::of(&ben, &anna)["standing"]["compared"].is_null(), "each marks for himself");
 
     // Another time, with new nonces, over what the first run left at the server.
