@@ -32,7 +32,8 @@ pub struct Said {
 }
 
 impl Said {
-    fn new(output: Output) -> Self {
+    /// What a run said that was started by hand.
+    pub fn new(output: Output) -> Self {
         Self {
             exit: output.status.code(),
             stdout: output.stdout,

@@ -58,6 +58,28 @@ impl World {
         self.data().join("blobs/rec").join(recording)
     }
 
+    /// How many recordings there is anything of in the server's store.
+    pub fn recordings(&self) -> usize {
+        let folders = std::fs::read_dir(self.data().join("blobs/rec")).map_or(0, Iterator::count);
+        let rows = self.count("recordings");
+        assert_eq!(folders, rows, "the store and its index differ");
+        rows
+    }
+
+    /// How many sides of comparisons the server keeps.
+    pub fn comparisons(&self) -> usize {
+        self.count("comparisons")
+    }
+
+    /// Rows of a table of the server's database.
+    fn count(&self, table: &str) -> usize {
+        let database = rusqlite::Connection::open(self.data().join("vault.db")).expect("the database opens");
+        let rows: u32 = database
+            .query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get(0))
+            .expect("the table is there");
+        rows.try_into().expect("a number of rows")
+    }
+
     /// The server's log.
     pub fn log(&self) -> PathBuf {
         self.folder().join("server.log")

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use vault_client::names::Petname;
 use vault_proto::ids::{AccountId, ConsultationId, OrganisationId};
 use vault_proto::statements::{Role, Suite};
 use vault_proto::timestamp::Timestamp;
@@ -98,12 +99,46 @@ pub(crate) enum Command {
         /// The recording
         recording: String,
     },
+    /// Call an account something; without arguments, list what accounts are called
+    Name(Naming),
+    /// Compare keys with another person, who runs the same at the same time: six digits to read aloud in the call
+    Compare(Comparing),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         #[arg(value_enum)]
         shell: Shell,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Naming {
+    /// The account: its whole id, or the beginning of one that was met before
+    #[arg(requires = "petname")]
+    pub(crate) account: Option<String>,
+    /// 1 to 32 letters, digits, - and _; stays on this machine, and stands wherever an account is asked for
+    pub(crate) petname: Option<Petname>,
+    /// Remove a petname
+    #[arg(long, value_name = "PETNAME", conflicts_with = "account")]
+    pub(crate) remove: Option<Petname>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Comparing {
+    /// The other person's account
+    pub(crate) account: String,
+    /// Show a QR code and its sixty digits instead, for the other person to scan or type
+    #[arg(long, conflicts_with_all = ["scanned", "yes", "no"])]
+    pub(crate) qr: bool,
+    /// Check the sixty digits that the other person shows
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["yes", "no"])]
+    pub(crate) scanned: Option<String>,
+    /// The digits shown last match: mark the account as compared
+    #[arg(long, conflicts_with = "no")]
+    pub(crate) yes: bool,
+    /// The digits shown last differ: seal nothing to the account any more
+    #[arg(long)]
+    pub(crate) no: bool,
 }
 
 #[derive(Debug, Subcommand)]

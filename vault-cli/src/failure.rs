@@ -4,10 +4,12 @@
 use std::io;
 
 use vault_client::ClientError;
+use vault_client::compare::CompareProblem;
 use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;
 use vault_proto::credentials::{TrustError, TrustProblem};
+use vault_proto::ids::AccountId;
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
 
@@ -116,6 +118,9 @@ impl Failure {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 "Choose a place you may write to, or change its permissions, then run the command again."
             }
+            io::ErrorKind::InvalidData => {
+                "It is damaged, and is never replaced silently: restore it from a backup of its folder."
+            }
             io::ErrorKind::NotFound => "Check the path, then run the command again.",
             _ => "Check the disk and the path, then run the command again.",
         };
@@ -142,6 +147,7 @@ impl From<ClientError> for Failure {
             ClientError::Open(error) => open_failure(&error),
             ClientError::CutOff { last_stored, bytes } => cut_off(&last_stored.to_string(), bytes),
             ClientError::Trust(error) => trust_failure(&error),
+            ClientError::Compare { account, problem } => compare_failure(account, problem),
             ClientError::NotFound(what) => Self::new(
                 Kind::NotFound,
                 format!("{} was not found.", sentence(&what)),
@@ -243,7 +249,10 @@ fn trust_failure(error: &TrustError) -> Failure {
         TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. } => {
             "Ask the registrar for a new certificate, enrol with it, then try again."
         }
-        TrustProblem::OtherOrganisation(_) => {
+        TrustProblem::ComparedUnequal { .. } => {
+            "Compare again with its holder (`vault-cli compare`); until the digits match nothing is sealed to it."
+        }
+        TrustProblem::OtherOrganisation(_) | TrustProblem::OrganisationChanged { .. } => {
             "Check the fingerprint and the certificate with your registrar, by another way than this server."
         }
         TrustProblem::Role { .. } => "Check that each account stands in its own place, or ask the registrar.",
@@ -260,6 +269,29 @@ fn trust_failure(error: &TrustError) -> Failure {
         "No other key is used in its place: nothing was sealed and nothing was uploaded.",
         next,
     )
+}
+
+fn compare_failure(account: AccountId, problem: CompareProblem) -> Failure {
+    match problem {
+        CompareProblem::Unequal => Failure::new(
+            Kind::Key,
+            format!("The digits differ: you and the holder of account {account} do not see the same keys."),
+            "The account is marked: nothing is sealed to it until a comparison succeeds.",
+            "Check its id with the holder by another way than this server, tell the registrar, then compare again.",
+        ),
+        CompareProblem::Reflected | CompareProblem::Replaced | CompareProblem::DoesNotOpen => Failure::new(
+            Kind::Key,
+            format!("The comparison with account {account} was interfered with: {problem}."),
+            "No digits are shown, because they would prove nothing; nothing was marked.",
+            "Begin again, both of you; if it stays, compare with --qr and tell the registrar about this server.",
+        ),
+        CompareProblem::BegunAgain | CompareProblem::Elsewhere | CompareProblem::TimedOut => Failure::new(
+            Kind::Unreachable,
+            format!("The comparison with account {account} came to no end: {problem}."),
+            "Nothing was marked, and no digits were shown.",
+            "Agree with its holder to run `vault-cli compare` at the same time, then run it again; or use --qr.",
+        ),
+    }
 }
 
 fn refused(problem: &Problem) -> Failure {

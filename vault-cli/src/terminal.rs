@@ -119,6 +119,22 @@ impl Terminal {
         Ok(passphrase)
     }
 
+    /// Asks a question; only "y" and "yes" are a yes. `None` where nobody can be asked.
+    pub(crate) async fn ask(&self, question: &str) -> Result<Option<bool>, Failure> {
+        if self.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Ok(None);
+        }
+        let _ = write!(io::stderr().lock(), "{question}");
+        // Off the runtime, so that Ctrl-C is heard meanwhile.
+        let line = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            io::stdin().read_line(&mut line).map(|_| line)
+        });
+        let line = line.await.map_err(|error| Failure::bug(error.to_string()))?;
+        let line = line.map_err(|error| Failure::disk("Standard input", &error))?;
+        Ok(Some(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
+    }
+
     /// Progress over `total` bytes, shown only on a terminal and only once the work takes longer.
     pub(crate) fn progress(&self, what: &'static str, total: Option<u64>) -> Progress {
         let visible = !self.quiet && !self.json && io::stderr().is_terminal();

@@ -8,9 +8,9 @@ use vault_core::identity::Identity;
 use vault_core::identity_file::DeviceSecrets;
 use vault_core::seed::Seed;
 use vault_core::signing_key::SigningKey;
-use vault_proto::credentials::CertificateChain;
+use vault_proto::credentials::{CertificateChain, TrustError, TrustProblem};
 use vault_proto::envelope::{self, Envelope};
-use vault_proto::ids::{AccountId, KeyId, OrganisationId, PublicKey};
+use vault_proto::ids::{AccountId, KeyId, PublicKey};
 use vault_proto::statements::{DeviceKey, DeviceRole, EncryptionKey, KeyList, Suite};
 use vault_proto::wire::{self, Enrol};
 use zeroize::Zeroizing;
@@ -141,17 +141,23 @@ pub fn parse_certificate_file(bytes: &[u8]) -> Result<CertificateChain, ClientEr
 /// Enrols the account at a server under a pinned organisation root, and remembers both.
 ///
 /// # Errors
-/// [`ClientError::Trust`] if the certificate is not one of that organisation for this account; nothing is sent then.
+/// [`ClientError::Trust`] if the certificate is not one of that organisation for this account, or the home is pinned to another
+/// organisation; nothing is sent then.
 pub async fn enrol(
     home: &Home,
     account: &Account,
     enrolment: &Enrolment,
     chain: CertificateChain,
 ) -> Result<(), ClientError> {
-    if let Ok(before) = home.enrolment()
-        && before.organisation != enrolment.organisation
-    {
-        return Err(organisation_changed(account.id, before.organisation, enrolment.organisation));
+    match home.enrolment() {
+        Ok(before) if before.organisation != enrolment.organisation => {
+            let pinned = before.organisation;
+            let problem = TrustProblem::OrganisationChanged { pinned, found: enrolment.organisation };
+            return Err(TrustError { account: account.id, problem }.into());
+        }
+        Ok(_) | Err(ClientError::NotSetUp(_)) => {}
+        // A pin that cannot be read is not replaced.
+        Err(error) => return Err(error),
     }
     chain.verify(enrolment.organisation, account.id, now()?)?;
     let profile = profile(home)?;
@@ -160,12 +166,4 @@ pub async fn enrol(
     connection.send_json(Method::POST, wire::path::ACCOUNTS, &body).await?;
     home.write_json(CERTIFICATE, &body.chain)?;
     home.set_enrolment(enrolment)
-}
-
-fn organisation_changed(account: AccountId, pinned: OrganisationId, given: OrganisationId) -> ClientError {
-    ClientError::Usage(format!(
-        "account {} is pinned to the organisation {pinned}, and {given} is another one: an account stays with the \
-         organisation it was enrolled under",
-        account.short()
-    ))
 }

@@ -1,7 +1,7 @@
 //! Whose keys: what the server's directory says of an account, believed only as far as the pinned organisation root, the
 //! account's own signatures and what was seen before allow (FORMAT.md, "Trust").
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use vault_proto::credentials::{Member, TrustError, TrustProblem, VerifiedMember, verify_key_list};
 use vault_proto::envelope::{Envelope, StatementError, Verified};
 use vault_proto::ids::{AccountId, Digest, MIN_PREFIX};
@@ -9,22 +9,17 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::statements::KeyList;
 use vault_proto::wire::{self, AccountMatches, DirectoryEntry};
 
+use crate::account;
 use crate::connection::{Connection, now};
 use crate::error::ClientError;
 use crate::home::{Enrolment, Home};
+use crate::names::Names;
+use crate::pins::{self, Pin, Standing};
 
 /// Most bytes of a directory entry: some hundred key lists.
 const MAX_ENTRY: usize = 8 * 1024 * 1024;
 /// Most bytes of a list of matches.
 const MAX_MATCHES_BODY: usize = 16 * 1024;
-
-/// The newest key list of an account that this home has seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pin {
-    number: u64,
-    key_list: Digest,
-}
 
 /// A directory entry as it comes. Its statements stand as strings: one that is altered says whose keys cannot be trusted,
 /// where an answer that breaks the protocol would not.
@@ -56,7 +51,8 @@ pub struct TrustedMember {
     pub verified: VerifiedMember,
 }
 
-/// Looks `account` up and checks it against the pinned root, its own chain of key lists and this home's pin.
+/// Looks `account` up and checks it against the pinned root, its own chain of key lists, this home's pin, and what people found
+/// when they compared its keys.
 ///
 /// # Errors
 /// [`ClientError::Trust`], naming the account; nothing is ever sealed to a key that fails.
@@ -66,6 +62,20 @@ pub async fn look_up(
     enrolment: &Enrolment,
     account: AccountId,
 ) -> Result<TrustedMember, ClientError> {
+    let (trusted, pin) = look_up_pinned(connection, home, enrolment, account).await?;
+    match pin.standing.unequal {
+        Some(at) => Err(TrustError { account, problem: TrustProblem::ComparedUnequal { at } }.into()),
+        None => Ok(trusted),
+    }
+}
+
+/// As [`look_up`], but for an account that was found unequal too: only for comparing it again.
+pub(crate) async fn look_up_pinned(
+    connection: &Connection,
+    home: &Home,
+    enrolment: &Enrolment,
+    account: AccountId,
+) -> Result<(TrustedMember, Pin), ClientError> {
     let missing = || TrustError { account, problem: TrustProblem::Missing };
     let path = wire::path::account(&account);
     let entry: EntryText = match connection.get_json(&path, None, MAX_ENTRY).await {
@@ -74,21 +84,40 @@ pub async fn look_up(
         }
         other => other?,
     };
-    let entry =
-        entry.parse().map_err(|error| TrustError { account, problem: TrustProblem::Statement(error) })?;
+    let entry = entry.parse().map_err(|error| TrustError { account, problem: error.into() })?;
     let newest = check_chain(account, &entry)?;
     let member = entry.current().ok_or_else(missing)?;
     let verified = member.verify(enrolment.organisation, account, now()?)?;
-    let name = Home::pin_name(&account);
-    let pin = Pin { number: newest.number, key_list: newest.digest() };
-    if let Some(seen) = home.read_json::<Pin>(&name)? {
-        check_pin(account, &entry, &seen, &pin)?;
-        if seen == pin {
-            return Ok(TrustedMember { member, verified });
-        }
+    // The account's own key list needs no pin: it lies in the home.
+    let own = account::profile(home)?.key_list;
+    if own.unverified().account == account {
+        check_seen(account, &entry, own.unverified().number, own.digest())?;
     }
-    home.write_json(&name, &pin)?;
-    Ok(TrustedMember { member, verified })
+    let certificate_from = verified.certificate().not_before;
+    let pin = pins::update(home, account, |seen| {
+        if let Some(seen) = seen {
+            if seen.organisation != enrolment.organisation {
+                let found = enrolment.organisation;
+                let problem = TrustProblem::OrganisationChanged { pinned: seen.organisation, found };
+                return Err(TrustError { account, problem }.into());
+            }
+            check_seen(account, &entry, seen.number, seen.key_list)?;
+            if certificate_from < seen.certificate_from {
+                let (served, seen) = (certificate_from, seen.certificate_from);
+                let problem = TrustProblem::CertificateRolledBack { served, seen };
+                return Err(TrustError { account, problem }.into());
+            }
+        }
+        Ok(Pin {
+            organisation: enrolment.organisation,
+            number: newest.number,
+            key_list: newest.digest(),
+            certificate_from,
+            standing: seen.map_or_else(Standing::default, |seen| seen.standing),
+            shown: seen.and_then(|seen| seen.shown.clone()),
+        })
+    })?;
+    Ok((TrustedMember { member, verified }, pin))
 }
 
 /// Every key list from number 1 on is signed by the account's root and names the one before it.
@@ -106,17 +135,25 @@ fn check_chain(account: AccountId, entry: &DirectoryEntry) -> Result<Verified<Ke
 }
 
 /// What was seen before must still be part of the chain that is served now.
-fn check_pin(account: AccountId, entry: &DirectoryEntry, seen: &Pin, served: &Pin) -> Result<(), TrustError> {
+fn check_seen(
+    account: AccountId,
+    entry: &DirectoryEntry,
+    number: u64,
+    key_list: Digest,
+) -> Result<(), TrustError> {
     let refuse = |problem| TrustError { account, problem };
-    if served.number < seen.number {
-        return Err(refuse(TrustProblem::KeyListRolledBack { served: served.number, seen: seen.number }));
+    // `check_chain` has seen that the lists are numbered from 1 without a gap.
+    let served = u64::try_from(entry.key_lists.len()).unwrap_or(u64::MAX);
+    if served < number {
+        return Err(refuse(TrustProblem::KeyListRolledBack { served, seen: number }));
     }
-    let position = usize::try_from(seen.number.saturating_sub(1)).ok();
-    let same = position.and_then(|position| entry.key_lists.get(position)).map(|list| list.digest());
-    if same == Some(seen.key_list) { Ok(()) } else { Err(refuse(TrustProblem::KeyListForked(seen.number))) }
+    let position = usize::try_from(number.saturating_sub(1)).ok();
+    let same = position.and_then(|position| entry.key_lists.get(position)).map(Envelope::digest);
+    if same == Some(key_list) { Ok(()) } else { Err(refuse(TrustProblem::KeyListForked(number))) }
 }
 
-/// Finds the account that a person means: a whole id, or a prefix of one that was met before or that the server knows.
+/// Finds the account that a person means: a petname, a whole id, or a prefix of one that was met before or that the server
+/// knows.
 ///
 /// A server can answer a prefix with any account that begins so; the certificate check that follows decides whether it
 /// is one of the organisation, and what it is certified as is shown to the person.
@@ -128,22 +165,31 @@ pub async fn resolve_account(
     home: &Home,
     text: &str,
 ) -> Result<AccountId, ClientError> {
-    if let Ok(account) = text.parse() {
+    if let Some(account) = resolve_near(home, text)? {
         return Ok(account);
     }
+    let query = format!("prefix={text}");
+    let found: AccountMatches =
+        connection.get_json(wire::path::ACCOUNTS, Some(&query), MAX_MATCHES_BODY).await?;
+    only_match(text, "account", &found.accounts)
+}
+
+/// As [`resolve_account`], without asking the server: `None` for a prefix of no account that was met before.
+///
+/// # Errors
+/// [`ClientError::Usage`] or [`ClientError::Ambiguous`].
+pub fn resolve_near(home: &Home, text: &str) -> Result<Option<AccountId>, ClientError> {
+    if let Ok(account) = text.parse() {
+        return Ok(Some(account));
+    }
+    // No petname can be the beginning of an id, so neither hides the other.
+    if let Some(account) = Names::read(home)?.account(text) {
+        return Ok(Some(account));
+    }
     check_prefix(text, "an account", AccountId::BYTES * 2)?;
-    let known = home.pinned_accounts()?;
     let near: Vec<AccountId> =
-        known.into_iter().filter(|account| account.to_string().starts_with(text)).collect();
-    let matches = if near.is_empty() {
-        let query = format!("prefix={text}");
-        let found: AccountMatches =
-            connection.get_json(wire::path::ACCOUNTS, Some(&query), MAX_MATCHES_BODY).await?;
-        found.accounts
-    } else {
-        near
-    };
-    only_match(text, "account", &matches)
+        home.pinned_accounts()?.into_iter().filter(|account| account.to_string().starts_with(text)).collect();
+    if near.is_empty() { Ok(None) } else { only_match(text, "account", &near).map(Some) }
 }
 
 /// Refuses what cannot be the beginning of an id.

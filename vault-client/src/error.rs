@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use vault_core::opening::OpenError;
 use vault_proto::credentials::TrustError;
+use vault_proto::ids::AccountId;
 use vault_proto::problem::Problem;
 use vault_proto::recording::Refusal;
+
+use crate::compare::CompareProblem;
 
 /// A failure of a client operation.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,14 @@ pub enum ClientError {
     /// Somebody's keys cannot be trusted.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// A comparison of keys failed.
+    #[error("the comparison with account {} failed: {problem}", .account.short())]
+    Compare {
+        /// The other account.
+        account: AccountId,
+        /// Why.
+        problem: CompareProblem,
+    },
     /// Nothing of that name, or not for this account to know.
     #[error("{0} was not found")]
     NotFound(String),

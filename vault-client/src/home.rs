@@ -3,7 +3,7 @@
 //! ```text
 //! identity.age      the device's secrets              certificate.json  from the registrar
 //! key-list.json     the account's own key list        server.json       where it is enrolled, under which organisation
-//! pins/<account>    newest key list seen of each      names.json        what the holder calls accounts
+//! pins/<account>    what was seen of each account      names.json        what the holder calls accounts
 //! chain.json        the device's chain of manifests   uploads/          journals of unfinished uploads
 //! registrar.age, issuer.json                          only in a registrar's home
 //! ```

@@ -64,6 +64,30 @@ pub enum TrustProblem {
     /// Certified by another organisation than the pinned one.
     #[error("it is certified by another organisation ({})", .0.short())]
     OtherOrganisation(OrganisationId),
+    /// Met under one organisation, and now said to be of another.
+    #[error(
+        "it belongs to organisation {pinned}, and {found} is another one: an account stays where it was enrolled"
+    )]
+    OrganisationChanged {
+        /// The organisation it was met under.
+        pinned: OrganisationId,
+        /// The other one.
+        found: OrganisationId,
+    },
+    /// A certificate older than one already seen.
+    #[error("its certificate counts from {served}, and a newer one, from {seen}, was seen before")]
+    CertificateRolledBack {
+        /// First second of the certificate now served.
+        served: Timestamp,
+        /// First second of the newest one seen.
+        seen: Timestamp,
+    },
+    /// Its holder and the person of this home compared keys, and they differed.
+    #[error("its keys were compared with its holder's on {at}, and they differed")]
+    ComparedUnequal {
+        /// When.
+        at: Timestamp,
+    },
     /// Outside the time for which a statement counts.
     #[error("its {what} expired on {not_after}")]
     Expired {

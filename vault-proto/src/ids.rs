@@ -103,6 +103,10 @@ hex_id!(
     Digest, 32, "SHA-256 hash"
 );
 hex_id!(
+    /// The nonce of one side of a comparison: 256 random bits, used once, secret until it is revealed.
+    ComparisonNonce, 32, "nonce of a comparison"
+);
+hex_id!(
     /// An Ed25519 public key.
     PublicKey, 32, "Ed25519 public key"
 );

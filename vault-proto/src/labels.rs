@@ -18,6 +18,12 @@ pub const ENCRYPTION_KEY: &str = "recording-vault/v1/encryption-key";
 pub const CONTEXT: &str = "recording-vault/v1/context";
 /// HKDF info of the key commitment in a segment seal.
 pub const COMMITMENT: &str = "recording-vault/v1/commitment";
+/// Commitment to a nonce of a comparison.
+pub const COMPARE_COMMITMENT: &str = "recording-vault/v1/compare-commitment";
+/// Six digits of a comparison.
+pub const COMPARE: &str = "recording-vault/v1/compare";
+/// Sixty digits of a comparison.
+pub const COMPARE_NUMBER: &str = "recording-vault/v1/compare-number";
 /// Tag of the context stanza in a sealed header.
 pub const CONTEXT_STANZA: &str = "recording-vault/ctx1";
 /// `tag` parameter of every request signature (PROTOCOL.md, "Request signatures").

@@ -7,6 +7,7 @@
 //! The normative documents are `docs/FORMAT.md` (bytes) and `docs/PROTOCOL.md` (HTTP); each module names its section.
 
 pub mod age_header;
+pub mod compare;
 pub mod credentials;
 pub mod envelope;
 pub mod geometry;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::credentials::{CertificateChain, Member};
 use crate::envelope::Envelope;
-use crate::ids::{AccountId, OrganisationId, RecordingId};
+use crate::ids::{AccountId, ComparisonNonce, Digest, OrganisationId, RecordingId};
 use crate::statements::{Certificate, IssuerCertificate, KeyList, Manifest};
 use crate::timestamp::Timestamp;
 
@@ -18,6 +18,9 @@ pub const DEFAULT_PAGE: u32 = 100;
 pub const MAX_PAGE: u32 = 500;
 /// Most matches that a prefix look-up names; one more makes it ambiguous all the same.
 pub const MAX_MATCHES: u32 = 10;
+
+/// Seconds for which a comparison is kept.
+pub const COMPARISON_LIFETIME: i64 = 600;
 
 /// Paths of the resources, as clients write them.
 pub mod path {
@@ -37,6 +40,21 @@ pub mod path {
     /// One account.
     pub fn account(account: &AccountId) -> String {
         format!("{ACCOUNTS}/{account}")
+    }
+
+    /// The caller's comparison with another account.
+    pub fn comparison(other: &AccountId) -> String {
+        format!("/v1/comparisons/{other}")
+    }
+
+    /// The caller's commitment in it.
+    pub fn commitment(other: &AccountId) -> String {
+        format!("{}/commitment", comparison(other))
+    }
+
+    /// The caller's revealed nonce in it.
+    pub fn nonce(other: &AccountId) -> String {
+        format!("{}/nonce", comparison(other))
     }
 
     /// One recording's statements.
@@ -135,6 +153,28 @@ impl DirectoryEntry {
 pub struct AccountMatches {
     /// Accounts whose id begins so, at most [`MAX_MATCHES`], in ascending order.
     pub accounts: Vec<AccountId>,
+}
+
+/// `GET /v1/comparisons/{account}`: what the caller and that account have stored for each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComparisonState {
+    /// What the caller stored.
+    pub own: ComparisonSide,
+    /// What the other account stored, once it did.
+    pub other: Option<ComparisonSide>,
+    /// Whether the caller's commitment was there first, so that the caller reveals first.
+    pub first: bool,
+}
+
+/// One side of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComparisonSide {
+    /// Commitment to the nonce.
+    pub commitment: Digest,
+    /// The nonce, once it is revealed.
+    pub nonce: Option<ComparisonNonce>,
 }
 
 /// `POST /v1/recordings`.

@@ -22,6 +22,14 @@ pub struct Actor {
 pub enum Action {
     /// Look at the directory of accounts.
     LookUpAccounts,
+    /// Store a commitment in the caller's own side of a comparison of keys.
+    CommitComparison,
+    /// Reveal a nonce in it.
+    RevealComparison,
+    /// Look at a comparison of which the caller is one side.
+    FetchComparison,
+    /// Drop the caller's own side of one.
+    WithdrawComparison,
     /// List the caller's own recordings.
     ListRecordings,
     /// Create a recording.
@@ -70,6 +78,10 @@ impl Action {
     pub const fn name(self) -> &'static str {
         match self {
             Self::LookUpAccounts => "look-up-accounts",
+            Self::CommitComparison => "commit-comparison",
+            Self::RevealComparison => "reveal-comparison",
+            Self::FetchComparison => "fetch-comparison",
+            Self::WithdrawComparison => "withdraw-comparison",
             Self::ListRecordings => "list-recordings",
             Self::CreateRecording => "create-recording",
             Self::OpenSegment => "open-segment",
@@ -88,7 +100,12 @@ impl Action {
 
     pub(crate) const fn access(self) -> Access {
         match self {
-            Self::LookUpAccounts | Self::ListRecordings => Access::Enrolled,
+            Self::LookUpAccounts
+            | Self::CommitComparison
+            | Self::RevealComparison
+            | Self::FetchComparison
+            | Self::WithdrawComparison
+            | Self::ListRecordings => Access::Enrolled,
             Self::CreateRecording => Access::Create,
             Self::OpenSegment
             | Self::AbandonSegment

@@ -17,7 +17,7 @@ use vault_proto::problem::ProblemCode;
 
 use crate::problem::Problem;
 use crate::routes::answers::{RequestId, answer};
-use crate::routes::{App, accounts, body, details_and_final, health, recordings, segments};
+use crate::routes::{App, accounts, body, comparisons, details_and_final, health, recordings, segments};
 
 /// Requests that are worked on at the same time; more are told to come again.
 const MAX_REQUESTS: usize = 256;
@@ -36,6 +36,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/server", get(health::server))
         .route("/v1/accounts", post(accounts::enrol).get(accounts::find))
         .route("/v1/accounts/{account}", get(accounts::look_up))
+        .route("/v1/comparisons/{account}", get(comparisons::state).delete(comparisons::withdraw))
+        .route("/v1/comparisons/{account}/commitment", put(comparisons::commit))
+        .route("/v1/comparisons/{account}/nonce", put(comparisons::reveal))
         .route("/v1/recordings", post(recordings::create).get(recordings::list))
         .route(one, get(recordings::record))
         .route(

@@ -5,6 +5,7 @@ mod output;
 mod reading;
 mod registrar;
 mod sealing;
+mod trust;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +57,8 @@ pub(crate) async fn run(arguments: Arguments, terminal: &Terminal) -> Result<(),
         Command::Verify { recording } => {
             reading::verify(&unlock(&global, terminal)?, terminal, &recording).await
         }
+        Command::Name(naming) => trust::name(&global, terminal, naming),
+        Command::Compare(comparing) => trust::compare(&global, terminal, comparing).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "vault-cli", &mut script);

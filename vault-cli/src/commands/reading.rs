@@ -7,6 +7,7 @@ use indicatif::BinaryBytes;
 use vault_client::ClientError;
 use vault_client::download::{self, Completeness, Opened, RemoteRecording};
 use vault_client::listing::{self, ListedRecording, Status};
+use vault_client::names::Names;
 
 use super::Unlocked;
 use super::output::Output;
@@ -19,6 +20,7 @@ const TITLE_WIDTH: usize = 48;
 /// Lists the account's recordings.
 pub(crate) async fn list(unlocked: &Unlocked, terminal: &Terminal) -> Result<(), Failure> {
     let listing = listing::list(unlocked.session()).await?;
+    let names = Names::read(&unlocked.home)?;
     if !terminal.json() && !listing.recordings.is_empty() {
         terminal.say("recording                         began                 status     size        title");
     }
@@ -26,7 +28,7 @@ pub(crate) async fn list(unlocked: &Unlocked, terminal: &Terminal) -> Result<(),
         if terminal.json() {
             terminal.document(&as_json(recording))?;
         } else {
-            terminal.data(&as_row(recording))?;
+            terminal.data(&format!("{}{}", as_row(recording), with(&names, recording)))?;
         }
     }
     if listing.recordings.is_empty() && listing.refused.is_empty() {
@@ -92,6 +94,16 @@ fn as_json(recording: &ListedRecording) -> serde_json::Value {
         "title": details.and_then(|details| details.title.clone()),
         "bytes": recording.bytes,
     })
+}
+
+/// What the people of a recording are called, as far as they have petnames.
+fn with(names: &Names, recording: &ListedRecording) -> String {
+    let people = [("patient", recording.patient), ("clinician", recording.clinician)];
+    let named: Vec<String> = people
+        .into_iter()
+        .filter_map(|(role, account)| Some(format!("{role} {}", names.petname(account)?)))
+        .collect();
+    if named.is_empty() { String::new() } else { format!("  ({})", named.join(", ")) }
 }
 
 fn as_row(recording: &ListedRecording) -> String {

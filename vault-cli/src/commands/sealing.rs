@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vault_client::directory;
 use vault_client::media_type::is_media_type;
+use vault_client::names::Names;
 use vault_client::upload::{self, SealRequest, UploadEvent};
 use vault_proto::ids::ConsultationId;
 
@@ -53,12 +54,13 @@ pub(crate) async fn seal(unlocked: &Unlocked, terminal: &Terminal, wanted: Wante
         upload::seal(connection, home, &unlocked.enrolment, &unlocked.account, &request, &mut on_event)
             .await?;
     drop(progress);
+    let names = Names::read(home)?;
     terminal.say(&format!(
         "Sealed {} bytes in {} for patient {} and clinician {}. Nobody else can open them.",
         sealed.bytes,
         if sealed.segments == 1 { "1 segment".to_owned() } else { format!("{} segments", sealed.segments) },
-        request.patient.short(),
-        request.clinician.short()
+        names.show(request.patient),
+        names.show(request.clinician)
     ));
     if terminal.json() {
         terminal.document(&serde_json::json!({

@@ -18,6 +18,10 @@ fn trust(problem: TrustProblem) -> ClientError {
     TrustError { account: AccountId::from_bytes([0xab; 32]), problem }.into()
 }
 
+fn comparison(problem: CompareProblem) -> ClientError {
+    ClientError::Compare { account: AccountId::from_bytes([0xab; 32]), problem }
+}
+
 fn refusal(refusal: Refusal) -> ClientError {
     refusal.into()
 }
@@ -79,6 +83,21 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
         ("key list forked", trust(TrustProblem::KeyListForked(2))),
         ("wrong role", trust(TrustProblem::Role { found: Role::Clinician, needed: "patient" })),
         ("other suite of key", trust(TrustProblem::NoKeyOfSuite("pq"))),
+        (
+            "organisation changed",
+            trust(TrustProblem::OrganisationChanged {
+                pinned: vault_proto::ids::OrganisationId::from_bytes([0xcd; 32]),
+                found: vault_proto::ids::OrganisationId::from_bytes([0xef; 32]),
+            }),
+        ),
+        (
+            "certificate rolled back",
+            trust(TrustProblem::CertificateRolledBack { served: Timestamp::EPOCH, seen: time }),
+        ),
+        ("compared unequal", trust(TrustProblem::ComparedUnequal { at: time })),
+        ("digits differ", comparison(CompareProblem::Unequal)),
+        ("comparison interfered with", comparison(CompareProblem::Replaced)),
+        ("comparison without an end", comparison(CompareProblem::TimedOut)),
         ("not found", ClientError::NotFound("recording 00112233445566778899aabbccddeeff".into())),
         (
             "unreachable",
@@ -96,6 +115,7 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
         ),
         ("disk full", disk(io::ErrorKind::StorageFull)),
         ("disk read-only", disk(io::ErrorKind::ReadOnlyFilesystem)),
+        ("disk damaged", disk(io::ErrorKind::InvalidData)),
         ("disk path", disk(io::ErrorKind::NotFound)),
         ("wrong passphrase", IdentityFileError::from(UnlockError::WrongPassphrase).into()),
         ("identity damaged", IdentityFileError::from(UnlockError::Damaged).into()),

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod body_ranges;
+pub mod comparisons;
 pub mod details_and_final;
 mod locks;
 pub mod recordings;

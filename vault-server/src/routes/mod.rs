@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod answers;
 pub(crate) mod body;
+pub(crate) mod comparisons;
 pub(crate) mod details_and_final;
 pub(crate) mod health;
 pub(crate) mod recordings;

@@ -12,8 +12,10 @@ pub use sqlite::{OpenError, SqliteStore};
 
 use vault_proto::credentials::Member;
 use vault_proto::http_signature::Nonce;
-use vault_proto::ids::{AccountId, KeyId, RecordingId};
+use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, RecordingId};
 use vault_proto::problem::ProblemCode;
+use vault_proto::timestamp::Timestamp;
+use vault_proto::wire::ComparisonState;
 
 use crate::authorize::{Parties, Permit};
 use crate::event::Event;
@@ -130,6 +132,55 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Conflict`] if what is stored is not what `replaces` says, or another account lists one of its device
     /// keys.
     fn enrol(&self, event: &Event, enrolment: &Enrolment) -> Result<(), StoreError>;
+
+    /// Stores the commitment of the permit's actor towards `other`, as the later of the two. What the actor stored before is
+    /// dropped; if either of the two had revealed a nonce, so is what `other` stored: that comparison is over. Comparisons
+    /// older than [`vault_proto::wire::COMPARISON_LIFETIME`] at the event's time are gone, here and below.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Failed`].
+    fn commit_comparison(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        other: AccountId,
+        commitment: Digest,
+    ) -> Result<Stored, StoreError>;
+
+    /// Stores the nonce of the permit's actor towards `other`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] without the actor's commitment; [`StoreError::OutOfOrder`] without that of `other`, or if
+    /// that one was there first and its nonce is not; [`StoreError::Conflict`] if another nonce is stored.
+    fn reveal_comparison(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        other: AccountId,
+        nonce: ComparisonNonce,
+    ) -> Result<Stored, StoreError>;
+
+    /// What the permit's actor and `other` have stored for each other.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] without the actor's commitment.
+    fn comparison(
+        &self,
+        permit: &Permit,
+        other: AccountId,
+        at: Timestamp,
+    ) -> Result<ComparisonState, StoreError>;
+
+    /// Drops what the permit's actor stored towards `other`. [`Stored::Same`] if there is nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn withdraw_comparison(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        other: AccountId,
+    ) -> Result<Stored, StoreError>;
 
     /// Whose a recording is; `None` if it does not exist. For [`crate::authorize::authorize`], before any permit.
     ///

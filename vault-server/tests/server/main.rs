@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod blob_conformance;
 #[cfg(test)]
+mod comparisons;
+#[cfg(test)]
 mod documentation;
 #[cfg(test)]
 mod enrolment;

@@ -1,6 +1,7 @@
 //! Metadata in one SQLite database: one writer thread, a few readers, write-ahead log, every commit on disk.
 
 mod accounts;
+mod comparisons;
 mod nonces;
 mod recordings;
 mod rows;
@@ -13,7 +14,9 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 use vault_proto::credentials::Member;
 use vault_proto::http_signature::Nonce;
-use vault_proto::ids::{AccountId, KeyId, RecordingId};
+use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, RecordingId};
+use vault_proto::timestamp::Timestamp;
+use vault_proto::wire::ComparisonState;
 
 use super::{
     DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, NewPart,
@@ -134,6 +137,48 @@ impl Store for SqliteStore {
             accounts::enrol(db, &enrolment)?;
             rows::add_event(db, &event)
         })
+    }
+
+    fn commit_comparison(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        other: AccountId,
+        commitment: Digest,
+    ) -> Result<Stored, StoreError> {
+        let own = permit.actor().account;
+        self.change(event, move |db, event| comparisons::commit(db, own, other, commitment, event.at))
+    }
+
+    fn reveal_comparison(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        other: AccountId,
+        nonce: ComparisonNonce,
+    ) -> Result<Stored, StoreError> {
+        let own = permit.actor().account;
+        self.change(event, move |db, event| comparisons::reveal(db, own, other, nonce, event.at))
+    }
+
+    fn comparison(
+        &self,
+        permit: &Permit,
+        other: AccountId,
+        at: Timestamp,
+    ) -> Result<ComparisonState, StoreError> {
+        let own = permit.actor().account;
+        self.read(|db| comparisons::state(db, own, other, at))
+    }
+
+    fn withdraw_comparison(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        other: AccountId,
+    ) -> Result<Stored, StoreError> {
+        let own = permit.actor().account;
+        self.change(event, move |db, _| comparisons::withdraw(db, own, other))
     }
 
     fn parties(&self, recording: RecordingId) -> Result<Option<Parties>, StoreError> {

@@ -1,0 +1,162 @@
+//! `name`, `compare`.
+
+use std::time::Duration;
+
+use qrcode::render::unicode::Dense1x2;
+use vault_client::compare::{self, CompareEvent, Patience};
+use vault_client::directory;
+use vault_client::names::{self, Names};
+use vault_client::pins::{self, Standing};
+use vault_client::{ClientError, home::Home};
+use vault_proto::compare::grouped;
+use vault_proto::ids::AccountId;
+use vault_proto::wire::COMPARISON_LIFETIME;
+
+use super::{Unlocked, home, unlock};
+use crate::arguments::{Comparing, Global, Naming};
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+/// Pause between two looks at the server.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Lists, adds or removes petnames; needs no passphrase and asks no server.
+pub(crate) fn name(global: &Global, terminal: &Terminal, naming: Naming) -> Result<(), Failure> {
+    let home = home(global)?;
+    match naming {
+        Naming { remove: Some(petname), .. } => {
+            let account = names::remove(&home, &petname)?;
+            terminal.say(&format!("{petname} no longer names account {account}."));
+            if terminal.json() {
+                terminal.document(&serde_json::json!({ "account": account, "petname": null }))?;
+            }
+            Ok(())
+        }
+        Naming { account: Some(account), petname: Some(petname), .. } => {
+            let account = met(&home, &account)?;
+            names::add(&home, petname.clone(), account)?;
+            terminal.say(&format!("{petname} names account {account}."));
+            if terminal.json() {
+                terminal.document(&serde_json::json!({ "account": account, "petname": petname }))?;
+            }
+            Ok(())
+        }
+        _ => list(&home, terminal),
+    }
+}
+
+fn list(home: &Home, terminal: &Terminal) -> Result<(), Failure> {
+    let names = Names::read(home)?;
+    if names.iter().next().is_none() {
+        terminal.say("No account has a petname.");
+    }
+    for (petname, account) in names.iter() {
+        let standing = pins::standing(home, account)?;
+        if terminal.json() {
+            terminal.document(&serde_json::json!({
+                "petname": petname, "account": account, "compared": standing.compared, "unequal": standing.unequal,
+            }))?;
+        } else {
+            terminal.data(&format!("{petname:<32}  {account}  {}", standing_words(&standing)))?;
+        }
+    }
+    Ok(())
+}
+
+fn standing_words(standing: &Standing) -> String {
+    match (standing.unequal, standing.compared) {
+        (Some(at), _) => format!("NOT TRUSTED: keys differed on {at}"),
+        (None, Some(at)) => format!("compared on {at}"),
+        (None, None) => "not compared".to_owned(),
+    }
+}
+
+/// An account that is written whole, by petname, or by the beginning of the id of one that was met before. A server that was
+/// asked here could choose whom a name is given to.
+fn met(home: &Home, text: &str) -> Result<AccountId, Failure> {
+    directory::resolve_near(home, text)?.ok_or_else(|| {
+        Failure::usage(format!("no account that begins with {text} was met before: write its whole id"))
+    })
+}
+
+/// Compares keys with another person, or notes what was found.
+pub(crate) async fn compare(
+    global: &Global,
+    terminal: &Terminal,
+    comparing: Comparing,
+) -> Result<(), Failure> {
+    if comparing.yes || comparing.no {
+        let home = home(global)?;
+        let account = met(&home, &comparing.account)?;
+        let code = compare::answer(&home, account, comparing.yes)?;
+        return compared(terminal, &home, account, &code);
+    }
+    let unlocked = unlock(global, terminal)?;
+    let Unlocked { home, connection, enrolment, account: own, .. } = &unlocked;
+    let other = directory::resolve_account(connection, home, &comparing.account).await?;
+    let comparison = compare::prepare(connection, home, enrolment, own, other).await?;
+    if let Some(text) = comparing.scanned {
+        compare::check_number(home, &comparison, &text)?;
+        return compared(terminal, home, other, &comparison.number());
+    }
+    let names = Names::read(home)?;
+    let whom = names.show(other);
+    if comparing.qr {
+        let number = comparison.number();
+        if terminal.json() {
+            return document(terminal, other, &number, false);
+        }
+        terminal.data(&qr(&number)?)?;
+        terminal.data(&grouped(&number))?;
+        terminal.say(&format!(
+            "Let {whom} scan or type this: `vault-cli compare {} --scanned NUMBER`. Scan theirs too: each side marks the \
+             other for itself.",
+            own.id.short()
+        ));
+        return Ok(());
+    }
+    let patience = Patience { pause: PAUSE, limit: Duration::from_secs(COMPARISON_LIFETIME.unsigned_abs()) };
+    let mut on_event = |event| match event {
+        CompareEvent::Waiting => terminal.say(&format!(
+            "Waiting for {whom}, at most ten minutes: ask them to run `vault-cli compare {}` now.",
+            own.id.short()
+        )),
+        CompareEvent::Met => terminal.say("The other side is there."),
+    };
+    let code = compare::code(connection, home, comparison, patience, &mut on_event).await?;
+    if terminal.json() {
+        return document(terminal, other, &code, false);
+    }
+    terminal.data(&grouped(&code))?;
+    terminal.say(&format!("Read these digits to {whom} in the call, and let them read theirs to you."));
+    match terminal.ask("Do they match? [y/N] ").await? {
+        Some(equal) => {
+            compare::answer(home, other, equal)?;
+            terminal.say(&marked(home, other)?);
+        }
+        None => terminal.say(&format!(
+            "Then say whether they match: `vault-cli compare {} --yes` or `--no`, within ten minutes. Nothing is marked yet.",
+            other.short()
+        )),
+    }
+    Ok(())
+}
+
+fn marked(home: &Home, other: AccountId) -> Result<String, ClientError> {
+    Ok(format!("The keys of {} are marked as compared.", Names::read(home)?.show(other)))
+}
+
+fn compared(terminal: &Terminal, home: &Home, other: AccountId, code: &str) -> Result<(), Failure> {
+    terminal.say(&marked(home, other)?);
+    if terminal.json() { document(terminal, other, code, true) } else { Ok(()) }
+}
+
+fn document(terminal: &Terminal, account: AccountId, code: &str, compared: bool) -> Result<(), Failure> {
+    terminal.document(&serde_json::json!({ "account": account, "code": code, "compared": compared }))
+}
+
+/// The number as a QR code, two modules a character, light on dark as terminals are.
+fn qr(number: &str) -> Result<String, Failure> {
+    let code = qrcode::QrCode::new(number).map_err(|error| Failure::bug(error.to_string()))?;
+    Ok(code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())
+}
