@@ -102,7 +102,7 @@ fn an_expired_certificate_and_one_of_somebody_else() {
     // The organisation is pinned from then on.
     let mut moved = vault_cli(&person.home);
     moved.args(["enrol", "--server", url, "--organisation", &"0".repeat(64), "--certificate"]);
-    end(moved.arg(&person.certificate)).refused(2, "stays with the organisation");
+    end(moved.arg(&person.certificate)).refused(16, "an account stays where it was enrolled");
 }
 
 #[test]

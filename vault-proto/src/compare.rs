@@ -157,10 +157,10 @@ mod tests {
         Comparison::new(OrganisationId::from_bytes(organisation), own, other).unwrap()
     }
 
-    /// From `tests/vectors/v1/compare.json`, made by a program that shares no code with this one.
+    /// From `tests/vectors/comparing-keys.json`, made by a program that shares no code with this one.
     #[test]
     fn the_vectors_hold() {
-        let text = include_str!("../../tests/vectors/v1/compare.json");
+        let text = include_str!("../../tests/vectors/comparing-keys.json");
         let vectors: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
         assert!(vectors.len() >= 3);
         for vector in vectors {
