@@ -204,12 +204,13 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join("v1")
 }
 
-fn segment_objects(segment: &Segment) -> [(&'static str, &Vec<u8>); 4] {
+fn segment_objects(segment: &Segment) -> [(&'static str, &Vec<u8>); 5] {
     [
         ("header.0", &segment.header),
         ("body", &segment.body),
         ("parts", &segment.parts),
         ("seal", &segment.seal),
+        ("progress", &segment.progress),
     ]
 }
 
@@ -264,6 +265,7 @@ pub fn read(folder: &Path) -> io::Result<Scenario> {
             body: object("body")?,
             parts: object("parts")?,
             seal: object("seal")?,
+            progress: object("progress")?,
         };
         objects.segments.push(segment);
     }

@@ -81,6 +81,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TYPE")]
         media_type: Option<String>,
     },
+    /// Bring to an end what was left behind: send what waits in the encrypted spool, go on with files, say what was lost
+    Resume,
     /// List this account's recordings
     List,
     /// Check, decrypt and write out a recording

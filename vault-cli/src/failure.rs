@@ -2,6 +2,7 @@
 //! next. Every exit code of the program is decided here.
 
 use std::io;
+use std::time::Duration;
 
 use vault_client::ClientError;
 use vault_client::compare::CompareProblem;
@@ -9,7 +10,7 @@ use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;
 use vault_proto::credentials::{TrustError, TrustProblem};
-use vault_proto::ids::AccountId;
+use vault_proto::ids::{AccountId, RecordingId};
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
 
@@ -163,6 +164,7 @@ impl From<ClientError> for Failure {
                 "Nothing is lost: what the server had acknowledged is kept, and nothing else was changed.",
                 "Check the network and the address, then run the same command again to go on.",
             ),
+            ClientError::Kept { recording, behind, bytes, reason } => kept(recording, behind, bytes, *reason),
             ClientError::Protocol { server, reason } => Self::new(
                 Kind::Unreachable,
                 format!("{server} does not answer like a storage server: {reason}."),
@@ -182,6 +184,23 @@ impl From<ClientError> for Failure {
             ClientError::Bug(what) => Self::bug(what),
         }
     }
+}
+
+/// A recording whose end is sealed, and still on this machine only.
+fn kept(recording: RecordingId, behind: Duration, bytes: u64, reason: ClientError) -> Failure {
+    let reason = Failure::from(reason);
+    Failure::new(
+        reason.kind,
+        format!(
+            "Recording {recording} is sealed to its end, but not all of it is on the server. {}",
+            reason.what
+        ),
+        format!(
+            "Nothing is lost: its last {bytes} bytes ({:.1} s) are kept, encrypted, in the home folder of this machine.",
+            behind.as_secs_f64()
+        ),
+        "Run `vault-cli resume` once the server can be reached; until then keep the home folder.",
+    )
 }
 
 /// A recording without its end.

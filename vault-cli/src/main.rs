@@ -6,6 +6,7 @@
 mod arguments;
 mod commands;
 mod failure;
+mod stop;
 mod terminal;
 
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use clap::Parser as _;
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
+use crate::stop::Stop;
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
@@ -26,10 +28,17 @@ fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(async {
-        tokio::select! {
-            outcome = commands::run(arguments, &terminal) => outcome,
-            // Dropping the command removes what it has half-written aside.
-            () = interrupted() => Err(Failure::interrupted()),
+        let stop = Stop::default();
+        let mut running = std::pin::pin!(commands::run(arguments, &terminal, &stop));
+        loop {
+            tokio::select! {
+                outcome = &mut running => return outcome,
+                // A command that ends by itself when it is asked gets the chance to, once. Dropping any other removes what
+                // it has half-written aside.
+                () = interrupted() => if !stop.ask() {
+                    return Err(Failure::interrupted());
+                },
+            }
         }
     });
     // A thread that still waits for standard input must not keep the process.

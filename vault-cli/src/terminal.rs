@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secrecy::SecretString;
 use serde::Serialize;
+use vault_client::upload::RecordingProgress;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Kind};
@@ -135,6 +136,12 @@ impl Terminal {
         Ok(Some(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
     }
 
+    /// Progress of a recording while it is made, shown only on a terminal.
+    pub(crate) fn live(&self) -> Live<'_> {
+        let visible = !self.quiet && !self.json && io::stderr().is_terminal();
+        Live { terminal: self, bar: visible.then(live_bar) }
+    }
+
     /// Progress over `total` bytes, shown only on a terminal and only once the work takes longer.
     pub(crate) fn progress(&self, what: &'static str, total: Option<u64>) -> Progress {
         let visible = !self.quiet && !self.json && io::stderr().is_terminal();
@@ -221,4 +228,60 @@ fn bar(what: &'static str, total: Option<u64>) -> ProgressBar {
         bar.set_style(style);
     }
     bar.with_message(what)
+}
+
+/// How far a recording has come, on one line that is written over.
+pub(crate) struct Live<'a> {
+    terminal: &'a Terminal,
+    bar: Option<ProgressBar>,
+}
+
+impl Live<'_> {
+    /// Shows how far it has come.
+    pub(crate) fn show(&self, now: &RecordingProgress) {
+        let Some(bar) = &self.bar else {
+            return;
+        };
+        let mut line = format!(
+            "{} recorded, {} acknowledged, {} s behind",
+            elapsed(now.recorded),
+            elapsed(now.acknowledged),
+            now.behind().as_secs()
+        );
+        if now.kept_bytes > 0 {
+            line.push_str(&format!(", {} kept here", indicatif::BinaryBytes(now.kept_bytes)));
+        }
+        bar.set_message(line);
+        bar.tick();
+    }
+
+    /// Says something above the line, unless `--quiet`.
+    pub(crate) fn say(&self, words: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.terminal.say(words)),
+            None => self.terminal.say(words),
+        }
+    }
+}
+
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn live_bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// A length of time as hours, minutes and seconds.
+pub(crate) fn elapsed(time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

@@ -15,6 +15,7 @@ use vault_proto::http_signature::{
 use vault_proto::ids::{Digest, KeyId, PublicKey};
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::timestamp::Timestamp;
+use vault_proto::wire::SEGMENT_PROGRESS;
 
 use crate::error::ClientError;
 
@@ -33,6 +34,7 @@ const MAX_PROBLEM: usize = 16 * 1024;
 #[derive(Clone)]
 pub struct Connection {
     inner: Arc<Inner>,
+    tries: u32,
 }
 
 struct Inner {
@@ -62,12 +64,37 @@ struct Request<'a> {
     digest: Digest,
     content_type: Option<&'static str>,
     range: Option<(u64, u64)>,
+    progress: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    /// A request without a body.
+    fn bare(method: Method, path: &'a str) -> Self {
+        Self {
+            method,
+            path,
+            query: None,
+            body: Bytes::new(),
+            digest: Digest::of(b""),
+            content_type: None,
+            range: None,
+            progress: None,
+        }
+    }
 }
 
 /// Whether another try may go better.
 enum Failure {
     Passing(ClientError),
     Lasting(ClientError),
+}
+
+/// Whether a refusal may be gone in a moment.
+pub(crate) const fn is_passing(code: ProblemCode) -> bool {
+    matches!(
+        code,
+        ProblemCode::Internal | ProblemCode::Busy | ProblemCode::Timeout | ProblemCode::DigestMismatch
+    )
 }
 
 /// The clock, as statements write it.
@@ -112,7 +139,12 @@ impl Connection {
             .build()
             .map_err(|error| ClientError::Bug(format!("the HTTP client could not be set up: {error}")))?;
         let key_id = KeyId::of_device(&PublicKey::from_bytes(device.public()));
-        Ok(Self { inner: Arc::new(Inner { base, authority, client, device, key_id }) })
+        Ok(Self { inner: Arc::new(Inner { base, authority, client, device, key_id }), tries: TRIES })
+    }
+
+    /// The same connection, where each request is tried this many times.
+    pub(crate) fn with_tries(&self, tries: u32) -> Self {
+        Self { inner: Arc::clone(&self.inner), tries }
     }
 
     /// The server's address.
@@ -150,16 +182,7 @@ impl Connection {
         range: Option<(u64, u64)>,
         limit: usize,
     ) -> Result<Answer, ClientError> {
-        let request = Request {
-            method: Method::GET,
-            path,
-            query,
-            body: Bytes::new(),
-            digest: Digest::of(b""),
-            content_type: None,
-            range,
-        };
-        self.send(request, limit).await
+        self.send(Request { query, range, ..Request::bare(Method::GET, path) }, limit).await
     }
 
     /// Deletes a resource.
@@ -167,16 +190,7 @@ impl Connection {
     /// # Errors
     /// [`ClientError`].
     pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
-        let request = Request {
-            method: Method::DELETE,
-            path,
-            query: None,
-            body: Bytes::new(),
-            digest: Digest::of(b""),
-            content_type: None,
-            range: None,
-        };
-        self.send(request, MAX_PROBLEM).await.map(drop)
+        self.send(Request::bare(Method::DELETE, path), MAX_PROBLEM).await.map(drop)
     }
 
     /// Sends JSON.
@@ -205,29 +219,25 @@ impl Connection {
         content_type: &'static str,
     ) -> Result<Answer, ClientError> {
         let digest = Digest::of(&body);
-        self.send_digested(method, path, body, digest, content_type).await
+        let request =
+            Request { body, digest, content_type: Some(content_type), ..Request::bare(method, path) };
+        self.send(request, MAX_PROBLEM).await
     }
 
-    /// Sends bytes whose digest is known already.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn send_digested(
+    /// Stores a part whose digest is known already, with its segment's signed progress.
+    pub(crate) async fn put_part(
         &self,
-        method: Method,
         path: &str,
         body: Bytes,
         digest: Digest,
-        content_type: &'static str,
+        progress: Option<&str>,
     ) -> Result<Answer, ClientError> {
         let request = Request {
-            method,
-            path,
-            query: None,
             body,
             digest,
-            content_type: Some(content_type),
-            range: None,
+            content_type: Some("application/octet-stream"),
+            progress,
+            ..Request::bare(Method::PUT, path)
         };
         self.send(request, MAX_PROBLEM).await
     }
@@ -239,7 +249,7 @@ impl Connection {
             match self.try_once(&request, limit).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Lasting(error)) => return Err(error),
-                Err(Failure::Passing(error)) if tried >= TRIES => return Err(error),
+                Err(Failure::Passing(error)) if tried >= self.tries => return Err(error),
                 Err(Failure::Passing(error)) => {
                     tracing::debug!(path = request.path, %error, tried, "trying again");
                     tokio::time::sleep(pause).await;
@@ -298,6 +308,9 @@ impl Connection {
         if let Some(content_type) = request.content_type {
             builder = builder.header(http::header::CONTENT_TYPE, content_type).body(request.body.clone());
         }
+        if let Some(progress) = request.progress {
+            builder = builder.header(SEGMENT_PROGRESS, progress);
+        }
         if let Some((first, last)) = request.range {
             builder = builder.header(http::header::RANGE, format!("bytes={first}-{last}"));
         }
@@ -310,13 +323,7 @@ impl Connection {
             return if status.is_server_error() { Failure::Passing(error) } else { Failure::Lasting(error) };
         };
         let passing = match problem.known_code() {
-            Some(
-                ProblemCode::Internal
-                | ProblemCode::Busy
-                | ProblemCode::Timeout
-                | ProblemCode::DigestMismatch,
-            ) => true,
-            Some(_) => false,
+            Some(code) => is_passing(code),
             None => status.is_server_error(),
         };
         let error = ClientError::Refused(Box::new(problem));

@@ -7,13 +7,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 use vault_core::details::Details;
 use vault_core::opening::{Opening, PartOpener};
-use vault_proto::envelope::Verified;
 use vault_proto::geometry::{self, MAX_PARTS};
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::problem::ProblemCode;
-use vault_proto::recording::CheckedRecording;
+use vault_proto::recording::{CheckedRecording, ProvenSegment, StoredStatements};
 use vault_proto::sealed_header::MAX_SEALED_HEADER;
-use vault_proto::statements::{RecordingStatus, SegmentSeal};
+use vault_proto::statements::RecordingStatus;
 use vault_proto::wire::{self, MAX_DETAILS, RecordingPage, RecordingRecord};
 use zeroize::Zeroizing;
 
@@ -95,7 +94,7 @@ impl RemoteRecording {
             }
             other => other?,
         };
-        // A segment that was never sealed proves nothing; those before it stand.
+        // What was never sealed is proved by its progress, if it has one; the segments before it stand.
         let seals: Vec<Vec<u8>> = record
             .segments
             .iter()
@@ -105,10 +104,13 @@ impl RemoteRecording {
         let checked = CheckedRecording::check(
             requested,
             session.enrolment.organisation,
-            record.manifest.as_bytes(),
-            record.credentials.as_bytes(),
-            &seals,
-            record.final_seal.as_deref().map(str::as_bytes),
+            &StoredStatements {
+                manifest: record.manifest.as_bytes(),
+                credentials: record.credentials.as_bytes(),
+                seals: &seals,
+                progress: newest_progress(&record, seals.len()),
+                final_seal: record.final_seal.as_deref().map(str::as_bytes),
+            },
         )?;
         Ok(Self { record, checked })
     }
@@ -182,8 +184,8 @@ impl RemoteRecording {
         // A server that edited the details must not be noticed only by those who look at titles.
         self.details(session).await?;
         let mut opened = Progress { hash: Sha256::new(), bytes: 0, parts: 0 };
-        for seal in self.checked.seals() {
-            self.write_segment(session, &opening, seal, out, &mut opened, on_progress).await?;
+        for proven in self.checked.segments() {
+            self.write_segment(session, &opening, &proven, out, &mut opened, on_progress).await?;
         }
         out.flush().map_err(output_failed)?;
         Ok(Opened {
@@ -197,7 +199,7 @@ impl RemoteRecording {
         &self,
         session: Session<'_>,
         opening: &Opening<'_>,
-        seal: &Verified<SegmentSeal>,
+        proven: &ProvenSegment,
         out: &mut (dyn Write + Send),
         opened: &mut Progress,
         on_progress: &mut (dyn FnMut(u64) + Send),
@@ -205,14 +207,14 @@ impl RemoteRecording {
         let recording = self.checked.manifest().recording;
         let connection = session.connection;
         let header = connection
-            .get(&wire::path::header(&recording, seal.index), None, None, MAX_SEALED_HEADER)
+            .get(&wire::path::header(&recording, proven.index), None, None, MAX_SEALED_HEADER)
             .await?;
         let most = 32 * MAX_PARTS as usize;
-        let hashes = connection.get(&wire::path::parts(&recording, seal.index), None, None, most).await?;
+        let hashes = connection.get(&wire::path::parts(&recording, proven.index), None, None, most).await?;
         // All that a segment begins with is here before a key is touched: the server cannot see which header opens.
-        let first_length = seal.shape().map_or(0, |shape| shape.part_length(0));
-        let first = fetch_part(connection, &recording, seal.index, 0, first_length).await?;
-        let segment = opening.segment(seal, &header.body, &hashes.body)?;
+        let first_length = proven.shape.part_length(0);
+        let first = fetch_part(connection, &recording, proven.index, 0, first_length).await?;
+        let segment = opening.segment(proven, &header.body, &hashes.body)?;
         let shape = *segment.shape();
         let opener = std::sync::Arc::new(segment.start(&first)?);
         let plaintext = open_part(&opener, 0, first).await?;
@@ -221,7 +223,7 @@ impl RemoteRecording {
             let opener = std::sync::Arc::clone(&opener);
             async move {
                 let ciphertext =
-                    fetch_part(connection, &recording, seal.index, part, shape.part_length(part)).await?;
+                    fetch_part(connection, &recording, proven.index, part, shape.part_length(part)).await?;
                 open_part(&opener, part, ciphertext).await
             }
         });
@@ -231,6 +233,13 @@ impl RemoteRecording {
         }
         Ok(())
     }
+}
+
+/// The progress of the segment after the `sealed` ones, or of the last of these.
+fn newest_progress(record: &RecordingRecord, sealed: usize) -> Option<&[u8]> {
+    let growing = record.segments.get(sealed);
+    let newest = growing.or_else(|| record.segments.get(sealed.checked_sub(1)?))?;
+    newest.progress.as_deref().map(str::as_bytes)
 }
 
 /// Running totals of what was opened.

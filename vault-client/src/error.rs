@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use vault_core::opening::OpenError;
 use vault_proto::credentials::TrustError;
-use vault_proto::ids::AccountId;
-use vault_proto::problem::Problem;
+use vault_proto::ids::{AccountId, RecordingId};
+use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
 
 use crate::compare::CompareProblem;
+use crate::connection::is_passing;
 
 /// A failure of a client operation.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,18 @@ pub enum ClientError {
     /// The server refused.
     #[error("the server refused: {} ({})", .0.title, .0.code)]
     Refused(Box<Problem>),
+    /// A recording that the server does not have yet; all of it is kept, sealed, in the home.
+    #[error("recording {recording} is not on the server yet: {reason}")]
+    Kept {
+        /// The recording.
+        recording: RecordingId,
+        /// Recorded time that is not acknowledged.
+        behind: std::time::Duration,
+        /// Plaintext bytes that are not acknowledged.
+        bytes: u64,
+        /// Why it was not sent.
+        reason: Box<ClientError>,
+    },
     /// A file or folder of this machine.
     #[error("{}: {source}", .path.display())]
     Disk {
@@ -94,6 +107,20 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether what failed may go well later, without anybody changing anything here: the network, or a server that is busy,
+    /// full or failing.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Protocol { .. } => true,
+            Self::Refused(problem) => match problem.known_code() {
+                Some(code) => is_passing(code) || code == ProblemCode::StorageFull,
+                None => problem.status >= 500,
+            },
+            _ => false,
+        }
+    }
+
     /// A failure of the file or folder at `path`.
     pub(crate) fn disk(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

@@ -158,7 +158,7 @@ impl Home {
 }
 
 /// Makes a folder, and those above it, that only the owner may enter.
-fn make_private_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_private_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -3,13 +3,11 @@
 //! [`Opening`] holds the checked statements; [`Opening::segment`] checks header, key and part list; a [`SegmentOpening`] opens parts in
 //! any order and from any thread. Every refusal is a class a person can act on.
 
-use vault_proto::envelope::Verified;
 use vault_proto::geometry::BodyShape;
 use vault_proto::ids::{AccountId, Digest, KeyId};
 use vault_proto::labels;
-use vault_proto::recording::{CheckedRecording, Refusal};
+use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal};
 use vault_proto::sealed_header::{SealedHeader, SealedHeaderError};
-use vault_proto::statements::SegmentSeal;
 use vault_proto::tree;
 use vault_proto::wire::MAX_DETAILS;
 
@@ -114,34 +112,35 @@ impl<'a> Opening<'a> {
         self.recording
     }
 
-    /// Checks a sealed segment's header and part hash list.
+    /// Checks a segment's header and part hash list. A list may be longer than what is proved of a segment that was never
+    /// sealed; what is beyond is left out.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn segment(
         &self,
-        seal: &Verified<SegmentSeal>,
+        proven: &ProvenSegment,
         header: &[u8],
         parts: &[u8],
     ) -> Result<SegmentOpening, OpenError> {
-        let what = format!("segment {}", seal.index);
+        let what = format!("segment {}", proven.index);
         let manifest = self.recording.manifest();
-        let shape =
-            seal.shape().ok_or_else(|| damaged(format!("the seal of {what} has an impossible length")))?;
-        let context = labels::context(&manifest.digest(), seal.index, seal.track);
+        let context = labels::context(&manifest.digest(), proven.index, proven.track);
         let header = SealedHeader::parse(header, &context, manifest.suite)
             .map_err(|error| header_refusal(&what, &error))?;
         let file_key = self.unwrap(&what, &header)?;
-        if key_commitment(&file_key, &context) != seal.key_commitment {
+        if key_commitment(&file_key, &context) != proven.key_commitment {
             return Err(not_entitled(format!("{what} has another key than the one its sealer committed to")));
         }
+        let known = 32 * proven.shape.parts() as usize;
+        let parts = if proven.sealed { parts } else { parts.get(..known).unwrap_or(parts) };
         let (hashes, rest) = parts.as_chunks::<32>();
         let hashes: Vec<Digest> = hashes.iter().map(|hash| Digest::from_bytes(*hash)).collect();
-        let complete = rest.is_empty() && hashes.len() == seal.parts as usize;
-        if !complete || tree::parts_root(&hashes) != seal.parts_root {
+        let complete = rest.is_empty() && hashes.len() == proven.shape.parts() as usize;
+        if !complete || tree::parts_root(&hashes) != proven.parts_root {
             return Err(damaged(format!("the list of parts of {what} is not the one that was sealed")));
         }
-        Ok(SegmentOpening { index: seal.index, shape, hashes, file_key, header })
+        Ok(SegmentOpening { index: proven.index, shape: proven.shape, hashes, file_key, header })
     }
 
     /// Opens the details object. Only a recording with a final seal has one.

@@ -4,7 +4,7 @@ use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Verified};
 use vault_proto::geometry::{BodyEnd, PART_PLAINTEXT};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId};
-use vault_proto::recording::CheckedRecording;
+use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, Policy,
     RecipientKey, RecordingStatus, Role, Suite,
@@ -193,9 +193,7 @@ pub(crate) fn seal(suite: Suite, lengths: &[(usize, BodyEnd)]) -> Stored {
             .collect();
         let header = segment.header().to_vec();
         let facts = SegmentFacts {
-            index: segment.index(),
-            track: segment.track(),
-            key_commitment: segment.key_commitment(),
+            start: segment.start(),
             part_hashes: parts.iter().map(|part| Digest::of(part)).collect(),
             last_part_length: parts.last().unwrap().len(),
             end,
@@ -217,10 +215,13 @@ impl Stored {
         CheckedRecording::check(
             begun.manifest.recording,
             begun.organisation,
-            &begun.manifest_bytes,
-            &begun.credentials,
-            &seals,
-            Some(&self.final_seal),
+            &StoredStatements {
+                manifest: &begun.manifest_bytes,
+                credentials: &begun.credentials,
+                seals: &seals,
+                progress: None,
+                final_seal: Some(&self.final_seal),
+            },
         )
         .unwrap()
     }

@@ -10,9 +10,9 @@ use vault_proto::geometry::{self, BodyEnd};
 use vault_proto::ids::{Digest, KeyId, PublicKey};
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
-use vault_proto::statements::{FinalSeal, Manifest, RecordingStatus, SegmentSeal, Suite};
+use vault_proto::statements::{FinalSeal, Manifest, RecordingStatus, SegmentProgress, SegmentSeal, Suite};
 use vault_proto::timestamp::Timestamp;
-use vault_proto::tree;
+use vault_proto::tree::{self, TreeBuilder};
 
 use crate::age_file;
 use crate::details::{Details, MAX_TITLE};
@@ -93,22 +93,27 @@ pub struct RecordingSealer {
 /// Seals one segment. Its file key is wiped when it is dropped or finished.
 #[must_use = "a segment that is never finished is lost to its readers"]
 pub struct SegmentSealer {
-    index: u32,
-    track: u8,
+    start: SegmentStart,
     header: Vec<u8>,
-    key_commitment: Digest,
     payload: PayloadSealer,
+}
+
+/// What is public about a segment from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentStart {
+    /// Number of the segment.
+    pub index: u32,
+    /// Its track.
+    pub track: u8,
+    /// Commitment to its file key; enough to seal the segment after a crash.
+    pub key_commitment: Digest,
 }
 
 /// What a seal says about a segment: no secret, so it may rest on a disk while the segment grows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentFacts {
-    /// Number of the segment.
-    pub index: u32,
-    /// Its track.
-    pub track: u8,
-    /// Commitment to its file key.
-    pub key_commitment: Digest,
+    /// The segment.
+    pub start: SegmentStart,
     /// Hashes of its parts, in order.
     pub part_hashes: Vec<Digest>,
     /// Ciphertext bytes of its last part.
@@ -180,7 +185,7 @@ impl RecordingSealer {
         let header = file_key.authenticate(stanzas)?.encode();
         let key_commitment = key_commitment(&file_key, &context);
         let payload = PayloadSealer::new(file_key)?;
-        Ok(SegmentSealer { index, track, header, key_commitment, payload })
+        Ok(SegmentSealer { start: SegmentStart { index, track, key_commitment }, header, payload })
     }
 
     /// Signs the seal of the segment that comes next, and counts it.
@@ -193,25 +198,51 @@ impl RecordingSealer {
         device: &SigningKey,
     ) -> Result<Envelope<SegmentSeal>, SealError> {
         self.check_device(device)?;
-        let incomplete = SealError::Incomplete(facts.index);
+        let SegmentStart { index, track, key_commitment } = facts.start;
+        let incomplete = SealError::Incomplete(index);
         let parts = u32::try_from(facts.part_hashes.len()).ok().filter(|&parts| parts > 0);
-        let (Some(parts), true) = (parts, facts.index == self.segments) else {
+        let (Some(parts), true) = (parts, index == self.segments) else {
             return Err(incomplete);
         };
         let seal = SegmentSeal {
             manifest: self.manifest.digest(),
-            index: facts.index,
-            track: facts.track,
+            index,
+            track,
             body_length: geometry::part_offset(parts - 1) + facts.last_part_length as u64,
             parts,
             parts_root: tree::parts_root(&facts.part_hashes),
             end: facts.end,
-            key_commitment: facts.key_commitment,
+            key_commitment,
             previous: self.last_seal,
         };
         let seal = envelope::sign(&seal, self.manifest.sealer_key, |bytes| device.sign(bytes))?;
         self.continue_after(&seal)?;
         Ok(seal)
+    }
+
+    /// Signs how far the segment that comes next has come: `parts` holds the hashes of its parts so far, all of them full.
+    ///
+    /// # Errors
+    /// [`SealError::OtherDevice`], or [`SealError::Statement`] if there is no part yet.
+    pub fn sign_progress(
+        &self,
+        segment: &SegmentStart,
+        parts: &TreeBuilder,
+        recorded: Timestamp,
+        device: &SigningKey,
+    ) -> Result<Envelope<SegmentProgress>, SealError> {
+        self.check_device(device)?;
+        let progress = SegmentProgress {
+            manifest: self.manifest.digest(),
+            index: segment.index,
+            track: segment.track,
+            parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
+            parts_root: parts.root(),
+            key_commitment: segment.key_commitment,
+            previous: self.last_seal,
+            recorded,
+        };
+        Ok(envelope::sign(&progress, self.manifest.sealer_key, |bytes| device.sign(bytes))?)
     }
 
     /// Seals the details and signs the end. Returns the details object and the final seal.
@@ -258,24 +289,14 @@ impl RecordingSealer {
 }
 
 impl SegmentSealer {
-    /// Number of the segment.
-    pub const fn index(&self) -> u32 {
-        self.index
-    }
-
-    /// Its track.
-    pub const fn track(&self) -> u8 {
-        self.track
+    /// What is public about it.
+    pub const fn start(&self) -> SegmentStart {
+        self.start
     }
 
     /// Its header, generation 0, to be stored before the first part.
     pub fn header(&self) -> &[u8] {
         &self.header
-    }
-
-    /// Commitment to its file key; public, and enough to seal the segment after a crash.
-    pub const fn key_commitment(&self) -> Digest {
-        self.key_commitment
     }
 
     /// Numbers the next part: exactly [`geometry::PART_PLAINTEXT`] bytes, or fewer if it is the `last`.
@@ -293,14 +314,7 @@ impl SegmentSealer {
 
     /// The facts of the finished segment; its file key is wiped here.
     pub fn finish(self, part_hashes: Vec<Digest>, last_part_length: usize) -> SegmentFacts {
-        SegmentFacts {
-            index: self.index,
-            track: self.track,
-            key_commitment: self.key_commitment,
-            part_hashes,
-            last_part_length,
-            end: BodyEnd::Final,
-        }
+        SegmentFacts { start: self.start, part_hashes, last_part_length, end: BodyEnd::Final }
     }
 }
 

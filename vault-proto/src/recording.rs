@@ -5,8 +5,10 @@
 
 use crate::credentials::{Credentials, TrustError, TrustProblem, VerifiedMember};
 use crate::envelope::{Envelope, StatementError, Verified};
+use crate::geometry::BodyShape;
 use crate::ids::{Digest, OrganisationId, RecordingId};
-use crate::statements::{DeviceRole, FinalSeal, Manifest, Role, SegmentSeal};
+use crate::statements::{DeviceRole, FinalSeal, Manifest, Role, SegmentProgress, SegmentSeal};
+use crate::timestamp::Timestamp;
 
 /// Why a recording is refused. Each class is something a person can act on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,12 +35,57 @@ pub struct CheckedManifest {
     readers: Vec<VerifiedMember>,
 }
 
+/// The statements of a recording, as they are stored.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredStatements<'a> {
+    /// The manifest's envelope.
+    pub manifest: &'a [u8],
+    /// The credentials object.
+    pub credentials: &'a [u8],
+    /// The envelopes of the segments' seals, in the order of the segments.
+    pub seals: &'a [Vec<u8>],
+    /// The envelope of the newest progress: of the segment after the last sealed one, or of that one.
+    pub progress: Option<&'a [u8]>,
+    /// The final seal's envelope.
+    pub final_seal: Option<&'a [u8]>,
+}
+
 /// All statements of a recording, checked and chained.
 #[derive(Debug, Clone)]
 pub struct CheckedRecording {
     manifest: CheckedManifest,
     seals: Vec<Verified<SegmentSeal>>,
+    progress: Option<Verified<SegmentProgress>>,
     final_seal: Option<Verified<FinalSeal>>,
+}
+
+/// A segment that can be opened, as its seal proves it, or its newest progress if it was never sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProvenSegment {
+    /// Number of the segment.
+    pub index: u32,
+    /// Its track.
+    pub track: u8,
+    /// Geometry of what is proved of its body.
+    pub shape: BodyShape,
+    /// RFC 6962 root over its parts' SHA-256 hashes.
+    pub parts_root: Digest,
+    /// Commitment to its file key.
+    pub key_commitment: Digest,
+    /// Whether it is sealed; if not, more may be stored of it than is proved.
+    pub sealed: bool,
+}
+
+impl ProvenSegment {
+    fn of_seal(seal: &SegmentSeal) -> Option<Self> {
+        let SegmentSeal { index, track, parts_root, key_commitment, .. } = *seal;
+        Some(Self { index, track, shape: seal.shape()?, parts_root, key_commitment, sealed: true })
+    }
+
+    fn of_progress(progress: &SegmentProgress) -> Option<Self> {
+        let SegmentProgress { index, track, parts_root, key_commitment, .. } = *progress;
+        Some(Self { index, track, shape: progress.shape()?, parts_root, key_commitment, sealed: false })
+    }
 }
 
 /// Classifies an envelope that cannot be read: newer format, or damage.
@@ -145,6 +192,39 @@ impl CheckedManifest {
         Ok(seal)
     }
 
+    /// Checks the progress of the segment after `seals`, or of the last of them.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn check_progress(
+        &self,
+        seals: &[Verified<SegmentSeal>],
+        progress: &Envelope<SegmentProgress>,
+    ) -> Result<Verified<SegmentProgress>, Refusal> {
+        self.check_belongs("the progress of its last segment", progress.unverified().manifest)?;
+        let progress = progress
+            .verify(self.manifest.sealer_key, self.manifest.signer())
+            .map_err(|error| Refusal::NotEntitled(format!("the progress of its last segment: {error}")))?;
+        let sealed = u32::try_from(seals.len()).unwrap_or(u32::MAX);
+        let before = match sealed.checked_sub(progress.index) {
+            Some(0) => seals.last().map(Verified::digest),
+            Some(1) => seals.last().and_then(|seal| seal.previous),
+            _ => {
+                return Err(Refusal::MixUp(format!(
+                    "after segment {sealed} stands the progress of segment {}",
+                    progress.index
+                )));
+            }
+        };
+        if progress.previous != before {
+            return Err(Refusal::Damaged(format!(
+                "the progress of segment {} does not follow on the segment before it",
+                progress.index
+            )));
+        }
+        Ok(progress)
+    }
+
     /// Checks a final seal against the seals of all segments.
     ///
     /// # Errors
@@ -188,32 +268,33 @@ fn plaintext_length(seals: &[Verified<SegmentSeal>]) -> u64 {
 }
 
 impl CheckedRecording {
-    /// Checks all statements of the recording `requested`; `seals` in the order of their segments.
+    /// Checks all statements of the recording `requested`. Where there is a final seal, it says what belongs to the
+    /// recording, and no progress is looked at.
     ///
     /// # Errors
     /// [`Refusal`], for the first check that fails.
     pub fn check(
         requested: RecordingId,
         organisation: OrganisationId,
-        manifest: &[u8],
-        credentials: &[u8],
-        seals: &[Vec<u8>],
-        final_seal: Option<&[u8]>,
+        stored: &StoredStatements<'_>,
     ) -> Result<Self, Refusal> {
-        let manifest = CheckedManifest::check(requested, organisation, manifest, credentials)?;
-        let mut checked: Vec<Verified<SegmentSeal>> = Vec::with_capacity(seals.len());
-        for (index, seal) in (0u32..).zip(seals) {
+        let manifest = CheckedManifest::check(requested, organisation, stored.manifest, stored.credentials)?;
+        let mut seals: Vec<Verified<SegmentSeal>> = Vec::with_capacity(stored.seals.len());
+        for (index, seal) in (0u32..).zip(stored.seals) {
             let seal = Envelope::parse(seal).map_err(unreadable)?;
-            let seal = manifest.check_seal(index, checked.last(), &seal)?;
-            checked.push(seal);
+            let seal = manifest.check_seal(index, seals.last(), &seal)?;
+            seals.push(seal);
         }
-        let final_seal = match final_seal {
-            None => None,
-            Some(bytes) => {
-                Some(manifest.check_final(&checked, &Envelope::parse(bytes).map_err(unreadable)?)?)
+        let (final_seal, progress) = match (stored.final_seal, stored.progress) {
+            (Some(bytes), _) => {
+                (Some(manifest.check_final(&seals, &Envelope::parse(bytes).map_err(unreadable)?)?), None)
             }
+            (None, Some(bytes)) => {
+                (None, Some(manifest.check_progress(&seals, &Envelope::parse(bytes).map_err(unreadable)?)?))
+            }
+            (None, None) => (None, None),
         };
-        Ok(Self { manifest, seals: checked, final_seal })
+        Ok(Self { manifest, seals, progress, final_seal })
     }
 
     /// The manifest.
@@ -241,8 +322,24 @@ impl CheckedRecording {
         self.final_seal.as_ref()
     }
 
-    /// Plaintext bytes of all sealed segments.
+    /// The segments that can be opened, in their order: all that are sealed, and without a final seal the whole parts of the
+    /// one after them, as far as its progress proves them.
+    pub fn segments(&self) -> Vec<ProvenSegment> {
+        let open = self.progress.as_ref().filter(|progress| progress.index as usize == self.seals.len());
+        let open = open.and_then(|progress| ProvenSegment::of_progress(progress));
+        self.seals.iter().filter_map(|seal| ProvenSegment::of_seal(seal)).chain(open).collect()
+    }
+
+    /// Until when it was recorded, by the sealing device's clock, as far as a signed statement says.
+    pub fn recorded_until(&self) -> Option<Timestamp> {
+        match (&self.final_seal, &self.progress) {
+            (Some(final_seal), _) => Some(final_seal.ended),
+            (None, progress) => progress.as_ref().map(|progress| progress.recorded),
+        }
+    }
+
+    /// Plaintext bytes of all segments that can be opened.
     pub fn plaintext_length(&self) -> u64 {
-        plaintext_length(&self.seals)
+        self.segments().iter().map(|segment| segment.shape.plaintext_length()).sum()
     }
 }

@@ -103,6 +103,9 @@ pub mod path {
     }
 }
 
+/// Header of a part's request with the segment's progress up to and with that part: a signed statement, verbatim.
+pub const SEGMENT_PROGRESS: &str = "x-segment-progress";
+
 /// `GET /v1/server`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerInfo {
@@ -253,4 +256,6 @@ pub struct SegmentRecord {
     pub bytes: u64,
     /// The seal's envelope, once there is one.
     pub seal: Option<String>,
+    /// The envelope of its newest progress that these parts cover, if it has one; none once the recording has its final seal.
+    pub progress: Option<String>,
 }

@@ -61,6 +61,7 @@ pub struct SignedHead {
 pub struct Authenticated {
     account: AccountId,
     member: Member,
+    device: PublicKey,
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -150,7 +151,8 @@ impl SignedHead {
         let device = devices.device(self.input.key_id, DeviceRole::Auth).ok_or_else(unknown)?;
         self.check_signature(&device.key)?;
         self.use_nonce(vault, now)?;
-        Ok(Authenticated { account, member })
+        let device = device.key;
+        Ok(Authenticated { account, member, device })
     }
 
     /// The last two checks, once the body is here. Blocks. Returns the caller, and the digest the body was found to have.
@@ -176,7 +178,7 @@ impl SignedHead {
                 }
             })?;
         let actor = Actor { account: authenticated.account, key_id: self.input.key_id, role: member.role() };
-        let caller = Caller { actor, request_id, at };
+        let caller = Caller { actor, device: authenticated.device, request_id, at };
         Ok((caller, self.content_digest))
     }
 
@@ -204,7 +206,7 @@ impl SignedHead {
         self.check_signature(&device.key)?;
         self.use_nonce(vault, at)?;
         let actor = Actor { account: member.account(), key_id: self.input.key_id, role: member.role() };
-        let caller = Caller { actor, request_id, at };
+        let caller = Caller { actor, device: device.key, request_id, at };
         Ok((caller, submission))
     }
 }

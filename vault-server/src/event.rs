@@ -1,6 +1,6 @@
 //! What happened: the record that every change of the metadata is committed with.
 
-use vault_proto::ids::{AccountId, KeyId, RecordingId};
+use vault_proto::ids::{AccountId, KeyId, PublicKey, RecordingId};
 use vault_proto::timestamp::Timestamp;
 
 use crate::authorize::{Actor, Permit};
@@ -10,6 +10,8 @@ use crate::authorize::{Actor, Permit};
 pub struct Caller {
     /// The authenticated actor.
     pub actor: Actor,
+    /// The device key that signed the request; its id is the actor's.
+    pub device: PublicKey,
     /// Id of the request, 32 hexadecimal digits; also in the answer and in the log.
     pub request_id: String,
     /// When the request was authenticated, by the server's clock.

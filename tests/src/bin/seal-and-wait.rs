@@ -12,7 +12,7 @@
 
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -20,7 +20,7 @@ use vault_client::account;
 use vault_client::connection::Connection;
 use vault_client::download::{RemoteRecording, Session};
 use vault_client::home::Home;
-use vault_client::upload::{self, SealRequest};
+use vault_client::upload::{self, SealRequest, Sealer};
 use vault_proto::statements::Suite;
 
 fn main() {
@@ -63,14 +63,15 @@ fn seal(home: &str, file: &str, patient: &str, clinician: &str) {
         let account = account::unlock(&home, &passphrase()).expect("the passphrase fits");
         let connection = Connection::new(&enrolment.server, Arc::clone(&account.device)).expect("an address");
         let request = SealRequest {
-            file: Some(PathBuf::from(file)),
             patient: patient.parse().expect("an account id"),
             clinician: clinician.parse().expect("an account id"),
             consultation: None,
             title: Some("A talk".to_owned()),
             media_type: None,
         };
-        let sealed = upload::seal(&connection, &home, &enrolment, &account, &request, &mut |_| ()).await;
+        let sealer =
+            Sealer { connection: &connection, home: &home, enrolment: &enrolment, account: &account };
+        let sealed = upload::seal_file(sealer, Path::new(file), &request, &mut |_| ()).await;
         let recording = sealed.expect("it is sealed").recording;
         let session = Session { connection: &connection, enrolment: &enrolment, account: &account };
         let remote = RemoteRecording::fetch(session, recording).await.expect("it is there");

@@ -117,6 +117,7 @@ impl SegmentObjects {
             parts: u32::try_from(self.parts.len() / 32).unwrap_or(u32::MAX),
             bytes: self.body.len() as u64,
             seal: self.seal.clone(),
+            progress: None,
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Segment {
     pub parts: Vec<u8>,
     /// `seal`.
     pub seal: Vec<u8>,
+    /// `progress`; empty where there is none.
+    pub progress: Vec<u8>,
 }
 
 /// The objects of one recording. `None` is an object that is not there.
@@ -296,7 +298,7 @@ impl<'a> Draft<'a> {
             let signed = self.sign(&seal);
             previous = Some(digest(&signed));
             let parts = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
-            objects.segments.push(Segment { header, body, parts, seal: signed });
+            objects.segments.push(Segment { header, body, parts, seal: signed, progress: Vec::new() });
             seals.push(seal);
             file_keys.push(file_key);
         }

@@ -7,10 +7,10 @@ use vault_core::identity::Identity;
 use vault_core::opening::{OpenError, Opening, PartOpener};
 use vault_core::seeking::{PartSource, ReadableSegment, SeekableTrack};
 use vault_proto::geometry::{BodyShape, part_offset};
-use vault_proto::recording::{CheckedRecording, Refusal};
+use vault_proto::recording::{CheckedRecording, Refusal, StoredStatements};
 use vault_proto::statements::RecordingStatus;
 
-use super::draft::Objects;
+use super::draft::{Objects, Segment};
 use super::{Description, Outcome};
 
 /// How opening ended.
@@ -47,14 +47,23 @@ pub fn part<'a>(body: &'a [u8], shape: &BodyShape, index: u32) -> &'a [u8] {
 }
 
 fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecording, OpenError> {
-    let seals: Vec<Vec<u8>> = objects.segments.iter().map(|segment| segment.seal.clone()).collect();
+    let progress =
+        objects.segments.last().map(|segment| segment.progress.as_slice()).filter(|p| !p.is_empty());
+    // A segment that has progress and no seal is still growing, or its sealer died.
+    let growing = |segment: &&Segment| segment.seal.is_empty() && !segment.progress.is_empty();
+    let sealed = objects.segments.len() - usize::from(objects.segments.last().filter(growing).is_some());
+    let seals: Vec<Vec<u8>> =
+        objects.segments.iter().take(sealed).map(|segment| segment.seal.clone()).collect();
     Ok(CheckedRecording::check(
         description.requested,
         description.organisation,
-        &objects.manifest,
-        &objects.credentials,
-        &seals,
-        objects.final_seal.as_deref(),
+        &StoredStatements {
+            manifest: &objects.manifest,
+            credentials: &objects.credentials,
+            seals: &seals,
+            progress,
+            final_seal: objects.final_seal.as_deref(),
+        },
     )?)
 }
 
@@ -85,14 +94,14 @@ fn open_until_refused(
     let recording = checked(description, objects)?;
     let identity = Identity::parse(&description.identity).unwrap();
     let opening = Opening::new(&recording, description.account, &identity)?;
-    for (seal, segment) in recording.seals().iter().zip(&objects.segments) {
-        let ready = opening.segment(seal, &segment.header, &segment.parts)?;
+    for (proven, segment) in recording.segments().iter().zip(&objects.segments) {
+        let ready = opening.segment(proven, &segment.header, &segment.parts)?;
         let shape = *ready.shape();
         let opener = ready.start(part(&segment.body, &shape, 0))?;
         for index in 0..shape.parts() {
             let plaintext = opener.open(index, part(&segment.body, &shape, index).to_vec())?;
             seen.released.extend_from_slice(&plaintext);
-            seen.tracks.entry(seal.track).or_default().extend_from_slice(&plaintext);
+            seen.tracks.entry(proven.track).or_default().extend_from_slice(&plaintext);
         }
     }
     let Some(final_seal) = recording.final_seal() else {
@@ -137,15 +146,15 @@ pub fn seekable<'a>(
     let opening = Opening::new(&recording, description.account, &identity)?;
     let mut source = Bodies { objects, shapes: BTreeMap::new(), fetched: Vec::new() };
     let mut segments = Vec::new();
-    for (seal, segment) in recording.seals().iter().zip(&objects.segments) {
-        if seal.track != track {
+    for (proven, segment) in recording.segments().iter().zip(&objects.segments) {
+        if proven.track != track {
             continue;
         }
-        let ready = opening.segment(seal, &segment.header, &segment.parts)?;
+        let ready = opening.segment(proven, &segment.header, &segment.parts)?;
         let shape = *ready.shape();
-        source.shapes.insert(seal.index, shape);
+        source.shapes.insert(proven.index, shape);
         let parts: PartOpener = ready.start(part(&segment.body, &shape, 0))?;
-        segments.push(ReadableSegment { index: seal.index, parts });
+        segments.push(ReadableSegment { index: proven.index, parts });
     }
     Ok(SeekableTrack::new(source, segments))
 }

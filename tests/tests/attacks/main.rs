@@ -20,7 +20,7 @@ mod stored_keys;
 mod views;
 
 use vault_core::opening::{OpenError, Opening};
-use vault_proto::recording::CheckedRecording;
+use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_tests::hostile::Objects;
 use vault_tests::scene::Scene;
 use vault_tests::sealing_device::Device;
@@ -38,18 +38,21 @@ fn open_here(
     let checked = CheckedRecording::check(
         recording.parse().unwrap(),
         scene.facts.organisation.parse().unwrap(),
-        objects.manifest.as_bytes(),
-        objects.credentials.as_bytes(),
-        &seals,
-        objects.final_seal.as_deref().map(str::as_bytes),
+        &StoredStatements {
+            manifest: objects.manifest.as_bytes(),
+            credentials: objects.credentials.as_bytes(),
+            seals: &seals,
+            progress: None,
+            final_seal: objects.final_seal.as_deref().map(str::as_bytes),
+        },
     )?;
     let opening = Opening::new(&checked, reader.account.id, &reader.account.identity)?;
     if checked.final_seal().is_some() {
         opening.details(&objects.details)?;
     }
     let mut content = Vec::new();
-    for (seal, segment) in checked.seals().iter().zip(&objects.segments) {
-        let opened = opening.segment(seal, &segment.header, &segment.parts)?;
+    for (proven, segment) in checked.segments().iter().zip(&objects.segments) {
+        let opened = opening.segment(proven, &segment.header, &segment.parts)?;
         let parts = segment.split();
         let opener = opened.start(parts.first().map_or(&[][..], |part| part))?;
         for (number, part) in (0..opener.shape().parts()).zip(parts) {

@@ -15,9 +15,11 @@ use vault_client::account::Account;
 use vault_client::connection::Connection;
 use vault_client::download::Session;
 use vault_client::home::{Enrolment, Home};
+use vault_client::upload::Sealer;
 
 use crate::arguments::{Arguments, Command, Global};
 use crate::failure::Failure;
+use crate::stop::Stop;
 use crate::terminal::Terminal;
 
 /// An unlocked account with a connection to its server.
@@ -29,13 +31,22 @@ struct Unlocked {
 }
 
 impl Unlocked {
+    const fn sealer(&self) -> Sealer<'_> {
+        Sealer {
+            connection: &self.connection,
+            home: &self.home,
+            enrolment: &self.enrolment,
+            account: &self.account,
+        }
+    }
+
     const fn session(&self) -> Session<'_> {
         Session { connection: &self.connection, enrolment: &self.enrolment, account: &self.account }
     }
 }
 
 /// Runs what was typed.
-pub(crate) async fn run(arguments: Arguments, terminal: &Terminal) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: Arguments, terminal: &Terminal, stop: &Stop) -> Result<(), Failure> {
     let Arguments { global, command } = arguments;
     match command {
         Command::Keygen { suite } => account::keygen(&global, terminal, suite.into()),
@@ -47,8 +58,9 @@ pub(crate) async fn run(arguments: Arguments, terminal: &Terminal) -> Result<(),
         Command::Seal { file, patient, clinician, consultation, title, media_type } => {
             let unlocked = unlock(&global, terminal)?;
             let wanted = sealing::Wanted { file, patient, clinician, consultation, title, media_type };
-            sealing::seal(&unlocked, terminal, wanted).await
+            sealing::seal(&unlocked, terminal, wanted, stop).await
         }
+        Command::Resume => sealing::resume(&unlock(&global, terminal)?, terminal).await,
         Command::List => reading::list(&unlock(&global, terminal)?, terminal).await,
         Command::Open { recording, output, allow_cut_off } => {
             let unlocked = unlock(&global, terminal)?;

@@ -167,7 +167,7 @@ pub(crate) async fn verify(unlocked: &Unlocked, terminal: &Terminal, recording: 
     let opened = write_out(unlocked, terminal, &remote, "verifying", &mut io::sink()).await?;
     let checked = remote.checked();
     let complete = remote.completeness() == Completeness::Complete;
-    let segments = checked.seals().len();
+    let segments = checked.segments().len();
     if terminal.json() {
         terminal.document(&serde_json::json!({
             "recording": checked.manifest().recording,

@@ -1,16 +1,21 @@
-//! `seal`.
+//! `seal` and `resume`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use vault_client::directory;
 use vault_client::media_type::is_media_type;
 use vault_client::names::Names;
-use vault_client::upload::{self, SealRequest, UploadEvent};
+use vault_client::upload::{self, Ending, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent};
 use vault_proto::ids::ConsultationId;
 
 use super::Unlocked;
-use crate::failure::Failure;
-use crate::terminal::Terminal;
+use crate::failure::{Failure, Kind};
+use crate::stop::Stop;
+use crate::terminal::{Terminal, elapsed};
+
+/// How long an encoder may take to end after both it and this program were asked to.
+const ENCODER_GRACE: Duration = Duration::from_secs(2);
 
 /// What was typed.
 pub(crate) struct Wanted {
@@ -23,37 +28,28 @@ pub(crate) struct Wanted {
 }
 
 /// Seals a recording.
-pub(crate) async fn seal(unlocked: &Unlocked, terminal: &Terminal, wanted: Wanted) -> Result<(), Failure> {
+pub(crate) async fn seal(
+    unlocked: &Unlocked,
+    terminal: &Terminal,
+    wanted: Wanted,
+    stop: &Stop,
+) -> Result<(), Failure> {
     if let Some(given) = wanted.media_type.as_deref().filter(|given| !is_media_type(given)) {
         return Err(Failure::usage(format!("{given:?} is not a media type such as video/webm")));
     }
     let Unlocked { home, connection, .. } = unlocked;
     let request = SealRequest {
-        file: (wanted.file != Path::new("-")).then_some(wanted.file),
         patient: directory::resolve_account(connection, home, &wanted.patient).await?,
         clinician: directory::resolve_account(connection, home, &wanted.clinician).await?,
         consultation: wanted.consultation,
         title: wanted.title,
         media_type: wanted.media_type,
     };
-    let mut progress = terminal.progress("sealing", None);
-    let mut total = None;
-    let mut on_event = |event| match event {
-        UploadEvent::Begun { recording, total: bytes } => {
-            total = bytes;
-            progress.set(0, total);
-            terminal.say(&format!("Sealing recording {recording}"));
-        }
-        UploadEvent::Continued { bytes } => {
-            progress.set(bytes, total);
-            terminal.say(&format!("Going on where the upload was interrupted, after {bytes} bytes"));
-        }
-        UploadEvent::Acknowledged { bytes } => progress.advance(bytes),
+    let sealed = if wanted.file == Path::new("-") {
+        seal_stream(unlocked, terminal, &request, stop).await?
+    } else {
+        seal_file(unlocked, terminal, &wanted.file, &request).await?
     };
-    let sealed =
-        upload::seal(connection, home, &unlocked.enrolment, &unlocked.account, &request, &mut on_event)
-            .await?;
-    drop(progress);
     let names = Names::read(home)?;
     terminal.say(&format!(
         "Sealed {} bytes in {} for patient {} and clinician {}. Nobody else can open them.",
@@ -69,4 +65,134 @@ pub(crate) async fn seal(unlocked: &Unlocked, terminal: &Terminal, wanted: Wante
     } else {
         terminal.data(&sealed.recording.to_string())
     }
+}
+
+async fn seal_file(
+    unlocked: &Unlocked,
+    terminal: &Terminal,
+    file: &Path,
+    request: &SealRequest,
+) -> Result<Sealed, Failure> {
+    let mut progress = terminal.progress("sealing", None);
+    let mut total = None;
+    let mut on_event = |event| match event {
+        UploadEvent::Begun { recording, total: bytes } => {
+            total = bytes;
+            progress.set(0, total);
+            terminal.say(&format!("Sealing recording {recording}"));
+        }
+        UploadEvent::Continued { bytes } => {
+            progress.set(bytes, total);
+            terminal.say(&format!("Going on where the upload was interrupted, after {bytes} bytes"));
+        }
+        UploadEvent::Progress(now) => progress.set(now.acknowledged_bytes, total),
+    };
+    Ok(upload::seal_file(unlocked.sealer(), file, request, &mut on_event).await?)
+}
+
+async fn seal_stream(
+    unlocked: &Unlocked,
+    terminal: &Terminal,
+    request: &SealRequest,
+    stop: &Stop,
+) -> Result<Sealed, Failure> {
+    let live = terminal.live();
+    let mut reachable = true;
+    let mut on_event = |event| match event {
+        UploadEvent::Begun { recording, .. } => terminal.say(&format!("Recording {recording}")),
+        UploadEvent::Continued { .. } => {}
+        UploadEvent::Progress(now) => {
+            let is_reachable = now.server == ServerState::Reachable;
+            if reachable != is_reachable {
+                live.say(if is_reachable {
+                    "The server takes what is sent again."
+                } else {
+                    "The server cannot be reached: going on into the encrypted spool of this machine."
+                });
+                reachable = is_reachable;
+            }
+            live.show(&now);
+        }
+    };
+    // Ctrl-C reaches the encoder too, which then ends its stream properly: what it still writes belongs to the recording.
+    let stopped = async {
+        stop.asked().await;
+        tokio::time::sleep(ENCODER_GRACE).await;
+    };
+    let source = Box::new(std::io::stdin());
+    Ok(upload::seal_stream(unlocked.sealer(), source, request, stopped, &mut on_event).await?)
+}
+
+/// Brings to an end what processes of this home left behind.
+pub(crate) async fn resume(unlocked: &Unlocked, terminal: &Terminal) -> Result<(), Failure> {
+    let mut progress = terminal.progress("sealing", None);
+    let mut total = None;
+    let mut on_event = |event| match event {
+        UploadEvent::Begun { recording, total: bytes } => {
+            total = bytes;
+            progress.set(0, total);
+            terminal.say(&format!("Going on with recording {recording}"));
+        }
+        UploadEvent::Continued { bytes } => progress.set(bytes, total),
+        UploadEvent::Progress(now) => progress.set(now.acknowledged_bytes, total),
+    };
+    let resumed = upload::resume_all(unlocked.sealer(), &mut on_event).await?;
+    drop(progress);
+    if resumed.busy > 0 {
+        terminal.say(&format!("{} more are being sealed by another process.", resumed.busy));
+    }
+    if resumed.uploads.is_empty() && resumed.busy == 0 {
+        terminal.say("Nothing was left behind.");
+    }
+    let mut failures = Vec::new();
+    for ResumedUpload { recording, ending } in resumed.uploads {
+        match ending {
+            Ok(ending) if terminal.json() => terminal.document(&document(&recording.to_string(), ending))?,
+            Ok(ending) => terminal.data(&format!("{recording}  {}", words(ending)))?,
+            Err(error) => failures.push((recording, Failure::from(error))),
+        }
+    }
+    let Some((_, first)) = failures.first() else {
+        return Ok(());
+    };
+    let kind = if failures.len() == 1 { first.kind } else { Kind::Partly };
+    let what: Vec<String> =
+        failures.iter().map(|(recording, failure)| format!("{recording}: {}", failure.what)).collect();
+    Err(Failure::new(
+        kind,
+        format!("Not everything could be brought to an end. {}", what.join(" ")),
+        "What was recorded is kept, sealed, on this machine; nothing of it was lost by trying.",
+        first.next.clone(),
+    ))
+}
+
+fn words(ending: Ending) -> String {
+    match ending {
+        Ending::Complete { bytes } => format!("complete, {bytes} bytes"),
+        Ending::CutOff { bytes, kept, lost } => {
+            let kept = kept.map_or_else(String::new, |kept| format!(" ({})", elapsed(kept)));
+            format!("cut off after {bytes} bytes{kept}; {}", lost_words(lost))
+        }
+        Ending::Nothing { lost } => format!("empty: nothing of it had been sealed; {}", lost_words(lost)),
+    }
+}
+
+fn lost_words(lost: Option<Duration>) -> String {
+    match lost {
+        Some(lost) => format!("{:.1} seconds were lost", lost.as_secs_f64()),
+        None => "the file it was sealed from is gone or changed".to_owned(),
+    }
+}
+
+fn document(recording: &str, ending: Ending) -> serde_json::Value {
+    let milliseconds = |time: Option<Duration>| time.map(|time| time.as_millis());
+    let (status, bytes, kept, lost) = match ending {
+        Ending::Complete { bytes } => ("complete", bytes, None, Some(Duration::ZERO)),
+        Ending::CutOff { bytes, kept, lost } => ("cut_off", bytes, kept, lost),
+        Ending::Nothing { lost } => ("empty", 0, None, lost),
+    };
+    serde_json::json!({
+        "recording": recording, "status": status, "bytes": bytes,
+        "kept_ms": milliseconds(kept), "lost_ms": milliseconds(lost),
+    })
 }

@@ -1,53 +1,57 @@
-//! Sealing into the server: one pipeline from a source to acknowledged parts, with flat memory.
+//! Sealing into the server: one pipeline from what is recorded to acknowledged parts, with flat memory.
 //!
 //! ```text
-//! source ─read─▶ part of plaintext ─number─▶ job ─seal, hash─▶ ciphertext ─PUT─▶ acknowledged ─▶ journal
-//!          one thread                          several at a time
+//! Recorder ─part of plaintext─▶ Worker ─sealed part─▶ Sender ─PUT─▶ acknowledged
+//!                                  │ └─ journal: each line before what it names is sent
+//!                                  └─ Spool: sealed parts while the server cannot be reached
 //! ```
-//! The manifest is durable on the server before the first part. A process that dies leaves a journal; the next run on
-//! the same file seals what was acknowledged and goes on in a new segment with a new key.
+//! The manifest is durable on the server before the first part. [`Recorder`] is what apps use; [`seal_file`] and
+//! [`seal_stream`] feed one. A process that dies leaves its journal, and perhaps sealed parts in the spool: [`resume_all`],
+//! or [`seal_file`] with the same file, brings the recording to an end. A key is never taken up again: what goes on does so
+//! in a new segment.
 
+mod begin;
 mod continuation;
+pub mod endings;
+mod file;
 mod journal;
-mod pipeline;
+mod progress;
 mod readers;
+mod recorder;
+mod resume;
+mod sender;
 mod source;
+mod spool;
+mod statements;
+mod worker;
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::time::Duration;
 
-use data_encoding::BASE64;
-use http::Method;
-use vault_core::details::{Details, MAX_TITLE, Track};
-use vault_core::sealing::{self, RecordingSealer, SegmentFacts, SegmentSealer};
-use vault_proto::envelope::{Envelope, Verified};
-use vault_proto::ids::{AccountId, ConsultationId, Digest, PublicKey, RecordingId};
-use vault_proto::statements::{Manifest, RecordingStatus, SegmentSeal};
-use vault_proto::wire::{self, CreateRecording};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use vault_proto::ids::{AccountId, ConsultationId, Digest, RecordingId};
+use zeroize::Zeroizing;
 
-use self::journal::{Begin, EndLine, Journal, Past, SegmentLine, SourceFile};
-use self::pipeline::{SegmentEnd, Sent};
-use self::readers::Readers;
-use self::source::Input;
-use crate::account::Account;
-use crate::connection::{Connection, now};
+pub use self::begin::Sealer;
+pub use self::file::seal_file;
+pub use self::progress::{RecordingProgress, ServerState};
+pub use self::recorder::{Recorder, RecorderOptions};
+pub use self::resume::{Ending, Resumed, ResumedUpload, resume_all};
 use crate::error::ClientError;
-use crate::home::{Enrolment, Home};
-use crate::media_type;
 
 /// Most bytes of a recording's statements.
 pub(crate) const MAX_RECORD: usize = 16 * 1024 * 1024;
-/// Track of a recording that has only one.
-const ONLY_TRACK: u8 = 0;
-/// Seconds for which a server takes a manifest that it does not have yet, with an hour to spare.
-const MANIFEST_LIFETIME: i64 = 23 * 3600;
-/// File that remembers the newest manifest of the device's chain.
-const CHAIN: &str = "chain.json";
+/// Most bytes that are read from a source at once.
+const READ: usize = 256 * 1024;
+/// Pieces of the source that are read ahead.
+const READ_AHEAD: usize = 4;
+/// How long the end of a stream waits for a server that cannot be reached.
+const STREAM_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What to seal, and for whom.
 #[derive(Debug, Clone)]
 pub struct SealRequest {
-    /// A file, or `None` for standard input.
-    pub file: Option<PathBuf>,
     /// The patient.
     pub patient: AccountId,
     /// The clinician.
@@ -56,7 +60,7 @@ pub struct SealRequest {
     pub consultation: Option<ConsultationId>,
     /// Title, for readers only.
     pub title: Option<String>,
-    /// Media type; found out from the first bytes if `None`.
+    /// Media type of the first track; found out from its first bytes if `None`.
     pub media_type: Option<String>,
 }
 
@@ -88,258 +92,92 @@ pub enum UploadEvent {
         /// Plaintext bytes that are on the server already.
         bytes: u64,
     },
-    /// This many more plaintext bytes are durable on the server.
-    Acknowledged {
-        /// Plaintext bytes.
-        bytes: u64,
-    },
+    /// It has come further.
+    Progress(RecordingProgress),
 }
 
-/// Newest manifest of this device's chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ChainHead {
-    sequence: u64,
-    manifest: Digest,
-}
-
-/// An upload under way.
-struct Upload<'a> {
-    connection: &'a Connection,
-    account: &'a Account,
-    recording: RecordingId,
-    sealer: RecordingSealer,
-    journal: Journal,
-}
-
-/// Seals a source into the server for its patient and its clinician.
+/// Seals what comes out of a pipe while it comes, for its patient and its clinician, to its end or until `stop` completes.
 ///
 /// # Errors
-/// [`ClientError::Trust`] before anything is uploaded if a reader's keys cannot be trusted, naming the reader. After
-/// [`UploadEvent::Begun`], any error leaves a journal by which the next call with the same file goes on.
-pub async fn seal(
-    connection: &Connection,
-    home: &Home,
-    enrolment: &Enrolment,
-    account: &Account,
+/// [`ClientError::Trust`] before anything is uploaded if a reader's keys cannot be trusted, naming the reader;
+/// [`ClientError::Kept`] if the end came while the server could not be reached. If the source fails, what there is was sealed
+/// and is shown as cut off.
+pub async fn seal_stream(
+    sealer: Sealer<'_>,
+    source: Box<dyn Read + Send>,
     request: &SealRequest,
+    stop: impl Future<Output = ()>,
     on_event: &mut (dyn FnMut(UploadEvent) + Send),
 ) -> Result<Sealed, ClientError> {
-    if request.title.as_ref().is_some_and(|title| title.chars().count() > MAX_TITLE) {
-        return Err(ClientError::Usage("the title is longer than 10,000 characters".to_owned()));
-    }
-    let mut input = Input::open(request.file.as_deref())?;
-    let source = input.file().cloned();
-    let past = match &source {
-        Some(source) => Journal::find(home, |past| is_same_upload(past, source, request))?,
-        None => None,
-    };
-    let readers = Readers::look_up(connection, home, enrolment, account, request).await?;
-    let Some((journal, past)) = past else {
-        let upload = Upload::begin(connection, home, enrolment, account, request, &readers, source).await?;
-        on_event(UploadEvent::Begun { recording: upload.recording, total: input.length() });
-        return upload.run(input, request, on_event).await;
-    };
-    let mut upload = Upload::new(connection, account, journal, &past.begin, &readers)?;
-    on_event(UploadEvent::Begun { recording: upload.recording, total: input.length() });
-    upload.catch_up(&past, &mut input).await?;
-    on_event(UploadEvent::Continued { bytes: upload.sealer.total_length() });
-    match &past.end {
-        Some(end) => {
-            upload.send_end(end).await?;
-            upload.done(&input)
+    // What comes out of a pipe may as well be a file that somebody copies into it.
+    let options = RecorderOptions { real_time: false, ..RecorderOptions::default() };
+    let recorder = Recorder::begin(sealer, request, options).await?;
+    on_event(UploadEvent::Begun { recording: recorder.recording(), total: None });
+    drive(recorder, source, stop, STREAM_PATIENCE, on_event).await
+}
+
+/// Feeds a recorder from a source to its end, or until `stop` completes.
+async fn drive(
+    mut recorder: Recorder,
+    source: impl Read + Send + 'static,
+    stop: impl Future<Output = ()>,
+    patience: Duration,
+    on_event: &mut (dyn FnMut(UploadEvent) + Send),
+) -> Result<Sealed, ClientError> {
+    let mut progress = recorder.progress();
+    let (pieces, mut read) = mpsc::channel(READ_AHEAD);
+    let reading = spawn_blocking(move || read_pieces(source, &pieces));
+    let mut stop = std::pin::pin!(stop);
+    let mut stopped = false;
+    loop {
+        tokio::select! {
+            biased;
+            piece = read.recv() => match piece {
+                Some(piece) => recorder.write(&piece).await?,
+                None => break,
+            },
+            () = &mut stop => {
+                stopped = true;
+                break;
+            }
+            Ok(()) = progress.changed() => {
+                on_event(UploadEvent::Progress(*progress.borrow_and_update()));
+            }
         }
-        None => upload.run(input, request, on_event).await,
     }
-}
-
-/// Whether a request means the very upload that a journal is of.
-fn is_same_upload(past: &Past, source: &SourceFile, request: &SealRequest) -> bool {
-    let manifest = past.begin.manifest.unverified();
-    // A server takes no manifest of another day, so one that never reached it is of no more use.
-    let reached = past.segment.is_some();
-    let fresh = now().is_ok_and(|now| manifest.created.saturating_add(MANIFEST_LIFETIME) > now);
-    past.begin.source.as_ref() == Some(source)
-        && manifest.patient == request.patient
-        && manifest.clinician == request.clinician
-        && request.consultation.as_ref().is_none_or(|consultation| *consultation == manifest.consultation)
-        && (reached || fresh)
-}
-
-impl<'a> Upload<'a> {
-    /// Signs a manifest, notes it, and makes it durable on the server.
-    async fn begin(
-        connection: &'a Connection,
-        home: &Home,
-        enrolment: &Enrolment,
-        account: &'a Account,
-        request: &SealRequest,
-        readers: &Readers,
-        source: Option<SourceFile>,
-    ) -> Result<Self, ClientError> {
-        let credentials = readers.credentials()?.to_bytes()?;
-        let (manifest, journal) = {
-            let _lock = home.lock("chain.lock")?;
-            let manifest =
-                readers.manifest(enrolment, account, request, Digest::of(&credentials), chain_head(home)?)?;
-            let envelope = sealing::sign_manifest(&manifest, &account.device)?;
-            let credentials =
-                String::from_utf8(credentials).map_err(|error| ClientError::Bug(error.to_string()))?;
-            let begin = Begin { source, manifest: envelope, credentials };
-            // The journal comes first: it names the manifest's place in the chain even if the next line never runs.
-            let journal = Journal::create(home, manifest.recording, &begin)?;
-            home.write_json(
-                CHAIN,
-                &ChainHead { sequence: manifest.sequence, manifest: begin.manifest.digest() },
-            )?;
-            (begin, journal)
-        };
-        let upload = Self::new(connection, account, journal, &manifest, readers)?;
-        upload.create(&manifest).await?;
-        Ok(upload)
-    }
-
-    fn new(
-        connection: &'a Connection,
-        account: &'a Account,
-        journal: Journal,
-        begin: &Begin,
-        readers: &Readers,
-    ) -> Result<Self, ClientError> {
-        let manifest = verify_own(&begin.manifest, account)?;
-        let recipients = readers.recipients(&manifest.recipients)?;
-        let recording = manifest.recording;
-        let sealer = RecordingSealer::new(manifest, recipients)?;
-        Ok(Self { connection, account, recording, sealer, journal })
-    }
-
-    async fn create(&self, begin: &Begin) -> Result<(), ClientError> {
-        let body =
-            CreateRecording { manifest: begin.manifest.clone(), credentials: begin.credentials.clone() };
-        self.connection.send_json(Method::POST, wire::path::RECORDINGS, &body).await?;
+    let whole = if stopped {
+        // The reading thread may wait for the source for ever; what it reads from now on is nobody's.
+        drop(read);
         Ok(())
-    }
-
-    /// Seals the rest of the source, then the end.
-    async fn run(
-        mut self,
-        mut input: Input,
-        request: &SealRequest,
-        on_event: &mut (dyn FnMut(UploadEvent) + Send),
-    ) -> Result<Sealed, ClientError> {
-        // A source that ended exactly where its upload was interrupted has nothing more to seal.
-        let mut more = self.sealer.segments() == 0 || !input.at_end()?;
-        while more {
-            let segment = self.sealer.begin_segment(ONLY_TRACK)?;
-            self.open_segment(&segment).await?;
-            let sent = pipeline::send_segment(
-                self.connection,
-                self.recording,
-                segment,
-                input,
-                &mut self.journal,
-                &mut |bytes| on_event(UploadEvent::Acknowledged { bytes }),
-            )
-            .await?;
-            let Sent { facts, input: rest, end } = sent;
-            self.seal_segment(&facts).await?;
-            input = rest;
-            more = end == SegmentEnd::Full;
+    } else {
+        reading.await.map_err(|error| ClientError::Bug(error.to_string()))?
+    };
+    let mut finishing = std::pin::pin!(recorder.finish(whole.is_ok(), patience));
+    let sealed = loop {
+        tokio::select! {
+            sealed = &mut finishing => break sealed?,
+            Ok(()) = progress.changed() => {
+                on_event(UploadEvent::Progress(*progress.borrow_and_update()));
+            }
         }
-        self.finish(&input, request).await
-    }
+    };
+    on_event(UploadEvent::Progress(*progress.borrow()));
+    whole.map(|()| sealed)
+}
 
-    async fn open_segment(&mut self, segment: &SegmentSealer) -> Result<(), ClientError> {
-        self.journal.segment(SegmentLine {
-            index: segment.index(),
-            track: segment.track(),
-            key_commitment: segment.key_commitment(),
-        })?;
-        let body = wire::OpenSegment { track: segment.track(), header: BASE64.encode(segment.header()) };
-        let path = wire::path::segment(&self.recording, segment.index());
-        self.connection.send_json(Method::PUT, &path, &body).await?;
-        Ok(())
-    }
-
-    async fn seal_segment(&mut self, facts: &SegmentFacts) -> Result<(), ClientError> {
-        let seal = self.sealer.seal_segment(facts, &self.account.device)?;
-        self.journal.seal(&seal)?;
-        self.put_seal(&seal).await
-    }
-
-    async fn put_seal(&self, seal: &Envelope<SegmentSeal>) -> Result<(), ClientError> {
-        let path = wire::path::seal(&self.recording, seal.unverified().index);
-        self.connection
-            .send_bytes(Method::PUT, &path, seal.bytes().to_vec().into(), "application/json")
-            .await?;
-        Ok(())
-    }
-
-    /// Seals and sends the end. It is noted first, so that a recording never gets two different ends.
-    async fn finish(mut self, input: &Input, request: &SealRequest) -> Result<Sealed, ClientError> {
-        let ended = now()?;
-        let details = Details {
-            title: request.title.clone(),
-            started: self.sealer.manifest().created,
-            ended,
-            tracks: vec![Track {
-                track: ONLY_TRACK,
-                media_type: request
-                    .media_type
-                    .clone()
-                    .unwrap_or_else(|| media_type::sniff(input.start()).to_owned()),
-                bytes: self.sealer.total_length(),
-                duration_ms: None,
-            }],
+/// Reads a source to its end, on a thread of its own. Stops early, without an error of its own, if nobody takes the pieces.
+fn read_pieces(mut source: impl Read, pieces: &mpsc::Sender<Zeroizing<Vec<u8>>>) -> Result<(), ClientError> {
+    loop {
+        let mut piece = Zeroizing::new(vec![0; READ]);
+        let read = match source.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(ClientError::Source(error)),
         };
-        let (object, final_seal) =
-            self.sealer.finish(&details, RecordingStatus::Complete, ended, &self.account.device)?;
-        let end = EndLine { details: BASE64.encode(&object), final_seal };
-        self.journal.end(&end)?;
-        self.send_end(&end).await?;
-        self.done(input)
+        piece.truncate(read);
+        if pieces.blocking_send(piece).is_err() {
+            return Ok(());
+        }
     }
-
-    async fn send_end(&self, end: &EndLine) -> Result<(), ClientError> {
-        let object = BASE64
-            .decode(end.details.as_bytes())
-            .map_err(|_| ClientError::Bug("the journal's details are not base64".to_owned()))?;
-        let path = wire::path::details(&self.recording);
-        self.connection.send_bytes(Method::PUT, &path, object.into(), "application/octet-stream").await?;
-        let path = wire::path::final_seal(&self.recording);
-        let seal = end.final_seal.bytes().to_vec();
-        self.connection.send_bytes(Method::PUT, &path, seal.into(), "application/json").await?;
-        Ok(())
-    }
-
-    /// Everything is on the server: forgets the journal.
-    fn done(self, input: &Input) -> Result<Sealed, ClientError> {
-        self.journal.finish()?;
-        Ok(Sealed {
-            recording: self.recording,
-            segments: self.sealer.segments(),
-            bytes: self.sealer.total_length(),
-            sha256: input.sha256(),
-        })
-    }
-}
-
-/// A manifest that this very device signed.
-fn verify_own(manifest: &Envelope<Manifest>, account: &Account) -> Result<Verified<Manifest>, ClientError> {
-    let key = PublicKey::from_bytes(account.device.public());
-    manifest.verify(sealing::device_key_id(&account.device), &key).map_err(|_| {
-        ClientError::Usage(
-            "this upload was begun with another identity; go on with the home it was begun in".to_owned(),
-        )
-    })
-}
-
-/// The newest manifest of this device's chain, be it only in the journal of an upload that died.
-fn chain_head(home: &Home) -> Result<Option<ChainHead>, ClientError> {
-    let stored: Option<ChainHead> = home.read_json(CHAIN)?;
-    let begun = Journal::manifests(home)?;
-    let begun = begun
-        .iter()
-        .map(|manifest| ChainHead { sequence: manifest.unverified().sequence, manifest: manifest.digest() });
-    Ok(stored.into_iter().chain(begun).max_by_key(|head| head.sequence))
 }

@@ -6,12 +6,13 @@ use vault_proto::credentials::{Credentials, TrustError, TrustProblem, VerifiedMe
 use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, RecordingId};
 use vault_proto::statements::{DeviceRole, Manifest, Policy, RecipientKey, Role, Suite};
 
-use super::{ChainHead, SealRequest};
+use super::SealRequest;
+use super::begin::{ChainHead, Sealer};
 use crate::account::Account;
-use crate::connection::{Connection, now};
+use crate::connection::now;
 use crate::directory::{self, TrustedMember};
 use crate::error::ClientError;
-use crate::home::{Enrolment, Home};
+use crate::home::Enrolment;
 
 /// The accounts of a recording, as trusted now.
 pub(super) struct Readers {
@@ -22,13 +23,8 @@ pub(super) struct Readers {
 
 impl Readers {
     /// Looks all of them up; nothing has been sealed yet.
-    pub(super) async fn look_up(
-        connection: &Connection,
-        home: &Home,
-        enrolment: &Enrolment,
-        account: &Account,
-        request: &SealRequest,
-    ) -> Result<Self, ClientError> {
+    pub(super) async fn look_up(sealer: Sealer<'_>, request: &SealRequest) -> Result<Self, ClientError> {
+        let Sealer { connection, home, enrolment, account } = sealer;
         if request.patient == request.clinician {
             return Err(ClientError::Usage(
                 "the patient and the clinician must be different accounts".to_owned(),
@@ -53,16 +49,13 @@ impl Readers {
         [&self.patient.verified, &self.clinician.verified]
     }
 
-    /// The keys that a manifest names, each still in its reader's key list.
-    pub(super) fn recipients(&self, named: &[RecipientKey]) -> Result<Vec<Recipient>, ClientError> {
-        let mut recipients = Vec::new();
-        for (reader, named) in self.both().into_iter().zip(named) {
-            let unlisted =
-                || TrustError { account: reader.account(), problem: TrustProblem::KeyNotListed(named.key) };
-            let key = reader.key_list().encryption_key(named.key).ok_or_else(unlisted)?;
-            recipients.push(key.recipient.parse().map_err(|_| unlisted())?);
-        }
-        Ok(recipients)
+    /// Whether the keys that a manifest names are still the ones to seal to: readers who changed theirs since may have lost the
+    /// old ones.
+    pub(super) fn are_current(&self, manifest: &Manifest) -> bool {
+        self.both().into_iter().zip(&manifest.recipients).all(|(reader, named)| {
+            let current = reader.key_list().current_encryption_key(manifest.suite);
+            reader.account() == named.account && current.is_some_and(|key| key.key_id() == named.key)
+        })
     }
 
     /// The credentials object of a new recording.
@@ -90,7 +83,10 @@ impl Readers {
                 account: reader.account(),
                 problem: TrustProblem::NoKeyOfSuite(suite.name()),
             })?;
-            recipients.push(RecipientKey { account: reader.account(), key: key.key_id() });
+            let named = RecipientKey { account: reader.account(), key: key.key_id() };
+            // What cannot be wrapped to must not take a place in the chain.
+            named_recipient(reader, &named)?;
+            recipients.push(named);
         }
         Ok(Manifest {
             suite,
@@ -113,6 +109,17 @@ impl Readers {
             policy: Policy::Participants,
         })
     }
+}
+
+/// The key that a manifest names for a reader.
+pub(super) fn named_recipient(
+    reader: &VerifiedMember,
+    named: &RecipientKey,
+) -> Result<Recipient, ClientError> {
+    let unlisted =
+        || TrustError { account: reader.account(), problem: TrustProblem::KeyNotListed(named.key) };
+    let key = reader.key_list().encryption_key(named.key).ok_or_else(unlisted)?;
+    Ok(key.recipient.parse().map_err(|_| unlisted())?)
 }
 
 /// Suite of an account's newest encryption key; an account has keys of one suite.

@@ -1,4 +1,4 @@
-//! Where a recording's plaintext comes from: a file, or a stream of unknown length.
+//! A file that is sealed: what it was when it was opened, and reading it on from where an upload was interrupted.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,31 +6,23 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
-use vault_core::payload::PayloadSealer;
 use vault_proto::geometry::PART_PLAINTEXT;
 use vault_proto::ids::Digest;
 use zeroize::Zeroizing;
 
 use super::journal::SourceFile;
 use crate::error::ClientError;
-use crate::media_type::PROBE;
 
-/// A source that is read part by part, hashed on the way.
-pub(crate) struct Input {
-    reader: Box<dyn Read + Send>,
-    file: Option<SourceFile>,
+/// A file, or something by a file's name that is none.
+pub(super) struct Source {
+    file: File,
+    facts: Option<SourceFile>,
     hash: Sha256,
-    start: Vec<u8>,
-    /// A part that was read ahead, to know whether the one before it was the last.
-    ahead: Option<Vec<u8>>,
 }
 
-impl Input {
-    /// Opens a file, or standard input.
-    pub(crate) fn open(path: Option<&Path>) -> Result<Self, ClientError> {
-        let Some(path) = path else {
-            return Ok(Self::new(Box::new(io::stdin()), None));
-        };
+impl Source {
+    /// Opens a file by its name.
+    pub(super) fn open(path: &Path) -> Result<Self, ClientError> {
         let open = || {
             let file = File::open(path)?;
             let metadata = file.metadata()?;
@@ -38,68 +30,30 @@ impl Input {
                 return Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a folder"));
             }
             let modified = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let source = metadata.is_file().then_some(SourceFile {
+            let facts = metadata.is_file().then_some(SourceFile {
                 path: path.canonicalize()?,
                 length: metadata.len(),
                 modified: (modified.as_secs(), modified.subsec_nanos()),
             });
-            Ok(Self::new(Box::new(file), source))
+            Ok(Self { file, facts, hash: Sha256::new() })
         };
         open().map_err(|error: io::Error| {
             ClientError::Source(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
         })
     }
 
-    pub(crate) fn new(reader: Box<dyn Read + Send>, file: Option<SourceFile>) -> Self {
-        Self { reader, file, hash: Sha256::new(), start: Vec::new(), ahead: None }
-    }
-
-    /// The file, unless it is a stream.
-    pub(crate) const fn file(&self) -> Option<&SourceFile> {
-        self.file.as_ref()
+    /// What it was; `None` if it is a pipe or a device.
+    pub(super) const fn file(&self) -> Option<&SourceFile> {
+        self.facts.as_ref()
     }
 
     /// Bytes of the file.
-    pub(crate) fn length(&self) -> Option<u64> {
-        self.file.as_ref().map(|file| file.length)
+    pub(super) fn length(&self) -> Option<u64> {
+        self.facts.as_ref().map(|file| file.length)
     }
 
-    /// First bytes that were read, at most [`PROBE`].
-    pub(crate) fn start(&self) -> &[u8] {
-        &self.start
-    }
-
-    /// SHA-256 of all that was handed out.
-    pub(crate) fn sha256(&self) -> Digest {
-        Digest::from_bytes(self.hash.clone().finalize().into())
-    }
-
-    /// Whether nothing more will come.
-    pub(crate) fn at_end(&mut self) -> Result<bool, ClientError> {
-        if self.ahead.is_none() {
-            self.ahead = Some(self.read_part()?);
-        }
-        Ok(self.ahead.as_ref().is_none_or(Vec::is_empty))
-    }
-
-    /// The next part, and whether the source ends with it. A part is short only if it does.
-    pub(crate) fn next_part(&mut self) -> Result<(Vec<u8>, bool), ClientError> {
-        let part = match self.ahead.take() {
-            Some(part) => part,
-            None => self.read_part()?,
-        };
-        let last = part.len() < PART_PLAINTEXT || {
-            let next = self.read_part()?;
-            let ends = next.is_empty();
-            self.ahead = Some(next);
-            ends
-        };
-        self.take(&part);
-        Ok((part, last))
-    }
-
-    /// Reads past the first `bytes` without handing them out, and gives their SHA-256.
-    pub(crate) fn skip(&mut self, bytes: u64) -> Result<Digest, ClientError> {
+    /// Reads past the first `bytes`, and gives their SHA-256.
+    pub(super) fn skip(&mut self, bytes: u64) -> Result<Digest, ClientError> {
         let mut buffer = Zeroizing::new(vec![0; PART_PLAINTEXT]);
         let mut left = bytes;
         while left > 0 {
@@ -107,29 +61,24 @@ impl Input {
             let Some(place) = buffer.get_mut(..wanted) else {
                 break;
             };
-            let read = self.reader.read(place).map_err(ClientError::Source)?;
+            let read = self.file.read(place).map_err(ClientError::Source)?;
             if read == 0 {
                 break;
             }
-            let taken = place.get(..read).unwrap_or_default().to_vec();
-            self.take(&taken);
+            self.hash.update(place.get(..read).unwrap_or_default());
             left -= read as u64;
         }
-        Ok(self.sha256())
+        Ok(Digest::from_bytes(self.hash.clone().finalize().into()))
     }
 
-    fn take(&mut self, bytes: &[u8]) {
-        self.hash.update(bytes);
-        if self.start.len() < PROBE {
-            self.start.extend(bytes.iter().take(PROBE - self.start.len()));
-        }
+    /// What the hash of the whole goes on from, after [`Self::skip`].
+    pub(super) fn hash(&self) -> Sha256 {
+        self.hash.clone()
     }
+}
 
-    /// Fills one part as far as the source gives, into a buffer that it can be sealed in.
-    fn read_part(&mut self) -> Result<Vec<u8>, ClientError> {
-        let mut part = PayloadSealer::part_buffer();
-        let limit = PART_PLAINTEXT as u64;
-        self.reader.by_ref().take(limit).read_to_end(&mut part).map_err(ClientError::Source)?;
-        Ok(part)
+impl Read for Source {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.file.read(out)
     }
 }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use vault_proto::geometry::{BodyEnd, PART_PLAINTEXT};
+use vault_proto::recording::StoredStatements;
 use vault_proto::statements::Suite;
 
 use super::*;
@@ -23,17 +24,20 @@ fn open(stored: &Stored, change: &dyn Fn(&str, &mut Vec<u8>)) -> Result<Vec<Vec<
     let recording = CheckedRecording::check(
         begun.manifest.recording,
         begun.organisation,
-        &fetch("manifest", &begun.manifest_bytes),
-        &fetch("credentials", &begun.credentials),
-        &seals,
-        Some(&fetch("final", &stored.final_seal)),
+        &StoredStatements {
+            manifest: &fetch("manifest", &begun.manifest_bytes),
+            credentials: &fetch("credentials", &begun.credentials),
+            seals: &seals,
+            progress: None,
+            final_seal: Some(&fetch("final", &stored.final_seal)),
+        },
     )?;
     let opening = Opening::new(&recording, begun.patient.account(), &begun.patient.identity)?;
     assert_eq!(opening.details(&fetch("details", &stored.details))?, details());
     let mut opened = Vec::new();
-    for (seal, segment) in recording.seals().iter().zip(&stored.segments) {
+    for (proven, segment) in recording.segments().iter().zip(&stored.segments) {
         let ready =
-            opening.segment(seal, &fetch("header", &segment.header), &fetch("parts", &segment.hashes()))?;
+            opening.segment(proven, &fetch("header", &segment.header), &fetch("parts", &segment.hashes()))?;
         let parts: Vec<_> = segment.parts.iter().map(|part| fetch("body", part)).collect();
         let opener = ready.start(&parts[0])?;
         let mut plaintext = Vec::new();
@@ -78,7 +82,7 @@ proptest! {
         let patient = &stored.begun.patient;
         let opening = Opening::new(&recording, patient.account(), &patient.identity).unwrap();
         let segment = &stored.segments[0];
-        let ready = opening.segment(&recording.seals()[0], &segment.header, &segment.hashes()).unwrap();
+        let ready = opening.segment(&recording.segments()[0], &segment.header, &segment.hashes()).unwrap();
         let opener = ready.start(&segment.parts[0]).unwrap();
         for index in order {
             let at = index.index(segment.parts.len());
@@ -126,7 +130,7 @@ fn a_part_of_another_length_than_the_seal_promises_is_damaged() {
     let patient = &stored.begun.patient;
     let opening = Opening::new(&recording, patient.account(), &patient.identity).unwrap();
     let segment = &stored.segments[0];
-    let ready = opening.segment(&recording.seals()[0], &segment.header, &segment.hashes()).unwrap();
+    let ready = opening.segment(&recording.segments()[0], &segment.header, &segment.hashes()).unwrap();
     let short = &segment.parts[0][..100];
     assert!(matches!(ready.start(short), Err(OpenError::Refused(Refusal::Damaged(_)))));
 }

@@ -9,11 +9,13 @@ use crate::recording_fixture::{begin, details, seal};
 static_assertions::assert_not_impl_any!(RecordingSealer: Clone, std::fmt::Debug, serde::Serialize);
 static_assertions::assert_not_impl_any!(SegmentSealer: Clone, std::fmt::Debug, serde::Serialize);
 
+fn start(index: u32, track: u8) -> SegmentStart {
+    SegmentStart { index, track, key_commitment: Digest::of(b"key") }
+}
+
 fn facts(index: u32) -> SegmentFacts {
     SegmentFacts {
-        index,
-        track: 0,
-        key_commitment: Digest::of(b"key"),
+        start: start(index, 0),
         part_hashes: vec![Digest::of(b"part")],
         last_part_length: 32,
         end: BodyEnd::Final,
@@ -58,7 +60,7 @@ fn facts_that_make_no_body_are_refused_and_change_nothing() {
         SegmentFacts { last_part_length: 31, ..facts(0) },
         SegmentFacts { last_part_length: MAX_PART + 1, ..facts(0) },
         SegmentFacts { end: BodyEnd::Cut, ..facts(0) },
-        SegmentFacts { track: 255, ..facts(0) },
+        SegmentFacts { start: start(0, 255), ..facts(0) },
         facts(1),
     ] {
         assert!(sealer.seal_segment(&wrong, &begun.clinician.device).is_err(), "{wrong:?}");
@@ -107,7 +109,7 @@ fn no_two_segments_share_a_key_and_every_header_names_its_place() {
     let begun = begin(Suite::X25519);
     let sealer = begun.sealer();
     let (first, second) = (sealer.begin_segment(0).unwrap(), sealer.begin_segment(0).unwrap());
-    assert_ne!(first.key_commitment(), second.key_commitment());
+    assert_ne!(first.start().key_commitment, second.start().key_commitment);
     assert_ne!(first.header(), second.header());
     let here = labels::context(&begun.manifest.digest(), 0, 0);
     let elsewhere = labels::context(&begun.manifest.digest(), 0, 1);

@@ -29,9 +29,10 @@ fn track(stored: &Stored, altered: Option<(u32, u32)>) -> SeekableTrack<Counted<
     let recording = stored.checked();
     let patient = &stored.begun.patient;
     let opening = Opening::new(&recording, patient.account(), &patient.identity).unwrap();
-    let segments = recording.seals().iter().zip(&stored.segments).map(|(seal, segment)| {
-        let ready = opening.segment(seal, &segment.header, &segment.hashes()).unwrap();
-        ReadableSegment { index: seal.index, parts: ready.start(&segment.parts[0]).unwrap() }
+    let proven = recording.segments();
+    let segments = proven.iter().zip(&stored.segments).map(|(proven, segment)| {
+        let ready = opening.segment(proven, &segment.header, &segment.hashes()).unwrap();
+        ReadableSegment { index: proven.index, parts: ready.start(&segment.parts[0]).unwrap() }
     });
     SeekableTrack::new(Counted { stored, fetched: Vec::new(), altered }, segments.collect())
 }

@@ -4,12 +4,14 @@ mod certificate;
 mod final_seal;
 mod key_list;
 mod manifest;
+mod segment_progress;
 mod segment_seal;
 
 pub use certificate::{Certificate, IssuerCertificate, Role};
 pub use final_seal::{FinalSeal, RecordingStatus};
 pub use key_list::{DeviceKey, DeviceRole, EncryptionKey, KeyList};
 pub use manifest::{Manifest, Policy, RecipientKey, Suite};
+pub use segment_progress::SegmentProgress;
 pub use segment_seal::SegmentSeal;
 
 /// Whether a label a person reads is short and free of control and direction-changing characters.

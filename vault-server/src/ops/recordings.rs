@@ -139,6 +139,7 @@ fn segment_record(row: SegmentRow) -> Result<SegmentRecord, Problem> {
         parts: row.parts,
         bytes: row.bytes,
         seal: row.seal.map(text).transpose()?,
+        progress: row.progress.map(text).transpose()?,
     })
 }
 

@@ -8,7 +8,7 @@ use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::labels::{DETAILS_TRACK, context};
 use vault_proto::problem::ProblemCode;
 use vault_proto::sealed_header::SealedHeader;
-use vault_proto::statements::SegmentSeal;
+use vault_proto::statements::{Manifest, SegmentProgress, SegmentSeal};
 use vault_proto::tree::parts_root;
 use vault_proto::wire::OpenSegment;
 
@@ -69,7 +69,7 @@ pub fn open(
     }
     vault.segment_locks.exclusive((recording, index), || {
         let row = vault.store.recording(&permit)?;
-        let manifest = parse_statement::<vault_proto::statements::Manifest>(&row.manifest)
+        let manifest = parse_statement::<Manifest>(&row.manifest)
             .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
         let expected = context(&manifest.digest(), index, request.track);
         let sealed = SealedHeader::parse(&header, &expected, manifest.unverified().suite)
@@ -133,13 +133,17 @@ pub fn store_part(
     (segment, part): (u32, u32),
     bytes: &[u8],
     digest: Digest,
+    progress: Option<&[u8]>,
 ) -> Result<Stored, Problem> {
     let permit = vault.permit(caller, Action::StorePart, recording)?;
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     if part >= MAX_PARTS || !is_possible_part_length(part, bytes.len()) {
         return Err(Problem::bad_request("No part of this number can have this length."));
     }
-    let new = NewPart { segment, part, row: PartRow { digest, length } };
+    let row = PartRow { digest, length };
+    let progress =
+        progress.map(|bytes| check_progress(vault, &permit, caller, (segment, part), bytes)).transpose()?;
+    let new = NewPart { segment, part, row, progress };
     let key = BlobKey::new(&permit, Object::Body { segment })?;
     let event = Event::permitted(&permit, caller).on_part(segment, part);
     vault.segment_locks.shared((recording, segment), || {
@@ -157,6 +161,35 @@ pub fn store_part(
             Ok(vault.store.add_part(&permit, &event, &new)?)
         })
     })
+}
+
+/// Checks the progress that comes with part `part`: all but its root, which waits for parts that may come later.
+fn check_progress(
+    vault: &Vault,
+    permit: &Permit,
+    caller: &Caller,
+    (segment, part): (u32, u32),
+    bytes: &[u8],
+) -> Result<Vec<u8>, Problem> {
+    let envelope = parse_statement::<SegmentProgress>(bytes)?;
+    // Whoever may store a part signs with the manifest's sealer key.
+    let progress = envelope
+        .verify(caller.actor.key_id, &caller.device)
+        .map_err(|_| refused("The progress is not signed by the recording's sealer."))?;
+    let row = vault.store.recording(permit)?;
+    let manifest = parse_statement::<Manifest>(&row.manifest)
+        .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
+    let previous = match segment.checked_sub(1) {
+        None => None,
+        Some(previous) => segment_to_fill(vault, permit, previous)?.seal,
+    };
+    let previous = previous.map(|seal| parse_statement::<SegmentSeal>(&seal)).transpose()?;
+    let fits = progress.manifest == manifest.digest()
+        && progress.index == segment
+        && progress.track == segment_to_fill(vault, permit, segment)?.track
+        && progress.parts == part + 1
+        && progress.previous == previous.map(|seal| seal.digest());
+    if fits { Ok(bytes.to_vec()) } else { Err(refused("The progress is not that of this part's segment.")) }
 }
 
 /// Seals a segment, from the envelope in the body of the request.

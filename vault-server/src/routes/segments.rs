@@ -5,7 +5,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use vault_proto::envelope::MAX_ENVELOPE;
 use vault_proto::geometry::MAX_PART;
-use vault_proto::wire::MAX_JSON_BODY;
+use vault_proto::wire::{MAX_JSON_BODY, SEGMENT_PROGRESS};
 
 use super::signed::{Signed, SignedGet};
 use super::{App, bytes, id, number, stored};
@@ -44,7 +44,8 @@ pub(crate) async fn store_part(
     let (recording, place) = (id(&recording)?, (number(&segment)?, number(&part)?));
     app.run(move |vault| {
         let body = request.body.as_ref();
-        segments::store_part(vault, &request.caller, recording, place, body, request.digest)
+        let progress = request.parts.headers.get(SEGMENT_PROGRESS).map(HeaderValue::as_bytes);
+        segments::store_part(vault, &request.caller, recording, place, body, request.digest, progress)
     })
     .await
     .map(stored)

@@ -135,10 +135,12 @@ pub struct SegmentRow {
     pub parts_root: Option<Digest>,
     /// The seal's envelope, once sealed.
     pub seal: Option<Vec<u8>>,
+    /// The envelope of its newest progress that these parts cover.
+    pub progress: Option<Vec<u8>>,
 }
 
 /// A part to be stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPart {
     /// Its segment.
     pub segment: u32,
@@ -146,6 +148,8 @@ pub struct NewPart {
     pub part: u32,
     /// SHA-256 and length.
     pub row: PartRow,
+    /// The envelope of the segment's progress up to and with this part.
+    pub progress: Option<Vec<u8>>,
 }
 
 /// What is stored of a part.

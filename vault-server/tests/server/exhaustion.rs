@@ -55,6 +55,7 @@ fn on_a_full_disk_nothing_becomes_visible_and_the_part_can_come_again() {
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let caller = Caller {
         actor: Actor { account: clinician.account(), key_id: clinician.device_id(), role: Role::Clinician },
+        device: clinician.device_key(),
         request_id: "00".repeat(16),
         at: at(NOW),
     };
@@ -69,7 +70,7 @@ fn on_a_full_disk_nothing_becomes_visible_and_the_part_can_come_again() {
     segments::open(&full, &caller, draft.id(), 0, &draft.open(0, 0)).unwrap();
     let part = draft.parts(0, 100_000).remove(0);
     let digest = vault_proto::ids::Digest::of(&part);
-    let put = |vault: &Vault| segments::store_part(vault, &caller, draft.id(), (0, 0), &part, digest);
+    let put = |vault: &Vault| segments::store_part(vault, &caller, draft.id(), (0, 0), &part, digest, None);
     assert_eq!(put(&full).unwrap_err().code, ProblemCode::StorageFull);
     let parties = Parties::of(draft.manifest.unverified());
     let permit = authorize(&caller.actor, Action::FetchBody, Some(&parties)).unwrap();

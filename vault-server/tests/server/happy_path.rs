@@ -1,6 +1,6 @@
 use vault_proto::geometry::{BodyEnd, part_offset};
 use vault_proto::ids::Digest;
-use vault_proto::recording::CheckedRecording;
+use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_proto::statements::Role;
 use vault_proto::wire::{DirectoryEntry, RecordingPage, RecordingRecord, ServerInfo, path};
 
@@ -82,10 +82,13 @@ async fn a_recording_is_stored_and_fetched() {
         let checked = CheckedRecording::check(
             id,
             organisation.id(),
-            record.manifest.as_bytes(),
-            record.credentials.as_bytes(),
-            &seal_bytes,
-            record.final_seal.as_deref().map(str::as_bytes),
+            &StoredStatements {
+                manifest: record.manifest.as_bytes(),
+                credentials: record.credentials.as_bytes(),
+                seals: &seal_bytes,
+                progress: None,
+                final_seal: record.final_seal.as_deref().map(str::as_bytes),
+            },
         )
         .unwrap();
         assert!(checked.final_seal().is_some());

@@ -32,6 +32,7 @@ fn conforms(reopen: impl Fn() -> Box<dyn Store>) {
 fn caller(person: &Person, role: Role) -> Caller {
     Caller {
         actor: Actor { account: person.account(), key_id: person.device_id(), role },
+        device: person.device_key(),
         request_id: "00".repeat(16),
         at: at(NOW),
     }
@@ -136,7 +137,7 @@ fn recordings(reopen: &impl Fn() -> Box<dyn Store>, drafts: &[&Draft<'_>], patie
 
 fn part(part: u32, length: usize) -> NewPart {
     let row = PartRow { digest: Digest::of(&part.to_be_bytes()), length: u32::try_from(length).unwrap() };
-    NewPart { segment: 0, part, row }
+    NewPart { segment: 0, part, row, progress: None }
 }
 
 fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {

@@ -234,7 +234,7 @@ impl Store for SqliteStore {
     }
 
     fn add_part(&self, permit: &Permit, event: &Event, part: &NewPart) -> Result<Stored, StoreError> {
-        let (recording, part) = (named(permit)?, *part);
+        let (recording, part) = (named(permit)?, part.clone());
         self.change(event, move |db, event| segments::add_part(db, recording, &part, event.at))
     }
 

@@ -212,6 +212,7 @@ pub(super) fn set_final_seal(
     let number = number(db, recording)?;
     check_all_sealed(db, number)?;
     write(db, "UPDATE recordings SET final_seal = ?2 WHERE number = ?1", (number, &final_seal.envelope))?;
+    write(db, "DELETE FROM progress WHERE number = ?1", [number])?;
     touch(db, number, at)?;
     Ok(Stored::New)
 }

@@ -19,10 +19,13 @@ struct Columns {
     ended: bool,
     parts_root: Option<[u8; 32]>,
     seal: Option<Vec<u8>>,
+    progress: Option<Vec<u8>>,
 }
 
-const COLUMNS: &str =
-    "segment, track, header, header_generation, run_parts, run_bytes, run_ended, parts_root, seal";
+const COLUMNS: &str = "segment, track, header, header_generation, run_parts, run_bytes, run_ended, parts_root, seal,
+    (SELECT envelope FROM progress
+     WHERE progress.number = segments.number AND progress.segment = segments.segment AND progress.parts <= run_parts
+     ORDER BY progress.parts DESC LIMIT 1)";
 
 impl Columns {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -36,6 +39,7 @@ impl Columns {
             ended: row.get(6)?,
             parts_root: row.get(7)?,
             seal: row.get(8)?,
+            progress: row.get(9)?,
         })
     }
 
@@ -49,6 +53,7 @@ impl Columns {
             bytes: u64::try_from(self.bytes).map_err(|error| damaged(&error))?,
             parts_root: self.parts_root.map(Digest::from_bytes),
             seal: self.seal,
+            progress: self.progress,
         })
     }
 }
@@ -139,10 +144,14 @@ pub(super) fn add_part(
     at: Timestamp,
 ) -> Result<Stored, StoreError> {
     let number = number(db, recording)?;
-    if let Some(stored) = part_of(db, number, new.segment, new.part)? {
-        return if stored == new.row { Ok(Stored::Same) } else { Err(StoreError::Conflict) };
+    let stored = part_of(db, number, new.segment, new.part)?;
+    if stored.is_some_and(|stored| stored != new.row) {
+        return Err(StoreError::Conflict);
     }
     let segment = columns(db, number, new.segment)?.ok_or(StoreError::OutOfOrder)?;
+    if stored.is_some() {
+        return Ok(Stored::Same);
+    }
     if segment.seal.is_some() {
         return Err(StoreError::OutOfOrder);
     }
@@ -152,6 +161,13 @@ pub(super) fn add_part(
         (number, new.segment, new.part, new.row.digest.as_bytes(), new.row.length),
     )?;
     write(db, "UPDATE recordings SET bytes = bytes + ?2 WHERE number = ?1", (number, new.row.length))?;
+    if let Some(envelope) = &new.progress {
+        write(
+            db,
+            "INSERT INTO progress (number, segment, parts, envelope) VALUES (?1, ?2, ?3, ?4)",
+            (number, new.segment, new.part + 1, envelope),
+        )?;
+    }
     extend_run(db, number, &segment)?;
     touch(db, number, at)?;
     Ok(Stored::New)
@@ -175,6 +191,13 @@ fn extend_run(db: &Connection, number: i64, segment: &Columns) -> Result<(), Sto
         db,
         "UPDATE segments SET run_parts = ?3, run_bytes = ?4, run_ended = ?5 WHERE number = ?1 AND segment = ?2",
         (number, segment.index, parts, bytes, ended),
+    )?;
+    // The newest that is covered proves all that older ones do.
+    write(
+        db,
+        "DELETE FROM progress WHERE number = ?1 AND segment = ?2 AND parts <
+             (SELECT max(parts) FROM progress WHERE number = ?1 AND segment = ?2 AND parts <= ?3)",
+        (number, segment.index, parts),
     )
     .map(drop)
 }
@@ -232,6 +255,11 @@ fn drop_parts(db: &Connection, number: i64, segment: u32, from: u32) -> Result<(
     write(
         db,
         "DELETE FROM parts WHERE number = ?1 AND segment = ?2 AND part >= ?3",
+        (number, segment, from),
+    )?;
+    write(
+        db,
+        "DELETE FROM progress WHERE number = ?1 AND segment = ?2 AND parts > ?3",
         (number, segment, from),
     )?;
     write(db, "UPDATE recordings SET bytes = bytes - ?2 WHERE number = ?1", (number, dropped)).map(drop)

@@ -121,7 +121,11 @@ impl Person {
     }
 
     pub(crate) fn device_id(&self) -> KeyId {
-        KeyId::of_device(&public(&self.device))
+        KeyId::of_device(&self.device_key())
+    }
+
+    pub(crate) fn device_key(&self) -> PublicKey {
+        public(&self.device)
     }
 
     pub(crate) fn encryption_key(&self) -> KeyId {

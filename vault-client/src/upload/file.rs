@@ -1,0 +1,146 @@
+//! Sealing a file: what can be read again needs no spool, and goes on where a process died.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+
+use super::begin::{Begun, Sealer, recording_sealer};
+use super::continuation::CaughtUp;
+use super::journal::{Journal, Past, SourceFile};
+use super::readers::Readers;
+use super::recorder::{Before, Recorder, RecorderOptions};
+use super::sender::Patience;
+use super::source::Source;
+use super::spool::Spool;
+use super::statements::Statements;
+use super::{SealRequest, Sealed, UploadEvent, drive, endings, resume, seal_stream};
+use crate::connection::now;
+use crate::error::ClientError;
+
+/// Seconds for which a server takes a manifest that it does not have yet, with an hour to spare.
+const MANIFEST_LIFETIME: i64 = 23 * 3600;
+
+/// Seals a file into the server for its patient and its clinician. Memory is flat, whatever its length.
+///
+/// # Errors
+/// [`ClientError::Trust`] before anything is uploaded if a reader's keys cannot be trusted, naming the reader. After
+/// [`UploadEvent::Begun`], any error leaves a journal by which the next call with the same file goes on.
+pub async fn seal_file(
+    sealer: Sealer<'_>,
+    file: &Path,
+    request: &SealRequest,
+    on_event: &mut (dyn FnMut(UploadEvent) + Send),
+) -> Result<Sealed, ClientError> {
+    let source = Source::open(file)?;
+    let found = match source.file() {
+        Some(file) => Journal::find(sealer.home, |past| is_same_upload(past, file, request, sealer))?,
+        // A device or a pipe by name: it cannot be read again.
+        None => {
+            return seal_stream(sealer, Box::new(source), request, std::future::pending(), on_event).await;
+        }
+    };
+    if let Some(recording) = found.busy.filter(|_| found.journal.is_none()) {
+        return Err(ClientError::Usage(format!(
+            "another process is sealing this very file now, as recording {recording}; wait for it"
+        )));
+    }
+    let readers = Readers::look_up(sealer, request).await?;
+    if let Some((journal, past)) = found.journal {
+        if readers.are_current(past.begin.manifest.unverified()) {
+            return go_on(sealer, journal, past, source, request, on_event).await;
+        }
+        // Whoever changed keys since may have lost the old ones: what was begun for them ends where it is.
+        resume::end_here(sealer, journal, &past).await?;
+    }
+    let options = RecorderOptions { real_time: false, ..RecorderOptions::default() };
+    let file = source.file().cloned();
+    let begun = Begun::new(sealer, request, &readers, file, options.real_time).await?;
+    let recording = begun.begin.manifest.unverified().recording;
+    on_event(UploadEvent::Begun { recording, total: source.length() });
+    seal_rest(sealer, begun, request, source, Before::nothing(), on_event).await
+}
+
+/// Whether a request means the very upload that a journal is of.
+fn is_same_upload(past: &Past, source: &SourceFile, request: &SealRequest, sealer: Sealer<'_>) -> bool {
+    let manifest = past.begin.manifest.unverified();
+    // A server takes no manifest of another day, so one that never reached it is of no more use.
+    let reached = !past.segments.is_empty();
+    let fresh = now().is_ok_and(|now| manifest.created.saturating_add(MANIFEST_LIFETIME) > now);
+    past.begin.source.as_ref() == Some(source)
+        && past.begin.server == sealer.connection.server()
+        && manifest.patient == request.patient
+        && manifest.clinician == request.clinician
+        && request.consultation.as_ref().is_none_or(|consultation| *consultation == manifest.consultation)
+        && (reached || fresh)
+}
+
+/// Goes on where a process died. A segment with a new key begins; nothing of a changed source is spliced on.
+pub(super) async fn go_on(
+    sealer: Sealer<'_>,
+    journal: Journal,
+    past: Past,
+    mut source: Source,
+    request: &SealRequest,
+    on_event: &mut (dyn FnMut(UploadEvent) + Send),
+) -> Result<Sealed, ClientError> {
+    let recording = past.recording();
+    on_event(UploadEvent::Begun { recording, total: source.length() });
+    let recording_sealer = recording_sealer(&past.begin, sealer)?;
+    let mut begun = Begun { sealer: recording_sealer, journal, begin: past.begin.clone() };
+    let statements = Statements::new(sealer.connection.clone(), recording);
+    let spool = Spool::of(sealer.home, recording, 0);
+    let Ok(caught_up) = begun.catch_up(&statements, &past, &spool).await? else {
+        begun.journal.finish()?;
+        return Err(ClientError::Usage(
+            "the server refuses the recording that was begun for this file; run the command again to begin another one"
+                .to_owned(),
+        ));
+    };
+    let CaughtUp { bytes, .. } = caught_up;
+    let (source, hash) = spawn_blocking(move || source.skip(bytes).map(|hash| (source, hash)))
+        .await
+        .map_err(|error| ClientError::Bug(error.to_string()))??;
+    if hash != caught_up.source_hash() {
+        return Err(ClientError::Usage(
+            "the file has changed since its upload was interrupted, and nothing was added to it; to seal the file as it is \
+             now, copy it to another name first"
+                .to_owned(),
+        ));
+    }
+    begun.close_segment(&statements, &caught_up.open, &sealer.account.device).await?;
+    on_event(UploadEvent::Continued { bytes });
+    if let Some(end) = &past.end {
+        statements.end(end).await?;
+        let segments = begun.sealer.segments();
+        endings::remember(sealer.home, recording, &end.final_seal)?;
+        begun.journal.finish()?;
+        return Ok(Sealed { recording, segments, bytes, sha256: hash });
+    }
+    let tracks = caught_up.tracks;
+    let before = Before { hash: source.hash(), tracks, bytes };
+    seal_rest(sealer, begun, request, source, before, on_event).await
+}
+
+/// Seals what is left of a source, then the end.
+async fn seal_rest(
+    sealer: Sealer<'_>,
+    begun: Begun,
+    request: &SealRequest,
+    source: Source,
+    before: Before,
+    on_event: &mut (dyn FnMut(UploadEvent) + Send),
+) -> Result<Sealed, ClientError> {
+    let new = before.tracks.is_empty();
+    let options = RecorderOptions {
+        real_time: false,
+        // A file is not recorded while it is sealed: its segments end only where they are full.
+        segment_length: Duration::MAX,
+        ..RecorderOptions::default()
+    };
+    let mut recorder = Recorder::start(sealer, begun, request, options, Patience::GiveUp, before)?;
+    if new {
+        recorder.begin_track(request.media_type.clone()).await?;
+    }
+    drive(recorder, source, std::future::pending(), Duration::MAX, on_event).await
+}

@@ -1,0 +1,326 @@
+//! Seals what is recorded, part by part and in order, on a thread of its own: every line of the journal and every signature of
+//! an upload is written here, before what it names is sent.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use data_encoding::BASE64;
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use vault_core::details::{Details, Track};
+use vault_core::payload::PayloadSealer;
+use vault_core::sealing::{RecordingSealer, SegmentSealer};
+use vault_core::signing_key::SigningKey;
+use vault_proto::envelope::Envelope;
+use vault_proto::geometry::BodyEnd;
+use vault_proto::ids::Digest;
+use vault_proto::statements::{FinalSeal, RecordingStatus};
+use vault_proto::timestamp::Timestamp;
+use vault_proto::tree::TreeBuilder;
+use vault_proto::wire;
+
+use super::journal::{EndLine, Journal, PartLine, SegmentLine, TrackLine, unix_ms};
+use super::progress::{Mark, RecordingProgress, ServerState};
+use super::sender::{IN_FLIGHT, Item, OutgoingPart, Patience, Payload};
+use super::spool::Spool;
+use crate::error::ClientError;
+use crate::media_type;
+
+/// How long a sealed part waits for the network before it is kept on the disk.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the worker is told.
+pub(super) enum Command {
+    /// A new track, numbered in the order of these commands from 0.
+    Track { media_type: Option<String>, from: Duration },
+    /// A part of the newest track.
+    Part(Part),
+    /// The end.
+    Finish { ended: Timestamp, status: RecordingStatus },
+}
+
+/// A part to seal.
+pub(super) struct Part {
+    pub(super) plaintext: Vec<u8>,
+    /// Whether its segment ends with it.
+    pub(super) last: bool,
+    /// Recorded time up to its end.
+    pub(super) until: Duration,
+    /// When its last byte was recorded.
+    pub(super) at: SystemTime,
+}
+
+/// A track as far as it was sealed.
+pub(super) struct SealedTrack {
+    pub(super) track: u8,
+    pub(super) media_type: Option<String>,
+    pub(super) bytes: u64,
+    pub(super) from: Duration,
+    pub(super) until: Duration,
+}
+
+impl SealedTrack {
+    /// What the details say of it.
+    pub(super) fn details(self, real_time: bool) -> Track {
+        let length = self.until.saturating_sub(self.from);
+        Track {
+            track: self.track,
+            media_type: self.media_type.unwrap_or_else(|| media_type::UNKNOWN.to_owned()),
+            bytes: self.bytes,
+            duration_ms: real_time.then(|| u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// What was sealed.
+pub(super) struct WorkDone {
+    pub(super) journal: Journal,
+    pub(super) segments: u32,
+    pub(super) bytes: u64,
+    pub(super) sha256: Digest,
+    pub(super) final_seal: Envelope<FinalSeal>,
+}
+
+/// A segment that grows.
+pub(super) struct Growing {
+    segment: SegmentSealer,
+    hashes: Vec<Digest>,
+    tree: TreeBuilder,
+}
+
+/// Seals one recording.
+pub(super) struct Worker {
+    pub(super) runtime: Handle,
+    pub(super) sealer: RecordingSealer,
+    pub(super) device: Arc<SigningKey>,
+    pub(super) journal: Journal,
+    pub(super) title: Option<String>,
+    pub(super) real_time: bool,
+    pub(super) items: mpsc::UnboundedSender<Item>,
+    pub(super) patience: Patience,
+    pub(super) memory: Arc<Semaphore>,
+    pub(super) progress: watch::Sender<RecordingProgress>,
+    pub(super) hash: Sha256,
+    pub(super) tracks: Vec<SealedTrack>,
+    pub(super) growing: Option<Growing>,
+}
+
+/// The sender ended before the source; its own error says why.
+fn stopped() -> ClientError {
+    ClientError::Bug("the upload stopped before its source".to_owned())
+}
+
+impl Worker {
+    /// Seals until the end. Blocks.
+    ///
+    /// # Errors
+    /// [`ClientError`]; the journal stays for a later process.
+    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<WorkDone, ClientError> {
+        while let Some(command) = commands.blocking_recv() {
+            match command {
+                Command::Track { media_type, from } => self.begin_track(media_type, from)?,
+                Command::Part(part) => self.seal_part(part)?,
+                Command::Finish { ended, status } => return self.finish(ended, status),
+            }
+        }
+        Err(stopped())
+    }
+
+    fn begin_track(&mut self, media_type: Option<String>, from: Duration) -> Result<(), ClientError> {
+        // A track that got nothing leaves its number to the next one.
+        if self.tracks.last().is_some_and(|track| track.until == track.from && track.bytes == 0) {
+            self.tracks.pop();
+        }
+        let track = u8::try_from(self.tracks.len()).ok().filter(|&track| track < u8::MAX);
+        let track =
+            track.ok_or_else(|| ClientError::Usage("a recording has at most 255 tracks".to_owned()))?;
+        self.tracks.push(SealedTrack { track, media_type, bytes: 0, from, until: from });
+        Ok(())
+    }
+
+    fn begin_segment(&mut self, start: &[u8]) -> Result<(), ClientError> {
+        let track = self.tracks.last_mut().ok_or_else(stopped)?;
+        if track.bytes == 0 {
+            let media_type = track.media_type.get_or_insert_with(|| media_type::sniff(start).to_owned());
+            let line = TrackLine {
+                track: track.track,
+                media_type: media_type.clone(),
+                from_ms: milliseconds(track.from),
+            };
+            self.journal.track(line)?;
+        }
+        let segment = self.sealer.begin_segment(track.track)?;
+        let start = segment.start();
+        let header = BASE64.encode(segment.header());
+        self.journal.segment(SegmentLine {
+            index: start.index,
+            track: start.track,
+            key_commitment: start.key_commitment,
+            header: header.clone(),
+        })?;
+        let body = wire::OpenSegment { track: start.track, header };
+        self.send(Item::Open { segment: start.index, body })?;
+        self.growing = Some(Growing { segment, hashes: Vec::new(), tree: TreeBuilder::new() });
+        Ok(())
+    }
+
+    fn seal_part(&mut self, part: Part) -> Result<(), ClientError> {
+        if self.growing.is_none() {
+            self.begin_segment(&part.plaintext)?;
+        }
+        let Part { plaintext, last, until, at } = part;
+        let plaintext_length = plaintext.len() as u64;
+        self.hash.update(&plaintext);
+        let source_hash = Digest::from_bytes(self.hash.clone().finalize().into());
+        let Some(track) = self.tracks.last_mut() else {
+            return Err(stopped());
+        };
+        track.bytes += plaintext_length;
+        track.until = until;
+        let growing = self.growing.as_mut().ok_or_else(stopped)?;
+        let job = growing.segment.next_part(plaintext, last)?;
+        let sealed = job.run().map_err(|error| ClientError::Bug(error.to_string()))?;
+        let hash = Digest::of(&sealed.ciphertext);
+        growing.hashes.push(hash);
+        growing.tree.push(hash.as_bytes());
+        let start = growing.segment.start();
+        // A segment's last part is proved by the seal, which follows at once.
+        let progress = if last {
+            None
+        } else {
+            let recorded = timestamp_of_ms(unix_ms(at));
+            let progress = self.sealer.sign_progress(&start, &growing.tree, recorded, &self.device)?;
+            Some(String::from_utf8_lossy(progress.bytes()).into_owned())
+        };
+        let length = sealed.ciphertext.len();
+        let payload = self.place((start.index, sealed.index), sealed.ciphertext, progress)?;
+        let line = PartLine {
+            segment: start.index,
+            part: sealed.index,
+            hash,
+            length,
+            source_hash,
+            end: last.then_some(BodyEnd::Final),
+            until_ms: milliseconds(until),
+            at_ms: unix_ms(at),
+        };
+        self.journal.part(line, matches!(payload, Payload::Spooled))?;
+        let mark = Mark { recorded: until, bytes: self.bytes() };
+        let mark_now = (!last).then_some(mark);
+        let (segment, part) = (start.index, sealed.index);
+        self.send(Item::Part(OutgoingPart { segment, part, hash, length, payload, mark: mark_now }))?;
+        if last { self.seal_segment(length, mark) } else { Ok(()) }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.tracks.iter().map(|track| track.bytes).sum()
+    }
+
+    /// Finds a place for a sealed part: in memory on its way to the server, or in the spool behind others that wait there.
+    fn place(
+        &self,
+        (segment, part): (u32, u32),
+        ciphertext: Vec<u8>,
+        progress: Option<String>,
+    ) -> Result<Payload, ClientError> {
+        let Patience::Keep(spool) = &self.patience else {
+            let share = self.runtime.block_on(Arc::clone(&self.memory).acquire_owned());
+            let share = share.map_err(|_| stopped())?;
+            return Ok(Payload::Memory { ciphertext: ciphertext.into(), progress, share });
+        };
+        loop {
+            let away = self.progress.borrow().server != ServerState::Reachable;
+            if !away && spool.used() == 0 {
+                match self.share_within(PATIENCE)? {
+                    Some(share) => {
+                        return Ok(Payload::Memory { ciphertext: ciphertext.into(), progress, share });
+                    }
+                    None => tracing::debug!("the network is slower than the recording"),
+                }
+            }
+            if spool.has_room(ciphertext.len()) {
+                match spool.put(segment, part, progress.as_deref(), &ciphertext) {
+                    Ok(()) => {
+                        self.publish_kept(spool);
+                        return Ok(Payload::Spooled);
+                    }
+                    // The recording goes on in memory as far as that reaches; the source waits.
+                    Err(error) => tracing::warn!(%error, "the spool cannot be written"),
+                }
+            }
+            // No room, or a disk that fails: only what the server takes makes some.
+            if let Some(share) = self.share_within(PATIENCE)? {
+                return Ok(Payload::Memory { ciphertext: ciphertext.into(), progress, share });
+            }
+        }
+    }
+
+    fn share_within(&self, time: Duration) -> Result<Option<OwnedSemaphorePermit>, ClientError> {
+        let share = Arc::clone(&self.memory).acquire_owned();
+        match self.runtime.block_on(async { tokio::time::timeout(time, share).await }) {
+            Ok(Ok(share)) => Ok(Some(share)),
+            Ok(Err(_)) => Err(stopped()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn publish_kept(&self, spool: &Spool) {
+        self.progress.send_modify(|progress| progress.kept_bytes = spool.used());
+    }
+
+    /// Seals the segment that grows. Its parts are on the server or on this disk by then: a seal that was signed always has
+    /// its parts somewhere.
+    fn seal_segment(&mut self, last_part_length: usize, mark: Mark) -> Result<(), ClientError> {
+        let Some(Growing { segment, hashes, .. }) = self.growing.take() else {
+            return Err(stopped());
+        };
+        let all = u32::try_from(IN_FLIGHT).unwrap_or(u32::MAX);
+        let settled = self.runtime.block_on(self.memory.acquire_many(all)).map_err(|_| stopped())?;
+        drop(settled);
+        let facts = segment.finish(hashes, last_part_length);
+        let seal = self.sealer.seal_segment(&facts, &self.device)?;
+        self.journal.seal(&seal)?;
+        self.send(Item::Seal(seal, mark))
+    }
+
+    /// Seals and queues the end. It is noted first, so that a recording never gets two different ends.
+    fn finish(mut self, ended: Timestamp, status: RecordingStatus) -> Result<WorkDone, ClientError> {
+        if self.sealer.segments() == 0 {
+            let until = self.tracks.last().map_or(Duration::ZERO, |track| track.until);
+            let plaintext = PayloadSealer::part_buffer();
+            self.seal_part(Part { plaintext, last: true, until, at: SystemTime::now() })?;
+        }
+        let started = self.sealer.manifest().created;
+        let bytes = self.bytes();
+        let tracks = std::mem::take(&mut self.tracks);
+        let recorded = |track: &SealedTrack| track.bytes > 0 || track.track == 0;
+        let details = Details {
+            title: self.title.take(),
+            started,
+            ended,
+            tracks: tracks.into_iter().filter(recorded).map(|track| track.details(self.real_time)).collect(),
+        };
+        let (object, final_seal) = self.sealer.finish(&details, status, ended, &self.device)?;
+        let end = EndLine { details: BASE64.encode(&object), final_seal: final_seal.clone() };
+        self.journal.end(&end)?;
+        self.send(Item::End(Box::new(end)))?;
+        let sha256 = Digest::from_bytes(self.hash.finalize().into());
+        let segments = self.sealer.segments();
+        Ok(WorkDone { journal: self.journal, segments, bytes, sha256, final_seal })
+    }
+
+    fn send(&self, item: Item) -> Result<(), ClientError> {
+        self.items.send(item).map_err(|_| stopped())
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A clock outside the range of timestamps is shown as the start of it; no statement of a device depends on more.
+pub(super) fn timestamp_of_ms(unix_ms: u64) -> Timestamp {
+    let seconds = i64::try_from(unix_ms / 1000).unwrap_or(0);
+    Timestamp::from_unix_seconds(seconds).unwrap_or(Timestamp::EPOCH)
+}
