@@ -19,6 +19,7 @@ use vault_proto::ids::{AccountId, Digest, OrganisationId, RecordingId};
 pub mod cast;
 pub mod draft;
 pub mod forged;
+pub mod growing;
 pub mod primitives;
 pub mod reader;
 pub mod respelled;
@@ -192,6 +193,7 @@ pub fn scenarios() -> Vec<Scenario> {
         forged::scenarios(&cast),
         respelled::scenarios(&cast),
         untrusted::scenarios(&cast),
+        growing::scenarios(&cast),
     ]
     .into_iter()
     .flatten()

@@ -7,7 +7,7 @@ use vault_core::identity::Identity;
 use vault_core::opening::{OpenError, Opening, PartOpener};
 use vault_core::seeking::{PartSource, ReadableSegment, SeekableTrack};
 use vault_proto::geometry::{BodyShape, part_offset};
-use vault_proto::recording::{CheckedRecording, Refusal, StoredStatements};
+use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
 use vault_proto::statements::RecordingStatus;
 
 use super::draft::{Objects, Segment};
@@ -44,6 +44,13 @@ pub fn part<'a>(body: &'a [u8], shape: &BodyShape, index: u32) -> &'a [u8] {
     let length = usize::try_from(shape.part_length(index)).unwrap_or(usize::MAX);
     let rest = body.get(from..).unwrap_or_default();
     if index + 1 == shape.parts() { rest } else { rest.get(..length.min(rest.len())).unwrap_or_default() }
+}
+
+/// The bytes of a body that count: all of a sealed segment's, and of one that grows what is proved of it.
+fn body_of<'a>(proven: &ProvenSegment, segment: &'a Segment) -> &'a [u8] {
+    let length = usize::try_from(proven.shape.length()).unwrap_or(usize::MAX);
+    let body = segment.body.as_slice();
+    if proven.sealed { body } else { body.get(..length).unwrap_or(body) }
 }
 
 fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecording, OpenError> {
@@ -97,9 +104,10 @@ fn open_until_refused(
     for (proven, segment) in recording.segments().iter().zip(&objects.segments) {
         let ready = opening.segment(proven, &segment.header, &segment.parts)?;
         let shape = *ready.shape();
-        let opener = ready.start(part(&segment.body, &shape, 0))?;
+        let body = body_of(proven, segment);
+        let opener = ready.start(part(body, &shape, 0))?;
         for index in 0..shape.parts() {
-            let plaintext = opener.open(index, part(&segment.body, &shape, index).to_vec())?;
+            let plaintext = opener.open(index, part(body, &shape, index).to_vec())?;
             seen.released.extend_from_slice(&plaintext);
             seen.tracks.entry(proven.track).or_default().extend_from_slice(&plaintext);
         }
@@ -116,8 +124,7 @@ fn open_until_refused(
 
 /// Bodies in memory, as the source of a track that is read from anywhere.
 pub struct Bodies<'a> {
-    objects: &'a Objects,
-    shapes: BTreeMap<u32, BodyShape>,
+    bodies: BTreeMap<u32, (&'a [u8], BodyShape)>,
     /// Parts fetched so far.
     pub fetched: Vec<(u32, u32)>,
 }
@@ -126,8 +133,7 @@ impl PartSource for Bodies<'_> {
     fn part(&mut self, segment: u32, index: u32) -> io::Result<Vec<u8>> {
         self.fetched.push((segment, index));
         let missing = || io::Error::from(io::ErrorKind::NotFound);
-        let shape = self.shapes.get(&segment).ok_or_else(missing)?;
-        let body = &self.objects.segments.get(segment as usize).ok_or_else(missing)?.body;
+        let (body, shape) = self.bodies.get(&segment).ok_or_else(missing)?;
         Ok(part(body, shape, index).to_vec())
     }
 }
@@ -144,7 +150,7 @@ pub fn seekable<'a>(
     let recording = checked(description, objects)?;
     let identity = Identity::parse(&description.identity).unwrap();
     let opening = Opening::new(&recording, description.account, &identity)?;
-    let mut source = Bodies { objects, shapes: BTreeMap::new(), fetched: Vec::new() };
+    let mut source = Bodies { bodies: BTreeMap::new(), fetched: Vec::new() };
     let mut segments = Vec::new();
     for (proven, segment) in recording.segments().iter().zip(&objects.segments) {
         if proven.track != track {
@@ -152,8 +158,9 @@ pub fn seekable<'a>(
         }
         let ready = opening.segment(proven, &segment.header, &segment.parts)?;
         let shape = *ready.shape();
-        source.shapes.insert(proven.index, shape);
-        let parts: PartOpener = ready.start(part(&segment.body, &shape, 0))?;
+        let body = body_of(proven, segment);
+        source.bodies.insert(proven.index, (body, shape));
+        let parts: PartOpener = ready.start(part(body, &shape, 0))?;
         segments.push(ReadableSegment { index: proven.index, parts });
     }
     Ok(SeekableTrack::new(source, segments))

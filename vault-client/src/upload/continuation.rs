@@ -81,7 +81,9 @@ impl Begun {
                         statements.seal(seal).await?;
                     }
                     let length = seal.unverified().shape().map_or(0, |shape| shape.plaintext_length());
-                    caught_up.add(past, segment, segment.parts.len(), length);
+                    // Parts that were sealed and never arrived are in the journal too.
+                    let parts = usize::try_from(seal.unverified().parts).unwrap_or(usize::MAX);
+                    caught_up.add(past, segment, parts, length);
                 }
                 None => caught_up.open = self.agree(statements, past, segment, &mut caught_up).await?,
             }
