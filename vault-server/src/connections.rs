@@ -1,5 +1,6 @@
 //! Accepting connections: only so many at a time, none that stands still, all of them finished or dropped at a shutdown.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -7,17 +8,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use hyper::body::Incoming;
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
-use tower::{ServiceBuilder, ServiceExt as _};
+use tower::ServiceExt as _;
 
 use crate::limits::Limits;
 
@@ -25,12 +28,14 @@ use crate::limits::Limits;
 const MAX_STREAMS: u32 = 64;
 /// Bytes of a request's head.
 const MAX_HEAD: u32 = 32 * 1024;
+/// Time for the last bytes to leave a connection that is to end and has no request in progress.
+const LAST_BYTES: Duration = Duration::from_secs(2);
 /// Pause after the system refused to accept, for instance because there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Length of the HTTP/2 preface: what has to be read before it is known which version a client speaks.
 const PREFACE: usize = 24;
 
-/// The connection that a request came by.
+/// The connection that a request came by. As long as a copy lives, the request is in progress.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection(Arc<Notify>);
 
@@ -38,6 +43,60 @@ impl Connection {
     /// Closes it at once, with everything that is being sent on it.
     pub(crate) fn close(&self) {
         self.0.notify_one();
+    }
+
+    /// Whether a request is in progress, if the connection itself has so many copies.
+    fn is_busy(&self, own: usize) -> bool {
+        Arc::strong_count(&self.0) > own
+    }
+}
+
+/// A body of an answer, whose request is in progress for as long as it lives.
+struct InProgress {
+    body: Body,
+    _connection: Connection,
+}
+
+impl HttpBody for InProgress {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The router, as the requests of one connection see it.
+#[derive(Clone)]
+struct Routed {
+    router: Router,
+    connection: Connection,
+}
+
+impl Service<Request<Incoming>> for Routed {
+    type Response = Response<InProgress>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (router, connection) = (self.router.clone(), self.connection.clone());
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(connection.clone());
+        Box::pin(async move {
+            let response = router.oneshot(request).await?;
+            Ok(response.map(|body| InProgress { body, _connection: connection }))
+        })
     }
 }
 
@@ -132,14 +191,8 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "small packets may be delayed");
     }
-    let closed = Arc::new(Notify::new());
-    let handle = Connection(Arc::clone(&closed));
-    let service = ServiceBuilder::new()
-        .map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(handle.clone());
-            request
-        })
-        .service(router.map_request(|request: Request<Incoming>| request.map(axum::body::Body::new)));
+    let connection = Connection(Arc::default());
+    let service = Routed { router, connection: connection.clone() };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -153,7 +206,10 @@ async fn connection(
         .keep_alive_interval(limits.header_time)
         .keep_alive_timeout(limits.header_time);
     let io = TokioIo::new(Watched::new(stream, limits));
-    let mut serving = pin!(builder.serve_connection(io, TowerToHyperService::new(service)));
+    let mut serving = pin!(builder.serve_connection(io, service));
+    // Before the first request: one here, one in what serves.
+    let own = Arc::strong_count(&connection.0);
+    let mut leaving = false;
     loop {
         tokio::select! {
             result = serving.as_mut() => {
@@ -162,11 +218,20 @@ async fn connection(
                 }
                 break;
             }
-            () = closed.notified() => {
+            () = connection.0.notified() => {
                 tracing::debug!("a connection was closed: its reader stood still");
                 break;
             }
-            Ok(()) = wishes.changed() => serving.as_mut().graceful_shutdown(),
+            Ok(()) = wishes.changed() => {
+                leaving = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            // HTTP/2 waits for the other side to agree, and a silent one never does.
+            () = sleep(LAST_BYTES), if leaving => {
+                if !connection.is_busy(own) {
+                    break;
+                }
+            }
         }
     }
     drop(place);

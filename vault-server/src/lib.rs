@@ -6,9 +6,9 @@
 pub mod authentication;
 pub mod authorize;
 pub mod blob;
-pub mod data_folder;
 mod collector;
 mod connections;
+pub mod data_folder;
 pub mod event;
 pub mod limits;
 pub mod ops;

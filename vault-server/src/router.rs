@@ -35,9 +35,9 @@ pub(crate) fn router(app: App) -> Router {
         .layer(GlobalConcurrencyLimitLayer::new(MAX_REQUESTS))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, MAX_REQUEST_TIME));
     // Apart from the requests of those who are known: strangers take no place from them.
-    let enrolment = Router::new().route("/v1/accounts", post(accounts::enrol)).layer(
-        TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, MAX_ENROLMENT_TIME),
-    );
+    let enrolment = Router::new()
+        .route("/v1/accounts", post(accounts::enrol))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, MAX_ENROLMENT_TIME));
     Router::new()
         .route("/v1/server", get(health::server))
         .route("/v1/accounts", get(accounts::find))

@@ -121,8 +121,7 @@ impl FileBlobs {
         let path = self.path(key);
         // From the outermost in, below the one that `open` made durable.
         let shared = self.root.join(RECORDINGS);
-        let mut above: Vec<&Path> =
-            path.ancestors().skip(1).take_while(|folder| *folder != shared).collect();
+        let mut above: Vec<&Path> = path.ancestors().skip(1).take_while(|folder| *folder != shared).collect();
         above.reverse();
         above.into_iter().try_for_each(create_folder).map_err(classified)?;
         Ok(path)
@@ -219,9 +218,7 @@ impl BlobStore for FileBlobs {
 
 fn gone_is_fine(removed: io::Result<()>) -> Result<(), BlobError> {
     match removed {
-        Err(error)
-            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) =>
-        {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
             Err(error.into())
         }
         Ok(()) | Err(_) => Ok(()),

@@ -7,9 +7,7 @@ use vault_proto::ids::{AccountId, OrganisationId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::KeyList;
 use vault_proto::timestamp::Timestamp;
-use vault_proto::wire::{
-    AccountMatches, DirectoryEntry, MAX_KEY_LIST_BYTES, MAX_KEY_LISTS, MAX_MATCHES,
-};
+use vault_proto::wire::{AccountMatches, DirectoryEntry, MAX_KEY_LIST_BYTES, MAX_KEY_LISTS, MAX_MATCHES};
 
 use super::Vault;
 use crate::authorize::{Action, authorize};

@@ -49,7 +49,11 @@ impl Room {
     ///
     /// # Errors
     /// [`ProblemCode::StorageFull`].
-    pub(super) fn for_ciphertext(&self, blobs: &dyn BlobStore, bytes: u64) -> Result<Reservation<'_>, Problem> {
+    pub(super) fn for_ciphertext(
+        &self,
+        blobs: &dyn BlobStore,
+        bytes: u64,
+    ) -> Result<Reservation<'_>, Problem> {
         self.reserve(blobs, bytes, bytes)
     }
 

@@ -94,7 +94,9 @@ pub fn open(
         }
         let follows = match index.checked_sub(1) {
             None => true,
-            Some(previous) => existing(vault, &permit, previous)?.is_some_and(|segment| segment.seal.is_some()),
+            Some(previous) => {
+                existing(vault, &permit, previous)?.is_some_and(|segment| segment.seal.is_some())
+            }
         };
         if !follows || row.final_seal.is_some() {
             return Err(ProblemCode::OutOfOrder.into());

@@ -29,7 +29,8 @@ pub(crate) async fn details(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let recording = id(&recording)?;
-    let operation = move |vault: &Vault, caller: &Caller| details_and_final::details(vault, caller, recording);
+    let operation =
+        move |vault: &Vault, caller: &Caller| details_and_final::details(vault, caller, recording);
     app.answer(request, MAX_DETAILS, operation, as_bytes).await
 }
 

@@ -55,8 +55,7 @@ impl App {
     ) -> Result<Response, Problem> {
         let share = self.shares.answer(request.caller.actor.account, bytes).await?;
         let connection = request.parts.extensions.get::<Connection>().cloned();
-        let (kind, bytes) =
-            self.run(move |vault| encode(operation(vault, &request.caller)?)).await?;
+        let (kind, bytes) = self.run(move |vault| encode(operation(vault, &request.caller)?)).await?;
         let length = bytes.len();
         let body = outgoing::whole(bytes, share, connection, self.limits.stall_time);
         Response::builder()

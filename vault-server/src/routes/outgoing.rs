@@ -24,21 +24,23 @@ const PIECE: u64 = 256 * 1024;
 struct Outgoing {
     progress: Arc<Notify>,
     watch: AbortHandle,
+    /// The request is in progress until the last byte has left.
+    _connection: Option<Connection>,
     _share: Share,
 }
 
 impl Outgoing {
     fn new(share: Share, connection: Option<Connection>, stall_time: Duration) -> Arc<Self> {
         let progress = Arc::new(Notify::new());
-        let watched = Arc::clone(&progress);
+        let (watched, closing) = (Arc::clone(&progress), connection.clone());
         // Apart from the body: nobody asks a body for more while its reader stands still.
         let watch = tokio::spawn(async move {
             while timeout(stall_time, watched.notified()).await.is_ok() {}
-            if let Some(connection) = connection {
+            if let Some(connection) = closing {
                 connection.close();
             }
         });
-        Arc::new(Self { progress, watch: watch.abort_handle(), _share: share })
+        Arc::new(Self { progress, watch: watch.abort_handle(), _connection: connection, _share: share })
     }
 }
 

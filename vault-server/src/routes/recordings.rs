@@ -30,5 +30,6 @@ pub(crate) async fn record(
     let recording = id(&recording)?;
     let caller = request.caller.clone();
     let size = app.run(move |vault| recordings::record_size(vault, &caller, recording)).await?;
-    app.answer(request, size, move |vault, caller| recordings::record(vault, caller, recording), as_json).await
+    app.answer(request, size, move |vault, caller| recordings::record(vault, caller, recording), as_json)
+        .await
 }

@@ -70,7 +70,8 @@ pub(crate) async fn part_hashes(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
-    let operation = move |vault: &Vault, caller: &Caller| segments::part_hashes(vault, caller, recording, segment);
+    let operation =
+        move |vault: &Vault, caller: &Caller| segments::part_hashes(vault, caller, recording, segment);
     app.answer(request, MAX_PART_LIST, operation, as_bytes).await
 }
 

@@ -5,8 +5,8 @@ mod rows;
 mod sqlite;
 
 pub use rows::{
-    DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, Named, NamedSegment,
-    NewPart, NewRecording, NewSeal, NewSegment, PartRow, RecordingRow, SegmentRow,
+    DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, Named,
+    NamedSegment, NewPart, NewRecording, NewSeal, NewSegment, PartRow, RecordingRow, SegmentRow,
 };
 pub use sqlite::{OpenError, SqliteStore};
 

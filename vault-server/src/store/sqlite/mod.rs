@@ -20,9 +20,9 @@ use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::ComparisonState;
 
 use super::{
-    DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, Named, NamedSegment,
-    NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow, RecordingRow, SegmentRow, Store, StoreError,
-    Stored,
+    DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, Named,
+    NamedSegment, NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow, RecordingRow, SegmentRow,
+    Store, StoreError, Stored,
 };
 use crate::authorize::{Parties, Permit};
 use crate::event::Event;
