@@ -116,7 +116,6 @@ fn as_bytes(bytes: Vec<u8>) -> Result<(&'static str, Vec<u8>), Problem> {
 }
 
 /// JSON as [`App::answer`] sends it.
-#[expect(clippy::needless_pass_by_value, reason = "what was encoded is to be gone before it is sent")]
 fn as_json<T: serde::Serialize>(value: T) -> Result<(&'static str, Vec<u8>), Problem> {
     let bytes = serde_json::to_vec(&value).map_err(|error| Problem::internal(&error))?;
     Ok(("application/json", bytes))

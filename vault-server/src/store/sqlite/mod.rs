@@ -349,3 +349,34 @@ fn failed(error: rusqlite::Error) -> StoreError {
     }
     classified(&error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database that may not grow says so, keeps what it had, and takes the same again once there is room.
+    #[test]
+    fn a_full_database_is_storage_full_and_recovers() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join("vault.db")).unwrap();
+        let key = KeyId::from_bytes([1; 32]);
+        let most_pages = |pages: u32| {
+            let set = move |db: &Connection| db.pragma_update(None, "max_page_count", pages).map_err(failed);
+            store.writer.run(set).unwrap();
+        };
+        let use_nonce = |number: u16| {
+            let mut nonce = [0; 16];
+            nonce[..2].copy_from_slice(&number.to_be_bytes());
+            store.use_nonce(key, Nonce::from_bytes(nonce), 1000, 1000)
+        };
+        // No fewer than there are already.
+        most_pages(1);
+        let (stored, error) =
+            (0..10_000).find_map(|number| use_nonce(number).err().map(|error| (number, error))).unwrap();
+        assert!(matches!(error, StoreError::Full), "{error:?}");
+        assert!(stored > 0);
+        assert_eq!(use_nonce(0).unwrap(), NonceUse::Repeated);
+        most_pages(1_000_000);
+        assert_eq!(use_nonce(stored).unwrap(), NonceUse::Fresh);
+    }
+}
