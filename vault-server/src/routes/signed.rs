@@ -112,7 +112,9 @@ fn announced(body: &Body, limit: usize) -> Result<usize, Problem> {
 async fn read(app: &App, account: AccountId, body: Body, limit: usize) -> Result<ReadBody, Problem> {
     let most = announced(&body, limit)?;
     if most == 0 {
-        let bytes = collect(body, 0, 0, async || Ok(())).await?;
+        let bytes = timeout(app.limits.body_time, collect(body, 0, 0, async || Ok(())))
+            .await
+            .map_err(|_| ProblemCode::Timeout)??;
         return Ok(ReadBody { bytes, _share: None });
     }
     let mut share = app.shares.body(account, most).await?;

@@ -112,3 +112,26 @@ async fn an_account_has_only_so_many_key_lists() {
         server.get(&person, path::account(&person.account())).await.ok(200).json();
     assert_eq!(entry.key_lists.len(), MAX_KEY_LISTS);
 }
+
+/// Bodies that do not come, also where there should be none, are given up.
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let organisation = Organisation::new(1);
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
+    let limits = Limits { body_time: Duration::from_millis(100), ..Limits::default() };
+    let server = Server::start_with(&organisation, limits).await;
+    server.enrol(&[&patient, &clinician]).await;
+    let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
+    for (method, place) in
+        [(Method::GET, path::RECORDINGS.to_owned()), (Method::PUT, path::details(&draft.id()))]
+    {
+        let call = Call::new(&clinician.device, method, place, Vec::new());
+        let chunked = call.head(0).replace("content-length: 0", "transfer-encoding: chunked");
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(format!("{chunked}\r\n").as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 408");
+    }
+}
