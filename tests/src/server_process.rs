@@ -24,6 +24,8 @@ impl ServerProcess {
     pub fn start_on(data: &Path, log: &Path, listen: &str) -> Self {
         let mut command = Command::new(binary("vault-server"));
         command.arg("serve").arg("--data").arg(data).args(["--listen", listen]);
+        // Tests fill small disks to their last byte.
+        command.args(["--min-free", "0"]);
         Self::spawn(command, log)
     }
 

@@ -12,6 +12,14 @@ use crate::timestamp::Timestamp;
 pub const MAX_JSON_BODY: usize = 2 * 1024 * 1024;
 /// Most bytes of a details object.
 pub const MAX_DETAILS: usize = 4 * 1024 * 1024;
+/// Most bytes of the body of an enrolment: three envelopes, with room for their escapes in JSON.
+pub const MAX_ENROLMENT: usize = 300 * 1024;
+/// Most bytes of a segment seal's or a final seal's envelope.
+pub const MAX_SEAL: usize = 8 * 1024;
+/// Most key lists of one account.
+pub const MAX_KEY_LISTS: usize = 256;
+/// Most bytes of all key lists of one account together.
+pub const MAX_KEY_LIST_BYTES: usize = 8 * 1024 * 1024;
 /// Entries of a list page if the caller asks for no other number.
 pub const DEFAULT_PAGE: u32 = 100;
 /// Most entries of a list page.

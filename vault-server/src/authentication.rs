@@ -64,6 +64,13 @@ pub struct Authenticated {
     device: PublicKey,
 }
 
+impl Authenticated {
+    /// The account whose key signed it.
+    pub const fn account(&self) -> AccountId {
+        self.account
+    }
+}
+
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;

@@ -1,15 +1,15 @@
 //! The server's data folder: `vault.json` says whose it is, `lock` keeps a second server out, `vault.db` and `blobs/` hold the
 //! data.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vault_proto::ids::OrganisationId;
 
-use crate::blob::write_whole_file;
+use crate::blob::{create_folders, sync_folder, write_whole_file};
 use crate::server_error::ServerError;
 
 const DESCRIPTION: &str = "vault.json";
@@ -67,7 +67,7 @@ pub fn init(path: &Path, organisation: OrganisationId) -> Result<Initialised, Se
             Err(ServerError::OtherOrganisation(path.to_owned()))
         };
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    create_folders(path).map_err(failed)?;
     if std::fs::read_dir(path).map_err(failed)?.next().is_some() {
         return Err(ServerError::NotEmpty(path.to_owned()));
     }
@@ -107,6 +107,14 @@ impl DataFolder {
     /// The metadata.
     pub fn database(&self) -> PathBuf {
         self.path.join("vault.db")
+    }
+
+    /// Makes the names in the folder durable; called once everything in it is there.
+    ///
+    /// # Errors
+    /// [`ServerError::Folder`].
+    pub fn sync(&self) -> Result<(), ServerError> {
+        sync_folder(&self.path).map_err(|error| ServerError::folder(&self.path, error))
     }
 
     /// Ciphertext and statements.

@@ -6,8 +6,11 @@
 pub mod authentication;
 pub mod authorize;
 pub mod blob;
+mod collector;
+mod connections;
 pub mod data_folder;
 pub mod event;
+pub mod limits;
 pub mod ops;
 pub mod problem;
 mod router;
@@ -17,11 +20,10 @@ pub mod store;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use vault_proto::timestamp::Timestamp;
 
@@ -30,6 +32,8 @@ pub use server_error::ServerError;
 use authentication::Authorities;
 use blob::FileBlobs;
 use data_folder::DataFolder;
+use limits::Limits;
+use ops::orphans::Collection;
 use ops::{Clock, Vault};
 use store::{SqliteStore, Store as _};
 
@@ -45,6 +49,10 @@ pub struct Config {
     pub announce: Box<dyn FnOnce(SocketAddr) + Send>,
     /// How long running requests may take to finish after a shutdown was asked for.
     pub grace: Duration,
+    /// What it takes on at most.
+    pub limits: Limits,
+    /// Called after each search for leftovers of crashes.
+    pub collected: Box<dyn Fn(Collection) + Send + Sync>,
 }
 
 impl Config {
@@ -56,6 +64,8 @@ impl Config {
             clock: Arc::new(system_time),
             announce: Box::new(|_| ()),
             grace: Duration::from_secs(30),
+            limits: Limits::default(),
+            collected: Box::new(|_| ()),
         }
     }
 }
@@ -82,6 +92,35 @@ fn own_names(address: SocketAddr) -> Vec<String> {
     names
 }
 
+/// What of a data folder has to be open to work on it.
+type Opened = (DataFolder, Arc<SqliteStore>, FileBlobs);
+
+fn open(data: &Path) -> Result<Opened, ServerError> {
+    let folder = DataFolder::open(data)?;
+    let store = SqliteStore::open(folder.database())?;
+    let blobs = FileBlobs::open(folder.blobs())?;
+    folder.sync()?;
+    Ok((folder, Arc::new(store), blobs))
+}
+
+/// Removes leftovers of crashes from a data folder that no server uses: files that no row names and that were last written to
+/// before `grace`. Blocks.
+///
+/// # Errors
+/// [`ServerError`].
+pub fn collect(data: &Path, grace: Duration) -> Result<Collection, ServerError> {
+    let (folder, store, blobs) = open(data)?;
+    let vault = Vault::new(
+        folder.organisation(),
+        Arc::clone(&store) as Arc<dyn store::Store>,
+        Arc::new(blobs),
+        Arc::new(system_time),
+    );
+    let done = ops::orphans::collect(&vault, collector::before(grace), &|| true)?;
+    store.checkpoint()?;
+    Ok(done)
+}
+
 /// Serves the vault in `config.data` on `listener` until `shutdown` completes; then finishes running requests, brings the
 /// database into one file and returns.
 ///
@@ -95,24 +134,21 @@ pub async fn serve(
     let address = listener.local_addr().map_err(ServerError::Stopped)?;
     let names = if config.authorities.is_empty() { own_names(address) } else { config.authorities };
     let data = config.data;
+    let limits = config.limits;
+    let clock = config.clock;
     let opened = tokio::task::spawn_blocking(move || {
-        let folder = DataFolder::open(&data)?;
-        let store = SqliteStore::open(folder.database())?;
-        let blobs = FileBlobs::open(folder.blobs())?;
-        Ok::<_, ServerError>((folder, store, blobs))
+        let (folder, store, blobs) = open(&data)?;
+        let all = Arc::clone(&store) as Arc<dyn store::Store>;
+        let vault = Vault::new(folder.organisation(), all, Arc::new(blobs), clock).with_room(&limits)?;
+        Ok::<_, ServerError>((folder, store, Arc::new(vault)))
     });
-    let (folder, store, blobs) = opened.await.map_err(|error| ServerError::Stopped(error.into()))??;
-    let store = Arc::new(store);
-    let vault = Vault::new(
-        folder.organisation(),
-        Arc::clone(&store) as Arc<dyn store::Store>,
-        Arc::new(blobs),
-        config.clock,
-    );
-    let router = router::router(routes::App::new(vault, Authorities::new(names)));
+    let (folder, store, vault) = opened.await.map_err(|error| ServerError::Stopped(error.into()))??;
+    let router = router::router(routes::App::new(Arc::clone(&vault), Authorities::new(names), limits));
     tracing::info!(%address, "listening");
     (config.announce)(address);
-    let result = run(listener, router, config.grace, shutdown).await;
+    let collector = collector::start(vault, limits.orphan_grace, config.collected);
+    connections::serve(listener, router, limits, config.grace, shutdown).await;
+    collector.stop().await;
     let checkpoint = tokio::task::spawn_blocking(move || store.checkpoint()).await;
     match checkpoint {
         Ok(Ok(())) => tracing::info!("stopped"),
@@ -120,35 +156,5 @@ pub async fn serve(
         Err(error) => tracing::warn!(%error, "the write-ahead log was left for the next start"),
     }
     drop(folder);
-    result
-}
-
-async fn run(
-    listener: TcpListener,
-    router: axum::Router,
-    grace: Duration,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), ServerError> {
-    let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "small packets may be delayed");
-        }
-    });
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
-        shutdown.await;
-        tracing::info!("stopping");
-        let _ = stopping.send(());
-    });
-    let out_of_patience = async {
-        let _ = stopped.await;
-        tokio::time::sleep(grace).await;
-    };
-    tokio::select! {
-        result = serving => result.map_err(ServerError::Stopped),
-        () = out_of_patience => {
-            tracing::warn!("some requests did not finish in time");
-            Ok(())
-        }
-    }
+    Ok(())
 }

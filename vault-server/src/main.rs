@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::net::TcpListener;
@@ -11,7 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use vault_proto::ids::OrganisationId;
 use vault_server::data_folder::{Initialised, init};
-use vault_server::{Config, ServerError, serve};
+use vault_server::limits::Limits;
+use vault_server::{Config, ServerError, collect, serve};
 
 /// Storage server of the recording vault. It keeps ciphertext and cannot decrypt it.
 #[derive(Parser)]
@@ -44,9 +46,25 @@ enum Command {
         /// refused. [default: the address it listens on]
         #[arg(long, value_name = "HOST[:PORT]")]
         authority: Vec<String>,
+        /// Most bytes of ciphertext to store, all recordings together; more is refused with 507 until there is room again.
+        /// [default: as many as the disk holds]
+        #[arg(long, value_name = "BYTES")]
+        max_bytes: Option<u64>,
+        /// Bytes of the disk to leave free: new recordings and parts are refused with 507 before they would use them.
+        #[arg(long, value_name = "BYTES", default_value_t = Limits::default().min_free)]
+        min_free: u64,
         /// Form of the log on stderr; RUST_LOG sets what is in it.
         #[arg(long, value_enum, default_value = "text")]
         log: LogForm,
+    },
+    /// Remove what crashes left behind: files that nothing stored refers to. A running server does so by itself every day.
+    Collect {
+        /// The folder; no server may be using it.
+        #[arg(long)]
+        data: PathBuf,
+        /// Hours for which such a file is left alone after it was last written to.
+        #[arg(long, value_name = "HOURS", default_value_t = 24)]
+        grace: u64,
     },
 }
 
@@ -59,9 +77,13 @@ enum LogForm {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Init { data, organisation } => run_init(&data, organisation),
-        Command::Serve { data, listen, authority, log } => {
+        Command::Serve { data, listen, authority, max_bytes, min_free, log } => {
             start_log(log);
-            run_serve(data, listen, authority)
+            run_serve(data, listen, authority, Limits { max_bytes, min_free, ..Limits::default() })
+        }
+        Command::Collect { data, grace } => {
+            start_log(LogForm::Text);
+            run_collect(&data, Duration::from_secs(grace.saturating_mul(60 * 60)))
         }
     };
     match result {
@@ -97,7 +119,25 @@ fn run_init(data: &std::path::Path, organisation: OrganisationId) -> Result<(), 
     Ok(())
 }
 
-fn run_serve(data: PathBuf, listen: SocketAddr, authorities: Vec<String>) -> Result<(), ServerError> {
+fn run_collect(data: &std::path::Path, grace: Duration) -> Result<(), ServerError> {
+    let done = collect(data, grace)?;
+    say(&format!(
+        "{}: {} recordings, {} leftovers removed, {} too young, {} recordings could not be looked at",
+        data.display(),
+        done.recordings,
+        done.removed,
+        done.young,
+        done.failed
+    ));
+    Ok(())
+}
+
+fn run_serve(
+    data: PathBuf,
+    listen: SocketAddr,
+    authorities: Vec<String>,
+    limits: Limits,
+) -> Result<(), ServerError> {
     // The blocking threads bound how many requests touch the disk at once.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -112,6 +152,7 @@ fn run_serve(data: PathBuf, listen: SocketAddr, authorities: Vec<String>) -> Res
             .map_err(|error| ServerError::Listen { address: listen, error })?;
         let config = Config {
             authorities,
+            limits,
             announce: Box::new(|address| say(&format!("vault-server listening on http://{address}"))),
             ..Config::new(data)
         };

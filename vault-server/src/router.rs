@@ -20,9 +20,11 @@ use crate::routes::answers::{RequestId, answer};
 use crate::routes::{App, accounts, body, comparisons, details_and_final, health, recordings, segments};
 
 /// Requests that are worked on at the same time; more are told to come again.
-const MAX_REQUESTS: usize = 256;
+pub(crate) const MAX_REQUESTS: usize = 256;
 /// Time from a request's head to the head of its answer.
 const MAX_REQUEST_TIME: Duration = Duration::from_secs(120);
+/// The same for an enrolment.
+const MAX_ENROLMENT_TIME: Duration = Duration::from_secs(60);
 
 pub(crate) fn router(app: App) -> Router {
     let one = "/v1/recordings/{recording}";
@@ -32,9 +34,13 @@ pub(crate) fn router(app: App) -> Router {
         .layer(LoadShedLayer::new())
         .layer(GlobalConcurrencyLimitLayer::new(MAX_REQUESTS))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, MAX_REQUEST_TIME));
+    // Apart from the requests of those who are known: strangers take no place from them.
+    let enrolment = Router::new()
+        .route("/v1/accounts", post(accounts::enrol))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, MAX_ENROLMENT_TIME));
     Router::new()
         .route("/v1/server", get(health::server))
-        .route("/v1/accounts", post(accounts::enrol).get(accounts::find))
+        .route("/v1/accounts", get(accounts::find))
         .route("/v1/accounts/{account}", get(accounts::look_up))
         .route("/v1/comparisons/{account}", get(comparisons::state).delete(comparisons::withdraw))
         .route("/v1/comparisons/{account}/commitment", put(comparisons::commit))
@@ -53,6 +59,7 @@ pub(crate) fn router(app: App) -> Router {
         .route(&format!("{segment}/header"), get(segments::header))
         .route(&format!("{segment}/body"), get(body::body))
         .layer(limits)
+        .merge(enrolment)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .with_state(app)

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::blob::BlobError;
-use crate::store::OpenError;
+use crate::store::{OpenError, StoreError};
 
 /// A failure of the server as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,12 @@ pub enum ServerError {
          version; otherwise restore vault.db from a backup. The recordings themselves are in the blobs folder."
     )]
     Database(#[from] OpenError),
+    /// The database cannot be read.
+    #[error(
+        "The database cannot be read: {0}.\nNothing was changed.\nCheck the disk; restore vault.db from a backup if it is \
+         damaged. The recordings themselves are in the blobs folder."
+    )]
+    Store(#[from] StoreError),
     /// The blob folder cannot be opened.
     #[error(
         "The blob folder cannot be opened: {0}.\nNothing was changed.\nCheck the owner of the folder and the room on the disk."

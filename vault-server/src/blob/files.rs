@@ -6,14 +6,19 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
+use vault_proto::ids::RecordingId;
+use vault_proto::labels::recording_folder;
 
-use super::{BlobError, BlobKey, BlobStore, BodyReader};
+use super::{BlobError, BlobKey, BlobStore, BodyReader, StoredFile, listing};
 
 /// A blob store in a folder of a local file system, each object in a file of its own. Only its owner can read it.
 #[derive(Debug)]
 pub struct FileBlobs {
     root: PathBuf,
 }
+
+/// The folder that all recordings share.
+const RECORDINGS: &str = "rec";
 
 struct OpenBody(File);
 
@@ -47,18 +52,31 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Creates `folder`, whose parent exists, and makes it durable. Also if it is there already: whoever created it may have
+/// crashed before its name was on the disk, or may not have got so far yet.
+fn create_folder(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    match folder.parent() {
+        // The parent of a bare name is the working folder.
+        Some(parent) if parent.as_os_str().is_empty() => sync_folder(Path::new(".")),
+        Some(parent) => sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
 /// Creates `folder` and what is missing above it, each durable before the next.
-fn create_folders(folder: &Path) -> io::Result<()> {
+pub(crate) fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    let parent = folder.parent().ok_or_else(|| io::Error::other("the folder has no parent"))?;
-    create_folders(parent)?;
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => sync_folder(parent),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+    match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => create_folders(parent)?,
+        _ => {}
     }
+    create_folder(folder)
 }
 
 /// Writes a whole file aside, then gives it its name: a reader sees the old bytes or all of the new ones.
@@ -86,8 +104,12 @@ impl FileBlobs {
     /// # Errors
     /// [`BlobError::Full`], [`BlobError::Failed`].
     pub fn open(root: PathBuf) -> Result<Self, BlobError> {
-        // The folder that all recordings share is durable before two of them could race to create it.
-        create_folders(&root.join("rec")).map_err(classified)?;
+        let create = || {
+            root.parent().map_or(Ok(()), create_folders)?;
+            create_folder(&root)?;
+            create_folder(&root.join(RECORDINGS))
+        };
+        create().map_err(classified)?;
         Ok(Self { root })
     }
 
@@ -97,7 +119,11 @@ impl FileBlobs {
 
     fn prepared_path(&self, key: &BlobKey) -> Result<PathBuf, BlobError> {
         let path = self.path(key);
-        path.parent().map_or(Ok(()), create_folders).map_err(classified)?;
+        // From the outermost in, below the one that `open` made durable.
+        let shared = self.root.join(RECORDINGS);
+        let mut above: Vec<&Path> = path.ancestors().skip(1).take_while(|folder| *folder != shared).collect();
+        above.reverse();
+        above.into_iter().try_for_each(create_folder).map_err(classified)?;
         Ok(path)
     }
 }
@@ -158,9 +184,52 @@ impl BlobStore for FileBlobs {
         let file = File::open(self.path(key)).map_err(classified)?;
         Ok(Box::new(OpenBody(file)))
     }
+
+    fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
+        std::fs::metadata(self.path(key)).map(|metadata| metadata.len()).map_err(classified)
+    }
+
+    fn free_bytes(&self) -> Result<u64, BlobError> {
+        let disk = rustix::fs::statvfs(&self.root).map_err(io::Error::from)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    fn recordings(&self, visit: &mut dyn FnMut(RecordingId) -> bool) -> Result<(), BlobError> {
+        listing::recordings(&self.root, visit).map_err(BlobError::Failed)
+    }
+
+    fn files(&self, recording: RecordingId) -> Result<Vec<StoredFile>, BlobError> {
+        listing::files(&self.root, recording).map_err(BlobError::Failed)
+    }
+
+    fn remove(&self, file: &StoredFile) -> Result<(), BlobError> {
+        gone_is_fine(std::fs::remove_file(self.root.join(&file.name)))
+    }
+
+    fn remove_empty_folder(&self, recording: RecordingId, segment: Option<u32>) -> Result<(), BlobError> {
+        let folder = self.root.join(recording_folder(&recording));
+        match segment {
+            Some(segment) => gone_is_fine(std::fs::remove_dir(folder.join(format!("seg/{segment}")))),
+            None => gone_is_fine(std::fs::remove_dir(folder.join("seg")))
+                .and_then(|()| gone_is_fine(std::fs::remove_dir(folder))),
+        }
+    }
+}
+
+fn gone_is_fine(removed: io::Result<()>) -> Result<(), BlobError> {
+    match removed {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Err(error.into())
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 impl BodyReader for OpenBody {
+    fn length(&self) -> Result<u64, BlobError> {
+        Ok(self.0.metadata()?.len())
+    }
+
     fn read_at(&self, offset: u64, length: usize) -> Result<Vec<u8>, BlobError> {
         let mut bytes = vec![0; length];
         self.0.read_exact_at(&mut bytes, offset).map_err(BlobError::Failed)?;

@@ -1,9 +1,12 @@
 //! Ciphertext and statements as bytes: the objects of FORMAT.md, "Objects of one recording".
 
 mod files;
+mod listing;
 
 pub use files::FileBlobs;
-pub(crate) use files::{stop_unless_durable, write_whole_file};
+pub(crate) use files::{create_folders, stop_unless_durable, sync_folder, write_whole_file};
+
+use std::time::SystemTime;
 
 use vault_proto::ids::RecordingId;
 use vault_proto::labels::recording_folder;
@@ -87,6 +90,21 @@ impl BlobKey {
     }
 }
 
+/// One file of a blob store, as a search for leftovers finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its recording.
+    pub recording: RecordingId,
+    /// The segment in whose folder it lies, if it is one of a segment's.
+    pub segment: Option<u32>,
+    /// What it is; `None` for one that was put aside and never got its name.
+    pub object: Option<Object>,
+    /// When it was last written to, by the clock of the store.
+    pub modified: SystemTime,
+    /// Its name below the root of the store.
+    pub name: String,
+}
+
 /// Why a blob store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
@@ -118,6 +136,12 @@ pub trait BodyReader: Send + Sync {
     /// # Errors
     /// [`BlobError::Failed`], also if the body is shorter.
     fn read_at(&self, offset: u64, length: usize) -> Result<Vec<u8>, BlobError>;
+
+    /// Bytes that the body has right now. Blocks.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`].
+    fn length(&self) -> Result<u64, BlobError>;
 }
 
 /// A store of objects. All methods block and are called off the async runtime.
@@ -174,4 +198,42 @@ pub trait BlobStore: Send + Sync {
     /// # Errors
     /// [`BlobError::NotFound`], [`BlobError::Failed`].
     fn open_body(&self, key: &BlobKey) -> Result<Box<dyn BodyReader>, BlobError>;
+
+    /// Bytes of a whole object.
+    ///
+    /// # Errors
+    /// [`BlobError::NotFound`], [`BlobError::Failed`].
+    fn size(&self, key: &BlobKey) -> Result<u64, BlobError>;
+
+    /// Bytes that can still be written.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`].
+    fn free_bytes(&self) -> Result<u64, BlobError>;
+
+    /// Calls `visit` for each recording of which there may be files, until it returns `false`.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`].
+    fn recordings(&self, visit: &mut dyn FnMut(RecordingId) -> bool) -> Result<(), BlobError>;
+
+    /// The files of a recording that this store has made. What it did not make is not listed.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`].
+    fn files(&self, recording: RecordingId) -> Result<Vec<StoredFile>, BlobError>;
+
+    /// Removes a file that [`Self::files`] listed; one that is gone is fine. The caller makes sure that no row names it and
+    /// that nobody writes to it.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`].
+    fn remove(&self, file: &StoredFile) -> Result<(), BlobError>;
+
+    /// Removes the folder of a segment, or of a whole recording, if nothing is left in it. The caller makes sure that nobody
+    /// writes into it.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`].
+    fn remove_empty_folder(&self, recording: RecordingId, segment: Option<u32>) -> Result<(), BlobError>;
 }

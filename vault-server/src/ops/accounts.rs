@@ -7,7 +7,7 @@ use vault_proto::ids::{AccountId, OrganisationId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::KeyList;
 use vault_proto::timestamp::Timestamp;
-use vault_proto::wire::{AccountMatches, DirectoryEntry, MAX_MATCHES};
+use vault_proto::wire::{AccountMatches, DirectoryEntry, MAX_KEY_LIST_BYTES, MAX_KEY_LISTS, MAX_MATCHES};
 
 use super::Vault;
 use crate::authorize::{Action, authorize};
@@ -133,6 +133,12 @@ fn follow(entry: &DirectoryEntry, submission: &Submission) -> Result<Option<Repl
     if !same_list && (new.number != old.number + 1 || new.previous != Some(current.digest())) {
         return Err(refused("The key list does not follow on the current one."));
     }
+    if !same_list {
+        check_room_for_list(
+            entry.key_lists.iter().map(|list| list.bytes().len()),
+            submission.key_list.bytes().len(),
+        )?;
+    }
     let same_chain =
         entry.issuer == submission.chain.issuer && entry.certificate == submission.chain.certificate;
     let not_before = |certificate: &Envelope<_>| -> Timestamp {
@@ -143,6 +149,20 @@ fn follow(entry: &DirectoryEntry, submission: &Submission) -> Result<Option<Repl
         return Err(refused("The certificate is older than the current one."));
     }
     Ok((!same_list || !same_chain).then(|| (entry.certificate.digest(), current.digest())))
+}
+
+/// Checks that an account may have one more key list: everybody who looks it up is sent all of them.
+fn check_room_for_list(stored: impl Iterator<Item = usize>, new: usize) -> Result<(), Problem> {
+    let (number, bytes) = stored.fold((1usize, new), |(number, bytes), length| {
+        (number.saturating_add(1), bytes.saturating_add(length))
+    });
+    if number > MAX_KEY_LISTS || bytes > MAX_KEY_LIST_BYTES {
+        return Err(Problem::with_detail(
+            ProblemCode::Conflict,
+            "The account has as many key lists as an account may have.",
+        ));
+    }
+    Ok(())
 }
 
 /// Accounts whose id begins with `prefix`.
@@ -165,4 +185,26 @@ pub fn look_up(vault: &Vault, caller: &Caller, account: AccountId) -> Result<Dir
     authorize(&caller.actor, Action::LookUpAccounts, None)?;
     let row = vault.store.directory_entry(account)?.ok_or(Problem::not_found())?;
     Ok(row.entry)
+}
+
+/// Most bytes of memory that [`look_up`] takes until its answer is encoded.
+///
+/// # Errors
+/// [`ProblemCode::Internal`].
+pub fn entry_size(vault: &Vault, account: AccountId) -> Result<usize, Problem> {
+    Ok(super::size_while_encoded(vault.store.directory_size(account)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_has_room_for_so_many_lists_and_bytes() {
+        let check = |stored: &[usize], new| check_room_for_list(stored.iter().copied(), new);
+        assert!(check(&[1; MAX_KEY_LISTS - 1], 1).is_ok());
+        assert_eq!(check(&[1; MAX_KEY_LISTS], 1).unwrap_err().code, ProblemCode::Conflict);
+        assert!(check(&[MAX_KEY_LIST_BYTES - 10], 10).is_ok());
+        assert_eq!(check(&[MAX_KEY_LIST_BYTES - 10], 11).unwrap_err().code, ProblemCode::Conflict);
+    }
 }

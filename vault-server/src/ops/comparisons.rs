@@ -15,7 +15,7 @@ fn permit(vault: &Vault, caller: &Caller, action: Action, other: AccountId) -> R
     if other == caller.actor.account {
         return Err(Problem::bad_request("An account has nothing to compare with itself."));
     }
-    if vault.store.directory_entry(other)?.is_none() {
+    if !vault.store.is_enrolled(other)? {
         return Err(Problem::not_found());
     }
     Ok(permit)

@@ -68,9 +68,15 @@ pub fn store_details(
         }
         sealed_segments(vault, &permit)?;
         // Also if the row names these very bytes: a crash may have left others there.
+        let room = vault.room.for_ciphertext(&*vault.blobs, length)?;
         vault.blobs.put(&BlobKey::new(&permit, Object::Details)?, body)?;
         let event = Event::permitted(&permit, caller);
-        Ok(vault.store.set_details(&permit, &event, &details)?)
+        let stored = vault.store.set_details(&permit, &event, &details)?;
+        if stored == Stored::New {
+            room.keep();
+            vault.room.give_back(row.details.map_or(0, |before| before.length));
+        }
+        Ok(stored)
     })
 }
 
@@ -80,10 +86,15 @@ pub fn store_details(
 /// [`ProblemCode::NotFound`].
 pub fn details(vault: &Vault, caller: &Caller, recording: RecordingId) -> Result<Vec<u8>, Problem> {
     let permit = vault.permit(caller, Action::FetchDetails, recording)?;
-    if vault.store.recording(&permit)?.details.is_none() {
-        return Err(Problem::not_found());
-    }
-    Ok(vault.blobs.get(&BlobKey::new(&permit, Object::Details)?)?)
+    // Object and row change together under this lock.
+    vault.recording_locks.shared(recording, || {
+        let row = vault.store.recording(&permit)?.details.ok_or(Problem::not_found())?;
+        let object = vault.blobs.get(&BlobKey::new(&permit, Object::Details)?)?;
+        if measured(&object) != (row.digest, row.length) {
+            return Err(Problem::internal(&"the stored details are not those that their row names"));
+        }
+        Ok(object)
+    })
 }
 
 /// Stores the final seal, from the envelope in the body of the request.
@@ -128,7 +139,13 @@ pub fn store_final_seal(
         }
         vault.blobs.put(&BlobKey::new(&permit, Object::Final)?, body)?;
         let event = Event::permitted(&permit, caller);
-        let final_row = FinalRow { details: details.digest, envelope: body.to_vec() };
+        let last_seal = segments.last().and_then(|segment| segment.seal.as_deref()).unwrap_or_default();
+        let final_row = FinalRow {
+            details: details.digest,
+            segments: u32::try_from(segments.len()).unwrap_or(u32::MAX),
+            last_seal: Digest::of(last_seal),
+            envelope: body.to_vec(),
+        };
         Ok(vault.store.set_final_seal(&permit, &event, &final_row)?)
     })
 }

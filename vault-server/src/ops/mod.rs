@@ -6,7 +6,9 @@ pub mod body_ranges;
 pub mod comparisons;
 pub mod details_and_final;
 mod locks;
+pub mod orphans;
 pub mod recordings;
+mod room;
 pub mod segments;
 
 use std::fmt;
@@ -21,9 +23,11 @@ use vault_proto::timestamp::Timestamp;
 use crate::authorize::{Action, Permit, authorize};
 use crate::blob::{BlobKey, BlobStore, Object};
 use crate::event::Caller;
+use crate::limits::Limits;
 use crate::problem::Problem;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use locks::KeyedLocks;
+use room::Room;
 
 /// Tells the time; tests set it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -42,10 +46,11 @@ pub struct Vault {
     recording_locks: KeyedLocks<RecordingId>,
     segment_locks: KeyedLocks<(RecordingId, u32)>,
     part_locks: KeyedLocks<(RecordingId, u32, u32)>,
+    room: Room,
 }
 
 impl Vault {
-    /// A vault over these stores, which nothing else may write to.
+    /// A vault over these stores, which nothing else may write to, without limits to what it stores.
     pub fn new(
         organisation: OrganisationId,
         store: Arc<dyn Store>,
@@ -61,7 +66,17 @@ impl Vault {
             recording_locks: KeyedLocks::default(),
             segment_locks: KeyedLocks::default(),
             part_locks: KeyedLocks::default(),
+            room: Room::default(),
         }
+    }
+
+    /// The same vault with limits to what it stores. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn with_room(mut self, limits: &Limits) -> Result<Self, StoreError> {
+        self.room = Room::new(limits, self.store.stored_bytes()?);
+        Ok(self)
     }
 
     /// Whether both stores can be used right now.
@@ -118,4 +133,9 @@ fn parse_statement<T: Statement>(bytes: &[u8]) -> Result<Envelope<T>, Problem> {
             "It is not a signed statement of the expected kind in its canonical form.",
         )
     })
+}
+
+/// Bytes of memory that so many bytes of stored statements take until they are encoded: as rows, parsed, as JSON.
+fn size_while_encoded(stored: u64) -> usize {
+    usize::try_from(stored.saturating_mul(4).saturating_add(16 * 1024)).unwrap_or(usize::MAX)
 }

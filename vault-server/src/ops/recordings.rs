@@ -71,6 +71,8 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
                 format!("It was not created within a day of the server's time, {}.", caller.at),
             ));
         }
+        let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        let _room = vault.room.for_others(&*vault.blobs, length)?;
         let put = |object, bytes: &str| -> Result<(), Problem> {
             Ok(vault.blobs.put(&BlobKey::new(&permit, object)?, bytes.as_bytes())?)
         };
@@ -152,6 +154,11 @@ pub fn record(vault: &Vault, caller: &Caller, recording: RecordingId) -> Result<
     let row = vault.store.recording(&permit)?;
     let segments = vault.store.segments(&permit)?;
     let credentials = vault.blobs.get(&BlobKey::new(&permit, Object::Credentials)?)?;
+    let manifest = parse_statement::<Manifest>(&row.manifest)
+        .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
+    if Digest::of(&credentials) != manifest.unverified().credentials {
+        return Err(Problem::internal(&"the stored credentials are damaged"));
+    }
     Ok(RecordingRecord {
         manifest: text(row.manifest)?,
         credentials: text(credentials)?,
@@ -160,6 +167,16 @@ pub fn record(vault: &Vault, caller: &Caller, recording: RecordingId) -> Result<
         details_bytes: row.details.map(|details| details.length),
         last_stored: row.last_stored,
     })
+}
+
+/// Most bytes of memory that [`record`] takes until its answer is encoded.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`].
+pub fn record_size(vault: &Vault, caller: &Caller, recording: RecordingId) -> Result<usize, Problem> {
+    let permit = vault.permit(caller, Action::FetchStatements, recording)?;
+    let credentials = vault.blobs.size(&BlobKey::new(&permit, Object::Credentials)?)?;
+    Ok(super::size_while_encoded(credentials.saturating_add(vault.store.statements_size(&permit)?)))
 }
 
 /// SHA-256 of stored bytes and their length, as the metadata keeps them.

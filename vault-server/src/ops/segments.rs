@@ -47,6 +47,15 @@ fn segment_to_fill(vault: &Vault, permit: &Permit, index: u32) -> Result<Segment
     })
 }
 
+/// The segment, if it is there. A store that fails is not one without the segment.
+fn existing(vault: &Vault, permit: &Permit, index: u32) -> Result<Option<SegmentRow>, Problem> {
+    match vault.store.segment(permit, index) {
+        Ok(row) => Ok(Some(row)),
+        Err(StoreError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Opens segment `index`, from the body of the request.
 ///
 /// # Errors
@@ -80,13 +89,13 @@ pub fn open(
         let segment = NewSegment { index, track: request.track, header: Digest::of(&header) };
         let event = Event::permitted(&permit, caller).on_segment(index);
         // The row decides: only when it is missing may blobs be written, so a header that a row names never changes.
-        if vault.store.segment(&permit, index).is_ok() {
+        if existing(vault, &permit, index)?.is_some() {
             return Ok(vault.store.open_segment(&permit, &event, &segment)?);
         }
         let follows = match index.checked_sub(1) {
             None => true,
             Some(previous) => {
-                vault.store.segment(&permit, previous).is_ok_and(|segment| segment.seal.is_some())
+                existing(vault, &permit, previous)?.is_some_and(|segment| segment.seal.is_some())
             }
         };
         if !follows || row.final_seal.is_some() {
@@ -94,6 +103,7 @@ pub fn open(
         }
         let key = |object| BlobKey::new(&permit, object);
         let generation = 0;
+        let _room = vault.room.for_others(&*vault.blobs, u64::try_from(header.len()).unwrap_or(u64::MAX))?;
         vault.blobs.put(&key(Object::Header { segment: index, generation })?, &header)?;
         vault.blobs.create_body(&key(Object::Body { segment: index })?)?;
         Ok(vault.store.open_segment(&permit, &event, &segment)?)
@@ -113,7 +123,9 @@ pub fn abandon(
     let permit = vault.permit(caller, Action::AbandonSegment, recording)?;
     vault.segment_locks.exclusive((recording, index), || {
         let event = Event::permitted(&permit, caller).on_segment(index);
+        let bytes = vault.store.segment_bytes(&permit, index)?;
         let stored = vault.store.abandon_segment(&permit, &event, index)?;
+        vault.room.give_back(bytes);
         // The row is gone, so these bytes count for nothing; the next segment of this number starts from none.
         match vault.blobs.truncate_body(&BlobKey::new(&permit, Object::Body { segment: index })?, 0) {
             Ok(()) | Err(crate::blob::BlobError::NotFound) => Ok(stored),
@@ -157,8 +169,13 @@ pub fn store_part(
             if segment_to_fill(vault, &permit, segment)?.seal.is_some() {
                 return Err(ProblemCode::OutOfOrder.into());
             }
+            let room = vault.room.for_ciphertext(&*vault.blobs, u64::from(length))?;
             vault.blobs.write_part(&key, part_offset(part), bytes)?;
-            Ok(vault.store.add_part(&permit, &event, &new)?)
+            let stored = vault.store.add_part(&permit, &event, &new)?;
+            if stored == Stored::New {
+                room.keep();
+            }
+            Ok(stored)
         })
     })
 }
@@ -217,10 +234,11 @@ pub fn seal(
             return Ok(Stored::Same);
         }
         let manifest = vault.checked_manifest(&permit)?;
-        let previous = index
+        let (previous, previous_envelope) = index
             .checked_sub(1)
             .map(|previous| verified_seal(vault, &permit, &manifest, previous))
-            .transpose()?;
+            .transpose()?
+            .unzip();
         let seal = manifest
             .check_seal(index, previous.as_ref(), &envelope)
             .map_err(|refusal| statement_refused(&refusal))?;
@@ -238,6 +256,10 @@ pub fn seal(
         if !lengths_fit || parts_root(parts.iter().map(|part| &part.digest)) != seal.parts_root {
             return Err(refused("The seal does not fit the parts that are stored."));
         }
+        // What is lost already is not to be sealed as if it were there.
+        if vault.blobs.open_body(&body_key)?.length()? < seal.body_length {
+            return Err(Problem::internal(&"a stored body is shorter than its rows say"));
+        }
         let hashes: Vec<u8> = parts.iter().flat_map(|part| *part.digest.as_bytes()).collect();
         vault.blobs.put(&BlobKey::new(&permit, Object::Parts { segment: index })?, &hashes)?;
         vault.blobs.put(&BlobKey::new(&permit, Object::Seal { segment: index })?, body)?;
@@ -246,26 +268,31 @@ pub fn seal(
             parts: seal.parts,
             body_length: seal.body_length,
             parts_root: seal.parts_root,
+            previous: previous_envelope,
             envelope: body.to_vec(),
         };
         let event = Event::permitted(&permit, caller).on_segment(index);
+        let before = vault.store.segment_bytes(&permit, index)?;
         let stored = vault.store.seal_segment(&permit, &event, &new)?;
+        vault.room.give_back(before.saturating_sub(seal.body_length));
         // Only now: until the commit, the parts beyond were promised to the sealer.
         vault.blobs.truncate_body(&body_key, seal.body_length)?;
         Ok(stored)
     })
 }
 
+/// A sealed segment's seal, and the digest of its envelope as it is stored.
 fn verified_seal(
     vault: &Vault,
     permit: &Permit,
     manifest: &vault_proto::recording::CheckedManifest,
     index: u32,
-) -> Result<vault_proto::envelope::Verified<SegmentSeal>, Problem> {
-    let seal = vault.store.segment(permit, index)?.seal.ok_or(Problem::from(ProblemCode::OutOfOrder))?;
+) -> Result<(vault_proto::envelope::Verified<SegmentSeal>, Digest), Problem> {
+    let bytes = vault.store.segment(permit, index)?.seal.ok_or(Problem::from(ProblemCode::OutOfOrder))?;
     let statement = manifest.manifest();
-    vault_proto::envelope::Envelope::<SegmentSeal>::parse(&seal)
+    vault_proto::envelope::Envelope::<SegmentSeal>::parse(&bytes)
         .and_then(|seal| seal.verify(statement.sealer_key, statement.signer()))
+        .map(|verified| (verified, Digest::of(&bytes)))
         .map_err(|error| Problem::internal(&error))
 }
 
@@ -295,9 +322,17 @@ pub fn header(
     segment: u32,
 ) -> Result<(Vec<u8>, u32), Problem> {
     let permit = vault.permit(caller, Action::FetchHeader, recording)?;
-    let generation = vault.store.segment(&permit, segment)?.header_generation;
-    let key = BlobKey::new(&permit, Object::Header { segment, generation })?;
-    Ok((vault.blobs.get(&key)?, generation))
+    // Nobody abandons the segment between the row and the bytes.
+    vault.segment_locks.shared((recording, segment), || {
+        let row = vault.store.segment(&permit, segment)?;
+        let generation = row.header_generation;
+        let header = vault.blobs.get(&BlobKey::new(&permit, Object::Header { segment, generation })?)?;
+        // The row's digest is that of the first generation.
+        if generation == 0 && Digest::of(&header) != row.header {
+            return Err(Problem::internal(&"a stored header is not the one that its row names"));
+        }
+        Ok((header, generation))
+    })
 }
 
 /// A segment's body, as far as it is stored without a gap.
@@ -306,7 +341,14 @@ pub fn header(
 /// [`ProblemCode::NotFound`].
 pub fn body(vault: &Vault, caller: &Caller, recording: RecordingId, segment: u32) -> Result<Body, Problem> {
     let permit = vault.permit(caller, Action::FetchBody, recording)?;
-    let row = vault.store.segment(&permit, segment)?;
     let key = BlobKey::new(&permit, Object::Body { segment })?;
-    Ok(Body { reader: vault.blobs.open_body(&key)?, length: row.bytes, parts_root: row.parts_root })
+    // Nobody abandons the segment between the row and the bytes.
+    vault.segment_locks.shared((recording, segment), || {
+        let row = vault.store.segment(&permit, segment)?;
+        let reader = vault.blobs.open_body(&key)?;
+        if reader.length()? < row.bytes {
+            return Err(Problem::internal(&"a stored body is shorter than its rows say"));
+        }
+        Ok(Body { reader, length: row.bytes, parts_root: row.parts_root })
+    })
 }

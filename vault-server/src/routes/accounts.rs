@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::signed::{SignedEnrolment, SignedGet};
-use super::{App, id, json, stored};
+use super::{App, as_json, id, json, stored};
 use crate::ops::accounts;
 use crate::problem::Problem;
 
@@ -33,5 +33,6 @@ pub(crate) async fn look_up(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let account = id(&account)?;
-    app.run(move |vault| accounts::look_up(vault, &request.caller, account)).await.map(|entry| json(&entry))
+    let size = app.run(move |vault| accounts::entry_size(vault, account)).await?;
+    app.answer(request, size, move |vault, caller| accounts::look_up(vault, caller, account), as_json).await
 }

@@ -1,30 +1,20 @@
 //! `/v1/recordings/{recording}/segments/{segment}/body`: ranges of ciphertext, streamed.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use axum::BoxError;
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
-use futures_util::stream::try_unfold;
-use tokio::sync::OwnedSemaphorePermit;
 use vault_proto::problem::ProblemCode;
 
+use super::outgoing::in_pieces;
 use super::signed::SignedGet;
 use super::{App, id, number};
-use crate::blob::BodyReader;
+use crate::connections::Connection;
 use crate::ops::body_ranges::{Requested, requested};
 use crate::ops::segments;
 use crate::problem::Problem;
-
-/// Bytes that are read ahead of a reader's network.
-const PIECE: u64 = 256 * 1024;
 
 pub(crate) async fn body(
     State(app): State<App>,
@@ -32,10 +22,12 @@ pub(crate) async fn body(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
+    let (account, headers) = (request.caller.actor.account, request.parts.headers.clone());
+    let connection = request.parts.extensions.get::<Connection>().cloned();
     let body = app.run(move |vault| segments::body(vault, &request.caller, recording, segment)).await?;
     let tag = body.parts_root.map(|root| format!("\"{root}\""));
     let length = body.length;
-    let (status, range) = match requested(range_header(&request.parts.headers, tag.as_deref()), length) {
+    let (status, range) = match requested(range_header(&headers, tag.as_deref()), length) {
         Requested::Whole => (StatusCode::OK, 0..length),
         Requested::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Requested::Unsatisfiable => {
@@ -44,8 +36,7 @@ pub(crate) async fn body(
             return Ok((head, problem).into_response());
         }
     };
-    let stream =
-        Arc::clone(&app.streams).try_acquire_owned().map_err(|_| Problem::from(ProblemCode::Busy))?;
+    let share = app.shares.stream(account)?;
     let mut response = Response::builder()
         .status(status)
         .header(CONTENT_TYPE, "application/octet-stream")
@@ -59,7 +50,8 @@ pub(crate) async fn body(
         let last = range.end - 1;
         response = response.header(CONTENT_RANGE, format!("bytes {}-{last}/{length}", range.start));
     }
-    response.body(in_pieces(body.reader, range, stream)).map_err(|error| Problem::internal(&error))
+    let body = in_pieces(body.reader, range, share, connection, app.limits.stall_time);
+    response.body(body).map_err(|error| Problem::internal(&error))
 }
 
 /// The one `Range` header, unless `If-Range` makes it void because it names another body.
@@ -71,25 +63,4 @@ fn range_header<'a>(headers: &'a HeaderMap, tag: Option<&str>) -> Option<&'a str
     let mut ranges = headers.get_all(RANGE).iter();
     let range = ranges.next()?.to_str().ok()?;
     ranges.next().is_none().then_some(range)
-}
-
-/// Reads the next piece only when the one before was taken.
-fn in_pieces(reader: Box<dyn BodyReader>, range: Range<u64>, share: OwnedSemaphorePermit) -> Body {
-    Body::from_stream(try_unfold((reader, range, share), |(reader, range, share)| async move {
-        let length = PIECE.min(range.end - range.start);
-        if length == 0 {
-            return Ok(None);
-        }
-        let at = range.start;
-        let (reader, piece) = tokio::task::spawn_blocking(move || {
-            let piece = usize::try_from(length)
-                .map_err(|_| crate::blob::BlobError::NotFound)
-                .and_then(|length| reader.read_at(at, length));
-            (reader, piece)
-        })
-        .await?;
-        let piece =
-            Bytes::from(piece.inspect_err(|error| tracing::error!(%error, "a body could not be read"))?);
-        Ok::<_, BoxError>(Some((piece, (reader, at + length..range.end, share))))
-    }))
 }

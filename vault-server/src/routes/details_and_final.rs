@@ -2,12 +2,12 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use vault_proto::envelope::MAX_ENVELOPE;
-use vault_proto::wire::MAX_DETAILS;
+use vault_proto::wire::{MAX_DETAILS, MAX_SEAL};
 
 use super::signed::{Signed, SignedGet};
-use super::{App, bytes, id, stored};
-use crate::ops::details_and_final;
+use super::{App, as_bytes, id, stored};
+use crate::event::Caller;
+use crate::ops::{Vault, details_and_final};
 use crate::problem::Problem;
 
 pub(crate) async fn store_details(
@@ -29,13 +29,15 @@ pub(crate) async fn details(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let recording = id(&recording)?;
-    app.run(move |vault| details_and_final::details(vault, &request.caller, recording)).await.map(bytes)
+    let operation =
+        move |vault: &Vault, caller: &Caller| details_and_final::details(vault, caller, recording);
+    app.answer(request, MAX_DETAILS, operation, as_bytes).await
 }
 
 pub(crate) async fn store_final_seal(
     State(app): State<App>,
     Path(recording): Path<String>,
-    request: Signed<MAX_ENVELOPE>,
+    request: Signed<MAX_SEAL>,
 ) -> Result<Response, Problem> {
     let recording = id(&recording)?;
     app.run(move |vault| {

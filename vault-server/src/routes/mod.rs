@@ -6,8 +6,10 @@ pub(crate) mod body;
 pub(crate) mod comparisons;
 pub(crate) mod details_and_final;
 pub(crate) mod health;
+mod outgoing;
 pub(crate) mod recordings;
 pub(crate) mod segments;
+mod shares;
 mod signed;
 
 use std::str::FromStr;
@@ -15,36 +17,53 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
-use tokio::sync::Semaphore;
+
+use shares::Shares;
+use signed::SignedGet;
 
 use crate::authentication::Authorities;
+use crate::connections::Connection;
+use crate::event::Caller;
+use crate::limits::Limits;
 use crate::ops::Vault;
 use crate::problem::Problem;
 use crate::store::Stored;
-
-/// Memory that request bodies may take together, in KiB.
-const BODY_BUDGET_KIB: usize = 20 * 1024;
-/// Bodies of recordings that are sent at the same time.
-const MAX_STREAMS: usize = 64;
 
 /// What every route works with.
 #[derive(Clone)]
 pub(crate) struct App {
     vault: Arc<Vault>,
     authorities: Arc<Authorities>,
-    body_budget: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    shares: Arc<Shares>,
+    limits: Limits,
 }
 
 impl App {
-    pub(crate) fn new(vault: Vault, authorities: Authorities) -> Self {
-        Self {
-            vault: Arc::new(vault),
-            authorities: Arc::new(authorities),
-            body_budget: Arc::new(Semaphore::new(BODY_BUDGET_KIB)),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
-        }
+    pub(crate) fn new(vault: Arc<Vault>, authorities: Authorities, limits: Limits) -> Self {
+        Self { vault, authorities: Arc::new(authorities), shares: Shares::new(), limits }
+    }
+
+    /// Runs an operation whose answer is built whole and takes up to `bytes` bytes meanwhile.
+    async fn answer<T: Send + 'static>(
+        &self,
+        request: SignedGet,
+        bytes: usize,
+        operation: impl FnOnce(&Vault, &Caller) -> Result<T, Problem> + Send + 'static,
+        encode: impl FnOnce(T) -> Result<(&'static str, Vec<u8>), Problem> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        let share = self.shares.answer(request.caller.actor.account, bytes).await?;
+        let connection = request.parts.extensions.get::<Connection>().cloned();
+        let (kind, bytes) = self.run(move |vault| encode(operation(vault, &request.caller)?)).await?;
+        let length = bytes.len();
+        let body = outgoing::whole(bytes, share, connection, self.limits.stall_time);
+        Response::builder()
+            .header(CACHE_CONTROL, "private, no-store")
+            .header(CONTENT_TYPE, kind)
+            .header(CONTENT_LENGTH, length)
+            .body(body)
+            .map_err(|error| Problem::internal(&error))
     }
 
     /// Runs an operation on a thread that may block.
@@ -84,9 +103,20 @@ fn json<T: serde::Serialize>(value: &T) -> Response {
 }
 
 /// What a caller was answered is for nobody else to keep.
-const PRIVATE: [(axum::http::HeaderName, &str); 1] =
-    [(axum::http::header::CACHE_CONTROL, "private, no-store")];
+const PRIVATE: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "private, no-store")];
 
 fn bytes(bytes: Vec<u8>) -> Response {
     (PRIVATE, bytes).into_response()
+}
+
+/// Bytes as [`App::answer`] sends them.
+#[expect(clippy::unnecessary_wraps, reason = "a way to encode, of which others fail")]
+fn as_bytes(bytes: Vec<u8>) -> Result<(&'static str, Vec<u8>), Problem> {
+    Ok(("application/octet-stream", bytes))
+}
+
+/// JSON as [`App::answer`] sends it.
+fn as_json<T: serde::Serialize>(value: T) -> Result<(&'static str, Vec<u8>), Problem> {
+    let bytes = serde_json::to_vec(&value).map_err(|error| Problem::internal(&error))?;
+    Ok(("application/json", bytes))
 }

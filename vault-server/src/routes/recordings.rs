@@ -5,7 +5,7 @@ use axum::response::Response;
 use vault_proto::wire::MAX_JSON_BODY;
 
 use super::signed::{Signed, SignedGet};
-use super::{App, id, json, stored};
+use super::{App, as_json, id, json, stored};
 use crate::ops::recordings::{self, ListRequest};
 use crate::problem::Problem;
 
@@ -28,7 +28,8 @@ pub(crate) async fn record(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let recording = id(&recording)?;
-    app.run(move |vault| recordings::record(vault, &request.caller, recording))
+    let caller = request.caller.clone();
+    let size = app.run(move |vault| recordings::record_size(vault, &caller, recording)).await?;
+    app.answer(request, size, move |vault, caller| recordings::record(vault, caller, recording), as_json)
         .await
-        .map(|record| json(&record))
 }

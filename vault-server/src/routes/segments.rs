@@ -3,16 +3,19 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use vault_proto::envelope::MAX_ENVELOPE;
 use vault_proto::geometry::MAX_PART;
-use vault_proto::wire::{MAX_JSON_BODY, SEGMENT_PROGRESS};
+use vault_proto::wire::{MAX_JSON_BODY, MAX_SEAL, SEGMENT_PROGRESS};
 
 use super::signed::{Signed, SignedGet};
-use super::{App, bytes, id, number, stored};
-use crate::ops::segments;
+use super::{App, as_bytes, bytes, id, number, stored};
+use crate::event::Caller;
+use crate::ops::{Vault, segments};
 use crate::problem::Problem;
 
 const X_HEADER_GENERATION: HeaderName = HeaderName::from_static("x-header-generation");
+
+/// Most memory that the list of a segment's parts takes while it is built: its rows and their hashes.
+const MAX_PART_LIST: usize = 5 * 1024 * 1024;
 
 type SegmentPath = Path<(String, String)>;
 
@@ -54,7 +57,7 @@ pub(crate) async fn store_part(
 pub(crate) async fn seal(
     State(app): State<App>,
     Path((recording, segment)): SegmentPath,
-    request: Signed<MAX_ENVELOPE>,
+    request: Signed<MAX_SEAL>,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
     app.run(move |vault| segments::seal(vault, &request.caller, recording, segment, request.body.as_ref()))
@@ -68,7 +71,9 @@ pub(crate) async fn part_hashes(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
-    app.run(move |vault| segments::part_hashes(vault, &request.caller, recording, segment)).await.map(bytes)
+    let operation =
+        move |vault: &Vault, caller: &Caller| segments::part_hashes(vault, caller, recording, segment);
+    app.answer(request, MAX_PART_LIST, operation, as_bytes).await
 }
 
 pub(crate) async fn header(

@@ -5,8 +5,8 @@ mod rows;
 mod sqlite;
 
 pub use rows::{
-    DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, NewPart,
-    NewRecording, NewSeal, NewSegment, PartRow, RecordingRow, SegmentRow,
+    DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, Named,
+    NamedSegment, NewPart, NewRecording, NewSeal, NewSegment, PartRow, RecordingRow, SegmentRow,
 };
 pub use sqlite::{OpenError, SqliteStore};
 
@@ -93,8 +93,10 @@ pub trait Store: Send + Sync {
     fn check_ready(&self) -> Result<(), StoreError>;
 
     /// Marks a nonce of `key` as used by a request of the time `created`, in seconds since 1970. At `now` the store may
-    /// forget nonces of requests older than [`NONCE_RETENTION_SECONDS`]; from then on requests of that age are
-    /// [`NonceUse::Forgotten`], whatever later clocks say.
+    /// forget nonces of requests older than [`NONCE_RETENTION_SECONDS`]; from then on requests not younger than the youngest
+    /// forgotten one are [`NonceUse::Forgotten`], whatever later clocks say. How far it forgets is limited by the time that
+    /// has passed since it was opened, so that a clock that ran ahead for a while does not make what is true again later
+    /// count as old.
     ///
     /// The one change without an event: it records the request itself, before anyone knows what it will do.
     ///
@@ -114,6 +116,18 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Failed`].
     fn directory_entry(&self, account: AccountId) -> Result<Option<DirectoryRow>, StoreError>;
+
+    /// Whether an account is enrolled.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn is_enrolled(&self, account: AccountId) -> Result<bool, StoreError>;
+
+    /// Bytes of the statements that [`Self::directory_entry`] would give; 0 without any.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn directory_size(&self, account: AccountId) -> Result<u64, StoreError>;
 
     /// Accounts whose id begins with `prefix`, ascending, at most `limit`.
     ///
@@ -211,6 +225,31 @@ pub trait Store: Send + Sync {
     /// [`StoreError::NotFound`].
     fn recording(&self, permit: &Permit) -> Result<RecordingRow, StoreError>;
 
+    /// Bytes of the statements of the permit's recording and its segments; 0 without any.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn statements_size(&self, permit: &Permit) -> Result<u64, StoreError>;
+
+    /// Bytes of all parts and details that are stored, of all recordings.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn stored_bytes(&self) -> Result<u64, StoreError>;
+
+    /// Bytes of the parts of one segment, also of those beyond a gap; 0 without any.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn segment_bytes(&self, permit: &Permit, segment: u32) -> Result<u64, StoreError>;
+
+    /// Which objects of a recording and of one segment of it rows name; `None` if the recording does not exist. For the
+    /// search for leftovers, which acts for nobody.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn named(&self, recording: RecordingId, segment: Option<u32>) -> Result<Option<Named>, StoreError>;
+
     /// A page of the recordings of which the permit's actor is patient, clinician or sealer, newest first.
     ///
     /// # Errors
@@ -269,7 +308,8 @@ pub trait Store: Send + Sync {
     /// Seals a segment and drops the parts beyond.
     ///
     /// # Errors
-    /// [`StoreError::OutOfOrder`] if it is not open or a part is missing; [`StoreError::Conflict`] if it has another seal.
+    /// [`StoreError::OutOfOrder`] if it is not open, a part is missing or the segment before has another seal than it was
+    /// checked against; [`StoreError::Conflict`] if it has another seal.
     fn seal_segment(&self, permit: &Permit, event: &Event, seal: &NewSeal) -> Result<Stored, StoreError>;
 
     /// Stores that the details object is in the blob store, in place of the one before.
@@ -283,8 +323,8 @@ pub trait Store: Send + Sync {
     /// Stores the final seal.
     ///
     /// # Errors
-    /// [`StoreError::OutOfOrder`] without these details or with an open segment; [`StoreError::Conflict`] if there is
-    /// another.
+    /// [`StoreError::OutOfOrder`] without these details, with an open segment, or with other segments than it was checked
+    /// against; [`StoreError::Conflict`] if there is another.
     fn set_final_seal(
         &self,
         permit: &Permit,

@@ -172,6 +172,8 @@ pub struct NewSeal {
     pub body_length: u64,
     /// Root over the part hashes.
     pub parts_root: Digest,
+    /// SHA-256 of the envelope of the seal before, as it is stored; `None` for segment 0.
+    pub previous: Option<Digest>,
     /// The envelope.
     pub envelope: Vec<u8>,
 }
@@ -190,6 +192,30 @@ pub struct DetailsRow {
 pub struct FinalRow {
     /// The details it was checked against.
     pub details: Digest,
+    /// The number of segments it was checked against.
+    pub segments: u32,
+    /// SHA-256 of the envelope of the last one's seal, as it is stored.
+    pub last_seal: Digest,
     /// The envelope.
     pub envelope: Vec<u8>,
+}
+
+/// Which objects of a recording, and of one segment of it, rows name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    /// Whether it has details.
+    pub details: bool,
+    /// Whether it has a final seal.
+    pub final_seal: bool,
+    /// The segment that was asked for, if it is there.
+    pub segment: Option<NamedSegment>,
+}
+
+/// Which objects of a segment rows name; its body always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedSegment {
+    /// The generation of its current header.
+    pub header_generation: u32,
+    /// Whether it has a seal and a list of parts.
+    pub sealed: bool,
 }

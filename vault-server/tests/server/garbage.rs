@@ -90,13 +90,13 @@ async fn bodies_have_their_limits() {
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let id = draft.id();
     let limits = [
-        (Method::POST, path::ACCOUNTS.to_owned(), 2 << 20),
+        (Method::POST, path::ACCOUNTS.to_owned(), 300 << 10),
         (Method::POST, path::RECORDINGS.to_owned(), 2 << 20),
         (Method::PUT, path::segment(&id, 0), 2 << 20),
         (Method::PUT, path::part(&id, 0, 0), 1_048_848),
-        (Method::PUT, path::seal(&id, 0), 88_404),
+        (Method::PUT, path::seal(&id, 0), 8 << 10),
         (Method::PUT, path::details(&id), 4 << 20),
-        (Method::PUT, path::final_seal(&id), 88_404),
+        (Method::PUT, path::final_seal(&id), 8 << 10),
         (Method::GET, path::RECORDINGS.to_owned(), 0),
     ];
     for (method, place, limit) in limits {

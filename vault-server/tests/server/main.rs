@@ -4,7 +4,13 @@
 #[cfg(test)]
 mod blob_conformance;
 #[cfg(test)]
+mod clock_jumps;
+#[cfg(test)]
 mod comparisons;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod documentation;
 #[cfg(test)]
@@ -18,12 +24,22 @@ mod garbage;
 #[cfg(test)]
 mod happy_path;
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod operation;
+#[cfg(test)]
+mod orphans;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod request_signatures;
 #[cfg(test)]
+mod room;
+#[cfg(test)]
 mod store_conformance;
 #[cfg(test)]
+mod strangers;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod two_writers;

@@ -5,8 +5,8 @@ use vault_proto::statements::Role;
 use vault_server::authorize::{Action, Actor, Parties, Permit, authorize};
 use vault_server::event::{Caller, Event};
 use vault_server::store::{
-    DetailsRow, Enrolment, FinalRow, HexPrefix, ListQuery, NONCE_RETENTION_SECONDS, NewPart, NewRecording,
-    NewSeal, NewSegment, NonceUse, PartRow, SqliteStore, Store, StoreError, Stored,
+    DetailsRow, Enrolment, FinalRow, HexPrefix, ListQuery, NONCE_RETENTION_SECONDS, Named, NamedSegment,
+    NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow, SqliteStore, Store, StoreError, Stored,
 };
 
 use crate::support::{Draft, NOW, Organisation, Person, at};
@@ -20,6 +20,7 @@ fn conforms(reopen: impl Fn() -> Box<dyn Store>) {
         organisation.person(12, Role::Recorder),
     );
     nonces(&reopen);
+    nonces_of_a_clock_that_jumps(&*reopen());
     accounts(&reopen, &patient, &clinician);
     let first = Draft::new(&organisation, 1, &patient, &clinician, &recorder);
     let second = Draft::new(&organisation, 2, &patient, &clinician, &recorder);
@@ -60,6 +61,31 @@ fn nonces(reopen: &impl Fn() -> Box<dyn Store>) {
     assert_eq!(store.use_nonce(one, nonce, NOW, far).unwrap(), NonceUse::Forgotten);
     assert_eq!(store.use_nonce(one, nonce, NOW, NOW).unwrap(), NonceUse::Forgotten);
     assert_eq!(store.use_nonce(one, nonce, far, far).unwrap(), NonceUse::Fresh);
+}
+
+/// A clock that runs ahead by a year for a while: nothing counts twice, then or ever, and nobody is locked out afterwards.
+fn nonces_of_a_clock_that_jumps(store: &dyn Store) {
+    const YEAR: i64 = 365 * 24 * 60 * 60;
+    let key = KeyId::from_bytes([3; 32]);
+    let at_once = |number: u8, created, now| {
+        store.use_nonce(key, Nonce::from_bytes([number; 16]), created, now).unwrap()
+    };
+    let start = NOW + 100_000;
+    let ahead = start + YEAR;
+    assert_eq!(at_once(1, start, start), NonceUse::Fresh);
+    assert_eq!(at_once(2, ahead, ahead), NonceUse::Fresh);
+    assert_eq!(at_once(3, ahead + 5000, ahead + 5000), NonceUse::Fresh);
+    assert_eq!(at_once(2, ahead, ahead + 5000), NonceUse::Repeated);
+    // Set right again.
+    assert_eq!(at_once(4, start + 10, start + 10), NonceUse::Fresh);
+    assert_ne!(at_once(1, start, start + 10), NonceUse::Fresh);
+    // Set back, by too much, and right again.
+    assert_ne!(at_once(1, start, start - 5000), NonceUse::Fresh);
+    assert_eq!(at_once(5, start + 20, start + 20), NonceUse::Fresh);
+    assert_eq!(at_once(4, start + 10, start + 20), NonceUse::Repeated);
+    // The future comes.
+    assert_eq!(at_once(2, ahead, ahead), NonceUse::Repeated);
+    assert_eq!(at_once(3, ahead + 5000, ahead + 5000), NonceUse::Repeated);
 }
 
 fn accounts(reopen: &impl Fn() -> Box<dyn Store>, one: &Person, two: &Person) {
@@ -104,6 +130,12 @@ fn accounts(reopen: &impl Fn() -> Box<dyn Store>, one: &Person, two: &Person) {
     let id = one.account().to_string();
     assert_eq!(find(&id[..9], 10), [one.account()]);
     assert_eq!(find(&id, 10), [one.account()]);
+    assert!(store.is_enrolled(one.account()).unwrap());
+    assert!(!store.is_enrolled(AccountId::from_bytes([0; 32])).unwrap());
+    let statements = [one.chain.issuer.bytes(), one.chain.certificate.bytes(), one.key_list.bytes()];
+    let size = store.directory_size(one.account()).unwrap();
+    assert!(size > statements.concat().len() as u64, "both lists count");
+    assert_eq!(store.directory_size(AccountId::from_bytes([0; 32])).unwrap(), 0);
     assert_eq!(find(&id[..9], 0), []);
 }
 
@@ -177,17 +209,24 @@ fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
         parts,
         body_length,
         parts_root: Digest::of(b"root"),
+        previous: None,
         envelope: b"seal".to_vec(),
     };
     let put = |new: &NewSeal| store.seal_segment(&permit, &event, new);
     assert!(matches!(put(&seal(6, 1)), Err(StoreError::OutOfOrder)));
     let details = DetailsRow { digest: Digest::of(b"details"), length: 7 };
     assert!(matches!(store.set_details(&permit, &event, &details), Err(StoreError::OutOfOrder)));
+    let follows_another = NewSeal { previous: Some(Digest::of(b"before")), ..seal(4, full) };
+    assert!(matches!(put(&follows_another), Err(StoreError::OutOfOrder)));
+    let stored_bytes = full + 70_000 + full_part_length(5) as u64;
+    assert_eq!(store.segment_bytes(&permit, 0).unwrap(), stored_bytes, "with the one beyond");
+    assert_eq!(store.stored_bytes().unwrap(), stored_bytes);
     assert_eq!(put(&seal(4, full)).unwrap(), Stored::New);
     assert_eq!(put(&seal(4, full)).unwrap(), Stored::Same);
     let other = NewSeal { envelope: b"another".to_vec(), ..seal(4, full) };
     assert!(matches!(put(&other), Err(StoreError::Conflict)));
     assert_eq!(run(), (4, full));
+    assert_eq!(store.stored_bytes().unwrap(), full);
     assert_eq!(store.part(&permit, 0, 4).unwrap(), None);
     assert_eq!(store.part(&permit, 0, 3).unwrap(), Some(part(3, full_part_length(3)).row));
     assert_eq!(add(&part(3, full_part_length(3))).unwrap(), Stored::Same);
@@ -206,7 +245,12 @@ fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     let store = reopen();
     let (permit, event) = sealing(draft, Action::StoreDetails);
     let details = DetailsRow { digest: Digest::of(b"details"), length: 7 };
-    let last = FinalRow { details: details.digest, envelope: b"final".to_vec() };
+    let last = FinalRow {
+        details: details.digest,
+        segments: 1,
+        last_seal: Digest::of(b"seal"),
+        envelope: b"final".to_vec(),
+    };
     let put = |last: &FinalRow| store.set_final_seal(&permit, &event, last);
     assert!(matches!(put(&last), Err(StoreError::OutOfOrder)));
     assert_eq!(store.set_details(&permit, &event, &details).unwrap(), Stored::New);
@@ -216,7 +260,21 @@ fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     assert_eq!(store.set_details(&permit, &event, &details).unwrap(), Stored::New);
     let for_others = FinalRow { details: Digest::of(b"others"), ..last.clone() };
     assert!(matches!(put(&for_others), Err(StoreError::OutOfOrder)));
+    // Sealed segments that came between the check and the change.
+    let for_more = FinalRow { segments: 2, ..last.clone() };
+    assert!(matches!(put(&for_more), Err(StoreError::OutOfOrder)));
+    let for_another = FinalRow { last_seal: Digest::of(b"another"), ..last.clone() };
+    assert!(matches!(put(&for_another), Err(StoreError::OutOfOrder)));
+    let named = || store.named(draft.id(), Some(0)).unwrap().unwrap();
+    let segment = Some(NamedSegment { header_generation: 0, sealed: true });
+    assert_eq!(named(), Named { details: true, final_seal: false, segment });
     assert_eq!(put(&last).unwrap(), Stored::New);
+    assert_eq!(named(), Named { details: true, final_seal: true, segment });
+    assert_eq!(store.named(draft.id(), Some(1)).unwrap().unwrap().segment, None);
+    assert_eq!(store.named(draft.id(), None).unwrap().unwrap().segment, None);
+    assert_eq!(store.named(RecordingId::from_bytes([0; 16]), Some(0)).unwrap(), None);
+    let sealed = last.envelope.len() + draft.manifest.bytes().len() + b"seal".len();
+    assert!(store.statements_size(&permit).unwrap() >= sealed as u64);
     assert_eq!(put(&last).unwrap(), Stored::Same);
     let other = FinalRow { envelope: b"another".to_vec(), ..last.clone() };
     assert!(matches!(put(&other), Err(StoreError::Conflict)));

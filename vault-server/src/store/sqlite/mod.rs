@@ -6,10 +6,11 @@ mod nonces;
 mod recordings;
 mod rows;
 mod segments;
+mod sizes;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 use vault_proto::credentials::Member;
@@ -19,12 +20,13 @@ use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::ComparisonState;
 
 use super::{
-    DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, NewPart,
-    NewRecording, NewSeal, NewSegment, NonceUse, PartRow, RecordingRow, SegmentRow, Store, StoreError,
-    Stored,
+    DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, Named,
+    NamedSegment, NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow, RecordingRow, SegmentRow,
+    Store, StoreError, Stored,
 };
 use crate::authorize::{Parties, Permit};
 use crate::event::Event;
+use nonces::NonceMemory;
 use rows::classified;
 use writer::Writer;
 
@@ -40,6 +42,7 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Mutex<Vec<Connection>>,
     returned: Condvar,
+    nonces: Arc<NonceMemory>,
 }
 
 /// Why a database cannot be opened.
@@ -51,6 +54,9 @@ pub enum OpenError {
     /// A migration did not succeed, or the database is of a newer version of the program.
     #[error("{0}")]
     Migration(#[from] refinery::Error),
+    /// It cannot be read.
+    #[error("{0}")]
+    Read(#[from] StoreError),
     /// No thread could be started.
     #[error("{0}")]
     Thread(#[from] std::io::Error),
@@ -77,7 +83,9 @@ impl SqliteStore {
         migrations::migrations::runner().run(&mut connection)?;
         let readers =
             (0..READERS).map(|_| open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect::<Result<_, _>>()?;
+        let nonces = Arc::new(NonceMemory::open(&connection)?);
         Ok(Self {
+            nonces,
             writer: Writer::start(connection)?,
             readers: Mutex::new(readers),
             returned: Condvar::new(),
@@ -111,7 +119,8 @@ impl Store for SqliteStore {
     }
 
     fn use_nonce(&self, key: KeyId, nonce: Nonce, created: i64, now: i64) -> Result<NonceUse, StoreError> {
-        self.writer.run(move |db| nonces::use_nonce(db, key, nonce, created, now))
+        let memory = Arc::clone(&self.nonces);
+        self.writer.run(move |db| memory.use_nonce(db, key, nonce, created, now))
     }
 
     fn member_of_device(&self, key: KeyId) -> Result<Option<(AccountId, Member)>, StoreError> {
@@ -120,6 +129,14 @@ impl Store for SqliteStore {
 
     fn directory_entry(&self, account: AccountId) -> Result<Option<DirectoryRow>, StoreError> {
         self.read(|db| accounts::directory_entry(db, account))
+    }
+
+    fn is_enrolled(&self, account: AccountId) -> Result<bool, StoreError> {
+        self.read(|db| sizes::is_enrolled(db, account))
+    }
+
+    fn directory_size(&self, account: AccountId) -> Result<u64, StoreError> {
+        self.read(|db| sizes::directory(db, account))
     }
 
     fn accounts_by_prefix(
@@ -202,6 +219,24 @@ impl Store for SqliteStore {
     fn recording(&self, permit: &Permit) -> Result<RecordingRow, StoreError> {
         let recording = named(permit)?;
         self.read(|db| recordings::recording(db, recording))
+    }
+
+    fn statements_size(&self, permit: &Permit) -> Result<u64, StoreError> {
+        let recording = named(permit)?;
+        self.read(|db| sizes::statements(db, recording))
+    }
+
+    fn stored_bytes(&self) -> Result<u64, StoreError> {
+        self.read(sizes::stored)
+    }
+
+    fn segment_bytes(&self, permit: &Permit, segment: u32) -> Result<u64, StoreError> {
+        let recording = named(permit)?;
+        self.read(|db| sizes::segment(db, recording, segment))
+    }
+
+    fn named(&self, recording: RecordingId, segment: Option<u32>) -> Result<Option<Named>, StoreError> {
+        self.read(|db| sizes::named(db, recording, segment))
     }
 
     fn list(&self, permit: &Permit, query: &ListQuery) -> Result<Vec<ListedRecording>, StoreError> {
@@ -313,4 +348,35 @@ fn failed(error: rusqlite::Error) -> StoreError {
         )));
     }
     classified(&error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database that may not grow says so, keeps what it had, and takes the same again once there is room.
+    #[test]
+    fn a_full_database_is_storage_full_and_recovers() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join("vault.db")).unwrap();
+        let key = KeyId::from_bytes([1; 32]);
+        let most_pages = |pages: u32| {
+            let set = move |db: &Connection| db.pragma_update(None, "max_page_count", pages).map_err(failed);
+            store.writer.run(set).unwrap();
+        };
+        let use_nonce = |number: u16| {
+            let mut nonce = [0; 16];
+            nonce[..2].copy_from_slice(&number.to_be_bytes());
+            store.use_nonce(key, Nonce::from_bytes(nonce), 1000, 1000)
+        };
+        // No fewer than there are already.
+        most_pages(1);
+        let (stored, error) =
+            (0..10_000).find_map(|number| use_nonce(number).err().map(|error| (number, error))).unwrap();
+        assert!(matches!(error, StoreError::Full), "{error:?}");
+        assert!(stored > 0);
+        assert_eq!(use_nonce(0).unwrap(), NonceUse::Repeated);
+        most_pages(1_000_000);
+        assert_eq!(use_nonce(stored).unwrap(), NonceUse::Fresh);
+    }
 }

@@ -211,6 +211,18 @@ pub(super) fn set_final_seal(
     }
     let number = number(db, recording)?;
     check_all_sealed(db, number)?;
+    let last: Option<(u32, Vec<u8>)> = first(
+        db,
+        "SELECT segment, seal FROM segments WHERE number = ?1 ORDER BY segment DESC LIMIT 1",
+        [number],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let checked = last.is_some_and(|(segment, seal)| {
+        segment.checked_add(1) == Some(final_seal.segments) && Digest::of(&seal) == final_seal.last_seal
+    });
+    if !checked {
+        return Err(StoreError::OutOfOrder);
+    }
     write(db, "UPDATE recordings SET final_seal = ?2 WHERE number = ?1", (number, &final_seal.envelope))?;
     write(db, "DELETE FROM progress WHERE number = ?1", [number])?;
     touch(db, number, at)?;

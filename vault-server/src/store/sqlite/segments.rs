@@ -231,6 +231,13 @@ pub(super) fn seal(
         None if segment.parts < seal.parts => return Err(StoreError::OutOfOrder),
         None => {}
     }
+    let previous = match seal.segment.checked_sub(1) {
+        None => None,
+        Some(previous) => columns(db, number, previous)?.and_then(|previous| previous.seal),
+    };
+    if previous.map(|previous| Digest::of(&previous)) != seal.previous {
+        return Err(StoreError::OutOfOrder);
+    }
     drop_parts(db, number, seal.segment, seal.parts)?;
     let bytes = i64::try_from(seal.body_length).map_err(|_| StoreError::OutOfOrder)?;
     write(

@@ -57,8 +57,8 @@ impl Organisation {
             organisation: self.id(),
             root,
             issuer: public(&self.issuer),
-            not_before: at(NOW - 100_000),
-            not_after: at(NOW + 100_000_000),
+            not_before: at(NOW - 1_000_000_000),
+            not_after: at(NOW + 1_000_000_000),
         };
         let certificate = Certificate {
             organisation: self.id(),

@@ -1,12 +1,14 @@
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use vault_proto::http_signature::{
     CONTENT_DIGEST, Nonce, RequestTarget, SIGNATURE, SIGNATURE_INPUT, SignatureInput, content_digest_value,
@@ -16,6 +18,8 @@ use vault_proto::ids::{Digest, KeyId};
 use vault_proto::problem::{PROBLEM_JSON, Problem, ProblemCode};
 use vault_proto::wire::path;
 use vault_server::data_folder::init;
+use vault_server::limits::Limits;
+use vault_server::ops::orphans::Collection;
 use vault_server::{Config, ServerError, serve};
 
 use super::people::{at, public};
@@ -35,6 +39,9 @@ pub(crate) struct Server {
     pub(crate) clock: Arc<AtomicI64>,
     pub(crate) http: reqwest::Client,
     base: String,
+    address: SocketAddr,
+    limits: Limits,
+    collections: mpsc::UnboundedReceiver<Collection>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), ServerError>>,
 }
@@ -82,6 +89,16 @@ impl<'a> Call<'a> {
             signed_body: None,
             headers: Vec::new(),
         }
+    }
+
+    /// The head of the request as it is sent over a bare socket, without the empty line at its end.
+    pub(crate) fn head(&self, length: usize) -> String {
+        let mut head =
+            format!("{} {} HTTP/1.1\r\nhost: {NAME}\r\ncontent-length: {length}\r\n", self.method, self.path);
+        for (name, value) in self.signature() {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head
     }
 
     /// The three headers of the profile.
@@ -155,21 +172,33 @@ impl Answer {
 
 impl Server {
     pub(crate) async fn start(organisation: &Organisation) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        init(data.path(), organisation.id()).unwrap();
-        Self::on(data, Arc::new(AtomicI64::new(NOW))).await
+        Self::start_with(organisation, Limits::default()).await
     }
 
-    async fn on(data: tempfile::TempDir, clock: Arc<AtomicI64>) -> Self {
+    pub(crate) async fn start_with(organisation: &Organisation, limits: Limits) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        init(data.path(), organisation.id()).unwrap();
+        Self::on(data, Arc::new(AtomicI64::new(NOW)), limits).await
+    }
+
+    async fn on(data: tempfile::TempDir, clock: Arc<AtomicI64>, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let (ready, announced) = oneshot::channel();
+        let (found, collections) = mpsc::unbounded_channel();
         let time = Arc::clone(&clock);
         let config = Config {
-            authorities: vec![NAME.to_uppercase(), format!("{NAME}:443")],
+            authorities: vec![NAME.to_uppercase(), format!("{NAME}:443"), address.to_string()],
             clock: Arc::new(move || at(time.load(Ordering::SeqCst))),
             announce: Box::new(move |_| ready.send(()).unwrap()),
+            // Longer than any test: what ends a test's server is not the end of patience.
+            grace: Duration::from_secs(3600),
+            limits,
+            collected: Box::new(move |done| {
+                // Nobody asks for it after the server was stopped.
+                let _ = found.send(done);
+            }),
             ..Config::new(data.path().to_owned())
         };
         let running = tokio::spawn(serve(listener, config, async {
@@ -181,6 +210,9 @@ impl Server {
             clock,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             base: format!("http://{address}"),
+            address,
+            limits,
+            collections,
             stop,
             running,
         }
@@ -194,12 +226,32 @@ impl Server {
         self.data.path()
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the next search for leftovers did.
+    pub(crate) async fn collected(&mut self) -> Collection {
+        self.collections.recv().await.unwrap()
+    }
+
+    /// Stops the server; returns once it has ended.
+    pub(crate) async fn stop(self) -> tempfile::TempDir {
+        self.stop.send(()).unwrap();
+        self.running.await.unwrap().unwrap();
+        self.data
+    }
+
     /// Stops the server and starts another on the same folder.
     pub(crate) async fn restart(self) -> Self {
-        self.stop.send(()).unwrap();
-        drop(self.http);
-        self.running.await.unwrap().unwrap();
-        Self::on(self.data, self.clock).await
+        let limits = self.limits;
+        self.restart_with(limits).await
+    }
+
+    /// The same with other limits.
+    pub(crate) async fn restart_with(self, limits: Limits) -> Self {
+        let clock = Arc::clone(&self.clock);
+        Self::on(self.stop().await, clock, limits).await
     }
 
     pub(crate) fn advance(&self, seconds: i64) {
@@ -270,19 +322,24 @@ impl Server {
     /// Fills and finishes a recording of one segment; returns its body.
     pub(crate) async fn finish(&self, draft: &Draft<'_>, plaintext: u64) -> Vec<u8> {
         self.create(draft).await;
-        self.open(draft, 0).await.ok(201);
         let parts = draft.parts(0, plaintext);
-        for (number, part) in (0..).zip(&parts) {
+        self.finish_from(draft, &parts).await;
+        parts.concat()
+    }
+
+    /// Fills and finishes a recording that exists and has no segment.
+    pub(crate) async fn finish_from(&self, draft: &Draft<'_>, parts: &[Vec<u8>]) {
+        self.open(draft, 0).await.ok(201);
+        for (number, part) in (0..).zip(parts) {
             self.part(draft, 0, number, part).await.ok(201);
         }
         let end = vault_proto::geometry::BodyEnd::Final;
-        let seal = draft.sign_seal(&draft.segment_seal(0, &parts, end, None));
+        let seal = draft.sign_seal(&draft.segment_seal(0, parts, end, None));
         let id = draft.id();
         self.put(draft.sealer, path::seal(&id, 0), seal.bytes().to_vec()).await.ok(201);
         let details = draft.details();
         self.put(draft.sealer, path::details(&id), details.clone()).await.ok(201);
         let last = draft.sign_final(&draft.final_seal(&[seal], &details));
         self.put(draft.sealer, path::final_seal(&id), last.bytes().to_vec()).await.ok(201);
-        parts.concat()
     }
 }

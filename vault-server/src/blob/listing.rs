@@ -1,0 +1,114 @@
+//! What files there are: the way back from names to objects.
+
+use std::fs::{DirEntry, ReadDir};
+use std::io;
+use std::path::Path;
+
+use vault_proto::ids::RecordingId;
+use vault_proto::labels::recording_folder;
+
+use super::{Object, StoredFile};
+
+/// A folder's entries; none if there is no such folder.
+fn entries(folder: &Path) -> io::Result<Option<ReadDir>> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => Ok(Some(entries)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A number as the store writes it.
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|number: &u32| number.to_string() == text)
+}
+
+fn is_aside(name: &str) -> bool {
+    let random = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
+    random.is_some_and(|random| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn object(segment: Option<u32>, name: &str) -> Option<Object> {
+    Some(match (segment, name) {
+        (None, "manifest") => Object::Manifest,
+        (None, "credentials") => Object::Credentials,
+        (None, "details") => Object::Details,
+        (None, "final") => Object::Final,
+        (Some(segment), "body") => Object::Body { segment },
+        (Some(segment), "parts") => Object::Parts { segment },
+        (Some(segment), "seal") => Object::Seal { segment },
+        (Some(segment), name) => {
+            Object::Header { segment, generation: number(name.strip_prefix("header.")?)? }
+        }
+        (None, _) => return None,
+    })
+}
+
+pub(super) fn recordings(root: &Path, visit: &mut dyn FnMut(RecordingId) -> bool) -> io::Result<()> {
+    let Some(folders) = entries(&root.join("rec"))? else {
+        return Ok(());
+    };
+    for folder in folders {
+        let name = folder?.file_name();
+        let Some(recording) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if !visit(recording) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn files(root: &Path, recording: RecordingId) -> io::Result<Vec<StoredFile>> {
+    let mut found = Vec::new();
+    let folder = recording_folder(&recording);
+    in_folder(root, &folder, recording, None, &mut found)?;
+    let segments = format!("{folder}/seg");
+    for entry in entries(&root.join(&segments))?.into_iter().flatten() {
+        let name = entry?.file_name();
+        if let Some(segment) = name.to_str().and_then(number) {
+            in_folder(root, &format!("{segments}/{segment}"), recording, Some(segment), &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+fn in_folder(
+    root: &Path,
+    folder: &str,
+    recording: RecordingId,
+    segment: Option<u32>,
+    found: &mut Vec<StoredFile>,
+) -> io::Result<()> {
+    for entry in entries(&root.join(folder))?.into_iter().flatten() {
+        found.extend(file(&entry?, folder, recording, segment)?);
+    }
+    Ok(())
+}
+
+/// The file of an entry, if the store made it.
+fn file(
+    entry: &DirEntry,
+    folder: &str,
+    recording: RecordingId,
+    segment: Option<u32>,
+) -> io::Result<Option<StoredFile>> {
+    let name = entry.file_name();
+    let Some(name) = name.to_str() else {
+        return Ok(None);
+    };
+    let object = object(segment, name);
+    if object.is_none() && !is_aside(name) {
+        return Ok(None);
+    }
+    let metadata = match entry.metadata() {
+        Ok(metadata) if metadata.is_file() => metadata,
+        // Another thing under the name, or gone since the folder was read.
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let name = format!("{folder}/{name}");
+    Ok(Some(StoredFile { recording, segment, object, modified: metadata.modified()?, name }))
+}

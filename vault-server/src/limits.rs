@@ -1,0 +1,40 @@
+//! What a server takes on at most, and how long it waits: every number that an operator or a test may want otherwise.
+
+use std::time::Duration;
+
+/// Limits of one server. The defaults suit a machine with 512 MiB of memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at the same time. When all are taken, those without a request in progress are closed and later ones wait
+    /// to be accepted.
+    pub connections: usize,
+    /// Time to send a request's head, and for which a connection without a request is kept.
+    pub header_time: Duration,
+    /// Time for which a caller may take none of what is being sent before the connection is closed.
+    pub stall_time: Duration,
+    /// Time to send a whole body.
+    pub body_time: Duration,
+    /// Time to send the whole body of an enrolment, which nobody known has signed yet.
+    pub enrolment_body_time: Duration,
+    /// Most bytes of ciphertext that may be stored: parts and details. `None`: as many as the disk holds.
+    pub max_bytes: Option<u64>,
+    /// Bytes of the disk that parts and new recordings leave free, so that what is under way can be sealed.
+    pub min_free: u64,
+    /// Age from which a file that no row names is taken for the leftover of a crash.
+    pub orphan_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            header_time: Duration::from_secs(20),
+            stall_time: Duration::from_secs(60),
+            body_time: Duration::from_secs(60),
+            enrolment_body_time: Duration::from_secs(10),
+            max_bytes: None,
+            min_free: 64 * 1024 * 1024,
+            orphan_grace: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! How much is stored, and what of it rows name.
+
+use rusqlite::{Connection, Params};
+use vault_proto::ids::{AccountId, RecordingId};
+
+use super::rows::{damaged, first};
+use super::{Named, NamedSegment, StoreError};
+
+fn sum(db: &Connection, sql: &str, params: impl Params) -> Result<u64, StoreError> {
+    let sum: i64 = first(db, sql, params, |row| row.get(0))?.unwrap_or(0);
+    u64::try_from(sum).map_err(|error| damaged(&error))
+}
+
+pub(super) fn is_enrolled(db: &Connection, account: AccountId) -> Result<bool, StoreError> {
+    let found: Option<bool> =
+        first(db, "SELECT 1 FROM accounts WHERE account = ?1", [account.as_bytes()], |row| row.get(0))?;
+    Ok(found.is_some())
+}
+
+pub(super) fn directory(db: &Connection, account: AccountId) -> Result<u64, StoreError> {
+    sum(
+        db,
+        "SELECT coalesce((SELECT length(issuer) + length(certificate) FROM accounts WHERE account = ?1), 0)
+              + coalesce((SELECT sum(length(envelope)) FROM key_lists WHERE account = ?1), 0)",
+        [account.as_bytes()],
+    )
+}
+
+pub(super) fn statements(db: &Connection, recording: RecordingId) -> Result<u64, StoreError> {
+    sum(
+        db,
+        "SELECT length(manifest) + coalesce(length(final_seal), 0)
+              + coalesce((SELECT sum(100 + coalesce(length(seal), 0)) FROM segments
+                          WHERE segments.number = recordings.number), 0)
+         FROM recordings WHERE recording = ?1",
+        [recording.as_bytes()],
+    )
+}
+
+pub(super) fn stored(db: &Connection) -> Result<u64, StoreError> {
+    sum(db, "SELECT coalesce(sum(bytes + coalesce(details_length, 0)), 0) FROM recordings", ())
+}
+
+pub(super) fn segment(db: &Connection, recording: RecordingId, segment: u32) -> Result<u64, StoreError> {
+    sum(
+        db,
+        "SELECT coalesce(sum(length), 0) FROM parts
+         WHERE number = (SELECT number FROM recordings WHERE recording = ?1) AND segment = ?2",
+        (recording.as_bytes(), segment),
+    )
+}
+
+pub(super) fn named(
+    db: &Connection,
+    recording: RecordingId,
+    segment: Option<u32>,
+) -> Result<Option<Named>, StoreError> {
+    first(
+        db,
+        "SELECT details_digest IS NOT NULL, final_seal IS NOT NULL, header_generation, seal IS NOT NULL
+         FROM recordings LEFT JOIN segments ON segments.number = recordings.number AND segment = ?2
+         WHERE recording = ?1",
+        (recording.as_bytes(), segment),
+        |row| {
+            let (generation, sealed): (Option<u32>, bool) = (row.get(2)?, row.get(3)?);
+            Ok(Named {
+                details: row.get(0)?,
+                final_seal: row.get(1)?,
+                segment: generation.map(|header_generation| NamedSegment { header_generation, sealed }),
+            })
+        },
+    )
+}
