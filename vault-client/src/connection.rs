@@ -64,10 +64,34 @@ struct Request<'a> {
     range: Option<(u64, u64)>,
 }
 
+impl<'a> Request<'a> {
+    fn get(path: &'a str, query: Option<&'a str>, range: Option<(u64, u64)>) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            query,
+            body: Bytes::new(),
+            digest: Digest::of(b""),
+            content_type: None,
+            range,
+        }
+    }
+}
+
 /// Whether another try may go better.
 enum Failure {
     Passing(ClientError),
     Lasting(ClientError),
+    /// The server says that there is no such thing, or not so much of it.
+    Absent(ClientError),
+}
+
+impl From<Failure> for ClientError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Passing(error) | Failure::Lasting(error) | Failure::Absent(error) => error,
+        }
+    }
 }
 
 /// The clock, as statements write it.
@@ -136,7 +160,14 @@ impl Connection {
         limit: usize,
     ) -> Result<T, ClientError> {
         let answer = self.get(path, query, None, limit).await?;
-        serde_json::from_slice(&answer.body).map_err(|error| self.off_protocol(error.to_string()))
+        serde_json::from_slice(&answer.body).map_err(|error| {
+            // The parser's own words repeat what the server wrote.
+            self.off_protocol(format!(
+                "its answer is not of the form it should have, at line {}, column {}",
+                error.line(),
+                error.column()
+            ))
+        })
     }
 
     /// Fetches at most `limit` bytes; with `range`, the bytes from its first to its last, both included.
@@ -150,16 +181,24 @@ impl Connection {
         range: Option<(u64, u64)>,
         limit: usize,
     ) -> Result<Answer, ClientError> {
-        let request = Request {
-            method: Method::GET,
-            path,
-            query,
-            body: Bytes::new(),
-            digest: Digest::of(b""),
-            content_type: None,
-            range,
-        };
-        self.send(request, limit).await
+        Ok(self.send(Request::get(path, query, range), limit).await?)
+    }
+
+    /// As [`Self::get`], of something that must be there: `None` if the server answers 404 or 416, with whatever body.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get_stored(
+        &self,
+        path: &str,
+        range: Option<(u64, u64)>,
+        limit: usize,
+    ) -> Result<Option<Bytes>, ClientError> {
+        match self.send(Request::get(path, None, range), limit).await {
+            Ok(answer) => Ok(Some(answer.body)),
+            Err(Failure::Absent(_)) => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
     }
 
     /// Deletes a resource.
@@ -176,7 +215,8 @@ impl Connection {
             content_type: None,
             range: None,
         };
-        self.send(request, MAX_PROBLEM).await.map(drop)
+        self.send(request, MAX_PROBLEM).await?;
+        Ok(())
     }
 
     /// Sends JSON.
@@ -229,23 +269,22 @@ impl Connection {
             content_type: Some(content_type),
             range: None,
         };
-        self.send(request, MAX_PROBLEM).await
+        Ok(self.send(request, MAX_PROBLEM).await?)
     }
 
-    async fn send(&self, request: Request<'_>, limit: usize) -> Result<Answer, ClientError> {
+    async fn send(&self, request: Request<'_>, limit: usize) -> Result<Answer, Failure> {
         let mut pause = FIRST_PAUSE;
         let mut tried = 1;
         loop {
             match self.try_once(&request, limit).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Lasting(error)) => return Err(error),
-                Err(Failure::Passing(error)) if tried >= TRIES => return Err(error),
-                Err(Failure::Passing(error)) => {
+                Err(Failure::Passing(error)) if tried < TRIES => {
                     tracing::debug!(path = request.path, %error, tried, "trying again");
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                     tried += 1;
                 }
+                Err(failure) => return Err(failure),
             }
         }
     }
@@ -305,9 +344,14 @@ impl Connection {
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Failure {
+        let absent = matches!(status, StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE);
         let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
             let error = self.off_protocol(format!("status {status} without a problem document"));
-            return if status.is_server_error() { Failure::Passing(error) } else { Failure::Lasting(error) };
+            return match status {
+                _ if absent => Failure::Absent(error),
+                _ if status.is_server_error() => Failure::Passing(error),
+                _ => Failure::Lasting(error),
+            };
         };
         let passing = match problem.known_code() {
             Some(
@@ -320,7 +364,11 @@ impl Connection {
             None => status.is_server_error(),
         };
         let error = ClientError::Refused(Box::new(problem));
-        if passing { Failure::Passing(error) } else { Failure::Lasting(error) }
+        match passing {
+            _ if absent => Failure::Absent(error),
+            true => Failure::Passing(error),
+            false => Failure::Lasting(error),
+        }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
