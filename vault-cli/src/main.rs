@@ -6,6 +6,7 @@
 mod arguments;
 mod commands;
 mod failure;
+mod printable;
 mod terminal;
 
 use std::process::ExitCode;
@@ -27,9 +28,11 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         tokio::select! {
-            outcome = commands::run(arguments, &terminal) => outcome,
-            // Dropping the command removes what it has half-written aside.
+            // First, so that signals are listened for before the command asks or writes anything. Dropping the command
+            // removes what it has half-written aside, and gives the terminal back as it was.
+            biased;
             () = interrupted() => Err(Failure::interrupted()),
+            outcome = commands::run(arguments, &terminal) => outcome,
         }
     });
     // A thread that still waits for standard input must not keep the process.
@@ -40,15 +43,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Waits for Ctrl-C or a polite request to stop.
+/// Waits for Ctrl-C, a terminal that is closed, or a polite request to stop.
 async fn interrupted() {
     #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut terminate), Ok(mut hangup)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            return;
         }
-        return;
     }
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
