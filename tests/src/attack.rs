@@ -113,34 +113,45 @@ impl<'a> Attack<'a> {
     pub fn open_refused_after(
         &self,
         injected: &str,
-        (who, recording): (&str, &str),
+        (who, arguments): (&str, &[&str]),
         (exit, words): (i32, &str),
         truth: &[u8],
     ) {
-        let piped = self.run(who, &["open", recording], false);
+        let arguments = [&["open"], arguments].concat();
+        let piped = self.run(who, &arguments, false);
         self.check(injected, &piped, exit, words);
         assert!(truth.starts_with(&piped.said.stdout), "{injected}: what came out is not the recording");
         assert!(piped.said.stdout.len() < truth.len(), "{injected}: all of it came out");
         assert_eq!(piped.leftovers, 0, "{injected}: temporary files were left");
-        let filed = self.run(who, &["open", recording], true);
+        let filed = self.run(who, &arguments, true);
         self.check(injected, &filed, exit, words);
         assert_eq!(filed.output, None, "{injected}: an output file appeared");
         self.report(injected, &filed);
     }
 
-    /// Somebody lists their recordings: refused with this exit code, and what is refused is not shown.
+    /// Somebody lists their recordings: refused with this exit code, and what is refused is named and not shown. Returns what
+    /// was shown.
     #[track_caller]
     pub fn list_refused(&self, injected: &str, who: &str, exit: i32, absent: &[&str]) -> Said {
         let outcome = self.run(who, &["list", "--json"], false);
         assert_eq!(outcome.said.exit, Some(exit), "{injected}: {}", outcome.said.stderr);
-        let shown = String::from_utf8_lossy(&outcome.said.stdout).into_owned();
+        let text = String::from_utf8_lossy(&outcome.said.stdout).into_owned();
+        let is_refused = |line: &&str| line.contains("\"status\":\"refused\"");
+        let (refused, shown): (Vec<&str>, Vec<&str>) = text.lines().partition(is_refused);
+        assert!(!refused.is_empty(), "{injected}: nothing says what was refused: {text}");
+        for line in refused {
+            let document: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+            let fields: Vec<&String> = document.as_object().expect("an object").keys().collect();
+            assert_eq!(fields, ["recording", "refusal", "status", "what"], "{injected}: more is told");
+        }
+        let shown: String = shown.iter().map(|line| format!("{line}\n")).collect();
         for text in absent {
             assert!(!shown.contains(text), "{injected}: {text} is listed");
         }
         assert_eq!(outcome.leftovers, 0, "{injected}: temporary files were left");
         let human = self.run(who, &["list"], false);
         report(self.name, injected, human.saw(), human.said.exit, 0);
-        outcome.said
+        Said { stdout: shown.into_bytes(), ..outcome.said }
     }
 
     /// Somebody seals a file: refused with this exit code and these words, and nothing reaches the store.

@@ -89,9 +89,13 @@ pub(crate) enum Command {
     Open {
         /// The recording
         recording: String,
-        /// Where to write it; - for standard output, which is also the default unless that is a terminal
-        #[arg(short, long, value_name = "FILE|-")]
+        /// Where to write it; - for standard output, which is also the default unless that is a terminal; a folder for a
+        /// recording of several tracks, each in a file of its own
+        #[arg(short, long, value_name = "FILE|FOLDER|-")]
         output: Option<PathBuf>,
+        /// Which track of a recording that has several
+        #[arg(long, value_name = "NUMBER")]
+        track: Option<u8>,
         /// Also write out a recording whose end is missing
         #[arg(long)]
         allow_cut_off: bool,

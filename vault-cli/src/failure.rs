@@ -14,6 +14,8 @@ use vault_proto::ids::{AccountId, RecordingId};
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
 
+use crate::printable::printable;
+
 /// Kinds of failure, with their exit codes. Both are a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -42,6 +44,8 @@ pub(crate) struct Failure {
     pub(crate) what: String,
     pub(crate) means: String,
     pub(crate) next: String,
+    /// The server says that this account's own certificate or key list has expired, and nobody has looked yet.
+    pub(crate) claims_expiry: bool,
 }
 
 impl Kind {
@@ -80,7 +84,15 @@ impl Failure {
         means: impl Into<String>,
         next: impl Into<String>,
     ) -> Self {
-        Self { kind, what: what.into(), means: means.into(), next: next.into() }
+        // Each is one line. Pieces of it come from servers, files and other people, who must not add to it.
+        let line = |text: String| printable(&text);
+        Self {
+            kind,
+            what: line(what.into()),
+            means: line(means.into()),
+            next: line(next.into()),
+            claims_expiry: false,
+        }
     }
 
     pub(crate) fn bug(what: impl Into<String>) -> Self {
@@ -208,7 +220,8 @@ pub(crate) fn cut_off(last_stored: &str, bytes: u64) -> Failure {
     Failure::new(
         Kind::CutOff,
         format!(
-            "This recording is cut off: its end was never sealed. The last of it was stored at {last_stored}."
+            "This recording is cut off: its end was never sealed. The server says that the last of it was stored at \
+             {last_stored}."
         ),
         format!("{bytes} bytes of it are sealed and can be opened; what came after is not there."),
         "To open what is there, add --allow-cut-off. If it is still being uploaded, wait for its end.",
@@ -313,20 +326,38 @@ fn compare_failure(account: AccountId, problem: CompareProblem) -> Failure {
     }
 }
 
+/// The account's own certificate or key list does not count any more: for the reason found here, or as the server says.
+pub(crate) fn expired(found: Option<&TrustProblem>) -> Failure {
+    let what = found.map_or_else(
+        || "The server says that the certificate or the key list of this account has expired.".to_owned(),
+        |problem| format!("The keys of this account do not count any more: {problem}."),
+    );
+    Failure::new(
+        Kind::Key,
+        what,
+        "The server does nothing for this account any more; your recordings and your keys are not affected.",
+        "Ask the registrar for a new certificate for this account, then enrol with it (`vault-cli whoami` shows the dates).",
+    )
+}
+
+/// The server says that this account's own statements have expired, and by this machine's clock they have not.
+pub(crate) fn expiry_only_claimed() -> Failure {
+    Failure::new(
+        Kind::Refused,
+        "The server claims that the certificate or the key list of this account has expired (certificate-expired), and by this \
+         machine's clock both still count.",
+        "Your recordings and your keys are not affected; this step was not done.",
+        "Check this machine's clock. If it is right, enrol again with your certificate; if that does not help, tell the operator.",
+    )
+}
+
 fn refused(problem: &Problem) -> Failure {
     if problem.known_code() == Some(ProblemCode::CertificateExpired) {
-        return Failure::new(
-            Kind::Key,
-            "The certificate or the key list of this account has expired: the server does nothing for it any more.",
-            "Your recordings and your keys are not affected.",
-            "Ask the registrar for a new certificate for this account, then enrol with it (`vault-cli whoami` shows the dates).",
-        );
+        return Failure { claims_expiry: true, ..expired(None) };
     }
     let request = problem.request_id.as_ref().map_or_else(String::new, |id| format!(" (request {id})"));
     let detail = problem.detail.as_ref().map_or_else(String::new, |detail| format!(" {}.", sentence(detail)));
-    // What a server writes is shown to a person: it must not steer the terminal.
-    let what =
-        printable(&format!("The server refused: {}{request}. {}{detail}", problem.code, problem.title));
+    let what = format!("The server refused: {}{request}. {}{detail}", problem.code, problem.title);
     let (kind, next) = match problem.known_code() {
         Some(ProblemCode::NotFound) => {
             (Kind::NotFound, "Check the id against `vault-cli list`, and that you use the right --home.")
@@ -356,15 +387,6 @@ fn unlock_failure(error: &IdentityFileError) -> Failure {
         "The identity file was not changed.",
         next,
     )
-}
-
-/// Text from elsewhere, with everything that could steer a terminal replaced.
-pub(crate) fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod arguments;
 mod commands;
 mod failure;
+mod printable;
 mod stop;
 mod terminal;
 
@@ -32,12 +33,14 @@ fn main() -> ExitCode {
         let mut running = std::pin::pin!(commands::run(arguments, &terminal, &stop));
         loop {
             tokio::select! {
-                outcome = &mut running => return outcome,
+                // First, so that signals are listened for before the command asks or writes anything.
+                biased;
                 // A command that ends by itself when it is asked gets the chance to, once. Dropping any other removes what
-                // it has half-written aside.
+                // it has half-written aside, and gives the terminal back as it was.
                 () = interrupted() => if !stop.ask() {
                     return Err(Failure::interrupted());
                 },
+                outcome = &mut running => return outcome,
             }
         }
     });
@@ -49,15 +52,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Waits for Ctrl-C or a polite request to stop.
+/// Waits for Ctrl-C, a terminal that is closed, or a polite request to stop.
 async fn interrupted() {
     #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut terminate), Ok(mut hangup)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            return;
         }
-        return;
     }
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;

@@ -15,6 +15,7 @@ use vault_client::upload::RecordingProgress;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Kind};
+use crate::printable::{printable, printable_json, printable_lines};
 
 /// Environment variable that may hold the passphrase.
 const PASSPHRASE: &str = "VAULT_PASSPHRASE";
@@ -40,6 +41,20 @@ impl Terminal {
 
     /// Prints a line of data.
     pub(crate) fn data(&self, line: &str) -> Result<(), Failure> {
+        self.print(&printable(line))
+    }
+
+    /// Prints several lines of this program's own making.
+    pub(crate) fn lines(&self, lines: &str) -> Result<(), Failure> {
+        self.print(&printable_lines(lines))
+    }
+
+    /// Prints a script for another program, which needs every byte of it.
+    pub(crate) fn script(&self, script: &str) -> Result<(), Failure> {
+        self.print(script)
+    }
+
+    fn print(&self, line: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         writeln!(out, "{line}")
             .and_then(|()| out.flush())
@@ -48,7 +63,8 @@ impl Terminal {
 
     /// Prints a JSON document on a line of its own.
     pub(crate) fn document<T: Serialize>(&self, document: &T) -> Result<(), Failure> {
-        self.data(&serde_json::to_string(document).map_err(|error| Failure::bug(error.to_string()))?)
+        let json = serde_json::to_string(document).map_err(|error| Failure::bug(error.to_string()))?;
+        self.print(&printable_json(&json))
     }
 
     /// Says something, unless `--quiet`.
@@ -60,20 +76,21 @@ impl Terminal {
 
     /// Says something that must be seen even with `--quiet`.
     pub(crate) fn insist(&self, words: &str) {
-        // Nothing can be done where standard error is gone.
-        let _ = writeln!(io::stderr().lock(), "{words}");
+        tell(&printable(words));
     }
 
     /// Tells of a failure, and gives the exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
-        let Failure { kind, what, means, next } = failure;
+        let Failure { kind, what, means, next, .. } = failure;
         if self.json {
             let document = serde_json::json!({
                 "error": kind.name(), "exit": kind.exit(), "what": what, "means": means, "next": next,
             });
-            self.insist(&document.to_string());
+            tell(&printable_json(&document.to_string()));
         } else {
-            self.insist(&format!("{what}\n{means}\n{next}"));
+            for line in [what, means, next] {
+                self.insist(line);
+            }
         }
         ExitCode::from(kind.exit())
     }
@@ -93,21 +110,21 @@ impl Terminal {
     }
 
     /// The passphrase that opens a file: from `--passphrase-file`, the environment, or a prompt.
-    pub(crate) fn passphrase(&self, file: Option<&Path>) -> Result<SecretString, Failure> {
+    pub(crate) async fn passphrase(&self, file: Option<&Path>) -> Result<SecretString, Failure> {
         match given_passphrase(file)? {
             Some(passphrase) => Ok(passphrase),
-            None => prompt("Passphrase: "),
+            None => prompt("Passphrase: ").await,
         }
     }
 
     /// A passphrase for a new file; a prompt asks twice.
-    pub(crate) fn new_passphrase(&self, file: Option<&Path>) -> Result<SecretString, Failure> {
+    pub(crate) async fn new_passphrase(&self, file: Option<&Path>) -> Result<SecretString, Failure> {
         use secrecy::ExposeSecret as _;
         let passphrase = match given_passphrase(file)? {
             Some(passphrase) => passphrase,
             None => {
-                let first = prompt("New passphrase: ")?;
-                let second = prompt("The same again: ")?;
+                let first = prompt("New passphrase: ").await?;
+                let second = prompt("The same again: ").await?;
                 if first.expose_secret() != second.expose_secret() {
                     return Err(Failure::usage("the two passphrases differ"));
                 }
@@ -125,7 +142,7 @@ impl Terminal {
         if self.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Ok(None);
         }
-        let _ = write!(io::stderr().lock(), "{question}");
+        let _ = write!(io::stderr().lock(), "{}", printable(question));
         // Off the runtime, so that Ctrl-C is heard meanwhile.
         let line = tokio::task::spawn_blocking(|| {
             let mut line = String::new();
@@ -149,6 +166,11 @@ impl Terminal {
     }
 }
 
+fn tell(words: &str) {
+    // Nothing can be done where standard error is gone.
+    let _ = writeln!(io::stderr().lock(), "{words}");
+}
+
 /// Passphrase from a file or the environment.
 fn given_passphrase(file: Option<&Path>) -> Result<Option<SecretString>, Failure> {
     if let Some(path) = file {
@@ -165,15 +187,52 @@ fn given_passphrase(file: Option<&Path>) -> Result<Option<SecretString>, Failure
     }
 }
 
-fn prompt(question: &str) -> Result<SecretString, Failure> {
-    match rpassword::prompt_password(question) {
-        Ok(text) => Ok(SecretString::from(text)),
+/// Whoever interrupts this is left with a terminal that shows what is typed.
+async fn prompt(question: &'static str) -> Result<SecretString, Failure> {
+    let _echo = Echo::of_terminal();
+    // Off the runtime, so that Ctrl-C is heard meanwhile.
+    let asked =
+        tokio::task::spawn_blocking(move || rpassword::prompt_password(question).map(SecretString::from));
+    match asked.await.map_err(|error| Failure::bug(error.to_string()))? {
+        Ok(passphrase) => Ok(passphrase),
         Err(_) => Err(Failure::new(
             Kind::Usage,
             "There is no terminal to ask for the passphrase.",
             "Nothing was done.",
             format!("Give it with --passphrase-file or in the environment variable {PASSPHRASE}."),
         )),
+    }
+}
+
+/// How the terminal was before a prompt hid what is typed; as it is again when this is dropped.
+struct Echo {
+    #[cfg(unix)]
+    before: Option<(std::fs::File, rustix::termios::Termios)>,
+}
+
+impl Echo {
+    fn of_terminal() -> Self {
+        #[cfg(unix)]
+        {
+            let terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok();
+            let before = terminal.and_then(|terminal| {
+                let modes = rustix::termios::tcgetattr(&terminal).ok()?;
+                Some((terminal, modes))
+            });
+            Self { before }
+        }
+        #[cfg(not(unix))]
+        Self {}
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some((terminal, modes)) = &self.before {
+            // A terminal that is gone needs nothing.
+            let _ = rustix::termios::tcsetattr(terminal, rustix::termios::OptionalActions::Now, modes);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use vault_core::identity::Identity;
 use vault_core::identity_file::DeviceSecrets;
 use vault_core::seed::Seed;
 use vault_core::signing_key::SigningKey;
-use vault_proto::credentials::{CertificateChain, TrustError, TrustProblem};
+use vault_proto::credentials::{CertificateChain, Member, TrustError, TrustProblem};
 use vault_proto::envelope::{self, Envelope};
 use vault_proto::ids::{AccountId, KeyId, PublicKey};
 use vault_proto::statements::{DeviceKey, DeviceRole, EncryptionKey, KeyList, Suite};
@@ -134,8 +134,28 @@ pub fn profile(home: &Home) -> Result<Profile, ClientError> {
 /// # Errors
 /// [`ClientError::Usage`].
 pub fn parse_certificate_file(bytes: &[u8]) -> Result<CertificateChain, ClientError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ClientError::Usage(format!("the certificate file is not one: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| {
+        // The parser's own words repeat what stands in the file.
+        ClientError::Usage(format!(
+            "the certificate file is not one: it is not of the form it should have, at line {}, column {}",
+            error.line(),
+            error.column()
+        ))
+    })
+}
+
+/// Why the account's own certificate or key list does not count now, by this machine's clock; `None` if both do.
+///
+/// # Errors
+/// [`ClientError::NotSetUp`] or [`ClientError::Disk`].
+pub fn expiry(home: &Home) -> Result<Option<TrustProblem>, ClientError> {
+    let Profile { key_list, chain, enrolment } = profile(home)?;
+    let (Some(chain), Some(enrolment)) = (chain, enrolment) else {
+        return Ok(Some(TrustProblem::Missing));
+    };
+    let account = key_list.unverified().account;
+    let member = Member { issuer: chain.issuer, certificate: chain.certificate, key_list };
+    Ok(member.verify(enrolment.organisation, account, now()?).err().map(|error| error.problem))
 }
 
 /// Enrols the account at a server under a pinned organisation root, and remembers both.

@@ -87,6 +87,16 @@ impl<'a> Request<'a> {
 enum Failure {
     Passing(ClientError),
     Lasting(ClientError),
+    /// The server says that there is no such thing, or not so much of it.
+    Absent(ClientError),
+}
+
+impl From<Failure> for ClientError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Passing(error) | Failure::Lasting(error) | Failure::Absent(error) => error,
+        }
+    }
 }
 
 /// Whether a refusal may be gone in a moment.
@@ -168,7 +178,14 @@ impl Connection {
         limit: usize,
     ) -> Result<T, ClientError> {
         let answer = self.get(path, query, None, limit).await?;
-        serde_json::from_slice(&answer.body).map_err(|error| self.off_protocol(error.to_string()))
+        serde_json::from_slice(&answer.body).map_err(|error| {
+            // The parser's own words repeat what the server wrote.
+            self.off_protocol(format!(
+                "its answer is not of the form it should have, at line {}, column {}",
+                error.line(),
+                error.column()
+            ))
+        })
     }
 
     /// Fetches at most `limit` bytes; with `range`, the bytes from its first to its last, both included.
@@ -182,7 +199,24 @@ impl Connection {
         range: Option<(u64, u64)>,
         limit: usize,
     ) -> Result<Answer, ClientError> {
-        self.send(Request { query, range, ..Request::bare(Method::GET, path) }, limit).await
+        Ok(self.send(Request { query, range, ..Request::bare(Method::GET, path) }, limit).await?)
+    }
+
+    /// As [`Self::get`], of something that must be there: `None` if the server answers 404 or 416, with whatever body.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn get_stored(
+        &self,
+        path: &str,
+        range: Option<(u64, u64)>,
+        limit: usize,
+    ) -> Result<Option<Bytes>, ClientError> {
+        match self.send(Request { range, ..Request::bare(Method::GET, path) }, limit).await {
+            Ok(answer) => Ok(Some(answer.body)),
+            Err(Failure::Absent(_)) => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
     }
 
     /// Deletes a resource.
@@ -190,7 +224,8 @@ impl Connection {
     /// # Errors
     /// [`ClientError`].
     pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
-        self.send(Request::bare(Method::DELETE, path), MAX_PROBLEM).await.map(drop)
+        self.send(Request::bare(Method::DELETE, path), MAX_PROBLEM).await?;
+        Ok(())
     }
 
     /// Sends JSON.
@@ -221,7 +256,7 @@ impl Connection {
         let digest = Digest::of(&body);
         let request =
             Request { body, digest, content_type: Some(content_type), ..Request::bare(method, path) };
-        self.send(request, MAX_PROBLEM).await
+        Ok(self.send(request, MAX_PROBLEM).await?)
     }
 
     /// Stores a part whose digest is known already, with its segment's signed progress.
@@ -239,23 +274,22 @@ impl Connection {
             progress,
             ..Request::bare(Method::PUT, path)
         };
-        self.send(request, MAX_PROBLEM).await
+        Ok(self.send(request, MAX_PROBLEM).await?)
     }
 
-    async fn send(&self, request: Request<'_>, limit: usize) -> Result<Answer, ClientError> {
+    async fn send(&self, request: Request<'_>, limit: usize) -> Result<Answer, Failure> {
         let mut pause = FIRST_PAUSE;
         let mut tried = 1;
         loop {
             match self.try_once(&request, limit).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Lasting(error)) => return Err(error),
-                Err(Failure::Passing(error)) if tried >= self.tries => return Err(error),
-                Err(Failure::Passing(error)) => {
+                Err(Failure::Passing(error)) if tried < self.tries => {
                     tracing::debug!(path = request.path, %error, tried, "trying again");
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                     tried += 1;
                 }
+                Err(failure) => return Err(failure),
             }
         }
     }
@@ -318,16 +352,25 @@ impl Connection {
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Failure {
+        let absent = matches!(status, StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE);
         let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
             let error = self.off_protocol(format!("status {status} without a problem document"));
-            return if status.is_server_error() { Failure::Passing(error) } else { Failure::Lasting(error) };
+            return match status {
+                _ if absent => Failure::Absent(error),
+                _ if status.is_server_error() => Failure::Passing(error),
+                _ => Failure::Lasting(error),
+            };
         };
         let passing = match problem.known_code() {
             Some(code) => is_passing(code),
             None => status.is_server_error(),
         };
         let error = ClientError::Refused(Box::new(problem));
-        if passing { Failure::Passing(error) } else { Failure::Lasting(error) }
+        match passing {
+            _ if absent => Failure::Absent(error),
+            true => Failure::Passing(error),
+            false => Failure::Lasting(error),
+        }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {

@@ -76,24 +76,13 @@ pub(crate) async fn look_up_pinned(
     enrolment: &Enrolment,
     account: AccountId,
 ) -> Result<(TrustedMember, Pin), ClientError> {
-    let missing = || TrustError { account, problem: TrustProblem::Missing };
-    let path = wire::path::account(&account);
-    let entry: EntryText = match connection.get_json(&path, None, MAX_ENTRY).await {
-        Err(ClientError::Refused(problem)) if problem.known_code() == Some(ProblemCode::NotFound) => {
-            return Err(missing().into());
-        }
-        other => other?,
-    };
-    let entry = entry.parse().map_err(|error| TrustError { account, problem: error.into() })?;
-    let newest = check_chain(account, &entry)?;
-    let member = entry.current().ok_or_else(missing)?;
-    let verified = member.verify(enrolment.organisation, account, now()?)?;
+    let Checked { entry, newest, trusted } = fetch(connection, enrolment, account).await?;
     // The account's own key list needs no pin: it lies in the home.
     let own = account::profile(home)?.key_list;
     if own.unverified().account == account {
         check_seen(account, &entry, own.unverified().number, own.digest())?;
     }
-    let certificate_from = verified.certificate().not_before;
+    let certificate_from = trusted.verified.certificate().not_before;
     let pin = pins::update(home, account, |seen| {
         if let Some(seen) = seen {
             if seen.organisation != enrolment.organisation {
@@ -117,7 +106,56 @@ pub(crate) async fn look_up_pinned(
             shown: seen.and_then(|seen| seen.shown.clone()),
         })
     })?;
-    Ok((TrustedMember { member, verified }, pin))
+    Ok((trusted, pin))
+}
+
+/// What the server says of an account, checked as far as it can be without anything that was seen before.
+struct Checked {
+    entry: DirectoryEntry,
+    newest: Verified<KeyList>,
+    trusted: TrustedMember,
+}
+
+async fn fetch(
+    connection: &Connection,
+    enrolment: &Enrolment,
+    account: AccountId,
+) -> Result<Checked, ClientError> {
+    let missing = || TrustError { account, problem: TrustProblem::Missing };
+    let path = wire::path::account(&account);
+    let entry: EntryText = match connection.get_json(&path, None, MAX_ENTRY).await {
+        Err(ClientError::Refused(problem)) if problem.known_code() == Some(ProblemCode::NotFound) => {
+            return Err(missing().into());
+        }
+        other => other?,
+    };
+    let entry = entry.parse().map_err(|error| TrustError { account, problem: error.into() })?;
+    let newest = check_chain(account, &entry)?;
+    let member = entry.current().ok_or_else(missing)?;
+    let verified = member.verify(enrolment.organisation, account, now()?)?;
+    Ok(Checked { entry, newest, trusted: TrustedMember { member, verified } })
+}
+
+/// Whom the server took a prefix for that nobody here has met: to be told to the person before anything is done with it. Nothing
+/// is remembered of it yet, so that a person who says no is asked again the next time.
+///
+/// # Errors
+/// [`ClientError::Usage`], [`ClientError::NotFound`], [`ClientError::Ambiguous`], or [`ClientError::Trust`].
+pub async fn first_contact(
+    connection: &Connection,
+    enrolment: &Enrolment,
+    prefix: &str,
+) -> Result<VerifiedMember, ClientError> {
+    check_prefix(prefix, "an account", AccountId::BYTES * 2)?;
+    let account = ask(connection, prefix).await?;
+    Ok(fetch(connection, enrolment, account).await?.trusted.verified)
+}
+
+async fn ask(connection: &Connection, prefix: &str) -> Result<AccountId, ClientError> {
+    let query = format!("prefix={prefix}");
+    let found: AccountMatches =
+        connection.get_json(wire::path::ACCOUNTS, Some(&query), MAX_MATCHES_BODY).await?;
+    only_match(prefix, "account", &found.accounts)
 }
 
 /// Every key list from number 1 on is signed by the account's root and names the one before it.
@@ -155,8 +193,8 @@ fn check_seen(
 /// Finds the account that a person means: a petname, a whole id, or a prefix of one that was met before or that the server
 /// knows.
 ///
-/// A server can answer a prefix with any account that begins so; the certificate check that follows decides whether it
-/// is one of the organisation, and what it is certified as is shown to the person.
+/// A server can answer a prefix with any account that begins so, and short prefixes can be hit by making keys. Programs that
+/// talk to a person use [`resolve_near`], and [`first_contact`] to say whom the server took.
 ///
 /// # Errors
 /// [`ClientError::Usage`], [`ClientError::NotFound`] or [`ClientError::Ambiguous`].
@@ -168,10 +206,7 @@ pub async fn resolve_account(
     if let Some(account) = resolve_near(home, text)? {
         return Ok(account);
     }
-    let query = format!("prefix={text}");
-    let found: AccountMatches =
-        connection.get_json(wire::path::ACCOUNTS, Some(&query), MAX_MATCHES_BODY).await?;
-    only_match(text, "account", &found.accounts)
+    ask(connection, text).await
 }
 
 /// As [`resolve_account`], without asking the server: `None` for a prefix of no account that was met before.

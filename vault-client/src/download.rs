@@ -1,16 +1,18 @@
 //! Fetching a recording, checking it and opening it; nothing is handed on before its own check (FORMAT.md, "Opening").
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 use vault_core::details::Details;
 use vault_core::opening::{Opening, PartOpener};
 use vault_proto::geometry::{self, MAX_PARTS};
-use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::problem::ProblemCode;
-use vault_proto::recording::{CheckedRecording, ProvenSegment, StoredStatements};
+use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
 use vault_proto::sealed_header::MAX_SEALED_HEADER;
 use vault_proto::statements::RecordingStatus;
 use vault_proto::wire::{self, MAX_DETAILS, RecordingPage, RecordingRecord};
@@ -20,7 +22,8 @@ use crate::account::Account;
 use crate::connection::Connection;
 use crate::directory::{check_prefix, only_match};
 use crate::error::ClientError;
-use crate::home::Enrolment;
+use crate::home::{Enrolment, Home};
+use crate::seen;
 use crate::upload::MAX_RECORD;
 
 /// Parts that are fetched and opened ahead of the one being written.
@@ -37,6 +40,8 @@ pub struct Session<'a> {
     pub enrolment: &'a Enrolment,
     /// The account.
     pub account: &'a Account,
+    /// Its home, which remembers what recordings' ids name.
+    pub home: &'a Home,
 }
 
 /// A recording whose statements were fetched and checked.
@@ -82,7 +87,8 @@ pub async fn resolve_recording(session: Session<'_>, text: &str) -> Result<Recor
 }
 
 impl RemoteRecording {
-    /// Fetches and checks the statements of `requested`, the id that the caller asked for.
+    /// Fetches and checks the statements of `requested`, the id that the caller asked for, and that it names what it named
+    /// when it was first opened, verified or sealed here.
     ///
     /// # Errors
     /// [`ClientError::NotFound`], or [`ClientError::Open`] for the first check that fails.
@@ -112,7 +118,25 @@ impl RemoteRecording {
                 final_seal: record.final_seal.as_deref().map(str::as_bytes),
             },
         )?;
+        seen::check(session.home, requested, checked.manifest().digest())?;
         Ok(Self { record, checked })
+    }
+
+    /// What the accounts of this recording are called in their certificates, as they were at sealing; the organisation's word.
+    pub fn labels(&self) -> BTreeMap<AccountId, String> {
+        let people = self.checked.readers().iter().chain([self.checked.sealer()]);
+        people.filter_map(|member| Some((member.account(), member.certificate().label.clone()?))).collect()
+    }
+
+    /// The tracks that have sealed segments, ascending, each with its plaintext bytes.
+    pub fn tracks(&self) -> BTreeMap<u8, u64> {
+        let mut tracks = BTreeMap::new();
+        for seal in self.checked.seals() {
+            let length = seal.shape().map_or(0, |shape| shape.plaintext_length());
+            let total: &mut u64 = tracks.entry(seal.track).or_default();
+            *total = total.saturating_add(length);
+        }
+        tracks
     }
 
     /// The checked statements.
@@ -165,26 +189,34 @@ impl RemoteRecording {
         }
         let opening = self.opening(session)?;
         let path = wire::path::details(&self.checked.manifest().recording);
-        let object = session.connection.get(&path, None, None, MAX_DETAILS).await?;
-        Ok(Some(opening.details(&object.body)?))
+        let object = stored(session, &path, MAX_DETAILS, || "its details".to_owned()).await?;
+        Ok(Some(opening.details(&object)?))
     }
 
-    /// Opens every sealed segment in order and writes the plaintext to `out`, calling `on_progress` with each number of
-    /// bytes written. `out` gets only checked bytes; on an error it holds a beginning of the recording.
+    /// Opens every sealed segment in order, or those of one track, and writes the plaintext to `out`, calling `on_progress`
+    /// with each number of bytes written. `out` gets only checked bytes; on an error it holds a beginning of what was asked for.
+    /// Without `track` the tracks of a recording that has several follow each other as they were sealed: good for checking, not
+    /// for keeping.
+    ///
+    /// From the first call on, this home knows what the recording's id names.
     ///
     /// # Errors
     /// [`ClientError`]; [`ClientError::Disk`] with the path `output` if `out` fails.
     pub async fn write_to(
         &self,
         session: Session<'_>,
+        track: Option<u8>,
         out: &mut (dyn Write + Send),
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Opened, ClientError> {
         let opening = self.opening(session)?;
         // A server that edited the details must not be noticed only by those who look at titles.
         self.details(session).await?;
+        let manifest = self.checked.manifest();
+        seen::remember(session.home, manifest.recording, manifest.digest())?;
         let mut opened = Progress { hash: Sha256::new(), bytes: 0, parts: 0 };
-        for proven in self.checked.segments() {
+        let wanted = |proven: &ProvenSegment| track.is_none_or(|track| track == proven.track);
+        for proven in self.checked.segments().into_iter().filter(wanted) {
             self.write_segment(session, &opening, &proven, out, &mut opened, on_progress).await?;
         }
         out.flush().map_err(output_failed)?;
@@ -205,16 +237,16 @@ impl RemoteRecording {
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), ClientError> {
         let recording = self.checked.manifest().recording;
-        let connection = session.connection;
-        let header = connection
-            .get(&wire::path::header(&recording, proven.index), None, None, MAX_SEALED_HEADER)
-            .await?;
-        let most = 32 * MAX_PARTS as usize;
-        let hashes = connection.get(&wire::path::parts(&recording, proven.index), None, None, most).await?;
+        let path = wire::path::header(&recording, proven.index);
+        let missing = || format!("the header of segment {}", proven.index);
+        let header = stored(session, &path, MAX_SEALED_HEADER, missing).await?;
+        let path = wire::path::parts(&recording, proven.index);
+        let missing = || format!("the list of parts of segment {}", proven.index);
+        let hashes = stored(session, &path, 32 * MAX_PARTS as usize, missing).await?;
         // All that a segment begins with is here before a key is touched: the server cannot see which header opens.
         let first_length = proven.shape.part_length(0);
-        let first = fetch_part(connection, &recording, proven.index, 0, first_length).await?;
-        let segment = opening.segment(proven, &header.body, &hashes.body)?;
+        let first = fetch_part(session.connection, &recording, proven.index, 0, first_length).await?;
+        let segment = opening.segment(proven, &header, &hashes)?;
         let shape = *segment.shape();
         let opener = std::sync::Arc::new(segment.start(&first)?);
         let plaintext = open_part(&opener, 0, first).await?;
@@ -222,8 +254,9 @@ impl RemoteRecording {
         let rest = (1..shape.parts()).map(|part| {
             let opener = std::sync::Arc::clone(&opener);
             async move {
+                let length = shape.part_length(part);
                 let ciphertext =
-                    fetch_part(connection, &recording, proven.index, part, shape.part_length(part)).await?;
+                    fetch_part(session.connection, &recording, proven.index, part, length).await?;
                 open_part(&opener, part, ciphertext).await
             }
         });
@@ -281,8 +314,24 @@ async fn fetch_part(
     let last = first + length.saturating_sub(1);
     let path = wire::path::body(recording, segment);
     // Whatever comes is checked against the signed hash; only its size is limited here.
-    let answer = connection.get(&path, None, Some((first, last)), geometry::MAX_PART).await?;
-    Ok(answer.body.into())
+    let body = connection.get_stored(&path, Some((first, last)), geometry::MAX_PART).await?;
+    Ok(body.ok_or_else(|| missing(&format!("segment {segment}, part {part}")))?.into())
+}
+
+/// Fetches what a recording whose statements were served must have.
+async fn stored(
+    session: Session<'_>,
+    path: &str,
+    limit: usize,
+    what: impl FnOnce() -> String,
+) -> Result<Bytes, ClientError> {
+    let body = session.connection.get_stored(path, None, limit).await?;
+    body.ok_or_else(|| missing(&what()))
+}
+
+/// The statements prove that it was there; a server that hands them out and not this has lost it, or keeps it back.
+fn missing(what: &str) -> ClientError {
+    Refusal::Damaged(format!("the server does not have {what}")).into()
 }
 
 async fn open_part(

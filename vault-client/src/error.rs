@@ -23,7 +23,7 @@ pub enum ClientError {
     Open(#[from] OpenError),
     /// The recording has no final seal.
     #[error(
-        "the recording is cut off: its end was never sealed; the server last stored something of it at {last_stored}"
+        "the recording is cut off: its end was never sealed; the server says that it last stored something of it at {last_stored}"
     )]
     CutOff {
         /// When the server last stored a part of it, as the server says.

@@ -4,6 +4,7 @@
 //! identity.age      the device's secrets              certificate.json  from the registrar
 //! key-list.json     the account's own key list        server.json       where it is enrolled, under which organisation
 //! pins/<account>    what was seen of each account      names.json        what the holder calls accounts
+//! recordings/<id>   which recording an id was seen to name
 //! chain.json        the device's chain of manifests   uploads/          journals of unfinished uploads
 //! registrar.age, issuer.json                          only in a registrar's home
 //! ```

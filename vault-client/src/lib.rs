@@ -5,7 +5,7 @@
 //! * [`compare`] lets two people find out that they see the same keys;
 //! * [`upload`] seals a source of unknown length into the server as one pipeline of flat memory, and goes on where a process
 //!   that died left off;
-//! * [`download`] fetches, checks and opens; [`listing`] shows what is there.
+//! * [`download`] fetches, checks and opens; [`listing`] shows what is there; [`seen`] remembers which recording an id names.
 //!
 //! Nothing the server says is believed beyond what signed statements and this home's pins prove.
 
@@ -21,6 +21,7 @@ pub mod media_type;
 pub mod names;
 pub mod pins;
 pub mod registrar;
+pub mod seen;
 pub mod upload;
 
 pub use error::ClientError;

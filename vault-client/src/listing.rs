@@ -1,6 +1,6 @@
 //! The recordings of an account, each shown from its own checked statements, never from the server's words about it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use futures_util::stream::{self, StreamExt as _};
 use vault_core::details::Details;
@@ -18,6 +18,11 @@ use crate::error::ClientError;
 const IN_FLIGHT: usize = 6;
 /// Seconds without a new part after which a recording without an end counts as cut off, not as under way.
 const UNDER_WAY: i64 = 10 * 60;
+/// Seconds by which the server's clock may be ahead of this one. A time that lies further on would keep a recording that was
+/// cut off looking as if it were under way.
+const AHEAD: i64 = 2 * 60;
+/// Entries that are refused before the list itself is: a server can invent ids for ever.
+const MAX_REFUSED: usize = 1000;
 
 /// Whether a recording is complete, for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +54,8 @@ pub struct ListedRecording {
     pub status: Status,
     /// Plaintext bytes that are sealed.
     pub bytes: u64,
+    /// What the people are called in their certificates, the organisation's word.
+    pub labels: BTreeMap<AccountId, String>,
     /// What only readers see; `None` without an end, or for a sealer who is no reader.
     pub details: Option<Details>,
 }
@@ -93,10 +100,12 @@ pub async fn list(session: Session<'_>) -> Result<Listing, ClientError> {
         while let Some(entry) = entries.next().await {
             match entry {
                 Ok(recording) => listing.recordings.push(recording),
-                Err((_, error @ (ClientError::Unreachable { .. } | ClientError::Refused(_)))) => {
-                    return Err(error);
-                }
+                Err((_, error @ ClientError::Unreachable { .. })) => return Err(error),
                 Err((recording, error)) => listing.refused.push(RefusedEntry { recording, error }),
+            }
+            if listing.refused.len() > MAX_REFUSED {
+                let error = format!("its list names more than {MAX_REFUSED} recordings that are none");
+                return Err(session.connection.off_protocol(error));
             }
         }
         match page.next {
@@ -136,7 +145,7 @@ async fn check(session: Session<'_>, recording: RecordingId) -> Result<ListedRec
     let status = match remote.completeness() {
         Completeness::Complete => Status::Complete,
         Completeness::CutOff => {
-            let recent = remote.last_stored().saturating_add(UNDER_WAY) >= now()?;
+            let recent = is_recent(remote.last_stored(), now()?);
             let ended = remote.checked().final_seal().is_some();
             if recent && !ended { Status::Recording } else { Status::CutOff }
         }
@@ -150,6 +159,28 @@ async fn check(session: Session<'_>, recording: RecordingId) -> Result<ListedRec
         created: manifest.created,
         status,
         bytes: remote.checked().plaintext_length(),
+        labels: remote.labels(),
         details,
     })
+}
+
+/// Whether something that the server says it stored at `stored` came a short while ago.
+fn is_recent(stored: Timestamp, now: Timestamp) -> bool {
+    stored.saturating_add(UNDER_WAY) >= now && stored <= now.saturating_add(AHEAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_cannot_keep_a_recording_under_way_with_a_time_to_come() {
+        let now = Timestamp::from_unix_seconds(1_795_000_000).unwrap();
+        for (offset, recent) in
+            [(-601, false), (-600, true), (0, true), (120, true), (121, false), (1_000_000, false)]
+        {
+            let stored = Timestamp::from_unix_seconds(1_795_000_000 + offset).unwrap();
+            assert_eq!(is_recent(stored, now), recent, "{offset}");
+        }
+    }
 }

@@ -26,6 +26,23 @@ pub fn sniff(start: &[u8]) -> &'static str {
     }
 }
 
+/// Ending of the name of a file that holds a track of this media type. Only those of this list: a media type is its sealer's
+/// word, and must not choose what a desktop does with the file.
+pub fn file_extension(media_type: &str) -> &'static str {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "video/webm" | "audio/webm" => "webm",
+        "video/x-matroska" => "mkv",
+        "video/mp4" => "mp4",
+        "audio/mp4" => "m4a",
+        "audio/ogg" | "video/ogg" => "ogg",
+        "audio/wav" | "audio/x-wav" => "wav",
+        "audio/flac" => "flac",
+        "audio/mpeg" => "mp3",
+        _ => "bin",
+    }
+}
+
 /// Whether a text has the form of a media type: `type/subtype`, each of at most 64 plain characters.
 pub fn is_media_type(text: &str) -> bool {
     let token = |part: &str| {
@@ -36,4 +53,19 @@ pub fn is_media_type(text: &str) -> bool {
     text.len() <= 256
         && !text.chars().any(char::is_control)
         && essence.trim_end().split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_media_type_chooses_an_ending_that_runs() {
+        assert_eq!(file_extension("Video/WebM; codecs=opus"), "webm");
+        for other in
+            ["", "text/html", "application/x-sh", "video/webm/../x.sh", "x/webm.desktop", "video/\u{1b}webm"]
+        {
+            assert_eq!(file_extension(other), "bin", "{other:?}");
+        }
+    }
 }

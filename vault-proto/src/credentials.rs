@@ -333,7 +333,7 @@ impl Credentials {
             return Err(damaged);
         }
         let texts: CredentialsText = serde_json::from_slice(bytes).map_err(|error| {
-            StatementError::Payload { name: "credentials object", reason: error.to_string() }
+            StatementError::Payload { name: "credentials object", reason: crate::envelope::place(&error) }
         })?;
         // Member by member, so that a statement of a newer format is told apart from a damaged one.
         let members = texts.members.iter().map(MemberText::parse).collect::<Result<_, _>>()?;

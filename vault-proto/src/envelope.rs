@@ -122,6 +122,12 @@ fn is_other_version(known: &str, found: &str) -> bool {
     })
 }
 
+/// Where a text stops being what it should be. The parser's own words repeat names that whoever made the text has chosen, and
+/// these end in front of a person.
+pub(crate) fn place(error: &serde_json::Error) -> String {
+    format!("it is not of the form it should have, at line {}, column {}", error.line(), error.column())
+}
+
 /// Integers of the format are exact in every JSON parser.
 const MAX_INTEGER: u64 = 1 << 53;
 
@@ -200,7 +206,7 @@ impl<T: Statement> Envelope<T> {
             let value = serde_json::from_slice::<serde_json::Value>(&payload).ok();
             match value.as_ref().and_then(T::unknown_choice) {
                 Some(what) => StatementError::Newer { name: T::NAME, what },
-                None => malformed(error.to_string()),
+                None => malformed(place(&error)),
             }
         })?;
         if !has_one_reading(&payload, &statement) {

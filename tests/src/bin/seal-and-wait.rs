@@ -73,9 +73,10 @@ fn seal(home: &str, file: &str, patient: &str, clinician: &str) {
             Sealer { connection: &connection, home: &home, enrolment: &enrolment, account: &account };
         let sealed = upload::seal_file(sealer, Path::new(file), &request, &mut |_| ()).await;
         let recording = sealed.expect("it is sealed").recording;
-        let session = Session { connection: &connection, enrolment: &enrolment, account: &account };
+        let session =
+            Session { connection: &connection, enrolment: &enrolment, account: &account, home: &home };
         let remote = RemoteRecording::fetch(session, recording).await.expect("it is there");
-        remote.write_to(session, &mut std::io::sink(), &mut |_| ()).await.expect("it opens");
+        remote.write_to(session, None, &mut std::io::sink(), &mut |_| ()).await.expect("it opens");
         recording
     });
     drop(runtime);

@@ -16,4 +16,4 @@ mod store_view;
 pub use fault::{Fault, FaultKind};
 pub use forged_age::{ForgedKey, body_for_two_keys, forge_header, payload_key, seal_chunk};
 pub use objects::{Objects, SegmentObjects, edit_payload};
-pub use server::{HostileServer, Seen};
+pub use server::{Canned, HostileServer, Seen};

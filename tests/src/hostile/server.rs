@@ -56,6 +56,17 @@ struct Front {
     /// What was handed out once is handed out again: a lie that is drawn anew for each request would not fit together.
     told: Mutex<BTreeMap<(String, Option<AccountId>), Objects>>,
     traffic: Mutex<Vec<Seen>>,
+    /// Answers in place of all others, by path and query.
+    canned: Mutex<BTreeMap<String, Canned>>,
+}
+
+/// An answer that stands whatever is asked and whoever asks.
+#[derive(Debug, Clone)]
+pub enum Canned {
+    /// Status and body.
+    Says(u16, Vec<u8>),
+    /// No answer at all to a request for bytes that begin behind this one.
+    SilentBehind(u64),
 }
 
 /// A running hostile server; stopped when dropped.
@@ -117,6 +128,7 @@ impl HostileServer {
             stand_ins: Mutex::default(),
             told: Mutex::default(),
             traffic: Mutex::default(),
+            canned: Mutex::default(),
         });
         let (stop_inner, inner_stopped) = oneshot::channel::<()>();
         let (stop_outer, outer_stopped) = oneshot::channel::<()>();
@@ -170,8 +182,14 @@ impl HostileServer {
         locked(&self.front.stand_ins).insert((recording.to_owned(), only_for), objects);
     }
 
+    /// Answers every GET of `path`, with its query, so.
+    pub fn answer(&self, path: &str, answer: Canned) {
+        locked(&self.front.canned).insert(path.to_owned(), answer);
+    }
+
     /// Tells the truth again.
     pub fn clear(&self) {
+        locked(&self.front.canned).clear();
         locked(&self.front.told).clear();
         locked(&self.front.faults).clear();
         locked(&self.front.stand_ins).clear();
@@ -301,6 +319,18 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     });
     if parts.method == Method::GET {
         let asked = Asked::of(parts.uri.path());
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let canned = locked(&front.canned).get(path).cloned();
+        match canned {
+            Some(Canned::Says(status, body)) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                return (status, body).into_response();
+            }
+            Some(Canned::SilentBehind(byte)) if first_byte(range.as_deref()) > byte => {
+                return std::future::pending().await;
+            }
+            _ => {}
+        }
         if let Some(lie) = front.lie(&asked, caller, range.as_deref()) {
             return lie;
         }
@@ -458,6 +488,11 @@ impl Front {
         }
         Some(objects)
     }
+}
+
+fn first_byte(range: Option<&str>) -> u64 {
+    let first = range.and_then(|range| range.strip_prefix("bytes=")?.split('-').next()?.parse().ok());
+    first.unwrap_or_default()
 }
 
 fn transport_lie(faults: &[Fault], asked: &Asked<'_>) -> Option<Response> {

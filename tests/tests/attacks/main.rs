@@ -18,6 +18,7 @@ mod secrets;
 mod statements;
 mod stored_keys;
 mod views;
+mod words;
 
 use vault_core::opening::{OpenError, Opening};
 use vault_proto::recording::{CheckedRecording, StoredStatements};

@@ -87,13 +87,14 @@ fn row_06_segments_within_a_recording() {
     scene.server().stand_in(recording, objects, None);
     attack.open_refused_after(
         "segment 2 under the seal of segment 1",
-        ("anna", recording),
+        ("anna", &[recording, "--track", "1"]),
         (13, "Mix-up"),
-        &truth,
+        &truth[70_000..],
     );
     scene.server().clear();
     scene.server().inject(Fault::everywhere(FaultKind::ReplayOldHeader));
-    attack.open_refused_after("replay-old-header", ("anna", recording), (13, "Mix-up"), &truth);
+    let arguments: &[&str] = &[recording, "--track", "1"];
+    attack.open_refused_after("replay-old-header", ("anna", arguments), (13, "Mix-up"), &truth[70_000..]);
 }
 
 #[test]

@@ -204,10 +204,18 @@ fn row_20_secrets_in_database_log_or_url() {
 #[test]
 fn the_scene_is_true() {
     let scene = Scene::new();
-    for (recording, reader) in
-        [("a1", "anna"), ("b1", "dora"), ("c1", "emil"), ("s1", "anna"), ("x1", "xaver")]
-    {
+    for (recording, reader) in [("a1", "anna"), ("b1", "dora"), ("c1", "emil"), ("x1", "xaver")] {
         let opened = run_in(scene.folder(), scene.command(reader).args(["open", scene.id(recording)]), true);
         assert!(opened.output == Some(content(recording)), "{recording}: {}", opened.said.stderr);
+    }
+    for (track, range) in [("0", 0..70_000), ("1", 70_000..210_000)] {
+        let mut command = scene.command("anna");
+        command.args(["open", scene.id("s1"), "--track", track]);
+        let opened = run_in(scene.folder(), &mut command, true);
+        assert!(
+            opened.output.as_deref() == content("s1").get(range),
+            "track {track}: {}",
+            opened.said.stderr
+        );
     }
 }

@@ -10,13 +10,13 @@ use vault_proto::statements::Suite;
 
 use super::home;
 use crate::arguments::Global;
-use crate::failure::{Failure, Kind, printable};
+use crate::failure::{self, Failure, Kind};
 use crate::terminal::Terminal;
 
 /// Makes an identity.
-pub(crate) fn keygen(global: &Global, terminal: &Terminal, suite: Suite) -> Result<(), Failure> {
+pub(crate) async fn keygen(global: &Global, terminal: &Terminal, suite: Suite) -> Result<(), Failure> {
     let home = home(global)?;
-    let passphrase = terminal.new_passphrase(global.passphrase_file.as_deref())?;
+    let passphrase = terminal.new_passphrase(global.passphrase_file.as_deref()).await?;
     let made = account::create(&home, suite, &passphrase)?;
     terminal.words(
         "These 24 words are your account. Write them on paper and keep it safe: they are shown only now, and whoever \
@@ -50,7 +50,7 @@ pub(crate) async fn enrol(
         .map_err(|error| Failure::disk(&certificate.display().to_string(), &error))?;
     let chain = account::parse_certificate_file(&bytes)?;
     account::profile(&home)?;
-    let passphrase = terminal.passphrase(global.passphrase_file.as_deref())?;
+    let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     let unlocked = account::unlock(&home, &passphrase)?;
     let enrolment = Enrolment { server, organisation };
     let role = chain.certificate.unverified().role;
@@ -99,10 +99,7 @@ pub(crate) fn whoami(global: &Global, terminal: &Terminal) -> Result<(), Failure
     terminal.data(&format!("key list      number {}, expires {}", list.number, list.expires))?;
     match (&profile.enrolment, certificate) {
         (Some(enrolment), Some(certificate)) => {
-            let label = certificate
-                .label
-                .as_deref()
-                .map_or_else(String::new, |label| format!(" ({})", printable(label)));
+            let label = certificate.label.as_deref().map_or_else(String::new, |label| format!(" ({label})"));
             terminal.data(&format!(
                 "role          {}{label}, until {}",
                 certificate.role, certificate.not_after
@@ -111,5 +108,15 @@ pub(crate) fn whoami(global: &Global, terminal: &Terminal) -> Result<(), Failure
             terminal.data(&format!("server        {}", enrolment.server))
         }
         _ => terminal.data("server        not enrolled yet"),
+    }
+}
+
+/// What to say where the server says that this account's own certificate or key list has expired: it may be wrong, or lie.
+pub(crate) fn expiry(global: &Global) -> Failure {
+    match home(global).and_then(|home| Ok(account::expiry(&home)?)) {
+        Ok(None) => failure::expiry_only_claimed(),
+        Ok(Some(problem)) => failure::expired(Some(&problem)),
+        // What cannot be read here says nothing against the server.
+        Err(_) => failure::expired(None),
     }
 }

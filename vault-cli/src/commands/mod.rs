@@ -6,6 +6,7 @@ mod reading;
 mod registrar;
 mod sealing;
 mod trust;
+mod whom;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,40 +42,58 @@ impl Unlocked {
     }
 
     const fn session(&self) -> Session<'_> {
-        Session { connection: &self.connection, enrolment: &self.enrolment, account: &self.account }
+        Session {
+            connection: &self.connection,
+            enrolment: &self.enrolment,
+            account: &self.account,
+            home: &self.home,
+        }
     }
 }
 
 /// Runs what was typed.
 pub(crate) async fn run(arguments: Arguments, terminal: &Terminal, stop: &Stop) -> Result<(), Failure> {
     let Arguments { global, command } = arguments;
+    match dispatch(&global, command, terminal, stop).await {
+        Err(failure) if failure.claims_expiry => Err(account::expiry(&global)),
+        outcome => outcome,
+    }
+}
+
+async fn dispatch(
+    global: &Global,
+    command: Command,
+    terminal: &Terminal,
+    stop: &Stop,
+) -> Result<(), Failure> {
     match command {
-        Command::Keygen { suite } => account::keygen(&global, terminal, suite.into()),
-        Command::Registrar(command) => registrar::run(&global, terminal, command),
+        Command::Keygen { suite } => account::keygen(global, terminal, suite.into()).await,
+        Command::Registrar(command) => registrar::run(global, terminal, command).await,
         Command::Enrol { organisation, certificate } => {
-            account::enrol(&global, terminal, organisation, &certificate).await
+            account::enrol(global, terminal, organisation, &certificate).await
         }
-        Command::Whoami => account::whoami(&global, terminal),
+        Command::Whoami => account::whoami(global, terminal),
         Command::Seal { file, patient, clinician, consultation, title, media_type } => {
-            let unlocked = unlock(&global, terminal)?;
+            let unlocked = unlock(global, terminal).await?;
             let wanted = sealing::Wanted { file, patient, clinician, consultation, title, media_type };
             sealing::seal(&unlocked, terminal, wanted, stop).await
         }
-        Command::Resume => sealing::resume(&unlock(&global, terminal)?, terminal).await,
-        Command::List => reading::list(&unlock(&global, terminal)?, terminal).await,
-        Command::Open { recording, output, allow_cut_off } => {
-            let unlocked = unlock(&global, terminal)?;
-            reading::open(&unlocked, terminal, &recording, output, allow_cut_off).await
+        Command::Resume => sealing::resume(&unlock(global, terminal).await?, terminal).await,
+        Command::List => reading::list(&unlock(global, terminal).await?, terminal).await,
+        Command::Open { recording, output, track, allow_cut_off } => {
+            let unlocked = unlock(global, terminal).await?;
+            let wanted = reading::Wanted { recording, output, track, allow_cut_off };
+            reading::open(&unlocked, terminal, wanted).await
         }
         Command::Verify { recording } => {
-            reading::verify(&unlock(&global, terminal)?, terminal, &recording).await
+            reading::verify(&unlock(global, terminal).await?, terminal, &recording).await
         }
-        Command::Name(naming) => trust::name(&global, terminal, naming),
-        Command::Compare(comparing) => trust::compare(&global, terminal, comparing).await,
+        Command::Name(naming) => trust::name(global, terminal, naming),
+        Command::Compare(comparing) => trust::compare(global, terminal, comparing).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "vault-cli", &mut script);
-            terminal.data(String::from_utf8_lossy(&script).trim_end())
+            terminal.script(String::from_utf8_lossy(&script).trim_end())
         }
     }
 }
@@ -89,7 +108,7 @@ fn home(global: &Global) -> Result<Home, Failure> {
 }
 
 /// Unlocks the account of the home and prepares to talk to its server.
-fn unlock(global: &Global, terminal: &Terminal) -> Result<Unlocked, Failure> {
+async fn unlock(global: &Global, terminal: &Terminal) -> Result<Unlocked, Failure> {
     let home = home(global)?;
     let mut enrolment = home.enrolment()?;
     if let Some(server) = &global.server {
@@ -97,7 +116,7 @@ fn unlock(global: &Global, terminal: &Terminal) -> Result<Unlocked, Failure> {
     }
     // Fails before the passphrase is asked for if there is nothing to unlock.
     vault_client::account::profile(&home)?;
-    let passphrase = terminal.passphrase(global.passphrase_file.as_deref())?;
+    let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     let account = vault_client::account::unlock(&home, &passphrase)?;
     let connection = Connection::new(&enrolment.server, Arc::clone(&account.device))?;
     Ok(Unlocked { home, enrolment, account, connection })

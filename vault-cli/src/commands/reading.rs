@@ -1,17 +1,20 @@
 //! `list`, `open`, `verify`.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indicatif::BinaryBytes;
 use vault_client::ClientError;
 use vault_client::download::{self, Completeness, Opened, RemoteRecording};
 use vault_client::listing::{self, ListedRecording, Status};
+use vault_client::media_type::file_extension;
 use vault_client::names::Names;
+use vault_proto::ids::AccountId;
 
 use super::Unlocked;
 use super::output::Output;
-use crate::failure::{Failure, Kind, printable};
+use crate::failure::{Failure, Kind};
 use crate::terminal::Terminal;
 
 /// Most characters of a title in the table.
@@ -28,7 +31,7 @@ pub(crate) async fn list(unlocked: &Unlocked, terminal: &Terminal) -> Result<(),
         if terminal.json() {
             terminal.document(&as_json(recording))?;
         } else {
-            terminal.data(&format!("{}{}", as_row(recording), with(&names, recording)))?;
+            terminal.data(&format!("{}  ({})", as_row(recording), people(&names, recording)))?;
         }
     }
     if listing.recordings.is_empty() && listing.refused.is_empty() {
@@ -36,6 +39,11 @@ pub(crate) async fn list(unlocked: &Unlocked, terminal: &Terminal) -> Result<(),
     }
     let failures: Vec<(String, Failure)> =
         listing.refused.into_iter().map(|entry| (entry.recording.to_string(), entry.error.into())).collect();
+    for (recording, failure) in failures.iter().filter(|_| terminal.json()) {
+        terminal.document(&serde_json::json!({
+            "recording": recording, "status": "refused", "refusal": failure.kind.name(), "what": failure.what,
+        }))?;
+    }
     not_listed(terminal, failures)
 }
 
@@ -96,14 +104,39 @@ fn as_json(recording: &ListedRecording) -> serde_json::Value {
     })
 }
 
-/// What the people of a recording are called, as far as they have petnames.
-fn with(names: &Names, recording: &ListedRecording) -> String {
-    let people = [("patient", recording.patient), ("clinician", recording.clinician)];
-    let named: Vec<String> = people
-        .into_iter()
-        .filter_map(|(role, account)| Some(format!("{role} {}", names.petname(account)?)))
-        .collect();
-    if named.is_empty() { String::new() } else { format!("  ({})", named.join(", ")) }
+/// How a person recognises an account: its petname, or else what its certificate calls it, in quotation marks, and the beginning
+/// of its id.
+fn called(names: &Names, labels: &BTreeMap<AccountId, String>, account: AccountId) -> String {
+    match labels.get(&account) {
+        Some(label) if names.petname(account).is_none() => format!("{label:?} ({})", account.short()),
+        _ => names.show(account),
+    }
+}
+
+fn people(names: &Names, recording: &ListedRecording) -> String {
+    let called = |account| called(names, &recording.labels, account);
+    format!(
+        "patient {}, clinician {}, sealed by {}",
+        called(recording.patient),
+        called(recording.clinician),
+        called(recording.sealer)
+    )
+}
+
+/// Whose recording it is, by whom and when.
+fn provenance(unlocked: &Unlocked, remote: &RemoteRecording) -> Result<String, Failure> {
+    let names = Names::read(&unlocked.home)?;
+    let labels = remote.labels();
+    let called = |account| called(&names, &labels, account);
+    let manifest = remote.checked().manifest();
+    Ok(format!(
+        "patient {}, clinician {}; sealed by {}, {}, on {}",
+        called(manifest.patient),
+        called(manifest.clinician),
+        called(manifest.sealer),
+        remote.checked().sealer().role(),
+        manifest.created
+    ))
 }
 
 fn as_row(recording: &ListedRecording) -> String {
@@ -118,53 +151,116 @@ fn as_row(recording: &ListedRecording) -> String {
         recording.created,
         status_name(recording.status).replace('_', " "),
         BinaryBytes(recording.bytes).to_string(),
-        printable(&short)
+        short
     )
 }
 
+/// What of a recording to open, and where to.
+pub(crate) struct Wanted {
+    pub(crate) recording: String,
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) track: Option<u8>,
+    pub(crate) allow_cut_off: bool,
+}
+
 /// Checks, decrypts and writes out a recording.
-pub(crate) async fn open(
-    unlocked: &Unlocked,
-    terminal: &Terminal,
-    recording: &str,
-    output: Option<PathBuf>,
-    allow_cut_off: bool,
-) -> Result<(), Failure> {
-    let remote = fetch(unlocked, recording).await?;
+pub(crate) async fn open(unlocked: &Unlocked, terminal: &Terminal, wanted: Wanted) -> Result<(), Failure> {
+    let Wanted { recording, output, track, allow_cut_off } = wanted;
+    let remote = fetch(unlocked, &recording).await?;
     remote.opening(unlocked.session()).map_err(Failure::from)?;
     if !allow_cut_off {
         remote.require_complete()?;
     }
-    let mut output = Output::open(output.as_deref())?;
-    let name = output.name();
-    let opened = write_out(unlocked, terminal, &remote, "opening", output.writer()).await.map_err(
-        |error| match error {
-            ClientError::Disk { path, source } if path == std::path::Path::new("output") => {
+    let mut plan = Plan::make(unlocked, &remote, output.as_deref(), track).await?;
+    let mut bytes = 0;
+    for (track, output) in &mut plan.outputs {
+        let name = output.name();
+        let opened = write_out(unlocked, terminal, &remote, ("opening", *track), output.writer()).await;
+        let opened = opened.map_err(|error| match error {
+            ClientError::Disk { path, source } if path == Path::new("output") => {
                 Failure::disk(&name, &source)
             }
             other => other.into(),
-        },
-    )?;
-    output.finish()?;
+        })?;
+        bytes += opened.bytes;
+    }
+    // Only once all of them are right.
+    for (_, output) in plan.outputs {
+        output.finish()?;
+    }
     if let Completeness::CutOff = remote.completeness() {
         terminal.insist(&format!(
-            "Cut off: the end of this recording is missing; the last of it was stored at {}.",
+            "Cut off: the end of this recording is missing; the server says that the last of it was stored at {}.",
             remote.last_stored()
         ));
     }
-    terminal.say(&format!(
-        "Opened {} bytes, all of them checked; sealed by {} ({}).",
-        opened.bytes,
-        remote.checked().sealer().account().short(),
-        remote.checked().sealer().role()
-    ));
+    terminal.say(&format!("Opened {bytes} bytes, all of them checked: {}.", provenance(unlocked, &remote)?));
     Ok(())
+}
+
+/// What is written where, for one recording. Several tracks are never written one after the other into one file: what comes out
+/// would be no medium, and the second track would look lost.
+struct Plan {
+    /// Which track goes where; `None` for the one that there is.
+    outputs: Vec<(Option<u8>, Output)>,
+}
+
+impl Plan {
+    async fn make(
+        unlocked: &Unlocked,
+        remote: &RemoteRecording,
+        output: Option<&Path>,
+        track: Option<u8>,
+    ) -> Result<Self, Failure> {
+        let tracks = remote.tracks();
+        if let Some(track) = track.filter(|track| !tracks.contains_key(track)) {
+            let listed = listed(&tracks, &media_types(unlocked, remote).await?);
+            return Err(Failure::usage(format!("this recording has no track {track}; it has {listed}")));
+        }
+        if tracks.len() <= 1 {
+            return Ok(Self { outputs: vec![(None, Output::open(output)?)] });
+        }
+        let media_types = media_types(unlocked, remote).await?;
+        let folder = output.filter(|path| path.is_dir());
+        let Some(folder) = folder else {
+            let Some(track) = track else {
+                return Err(Failure::usage(format!(
+                    "this recording has several tracks, which do not fit into one file: {}; choose one with --track, or name an \
+                     existing folder with -o, for one file each",
+                    listed(&tracks, &media_types)
+                )));
+            };
+            return Ok(Self { outputs: vec![(Some(track), Output::open(output)?)] });
+        };
+        let mut outputs = Vec::new();
+        for number in tracks.keys().copied().filter(|number| track.is_none_or(|track| track == *number)) {
+            let extension = file_extension(media_types.get(&number).map_or("", String::as_str));
+            let path = folder.join(format!("track-{number}.{extension}"));
+            outputs.push((Some(number), Output::open(Some(&path))?));
+        }
+        Ok(Self { outputs })
+    }
+}
+
+/// Media types of the tracks, as far as the details say; a recording without an end has no details.
+async fn media_types(unlocked: &Unlocked, remote: &RemoteRecording) -> Result<BTreeMap<u8, String>, Failure> {
+    let details = remote.details(unlocked.session()).await?;
+    let tracks = details.map(|details| details.tracks).unwrap_or_default();
+    Ok(tracks.into_iter().map(|track| (track.track, track.media_type)).collect())
+}
+
+fn listed(tracks: &BTreeMap<u8, u64>, media_types: &BTreeMap<u8, String>) -> String {
+    let track = |(track, bytes): (&u8, &u64)| {
+        let media_type = media_types.get(track).map_or("of unknown type", String::as_str);
+        format!("track {track} ({media_type}, {bytes} bytes)")
+    };
+    tracks.iter().map(track).collect::<Vec<_>>().join(", ")
 }
 
 /// Checks every byte of a recording.
 pub(crate) async fn verify(unlocked: &Unlocked, terminal: &Terminal, recording: &str) -> Result<(), Failure> {
     let remote = fetch(unlocked, recording).await?;
-    let opened = write_out(unlocked, terminal, &remote, "verifying", &mut io::sink()).await?;
+    let opened = write_out(unlocked, terminal, &remote, ("verifying", None), &mut io::sink()).await?;
     let checked = remote.checked();
     let complete = remote.completeness() == Completeness::Complete;
     let segments = checked.segments().len();
@@ -178,17 +274,17 @@ pub(crate) async fn verify(unlocked: &Unlocked, terminal: &Terminal, recording: 
             "sha256": opened.sha256,
             "sealer": checked.manifest().sealer,
             "created": checked.manifest().created,
+            "patient": checked.manifest().patient,
+            "clinician": checked.manifest().clinician,
         }))?;
     } else {
         terminal.data(&format!(
-            "{}: {}, {}, {} bytes, all right; sealed by {} ({}) on {}; SHA-256 {}",
+            "{}: {}, {}, {} bytes, all right; {}; SHA-256 {}",
             checked.manifest().recording,
             counted(segments, "segment", "segments"),
             counted(usize::try_from(opened.parts).unwrap_or(usize::MAX), "part", "parts"),
             opened.bytes,
-            checked.manifest().sealer.short(),
-            checked.sealer().role(),
-            checked.manifest().created,
+            provenance(unlocked, &remote)?,
             opened.sha256
         ))?;
     }
@@ -206,9 +302,11 @@ async fn write_out(
     unlocked: &Unlocked,
     terminal: &Terminal,
     remote: &RemoteRecording,
-    what: &'static str,
+    (what, track): (&'static str, Option<u8>),
     out: &mut (dyn io::Write + Send),
 ) -> Result<Opened, ClientError> {
-    let mut progress = terminal.progress(what, Some(remote.checked().plaintext_length()));
-    remote.write_to(unlocked.session(), out, &mut |bytes| progress.advance(bytes)).await
+    let length = track.and_then(|track| remote.tracks().get(&track).copied());
+    let length = length.unwrap_or_else(|| remote.checked().plaintext_length());
+    let mut progress = terminal.progress(what, Some(length));
+    remote.write_to(unlocked.session(), track, out, &mut |bytes| progress.advance(bytes)).await
 }

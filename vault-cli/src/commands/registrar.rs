@@ -9,19 +9,19 @@ use crate::failure::Failure;
 use crate::terminal::Terminal;
 
 /// Runs a registrar's command.
-pub(crate) fn run(global: &Global, terminal: &Terminal, command: Registrar) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, terminal: &Terminal, command: Registrar) -> Result<(), Failure> {
     match command {
-        Registrar::Init => init(global, terminal),
+        Registrar::Init => init(global, terminal).await,
         Registrar::Certify { account, role, label, not_after, output } => {
             let request = CertificateRequest { account, role, label, not_after };
-            certify(global, terminal, &request, output.as_deref())
+            certify(global, terminal, &request, output.as_deref()).await
         }
     }
 }
 
-fn init(global: &Global, terminal: &Terminal) -> Result<(), Failure> {
+async fn init(global: &Global, terminal: &Terminal) -> Result<(), Failure> {
     let home = home(global)?;
-    let passphrase = terminal.new_passphrase(global.passphrase_file.as_deref())?;
+    let passphrase = terminal.new_passphrase(global.passphrase_file.as_deref()).await?;
     let made = registrar::create(&home, &passphrase)?;
     terminal.words(
         "These 24 words are your organisation's root. Write them on paper and lock it away: they are shown only now, and \
@@ -36,14 +36,14 @@ fn init(global: &Global, terminal: &Terminal) -> Result<(), Failure> {
     }
 }
 
-fn certify(
+async fn certify(
     global: &Global,
     terminal: &Terminal,
     request: &CertificateRequest,
     output: Option<&std::path::Path>,
 ) -> Result<(), Failure> {
     let home = home(global)?;
-    let passphrase = terminal.passphrase(global.passphrase_file.as_deref())?;
+    let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     let chain = registrar::certify(&home, &passphrase, request)?;
     let certificate = chain.certificate.unverified();
     if certificate.not_after <= vault_client::connection::now()? {
@@ -54,7 +54,7 @@ fn certify(
     }
     let text = serde_json::to_string(&chain).map_err(|error| Failure::bug(error.to_string()))?;
     let Some(path) = output else {
-        return terminal.data(&text);
+        return terminal.document(&chain);
     };
     let mut file = Output::open(Some(path))?;
     let written = writeln!(file.writer(), "{text}");

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use vault_client::directory;
 use vault_client::media_type::is_media_type;
 use vault_client::names::Names;
 use vault_client::upload::{self, Ending, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent};
 use vault_proto::ids::ConsultationId;
 
-use super::Unlocked;
+use super::{Unlocked, whom};
 use crate::failure::{Failure, Kind};
 use crate::stop::Stop;
 use crate::terminal::{Terminal, elapsed};
@@ -37,10 +36,9 @@ pub(crate) async fn seal(
     if let Some(given) = wanted.media_type.as_deref().filter(|given| !is_media_type(given)) {
         return Err(Failure::usage(format!("{given:?} is not a media type such as video/webm")));
     }
-    let Unlocked { home, connection, .. } = unlocked;
     let request = SealRequest {
-        patient: directory::resolve_account(connection, home, &wanted.patient).await?,
-        clinician: directory::resolve_account(connection, home, &wanted.clinician).await?,
+        patient: whom::resolve(unlocked, terminal, &wanted.patient).await?,
+        clinician: whom::resolve(unlocked, terminal, &wanted.clinician).await?,
         consultation: wanted.consultation,
         title: wanted.title,
         media_type: wanted.media_type,
@@ -50,7 +48,7 @@ pub(crate) async fn seal(
     } else {
         seal_file(unlocked, terminal, &wanted.file, &request).await?
     };
-    let names = Names::read(home)?;
+    let names = Names::read(&unlocked.home)?;
     terminal.say(&format!(
         "Sealed {} bytes in {} for patient {} and clinician {}. Nobody else can open them.",
         sealed.bytes,

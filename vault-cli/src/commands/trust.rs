@@ -12,7 +12,7 @@ use vault_proto::compare::grouped;
 use vault_proto::ids::AccountId;
 use vault_proto::wire::COMPARISON_LIFETIME;
 
-use super::{Unlocked, home, unlock};
+use super::{Unlocked, home, unlock, whom};
 use crate::arguments::{Comparing, Global, Naming};
 use crate::failure::Failure;
 use crate::terminal::Terminal;
@@ -91,9 +91,9 @@ pub(crate) async fn compare(
         let code = compare::answer(&home, account, comparing.yes)?;
         return compared(terminal, &home, account, &code);
     }
-    let unlocked = unlock(global, terminal)?;
+    let unlocked = unlock(global, terminal).await?;
     let Unlocked { home, connection, enrolment, account: own, .. } = &unlocked;
-    let other = directory::resolve_account(connection, home, &comparing.account).await?;
+    let other = whom::resolve(&unlocked, terminal, &comparing.account).await?;
     let comparison = compare::prepare(connection, home, enrolment, own, other).await?;
     if let Some(text) = comparing.scanned {
         compare::check_number(home, &comparison, &text)?;
@@ -106,7 +106,7 @@ pub(crate) async fn compare(
         if terminal.json() {
             return document(terminal, other, &number, false);
         }
-        terminal.data(&qr(&number)?)?;
+        terminal.lines(&qr(&number)?)?;
         terminal.data(&grouped(&number))?;
         terminal.say(&format!(
             "Let {whom} scan or type this: `vault-cli compare {} --scanned NUMBER`. Scan theirs too: each side marks the \

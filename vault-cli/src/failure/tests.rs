@@ -10,8 +10,9 @@ use vault_proto::timestamp::Timestamp;
 use super::*;
 
 #[test]
-fn text_from_elsewhere_cannot_steer_a_terminal() {
-    assert_eq!(printable("a\u{1b}[2Jb\r\n\u{202e}c"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c");
+fn nobody_adds_a_line_to_a_failure() {
+    let failure: Failure = ClientError::Usage("a\u{1b}[2Jb\r\nDone.\u{202e}".into()).into();
+    assert_eq!(failure.what, "A\u{fffd}[2Jb\u{fffd}\u{fffd}Done.\u{fffd}.");
 }
 
 fn trust(problem: TrustProblem) -> ClientError {
@@ -127,7 +128,7 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
         ("storage full", problem(ProblemCode::StorageFull, None)),
         ("clock", problem(ProblemCode::SignatureStale, Some("The server's time is 2026-11-21T09:30:00Z."))),
         ("unknown key", problem(ProblemCode::UnknownKey, None)),
-        ("own certificate expired", problem(ProblemCode::CertificateExpired, None)),
+        ("own certificate expired, as the server says", problem(ProblemCode::CertificateExpired, None)),
         (
             "refused",
             problem(ProblemCode::StatementRefused, Some("The seal does not fit the parts that are stored.")),
@@ -135,6 +136,9 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
     ];
     let mut told: Vec<(&'static str, Failure)> =
         failures.into_iter().map(|(name, error)| (name, error.into())).collect();
+    let found = TrustProblem::Expired { what: "certificate", not_after: time };
+    told.push(("own certificate expired, as found here", expired(Some(&found))));
+    told.push(("own certificate expired, and it is not", expiry_only_claimed()));
     told.push(("interrupted", Failure::interrupted()));
     told
 }
@@ -145,7 +149,7 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
 fn each_failure_has_its_words() {
     let mut text = String::new();
     for (name, failure) in every_failure() {
-        let Failure { kind, what, means, next } = &failure;
+        let Failure { kind, what, means, next, .. } = &failure;
         for line in [what, means, next] {
             assert!(
                 !line.is_empty() && !line.contains('\n') && line.ends_with(['.', '?']),

@@ -18,6 +18,7 @@ use crate::account::Account;
 use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::home::{Enrolment, Home};
+use crate::seen;
 
 /// File that remembers the newest manifest of the device's chain.
 const CHAIN: &str = "chain.json";
@@ -83,6 +84,7 @@ impl Begun {
                 CHAIN,
                 &ChainHead { sequence: manifest.sequence, manifest: begin.manifest.digest() },
             )?;
+            seen::remember(home, manifest.recording, begin.manifest.digest())?;
             (begin, journal)
         };
         let sealer = recording_sealer(&begin, sealer)?;

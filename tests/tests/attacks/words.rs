@@ -1,0 +1,188 @@
+//! What a server, or whoever fills in a certificate, can make this program say and believe in passing.
+
+use std::process::Stdio;
+
+use vault_tests::attack::Attack;
+use vault_tests::hostile::{Canned, Fault, FaultKind};
+use vault_tests::scene::{LENGTH, Scene};
+
+/// Clears the screen, adds a line, and turns the reading direction around.
+const STEERING: &str = "\u{1b}[2J\nDone, all is well.\u{202e}\u{9b}\u{2028}";
+
+#[track_caller]
+fn plain(text: &str, lines: usize) {
+    assert_eq!(text.lines().count(), lines, "{text:?}");
+    let steers = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202e}' | '\u{2028}');
+    assert!(!text.chars().any(steers), "{text:?}");
+}
+
+#[test]
+fn nobody_steers_the_terminal() {
+    let scene = Scene::new();
+    let server = scene.server();
+    let attack = Attack::new(&scene, "nobody_steers_the_terminal");
+    let text = serde_json::to_string(STEERING).unwrap();
+    for (what, status, body) in [
+        ("a field's name in an answer", 200, format!("{{{text}:1}}")),
+        ("a value in an answer", 200, format!(r#"{{"recordings":[],"next":{text}}}"#)),
+        (
+            "a problem's texts",
+            409,
+            format!(
+                r#"{{"type":"","title":{text},"status":409,"code":{text},"detail":{text},"request_id":{text}}}"#
+            ),
+        ),
+    ] {
+        server.answer("/v1/recordings", Canned::Says(status, body.into_bytes()));
+        let outcome = attack.run("anna", &["list"], false);
+        assert!(matches!(outcome.said.exit, Some(18 | 22)), "{what}: {}", outcome.said.stderr);
+        plain(&outcome.said.stderr, 3);
+        plain(&attack.run("anna", &["list", "--json"], false).said.stderr, 1);
+        attack.report(what, &outcome);
+    }
+    let file = scene.folder().join("certificate");
+    std::fs::write(&file, format!("{{{text}:1}}")).unwrap();
+    let mut command = scene.command("anna");
+    command.args(["enrol", "--organisation", &scene.facts.organisation, "--certificate"]).arg(&file);
+    let said = vault_tests::command::end(&mut command);
+    assert_eq!(said.exit, Some(2), "{}", said.stderr);
+    plain(&said.stderr, 3);
+}
+
+#[test]
+fn what_the_server_lost_is_damage() {
+    let scene = Scene::new();
+    let attack = Attack::new(&scene, "what_the_server_lost_is_damage");
+    let id = scene.id("a1");
+    for (piece, words) in [
+        ("details", "its details"),
+        ("segments/0/header", "the header of segment 0"),
+        ("segments/0/parts", "the list of parts of segment 0"),
+        ("segments/0/body", "segment 0, part 0"),
+    ] {
+        for (status, body) in [(404, ""), (416, "no")] {
+            scene.server().clear();
+            let path = format!("/v1/recordings/{id}/{piece}");
+            scene.server().answer(&path, Canned::Says(status, body.into()));
+            attack.open_refused(&format!("{status} for {piece}"), "anna", id, 11, words);
+        }
+    }
+    scene.server().clear();
+    scene.server().answer(&format!("/v1/recordings/{id}/details"), Canned::Says(404, Vec::new()));
+    let shown = attack.list_refused("404 for the details, listed", "anna", 11, &[id]);
+    assert!(String::from_utf8(shown.stdout).unwrap().contains(scene.id("a2")), "the others are shown");
+}
+
+#[test]
+fn an_id_that_was_opened_names_one_manifest() {
+    let scene = Scene::new();
+    let attack = Attack::new(&scene, "an_id_that_was_opened_names_one_manifest");
+    let id = scene.id("a1");
+    assert!(attack.run("anna", &["open", id], true).output.is_some());
+    // As if another manifest had been opened under this id before: both are signed validly.
+    let pin = scene.home("anna").join(format!("recordings/{id}.json"));
+    std::fs::write(&pin, format!(r#"{{"manifest":"{}"}}"#, "5".repeat(64))).unwrap();
+    attack.open_refused("another manifest under the id", "anna", id, 13, "when it was first seen here");
+    attack.list_refused("another manifest under the id, listed", "anna", 13, &[id]);
+}
+
+#[test]
+fn a_list_that_goes_in_circles() {
+    let scene = Scene::new();
+    let attack = Attack::new(&scene, "a_list_that_goes_in_circles");
+    let page = |next: &str, recordings: &str| {
+        Canned::Says(200, format!(r#"{{"recordings":[{recordings}],"next":"{next}"}}"#).into_bytes())
+    };
+    let entry = |name| format!(r#"{{"recording":"{}","finished":true,"bytes":1}}"#, scene.id(name));
+    for [first, second] in [[entry("a1"), entry("a2")], [String::new(), String::new()]] {
+        scene.server().answer("/v1/recordings", page("A", &first));
+        scene.server().answer("/v1/recordings?after=A", page("B", &second));
+        scene.server().answer("/v1/recordings?after=B", page("A", &first));
+        let outcome = attack.run("anna", &["list"], false);
+        assert_eq!(outcome.said.exit, Some(18), "{}", outcome.said.stderr);
+        assert!(outcome.said.stderr.contains("repeats itself"), "{}", outcome.said.stderr);
+    }
+}
+
+#[test]
+fn an_expiry_that_is_only_claimed() {
+    let scene = Scene::new();
+    let attack = Attack::new(&scene, "an_expiry_that_is_only_claimed");
+    let code = vault_proto::problem::ProblemCode::CertificateExpired;
+    let problem = vault_proto::problem::Problem::new(code, None, None);
+    scene.server().answer("/v1/recordings", Canned::Says(403, serde_json::to_vec(&problem).unwrap()));
+    let outcome = attack.run("anna", &["list"], false);
+    assert_eq!(outcome.said.exit, Some(22), "{}", outcome.said.stderr);
+    assert!(outcome.said.stderr.contains("both still count"), "{}", outcome.said.stderr);
+}
+
+#[test]
+fn a_prefix_that_only_the_server_knows_is_named_in_full() {
+    let scene = Scene::new();
+    let attack = Attack::new(&scene, "a_prefix_that_only_the_server_knows_is_named_in_full");
+    let nora = scene.account("nora");
+    let file = scene.folder().join("file");
+    std::fs::write(&file, b"content").unwrap();
+    let file = file.to_str().unwrap();
+    let seal = ["seal", file, "--patient", &nora[..8], "--clinician", scene.account("dora"), "--quiet"];
+    let said = attack.run("dora", &seal, false).said;
+    assert_eq!(said.exit, Some(0), "{}", said.stderr);
+    assert!(said.stderr.contains(&format!("is account {nora}, certified as patient")), "{}", said.stderr);
+    assert!(said.stderr.contains(&scene.facts.organisation), "{}", said.stderr);
+    // Met now: no server is asked, and nothing is said.
+    let said = attack.run("dora", &seal, false).said;
+    assert_eq!((said.exit, said.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_killed_process_leaves_no_plaintext() {
+    let scene = Scene::new();
+    let id = scene.id("a1");
+    let body = format!("/v1/recordings/{id}/segments/0/body");
+    scene.server().answer(&body, Canned::SilentBehind(0));
+    for (signal, exit) in [(rustix::process::Signal::KILL, None), (rustix::process::Signal::HUP, Some(130))] {
+        let out = tempfile::tempdir_in(scene.folder()).unwrap();
+        let mut command = scene.command("anna");
+        command.args(["open", id, "-o"]).arg(out.path().join("talk.webm")).stderr(Stdio::null());
+        scene.server().take_traffic();
+        let mut child = command.spawn().unwrap();
+        // It waits for the second part; the first is written, or will never be.
+        let waits = |seen: &vault_tests::hostile::Seen| {
+            seen.range.as_deref().is_some_and(|range| !range.starts_with("bytes=0-"))
+        };
+        while !scene.server().take_traffic().iter().any(waits) {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+            std::thread::yield_now();
+        }
+        let process = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(process, signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), exit);
+        assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0, "{LENGTH} bytes or fewer were left");
+    }
+}
+
+#[test]
+fn a_time_to_come_keeps_nothing_under_way() {
+    let scene = Scene::new();
+    let attack = Attack::new(&scene, "a_time_to_come_keeps_nothing_under_way");
+    let id = scene.id("a1");
+    scene.server().inject(Fault::on(FaultKind::HideFinal, id));
+    let status = || {
+        let said = attack.run("anna", &["list", "--json"], false).said;
+        let documents = said.json_lines();
+        documents.into_iter().find(|line| line["recording"] == id).unwrap()["status"].clone()
+    };
+    assert_eq!(status(), "recording");
+    let mut objects = scene.objects("a1");
+    objects.final_seal = None;
+    let record = serde_json::to_vec(&objects.record("2099-01-01T00:00:00Z".parse().unwrap())).unwrap();
+    scene.server().answer(&format!("/v1/recordings/{id}"), Canned::Says(200, record));
+    assert_eq!(status(), "cut_off");
+    attack.open_refused(
+        "last stored in 2099",
+        "anna",
+        id,
+        12,
+        "The server says that the last of it was stored at 2099",
+    );
+}

@@ -1,0 +1,40 @@
+//! Whom a person means by what they typed, and what they are told before anything is done with it.
+
+use vault_client::directory;
+use vault_proto::ids::AccountId;
+
+use super::Unlocked;
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+/// A prefix that is shorter than this is asked about: whoever makes keys until one begins so needs hours for 8 digits, and more
+/// than anybody has for 16.
+const SURE_DIGITS: usize = 16;
+
+/// The account that is meant: a whole id, a petname, or a prefix of an account that was met before, all without the server; or
+/// a prefix that the server completes, who is then named in full before anything is done.
+pub(super) async fn resolve(
+    unlocked: &Unlocked,
+    terminal: &Terminal,
+    text: &str,
+) -> Result<AccountId, Failure> {
+    if let Some(account) = directory::resolve_near(&unlocked.home, text)? {
+        return Ok(account);
+    }
+    let met = directory::first_contact(&unlocked.connection, &unlocked.enrolment, text).await?;
+    let certificate = met.certificate();
+    let label = certificate.label.as_deref().map_or_else(String::new, |label| format!(" {label:?}"));
+    terminal.insist(&format!(
+        "First contact: the server says that {text} is account {}, certified as {}{label} by organisation {} until {}.",
+        met.account(),
+        met.role(),
+        unlocked.enrolment.organisation,
+        certificate.not_after
+    ));
+    if text.len() < SURE_DIGITS && terminal.ask("Is that who you mean? [y/N] ").await? == Some(false) {
+        return Err(Failure::usage(format!(
+            "{text} is not whom you mean: ask its holder for the whole id, which no server can choose"
+        )));
+    }
+    Ok(met.account())
+}
