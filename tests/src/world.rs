@@ -71,6 +71,11 @@ impl World {
         self.count("comparisons")
     }
 
+    /// How many parts the server has acknowledged, of all recordings.
+    pub fn parts(&self) -> usize {
+        self.count("parts")
+    }
+
     /// Rows of a table of the server's database.
     fn count(&self, table: &str) -> usize {
         let database = rusqlite::Connection::open(self.data().join("vault.db")).expect("the database opens");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use vault_client::ClientError;
 use vault_client::compare::CompareProblem;
+use vault_client::download::{CutOff, CutOffReason};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;
@@ -14,6 +15,7 @@ use vault_proto::ids::{AccountId, RecordingId};
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
 
+use crate::elapsed::elapsed;
 use crate::printable::printable;
 
 /// Kinds of failure, with their exit codes. Both are a contract.
@@ -158,7 +160,7 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::Usage(what) => Self::usage(what),
             ClientError::Open(error) => open_failure(&error),
-            ClientError::CutOff { last_stored, bytes } => cut_off(&last_stored.to_string(), bytes),
+            ClientError::CutOff(at) => cut_off(&at),
             ClientError::Trust(error) => trust_failure(&error),
             ClientError::Compare { account, problem } => compare_failure(account, problem),
             ClientError::NotFound(what) => Self::new(
@@ -216,15 +218,37 @@ fn kept(recording: RecordingId, behind: Duration, bytes: u64, reason: ClientErro
 }
 
 /// A recording without its end.
-pub(crate) fn cut_off(last_stored: &str, bytes: u64) -> Failure {
+pub(crate) fn cut_off(at: &CutOff) -> Failure {
+    let place = at.until.map_or_else(String::new, |until| {
+        let seconds = until.unix_seconds().saturating_sub(at.created.unix_seconds());
+        let length = elapsed(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+        format!(" at {length} ({until})")
+    });
+    let stored = match at.until {
+        Some(_) => String::new(),
+        None => format!(" The server says that the last of it was stored at {}.", at.last_stored),
+    };
+    let (why, next) = match at.why {
+        CutOffReason::NoEnd => (
+            "its end was never sealed, or the server hides it".to_owned(),
+            "To open what is there, add --allow-cut-off. If it is still being recorded or uploaded, wait for its end.",
+        ),
+        CutOffReason::RestLost => (
+            "its sealing device died, and says that the rest was lost".to_owned(),
+            "To open what is there, add --allow-cut-off.",
+        ),
+        CutOffReason::EndHidden { ended, final_seal } => (
+            format!(
+                "the server hides its end, which this device sealed at {ended} (final seal {final_seal})"
+            ),
+            "Tell the operator: the final seal in this home (endings/) proves that there is an end, and the server had it.",
+        ),
+    };
     Failure::new(
         Kind::CutOff,
-        format!(
-            "This recording is cut off: its end was never sealed. The server says that the last of it was stored at \
-             {last_stored}."
-        ),
-        format!("{bytes} bytes of it are sealed and can be opened; what came after is not there."),
-        "To open what is there, add --allow-cut-off. If it is still being uploaded, wait for its end.",
+        format!("This recording is cut off{place}: {why}.{stored}"),
+        format!("{} bytes of it are proved and can be opened; what came after is not there.", at.bytes),
+        next,
     )
 }
 

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod elapsed;
 mod failure;
 mod printable;
 mod stop;

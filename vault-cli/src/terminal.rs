@@ -14,6 +14,7 @@ use serde::Serialize;
 use vault_client::upload::RecordingProgress;
 use zeroize::Zeroizing;
 
+use crate::elapsed::elapsed;
 use crate::failure::{Failure, Kind};
 use crate::printable::{printable, printable_json, printable_lines};
 
@@ -337,10 +338,4 @@ fn live_bar() -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// A length of time as hours, minutes and seconds.
-pub(crate) fn elapsed(time: Duration) -> String {
-    let seconds = time.as_secs();
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

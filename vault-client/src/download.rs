@@ -15,6 +15,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
 use vault_proto::sealed_header::MAX_SEALED_HEADER;
 use vault_proto::statements::RecordingStatus;
+use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::{self, MAX_DETAILS, RecordingPage, RecordingRecord};
 use zeroize::Zeroizing;
 
@@ -24,7 +25,7 @@ use crate::directory::{check_prefix, only_match};
 use crate::error::ClientError;
 use crate::home::{Enrolment, Home};
 use crate::seen;
-use crate::upload::MAX_RECORD;
+use crate::upload::{MAX_RECORD, endings};
 
 /// Parts that are fetched and opened ahead of the one being written.
 const IN_FLIGHT: usize = 4;
@@ -57,6 +58,37 @@ pub enum Completeness {
     Complete,
     /// Its end is missing, or its sealer says that the rest was lost.
     CutOff,
+}
+
+/// Where a recording is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutOff {
+    /// When it began, by the sealing device's clock.
+    pub created: Timestamp,
+    /// Until when it was recorded, by the same clock; `None` if no signed statement says so.
+    pub until: Option<Timestamp>,
+    /// When the server last stored a part of it, as the server says.
+    pub last_stored: Timestamp,
+    /// Plaintext bytes that can be opened.
+    pub bytes: u64,
+    /// Why.
+    pub why: CutOffReason,
+}
+
+/// Why a recording is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutOffReason {
+    /// There is no end, or none that the server shows.
+    NoEnd,
+    /// Its sealer said that the rest was lost.
+    RestLost,
+    /// This very device sealed its end, the server acknowledged it, and does not show it any more.
+    EndHidden {
+        /// When it ended.
+        ended: Timestamp,
+        /// Digest of the final seal, which lies in the home.
+        final_seal: Digest,
+    },
 }
 
 /// What was opened.
@@ -128,13 +160,12 @@ impl RemoteRecording {
         people.filter_map(|member| Some((member.account(), member.certificate().label.clone()?))).collect()
     }
 
-    /// The tracks that have sealed segments, ascending, each with its plaintext bytes.
+    /// The tracks that have segments to open, ascending, each with its plaintext bytes.
     pub fn tracks(&self) -> BTreeMap<u8, u64> {
         let mut tracks = BTreeMap::new();
-        for seal in self.checked.seals() {
-            let length = seal.shape().map_or(0, |shape| shape.plaintext_length());
-            let total: &mut u64 = tracks.entry(seal.track).or_default();
-            *total = total.saturating_add(length);
+        for segment in self.checked.segments() {
+            let total: &mut u64 = tracks.entry(segment.track).or_default();
+            *total = total.saturating_add(segment.shape.plaintext_length());
         }
         tracks
     }
@@ -145,7 +176,7 @@ impl RemoteRecording {
     }
 
     /// When the server last stored something of it, as the server says.
-    pub const fn last_stored(&self) -> vault_proto::timestamp::Timestamp {
+    pub const fn last_stored(&self) -> Timestamp {
         self.record.last_stored
     }
 
@@ -157,18 +188,38 @@ impl RemoteRecording {
         }
     }
 
+    /// Where it is cut off and why; `None` if it is complete. `home` knows the ends that its own device has sealed.
+    ///
+    /// # Errors
+    /// [`ClientError::Disk`].
+    pub fn cut_off(&self, home: &Home) -> Result<Option<CutOff>, ClientError> {
+        let manifest = self.checked.manifest();
+        let why = match self.checked.final_seal().map(|seal| seal.status) {
+            Some(RecordingStatus::Complete) => return Ok(None),
+            Some(RecordingStatus::Recovered) => CutOffReason::RestLost,
+            None => match endings::sealed_here(home, manifest.recording)? {
+                // The home is this device's own: what it sealed needs no other proof here.
+                Some(end) if end.unverified().manifest == manifest.digest() => {
+                    CutOffReason::EndHidden { ended: end.unverified().ended, final_seal: end.digest() }
+                }
+                _ => CutOffReason::NoEnd,
+            },
+        };
+        Ok(Some(CutOff {
+            created: manifest.created,
+            until: self.checked.recorded_until(),
+            last_stored: self.record.last_stored,
+            bytes: self.checked.plaintext_length(),
+            why,
+        }))
+    }
+
     /// The error that says it is cut off, unless it is complete.
     ///
     /// # Errors
     /// [`ClientError::CutOff`].
-    pub fn require_complete(&self) -> Result<(), ClientError> {
-        match self.completeness() {
-            Completeness::Complete => Ok(()),
-            Completeness::CutOff => Err(ClientError::CutOff {
-                last_stored: self.record.last_stored,
-                bytes: self.checked.plaintext_length(),
-            }),
-        }
+    pub fn require_complete(&self, home: &Home) -> Result<(), ClientError> {
+        self.cut_off(home)?.map_or(Ok(()), |cut_off| Err(ClientError::CutOff(Box::new(cut_off))))
     }
 
     /// Prepares to open it with the session's identity.

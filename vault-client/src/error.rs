@@ -11,6 +11,7 @@ use vault_proto::recording::Refusal;
 
 use crate::compare::CompareProblem;
 use crate::connection::is_passing;
+use crate::download::CutOff;
 
 /// A failure of a client operation.
 #[derive(Debug, thiserror::Error)]
@@ -21,16 +22,9 @@ pub enum ClientError {
     /// A recording was refused or could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The recording has no final seal.
-    #[error(
-        "the recording is cut off: its end was never sealed; the server says that it last stored something of it at {last_stored}"
-    )]
-    CutOff {
-        /// When the server last stored a part of it, as the server says.
-        last_stored: vault_proto::timestamp::Timestamp,
-        /// Plaintext bytes that are sealed and can be opened.
-        bytes: u64,
-    },
+    /// The recording is cut off.
+    #[error("the recording is cut off: its end is not there")]
+    CutOff(Box<CutOff>),
     /// Somebody's keys cannot be trusted.
     #[error(transparent)]
     Trust(#[from] TrustError),

@@ -14,7 +14,7 @@ use vault_proto::ids::AccountId;
 
 use super::Unlocked;
 use super::output::Output;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, cut_off};
 use crate::terminal::Terminal;
 
 /// Most characters of a title in the table.
@@ -169,7 +169,7 @@ pub(crate) async fn open(unlocked: &Unlocked, terminal: &Terminal, wanted: Wante
     let remote = fetch(unlocked, &recording).await?;
     remote.opening(unlocked.session()).map_err(Failure::from)?;
     if !allow_cut_off {
-        remote.require_complete()?;
+        remote.require_complete(&unlocked.home)?;
     }
     let mut plan = Plan::make(unlocked, &remote, output.as_deref(), track).await?;
     let mut bytes = 0;
@@ -188,11 +188,8 @@ pub(crate) async fn open(unlocked: &Unlocked, terminal: &Terminal, wanted: Wante
     for (_, output) in plan.outputs {
         output.finish()?;
     }
-    if let Completeness::CutOff = remote.completeness() {
-        terminal.insist(&format!(
-            "Cut off: the end of this recording is missing; the server says that the last of it was stored at {}.",
-            remote.last_stored()
-        ));
+    if let Some(at) = remote.cut_off(&unlocked.home)? {
+        terminal.insist(&cut_off(&at).what);
     }
     terminal.say(&format!("Opened {bytes} bytes, all of them checked: {}.", provenance(unlocked, &remote)?));
     Ok(())
@@ -288,7 +285,7 @@ pub(crate) async fn verify(unlocked: &Unlocked, terminal: &Terminal, recording: 
             opened.sha256
         ))?;
     }
-    remote.require_complete()?;
+    remote.require_complete(&unlocked.home)?;
     Ok(())
 }
 

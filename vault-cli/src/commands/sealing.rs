@@ -9,9 +9,10 @@ use vault_client::upload::{self, Ending, ResumedUpload, SealRequest, Sealed, Ser
 use vault_proto::ids::ConsultationId;
 
 use super::{Unlocked, whom};
+use crate::elapsed::elapsed;
 use crate::failure::{Failure, Kind};
 use crate::stop::Stop;
-use crate::terminal::{Terminal, elapsed};
+use crate::terminal::Terminal;
 
 /// How long an encoder may take to end after both it and this program were asked to.
 const ENCODER_GRACE: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@ use std::io;
 
 use vault_core::identity_file::IdentityFileError;
 use vault_core::passphrase_file::UnlockError;
-use vault_proto::ids::AccountId;
+use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::problem::Problem;
 use vault_proto::statements::Role;
 use vault_proto::timestamp::Timestamp;
@@ -39,6 +39,17 @@ fn disk(kind: io::ErrorKind) -> ClientError {
     ClientError::Disk { path: "talk.webm".into(), source: kind.into() }
 }
 
+fn cut_off(seconds: Option<i64>, why: CutOffReason) -> ClientError {
+    let created = Timestamp::from_unix_seconds(1_795_000_000).unwrap();
+    ClientError::CutOff(Box::new(CutOff {
+        created,
+        until: seconds.map(|seconds| created.saturating_add(seconds)),
+        last_stored: created.saturating_add(600),
+        bytes: 1_048_576,
+        why,
+    }))
+}
+
 /// One of each failure that a person can meet, by the name it has in `words.txt`.
 fn every_failure() -> Vec<(&'static str, Failure)> {
     let time = Timestamp::from_unix_seconds(1_795_000_000).unwrap();
@@ -54,7 +65,25 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
         ),
         ("not a reader", OpenError::NotAReader.into()),
         ("damaged", refusal(Refusal::Damaged("segment 0, part 3 is not the part that was sealed".into()))),
-        ("cut off", ClientError::CutOff { last_stored: time, bytes: 1_048_576 }),
+        ("cut off", cut_off(None, CutOffReason::NoEnd)),
+        ("cut off at a time", cut_off(Some(751), CutOffReason::NoEnd)),
+        ("cut off and lost", cut_off(Some(751), CutOffReason::RestLost)),
+        (
+            "cut off and hidden",
+            cut_off(None, CutOffReason::EndHidden { ended: time, final_seal: Digest::of(b"the end") }),
+        ),
+        (
+            "kept",
+            ClientError::Kept {
+                recording: RecordingId::from_bytes([0xab; 16]),
+                behind: std::time::Duration::from_millis(12_300),
+                bytes: 3_145_728,
+                reason: Box::new(ClientError::Unreachable {
+                    server: "https://vault.example".into(),
+                    reason: "connection refused".into(),
+                }),
+            },
+        ),
         (
             "mix-up",
             refusal(Refusal::MixUp(

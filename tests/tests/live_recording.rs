@@ -1,0 +1,388 @@
+//! Sealing while it is recorded: what was acknowledged opens whatever dies, what was kept is sent later, nothing is spliced.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail by panicking, as its test functions do"
+)]
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use vault_client::ClientError;
+use vault_client::account::{self, Account};
+use vault_client::connection::Connection;
+use vault_client::home::{Enrolment, Home};
+use vault_client::upload::{Recorder, RecorderOptions, SealRequest, Sealer};
+use vault_proto::geometry::PART_PLAINTEXT;
+use vault_tests::command::{PASSPHRASE, Said, vault_cli};
+use vault_tests::world::{Person, World, bytes, sha256};
+
+/// A live recording by the command line.
+struct Live {
+    child: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Live {
+    fn start(sealer: &Person, patient: &Person, clinician: &Person, more: &[&str]) -> Self {
+        let mut command = vault_cli(&sealer.home);
+        command.args(["seal", "-", "--patient", &patient.account, "--clinician", &clinician.account]);
+        let mut child = command.args(more).stdin(Stdio::piped()).spawn().unwrap();
+        let pipe = child.stdin.take();
+        Self { child, pipe }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let pipe = self.pipe.as_mut().unwrap();
+        pipe.write_all(bytes).unwrap();
+        pipe.flush().unwrap();
+    }
+
+    /// Waits for something to become true while the recording goes on.
+    fn until(&mut self, what: &str, is_true: impl Fn() -> bool) {
+        while !is_true() {
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended before {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        assert!(!self.child.wait().unwrap().success());
+    }
+
+    fn end(mut self) -> Said {
+        drop(self.pipe.take());
+        Said::new(self.child.wait_with_output().unwrap())
+    }
+}
+
+fn kept_parts(person: &Person) -> Vec<PathBuf> {
+    let within = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let spools = within(person.home.join("uploads")).filter(|entry| entry.path().is_dir());
+    let parts = spools.flat_map(|spool| within(spool.path())).map(|part| part.path());
+    parts.filter(|part| !part.file_name().unwrap().to_string_lossy().starts_with('.')).collect()
+}
+
+/// Parts that the only journal of a home names.
+fn noted_parts(person: &Person) -> usize {
+    let entries = std::fs::read_dir(person.home.join("uploads")).into_iter().flatten().flatten();
+    let journal = entries.map(|entry| entry.path()).find(|path| path.is_file());
+    let text = journal.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    text.lines().filter(|line| line.starts_with(r#"{"part""#)).count()
+}
+
+fn people(world: &World) -> (Person, Person) {
+    (world.person("patient", "patient"), world.person("clinician", "clinician"))
+}
+
+fn only_recording(reader: &Person) -> String {
+    reader.run(&["list", "--json"]).json()["recording"].as_str().unwrap().to_owned()
+}
+
+fn open_cut_off(reader: &Person, recording: &str) -> Vec<u8> {
+    let opened = reader.run(&["open", recording, "--allow-cut-off"]);
+    assert_eq!(opened.exit, Some(0), "{}", opened.stderr);
+    assert!(opened.stderr.contains("cut off"), "{}", opened.stderr);
+    opened.stdout
+}
+
+#[test]
+fn what_was_acknowledged_opens_whatever_dies() {
+    let world = World::new();
+    let (patient, clinician) = people(&world);
+    let content = bytes(5 * PART_PLAINTEXT + 1_000, 41);
+    let mut live = Live::start(&clinician, &patient, &clinician, &["--title", "Knee"]);
+    live.write(&content);
+    live.until("five parts were there", || world.parts() == 5);
+    // Another process leaves alone what this one is at.
+    let busy = clinician.run(&["resume"]);
+    assert!(busy.stderr.contains("1 more are being sealed by another process"), "{}", busy.stderr);
+    assert_eq!(busy.text(), "");
+    live.kill();
+
+    // Nobody came back to seal anything: the signed progress alone opens it, for both, as cut off.
+    let recording = only_recording(&patient);
+    for reader in [&patient, &clinician] {
+        reader.open(&recording).refused(12, "This recording is cut off at 00:00:");
+        assert!(open_cut_off(reader, &recording) == content[..5 * PART_PLAINTEXT]);
+    }
+
+    let resumed = clinician.run(&["resume", "--json"]).json();
+    assert_eq!(resumed["recording"], recording.as_str());
+    assert_eq!(resumed["status"], "cut_off");
+    assert_eq!(resumed["bytes"], 5 * PART_PLAINTEXT);
+    assert!(resumed["lost_ms"].is_u64(), "{resumed}");
+    for reader in [&patient, &clinician] {
+        reader.open(&recording).refused(12, "says that the rest was lost");
+        assert!(open_cut_off(reader, &recording) == content[..5 * PART_PLAINTEXT]);
+        let listed = reader.run(&["list", "--json"]).json();
+        assert_eq!(listed["status"], "cut_off");
+        assert_eq!(listed["title"], "Knee", "the title outlives its process");
+    }
+    let again = clinician.run(&["resume"]);
+    assert!(again.stderr.contains("Nothing was left behind"), "{}", again.stderr);
+    assert_eq!(std::fs::read_dir(clinician.home.join("uploads")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_recorded_while_the_server_is_away_is_kept_sealed_and_sent_by_the_next_process() {
+    let mut world = World::new();
+    let (patient, clinician) = people(&world);
+    let marker = b"a sentence that was said in the consulting room";
+    let content: Vec<u8> = marker.iter().copied().cycle().take(8 * PART_PLAINTEXT + 1).collect();
+    let (before, during) = content.split_at(2 * PART_PLAINTEXT + 1);
+    let mut live = Live::start(&clinician, &patient, &clinician, &[]);
+    live.write(before);
+    live.until("two parts were there", || world.parts() == 2);
+    world.take_server().kill();
+    live.write(during);
+    live.until("six parts were kept", || noted_parts(&clinician) == 8 && kept_parts(&clinician).len() == 6);
+    live.kill();
+    for path in kept_parts(&clinician) {
+        let kept = std::fs::read(&path).unwrap();
+        let found = kept.windows(marker.len()).any(|window| window == marker);
+        assert!(!found, "plaintext in {}", path.display());
+    }
+
+    // As long as the server is away, nothing is given up and nothing is lost by trying.
+    clinician.run(&["resume"]).refused(18, "Not everything could be brought to an end");
+    assert_eq!(kept_parts(&clinician).len(), 6);
+    world.start();
+    let resumed = clinician.run(&["resume", "--json"]).json();
+    assert_eq!(resumed["bytes"], 8 * PART_PLAINTEXT, "all that was sealed is there");
+    let recording = only_recording(&patient);
+    for reader in [&patient, &clinician] {
+        assert!(open_cut_off(reader, &recording) == content[..8 * PART_PLAINTEXT]);
+    }
+    assert_eq!(kept_parts(&clinician), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_server_that_comes_back_gets_everything_in_order() {
+    let mut world = World::new();
+    let (patient, clinician) = people(&world);
+    let content = bytes(6 * PART_PLAINTEXT + 5, 43);
+    let mut live = Live::start(&clinician, &patient, &clinician, &["--json"]);
+    live.write(&content[..PART_PLAINTEXT + 1]);
+    live.until("a part was there", || world.parts() == 1);
+    world.take_server().kill();
+    live.write(&content[PART_PLAINTEXT + 1..5 * PART_PLAINTEXT]);
+    live.until("parts were kept", || kept_parts(&clinician).len() == 3);
+    world.start();
+    live.write(&content[5 * PART_PLAINTEXT..]);
+    let said = live.end();
+    assert!(said.stderr.contains("cannot be reached"), "{}", said.stderr);
+    let sealed = said.json();
+    assert_eq!(sealed["sha256"], sha256(&content));
+    assert_eq!(sealed["segments"], 1, "it was one process with one key");
+    for reader in [&patient, &clinician] {
+        let opened = reader.open(sealed["recording"].as_str().unwrap());
+        assert_eq!(opened.exit, Some(0), "{}", opened.stderr);
+        assert!(opened.stdout == content);
+    }
+    assert_eq!(kept_parts(&clinician), Vec::<PathBuf>::new());
+}
+
+fn program(variable: &str, name: &str) -> Command {
+    Command::new(std::env::var_os(variable).unwrap_or_else(|| name.into()))
+}
+
+/// An encoder that takes as long as what it encodes.
+fn encoder(seconds: u32, video: bool) -> Command {
+    let mut command = program("FFMPEG_BIN", "ffmpeg");
+    command.args(["-v", "error", "-re"]);
+    if video {
+        command.args(["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=15"]);
+    }
+    command.args(["-f", "lavfi", "-i", "sine=frequency=330", "-t", &seconds.to_string()]);
+    command.args(["-c:a", "libopus", "-c:v", "libvpx", "-deadline", "realtime", "-f", "webm", "-"]);
+    command
+}
+
+#[test]
+fn an_encoder_is_sealed_in_real_time() {
+    let world = World::new();
+    let (patient, clinician) = people(&world);
+    let mut encoder = encoder(3, true).stdout(Stdio::piped()).spawn().unwrap();
+    let mut live = Live::start(&clinician, &patient, &clinician, &["--json"]);
+    let mut encoded = Vec::new();
+    let mut out = encoder.stdout.take().unwrap();
+    let mut piece = [0; 8192];
+    loop {
+        match out.read(&mut piece).unwrap() {
+            0 => break,
+            read => {
+                live.write(&piece[..read]);
+                encoded.extend_from_slice(&piece[..read]);
+            }
+        }
+    }
+    assert!(encoder.wait().unwrap().success());
+    let sealed = live.end().json();
+    assert_eq!(sealed["sha256"], sha256(&encoded));
+    let listed = patient.run(&["list", "--json"]).json();
+    assert_eq!(listed["status"], "complete");
+    assert_eq!(listed["tracks"][0]["media_type"], "video/webm");
+    let path = world.folder().join("opened.webm");
+    let recording = sealed["recording"].as_str().unwrap();
+    assert_eq!(patient.run(&["open", recording, "-o", path.to_str().unwrap()]).exit, Some(0));
+    assert!(std::fs::read(&path).unwrap() == encoded);
+    let mut probe = program("FFPROBE_BIN", "ffprobe");
+    probe.args(["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0"]).arg(&path);
+    let streams = String::from_utf8(probe.output().unwrap().stdout).unwrap();
+    assert!(streams.contains("vp8") && streams.contains("opus"), "{streams}");
+}
+
+/// An app that uses the SDK with one account.
+struct App {
+    home: Home,
+    enrolment: Enrolment,
+    account: Account,
+    connection: Connection,
+}
+
+impl App {
+    fn of(person: &Person) -> Self {
+        let home = Home::new(&person.home);
+        let enrolment = home.enrolment().unwrap();
+        let account = account::unlock(&home, &SecretString::from(PASSPHRASE)).unwrap();
+        let connection = Connection::new(&enrolment.server, Arc::clone(&account.device)).unwrap();
+        Self { home, enrolment, account, connection }
+    }
+
+    async fn begin(&self, patient: &Person, clinician: &Person, options: RecorderOptions) -> Recorder {
+        let Self { home, enrolment, account, connection } = self;
+        let request = SealRequest {
+            patient: patient.account.parse().unwrap(),
+            clinician: clinician.account.parse().unwrap(),
+            consultation: None,
+            title: Some("From audio to video".to_owned()),
+            media_type: Some("audio/webm".to_owned()),
+        };
+        let sealer = Sealer { connection, home, enrolment, account };
+        Recorder::begin(sealer, &request, options).await.unwrap()
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+#[test]
+fn an_audio_call_becomes_a_video_call_for_the_same_two_people() {
+    let world = World::new();
+    let (patient, clinician) = people(&world);
+    let [audio, video] = [false, true].map(|video| encoder(1, video).output().unwrap().stdout);
+    let app = App::of(&clinician);
+    let begun = Instant::now();
+    let sealed = runtime().block_on(async {
+        let mut recorder = app.begin(&patient, &clinician, RecorderOptions::default()).await;
+        for piece in audio.chunks(1000) {
+            recorder.write(piece).await.unwrap();
+        }
+        recorder.pause();
+        recorder.resume();
+        recorder.switch_track(Some("video/webm")).await.unwrap();
+        for piece in video.chunks(1000) {
+            recorder.write(piece).await.unwrap();
+        }
+        recorder.finish(true, Duration::ZERO).await.unwrap()
+    });
+    let longest = begun.elapsed().as_millis();
+    assert_eq!(sealed.segments, 2, "the switch began a segment, and nothing else did");
+    let recording = sealed.recording.to_string();
+    let folder = world.folder().join("both");
+    std::fs::create_dir(&folder).unwrap();
+    for reader in [&patient, &clinician] {
+        let listed = reader.run(&["list", "--json"]).json();
+        assert_eq!(listed["status"], "complete");
+        let tracks = listed["tracks"].as_array().unwrap();
+        let types: Vec<&str> = tracks.iter().map(|track| track["media_type"].as_str().unwrap()).collect();
+        assert_eq!(types, ["audio/webm", "video/webm"], "in the order of the call");
+        let lengths: Vec<u64> = tracks.iter().map(|track| track["bytes"].as_u64().unwrap()).collect();
+        assert_eq!(lengths, [audio.len() as u64, video.len() as u64]);
+        let durations: u64 = tracks.iter().map(|track| track["duration_ms"].as_u64().unwrap()).sum();
+        assert_eq!(listed["duration_ms"], durations);
+        assert!(u128::from(durations) <= longest, "{durations} of {longest} ms");
+        for (track, content) in [("0", &audio), ("1", &video)] {
+            let opened = reader.run(&["open", &recording, "--track", track]);
+            assert_eq!(opened.exit, Some(0), "{}", opened.stderr);
+            assert!(&opened.stdout == content, "track {track}");
+        }
+        assert_eq!(reader.run(&["open", &recording, "-o", folder.to_str().unwrap()]).exit, Some(0));
+        assert!(std::fs::read(folder.join("track-1.webm")).unwrap() == video);
+        reader.open(&recording).refused(2, "several tracks");
+    }
+}
+
+#[test]
+fn the_end_of_a_recording_waits_for_the_server_on_this_machine() {
+    let mut world = World::new();
+    let (patient, clinician) = people(&world);
+    let content = bytes(PART_PLAINTEXT + 7, 44);
+    let app = App::of(&clinician);
+    let runtime = runtime();
+    let mut recorder = runtime.block_on(app.begin(&patient, &clinician, RecorderOptions::default()));
+    let recording = recorder.recording().to_string();
+    world.take_server().kill();
+    let error = runtime.block_on(async {
+        recorder.write(&content).await.unwrap();
+        recorder.finish(true, Duration::ZERO).await.unwrap_err()
+    });
+    let ClientError::Kept { bytes, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(bytes, content.len() as u64);
+    drop(runtime);
+    world.start();
+    let resumed = clinician.run(&["resume", "--json"]).json();
+    assert_eq!(resumed["status"], "complete", "its end was sealed, and nothing of it lost");
+    for reader in [&patient, &clinician] {
+        let opened = reader.open(&recording);
+        assert_eq!(opened.exit, Some(0), "{}", opened.stderr);
+        assert!(opened.stdout == content);
+    }
+}
+
+#[test]
+fn a_long_recording_is_many_segments_and_one_stream() {
+    let world = World::new();
+    let (patient, clinician) = people(&world);
+    let content = bytes(9_000, 45);
+    let app = App::of(&clinician);
+    let sealed = runtime().block_on(async {
+        let options = RecorderOptions { segment_length: Duration::ZERO, ..RecorderOptions::default() };
+        let mut recorder = app.begin(&patient, &clinician, options).await;
+        for piece in content.chunks(1_000) {
+            recorder.write(piece).await.unwrap();
+        }
+        recorder.finish(true, Duration::ZERO).await.unwrap()
+    });
+    assert_eq!(sealed.segments, 9);
+    let opened = patient.open(&sealed.recording.to_string());
+    assert!(opened.stdout == content, "{}", opened.stderr);
+    let headers: std::collections::BTreeSet<Vec<u8>> =
+        (0..9).map(|segment| header(&world, &sealed.recording.to_string(), segment)).collect();
+    assert_eq!(headers.len(), 9, "each segment has a key of its own");
+}
+
+fn header(world: &World, recording: &str, segment: u32) -> Vec<u8> {
+    let path: &Path = &world.stored(recording).join(format!("seg/{segment}/header.0"));
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn nothing_recorded_is_an_empty_recording() {
+    let world = World::new();
+    let (patient, clinician) = people(&world);
+    let sealed = Live::start(&clinician, &patient, &clinician, &["--json"]).end().json();
+    assert_eq!(sealed["bytes"], 0);
+    let opened = patient.open(sealed["recording"].as_str().unwrap());
+    assert_eq!((opened.exit, opened.stdout.as_slice()), (Some(0), &[][..]), "{}", opened.stderr);
+}
