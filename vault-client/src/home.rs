@@ -5,7 +5,8 @@
 //! key-list.json     the account's own key list        server.json       where it is enrolled, under which organisation
 //! pins/<account>    what was seen of each account      names.json        what the holder calls accounts
 //! recordings/<id>   which recording an id was seen to name
-//! chain.json        the device's chain of manifests   uploads/          journals of unfinished uploads
+//! chain.json        the device's chain of manifests   uploads/          journals and spools of unfinished uploads
+//! recordings/<id>   which manifest an id names        endings/<id>      final seals that this device made
 //! registrar.age, issuer.json                          only in a registrar's home
 //! ```
 //! Files are replaced whole: written aside, synced, renamed. Only the owner may read them.
