@@ -1,0 +1,12 @@
+//! Faults on purpose, through the real programs: one or more tests for each class, each of which prints one line.
+//! `./tests/run faults` prints the table; in the ordinary run each class makes a few faults only.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail by panicking, as its test functions do"
+)]
+
+mod cuts;
+mod kills;
