@@ -95,6 +95,19 @@ impl Server {
         drop(self.running().process.take());
     }
 
+    /// Starts it again, if it takes no connections, with the first of these that it does not die of at once.
+    pub fn revive(&self, mut disks: impl FnMut() -> Option<WatchedDisk>) {
+        let alive = {
+            let mut running = self.running();
+            let alive = std::net::TcpStream::connect(&running.listen).is_ok();
+            if !alive {
+                drop(running.process.take());
+            }
+            alive
+        };
+        while !alive && self.try_start(disks().as_ref()).is_err() {}
+    }
+
     /// Asks it to stop.
     pub fn stop(&self) {
         let process = self.running().process.take();
@@ -110,36 +123,37 @@ impl Server {
 impl Clinic {
     /// A clinic whose server runs.
     pub fn new() -> Self {
-        Self::on(None)
+        let world = World::offline();
+        Self::with_people(world, Server::start)
     }
 
-    /// A clinic whose server has run on a watched disk since it was set up.
-    pub fn on(disk: Option<&mut WatchedDisk>) -> Self {
+    /// A clinic whose server's disk is recorded from the moment that its data folder is set up. `disk` is where.
+    pub fn recorded() -> (Self, WatchedDisk) {
+        let mut disk = None;
+        let world = World::with_init(|data, init| {
+            let disk = disk
+                .insert(WatchedDisk::new(data.parent().expect("a folder"), &data.with_extension("trace")));
+            disk.watch(init);
+        });
+        let disk = disk.expect("a server was set up");
+        let clinic =
+            Self::with_people(world, |server| server.try_start(Some(&disk)).expect("the server starts"));
+        (clinic, disk)
+    }
+
+    fn with_people(world: World, start: impl FnOnce(&Server)) -> Self {
         let proxy = Arc::new(Proxy::start());
-        let world = match disk {
-            None => World::offline(),
-            Some(disk) => {
-                let (world, server) =
-                    Self::set_up(&proxy, World::with_init(|data, init| disk.set_up(data, init)));
-                server.try_start(Some(disk)).expect("the server starts");
-                return Self::with_people(world, proxy, server);
-            }
-        };
-        let (world, server) = Self::set_up(&proxy, world);
-        server.start();
-        Self::with_people(world, proxy, server)
-    }
-
-    fn set_up(proxy: &Arc<Proxy>, world: World) -> (World, Server) {
         let running = Mutex::new(Running { process: None, listen: "127.0.0.1:0".to_owned() });
-        let server = Server { proxy: Arc::clone(proxy), data: world.data(), log: world.log(), running };
-        (world, server)
-    }
-
-    fn with_people(world: World, proxy: Arc<Proxy>, server: Server) -> Self {
+        let server = Server { proxy: Arc::clone(&proxy), data: world.data(), log: world.log(), running };
+        start(&server);
         let patient = world.person_with("patient", "patient", &[], &proxy.url());
         let clinician = world.person_with("clinician", "clinician", &[], &proxy.url());
         Self { world, proxy, server: Arc::new(server), patient, clinician }
+    }
+
+    /// A disk to watch this clinic's server, or one of its people, with: a folder of its world.
+    pub fn watched(&self, folder: &Path) -> WatchedDisk {
+        WatchedDisk::new(folder, &folder.with_extension("trace"))
     }
 
     /// A new file with content of its own.

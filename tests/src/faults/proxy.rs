@@ -30,6 +30,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     upstream: Option<SocketAddr>,
+    when_refused: Option<Arc<dyn Fn() + Send + Sync>>,
     passed: u64,
     strikes: Vec<(u64, Strike)>,
     struck: usize,
@@ -102,6 +103,11 @@ impl Proxy {
         self.shared.state().upstream = server;
     }
 
+    /// Calls this, on the proxy's thread, whenever the server takes no connection, and then tries once more.
+    pub fn when_refused(&self, call: Arc<dyn Fn() + Send + Sync>) {
+        self.shared.state().when_refused = Some(call);
+    }
+
     /// Bytes that have passed so far.
     pub fn passed(&self) -> u64 {
         self.shared.state().passed
@@ -128,9 +134,19 @@ impl Proxy {
 }
 
 fn connect(shared: &Arc<Shared>, client: TcpStream) {
-    let upstream = shared.state().upstream;
+    let upstream = || {
+        let upstream = shared.state().upstream;
+        upstream.and_then(|upstream| TcpStream::connect(upstream).ok())
+    };
+    let server = upstream().or_else(|| {
+        let call = shared.state().when_refused.clone();
+        call.and_then(|call| {
+            call();
+            upstream()
+        })
+    });
     // Dropping the client's stream is what a client sees of a server that is down.
-    let Some(server) = upstream.and_then(|upstream| TcpStream::connect(upstream).ok()) else { return };
+    let Some(server) = server else { return };
     for stream in [&client, &server] {
         stream.set_nodelay(true).expect("a connected stream");
     }

@@ -166,6 +166,6 @@ pub(super) fn answer(head: &str, waiting: &mut VecDeque<usize>, traffic: &mut Tr
 }
 
 /// The request id in an answer's head.
-pub(super) fn request_id(head: &str) -> String {
+pub fn request_id(head: &str) -> String {
     header(head, "x-request-id").unwrap_or_default().to_owned()
 }

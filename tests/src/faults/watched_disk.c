@@ -69,23 +69,6 @@ static int below_root(const char *path) {
 }
 static int is_watched(int fd) { return fd >= 0 && fd < MOST_FDS && watched[fd]; }
 
-/* What is to happen to this call; sets errno if it fails. */
-static int planned(int name) {
-    int action = 0;
-    long own = ++counts[name], any = ++counts[ANY];
-    for (int i = 0; i < rule_count; i++) {
-        long count = rules[i].name == ANY ? any : rules[i].name == name ? own : 0;
-        if (count >= rules[i].from && count <= rules[i].to) {
-            action |= rules[i].action;
-            if (rules[i].action == FAIL) { errno = rules[i].number; }
-        }
-    }
-    return action;
-}
-static void finish(int action) {
-    if (action & KILL) { syscall(SYS_kill, getpid(), SIGKILL); }
-}
-
 struct __attribute__((packed)) head {
     char kind;
     uint32_t thread;
@@ -103,6 +86,24 @@ static void record(char kind, uint64_t inode, uint64_t offset, const void *first
     if (written != (long)(sizeof head + first_length + second_length)) { abort(); }
     errno = saved;
 }
+/* What is to happen to this call; sets errno if it fails. */
+static int planned(int name) {
+    int action = 0;
+    long own = ++counts[name], any = ++counts[ANY];
+    for (int i = 0; i < rule_count; i++) {
+        long count = rules[i].name == ANY ? any : rules[i].name == name ? own : 0;
+        if (count >= rules[i].from && count <= rules[i].to) {
+            action |= rules[i].action;
+            record('f', 0, 0, names[name], strlen(names[name]), NULL, 0);
+            if (rules[i].action == FAIL) { errno = rules[i].number; }
+        }
+    }
+    return action;
+}
+static void finish(int action) {
+    if (action & KILL) { syscall(SYS_kill, getpid(), SIGKILL); }
+}
+
 static uint64_t inode_of(int fd) {
     struct stat status;
     return fstat(fd, &status) == 0 ? status.st_ino : 0;

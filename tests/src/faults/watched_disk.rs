@@ -61,13 +61,15 @@ pub enum Event {
     Unlink(PathBuf),
     /// The head of an answer is about to be sent.
     Answer(String),
+    /// A rule took effect on a call of this name.
+    Struck(String),
 }
 
 /// The watched disk of one server.
 #[derive(Debug, Clone)]
 pub struct WatchedDisk {
     root: PathBuf,
-    trace: Option<PathBuf>,
+    trace: PathBuf,
     /// What is to go wrong in processes started from now on.
     pub rules: Vec<Rule>,
 }
@@ -91,21 +93,14 @@ fn library() -> &'static Path {
 }
 
 impl WatchedDisk {
-    /// Watches a folder that exists, without a record.
-    pub fn of(root: &Path) -> Self {
-        Self { root: root.to_owned(), trace: None, rules: Vec::new() }
+    /// Watches a folder, which need not exist yet, and records in a file.
+    pub fn new(root: &Path, trace: &Path) -> Self {
+        Self { root: root.to_owned(), trace: trace.to_owned(), rules: Vec::new() }
     }
 
-    /// For a data folder that is to be recorded from its first moment, by [`Self::set_up`].
-    pub fn recorded() -> Self {
-        Self { root: PathBuf::new(), trace: None, rules: Vec::new() }
-    }
-
-    /// Names the folder, and puts the command that makes it under watch.
-    pub fn set_up(&mut self, root: &Path, init: &mut Command) {
-        root.clone_into(&mut self.root);
-        self.trace = Some(root.with_extension("trace"));
-        self.watch(init);
+    /// The same disk, on which other things go wrong.
+    pub fn with(&self, rules: &[Rule]) -> Self {
+        Self { rules: rules.to_vec(), ..self.clone() }
     }
 
     /// The folder.
@@ -116,9 +111,7 @@ impl WatchedDisk {
     /// Puts a command under watch.
     pub fn watch(&self, command: &mut Command) {
         command.env("LD_PRELOAD", library()).env("FAULT_ROOT", &self.root);
-        if let Some(trace) = &self.trace {
-            command.env("FAULT_TRACE", trace);
-        }
+        command.env("FAULT_TRACE", &self.trace);
         let rules: Vec<String> = self.rules.iter().map(Rule::to_text).collect();
         if !rules.is_empty() {
             command.env("FAULT_PLAN", rules.join(","));
@@ -127,13 +120,20 @@ impl WatchedDisk {
 
     /// Everything that was recorded so far.
     pub fn events(&self) -> Vec<Event> {
-        let trace = self.trace.as_ref().expect("the disk is recorded");
-        parse(&std::fs::read(trace).expect("the record is there"))
+        parse(&std::fs::read(&self.trace).expect("the record is there"))
+    }
+
+    /// How many calls rules took effect on since the last time; the record begins anew.
+    pub fn take_struck(&self) -> usize {
+        // No process that was watched may run: what it recorded next would come after a hole.
+        let Ok(record) = std::fs::read(&self.trace) else { return 0 };
+        std::fs::remove_file(&self.trace).expect("the record is there");
+        parse(&record).iter().filter(|event| matches!(event, Event::Struck(_))).count()
     }
 }
 
 impl Rule {
-    fn to_text(self: &Self) -> String {
+    fn to_text(&self) -> String {
         let effect = match self.effect {
             Effect::Fail(number) => number.to_string(),
             Effect::Short => "s".to_owned(),
@@ -167,6 +167,7 @@ fn parse(mut bytes: &[u8]) -> Vec<Event> {
             b'r' => Event::Rename(inode, path(first), path(second)),
             b'u' => Event::Unlink(path(first)),
             b'a' => Event::Answer(String::from_utf8_lossy(first).into_owned()),
+            b'f' => Event::Struck(String::from_utf8_lossy(first).into_owned()),
             other => panic!("no such record: {other}"),
         });
     }

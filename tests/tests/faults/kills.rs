@@ -58,7 +58,6 @@ fn killed_clients(class: &str, way: Way) {
             command = (way.go_on)(&clinic, &file);
         };
         let tally = clinic.tally(&recording(&sealed), &content, tried);
-        eprintln!("DEBUG {tally:?}");
         sum += tally;
         std::fs::remove_file(file).unwrap();
     }

@@ -10,3 +10,4 @@
 
 mod cuts;
 mod kills;
+mod power_loss;

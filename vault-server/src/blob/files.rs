@@ -47,17 +47,26 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Creates `folder` and what is missing above it, each durable before the next.
-fn create_folders(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
+/// Makes the name of a folder durable that may have been made by a process which died before it could do so.
+pub(crate) fn sync_name(folder: &Path) -> io::Result<()> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match sync_folder(parent.unwrap_or(Path::new("."))) {
+        // Then it was made by somebody else, before this program ran.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result,
+    }
+}
+
+/// Creates `folder` and what is missing between it and `base`, which exists, each durable before the next. What is there is
+/// synced all the same: the process that made it may have died before it could.
+fn create_folders(base: &Path, folder: &Path) -> io::Result<()> {
+    if folder == base {
         return Ok(());
     }
-    let parent = folder.parent().ok_or_else(|| io::Error::other("the folder has no parent"))?;
-    create_folders(parent)?;
+    create_folders(base, folder.parent().ok_or_else(|| io::Error::other("the folder has no parent"))?)?;
     match DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => sync_folder(parent),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_name(folder),
     }
 }
 
@@ -87,7 +96,9 @@ impl FileBlobs {
     /// [`BlobError::Full`], [`BlobError::Failed`].
     pub fn open(root: PathBuf) -> Result<Self, BlobError> {
         // The folder that all recordings share is durable before two of them could race to create it.
-        create_folders(&root.join("rec")).map_err(classified)?;
+        let there = |above: &&Path| above.as_os_str().is_empty() || above.is_dir();
+        let base = root.ancestors().skip(1).find(there).unwrap_or(&root);
+        create_folders(base, &root.join("rec")).map_err(classified)?;
         Ok(Self { root })
     }
 
@@ -97,7 +108,7 @@ impl FileBlobs {
 
     fn prepared_path(&self, key: &BlobKey) -> Result<PathBuf, BlobError> {
         let path = self.path(key);
-        path.parent().map_or(Ok(()), create_folders).map_err(classified)?;
+        path.parent().map_or(Ok(()), |folder| create_folders(&self.root, folder)).map_err(classified)?;
         Ok(path)
     }
 }

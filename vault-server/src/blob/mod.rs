@@ -3,7 +3,7 @@
 mod files;
 
 pub use files::FileBlobs;
-pub(crate) use files::{stop_unless_durable, write_whole_file};
+pub(crate) use files::{stop_unless_durable, sync_folder, sync_name, write_whole_file};
 
 use vault_proto::ids::RecordingId;
 use vault_proto::labels::recording_folder;
