@@ -114,6 +114,11 @@ impl Server {
         assert!(process.expect("the server runs").stop().success(), "the server stops cleanly");
     }
 
+    /// Where it listens itself, without the proxy.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.running().listen.parse().expect("an address")
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&self) -> bool {
         self.running().process.as_mut().is_some_and(ServerProcess::is_alive)

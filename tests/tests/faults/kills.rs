@@ -17,7 +17,7 @@ const MOST_KILLS: usize = 3;
 const IN_FLIGHT: usize = 4;
 
 /// Runs a command; it is killed before the byte that comes after `bytes` more.
-fn killed_after(clinic: &Clinic, bytes: u64, mut command: std::process::Command) -> (Said, bool) {
+pub(crate) fn killed_after(clinic: &Clinic, bytes: u64, mut command: std::process::Command) -> (Said, bool) {
     let process = Arc::new(OnceLock::new());
     let victim = Arc::clone(&process);
     let strike = Strike::Call(Box::new(move || {

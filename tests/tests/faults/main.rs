@@ -8,6 +8,9 @@
     reason = "a test's helpers fail by panicking, as its test functions do"
 )]
 
+mod clock;
+mod connections;
 mod cuts;
+mod disk;
 mod kills;
 mod power_loss;
