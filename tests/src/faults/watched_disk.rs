@@ -112,7 +112,7 @@ impl WatchedDisk {
     pub fn watch(&self, command: &mut Command) {
         command.env("LD_PRELOAD", library()).env("FAULT_ROOT", &self.root);
         command.env("FAULT_TRACE", &self.trace);
-        let rules: Vec<String> = self.rules.iter().map(Rule::to_text).collect();
+        let rules: Vec<String> = self.rules.iter().map(Rule::in_plan).collect();
         if !rules.is_empty() {
             command.env("FAULT_PLAN", rules.join(","));
         }
@@ -133,7 +133,7 @@ impl WatchedDisk {
 }
 
 impl Rule {
-    fn to_text(&self) -> String {
+    fn in_plan(&self) -> String {
         let effect = match self.effect {
             Effect::Fail(number) => number.to_string(),
             Effect::Short => "s".to_owned(),
