@@ -12,6 +12,7 @@
 
 pub mod attack;
 pub mod command;
+pub mod faults;
 pub mod forging;
 pub mod hostile;
 pub mod scene;

@@ -30,7 +30,15 @@ impl ServerProcess {
     }
 
     /// Starts a prepared server command and waits for the line that names its address.
-    pub fn spawn(mut command: Command, log: &Path) -> Self {
+    pub fn spawn(command: Command, log: &Path) -> Self {
+        Self::try_spawn(command, log).unwrap_or_else(|log| panic!("the server did not start: {log}"))
+    }
+
+    /// As [`Self::spawn`].
+    ///
+    /// # Errors
+    /// The log, if the server ended before it listened.
+    pub fn try_spawn(mut command: Command, log: &Path) -> Result<Self, String> {
         let file: File = OpenOptions::new().create(true).append(true).open(log).expect("the log file opens");
         let mut child = command
             .stdin(Stdio::null())
@@ -45,9 +53,9 @@ impl ServerProcess {
             .find_map(|line| line.split_once("listening on ").map(|(_, url)| url.to_owned()));
         let Some(url) = url else {
             let _ = child.wait();
-            panic!("the server did not start: {}", std::fs::read_to_string(log).unwrap_or_default());
+            return Err(std::fs::read_to_string(log).unwrap_or_default());
         };
-        Self { child, url, log: log.to_owned() }
+        Ok(Self { child, url, log: log.to_owned() })
     }
 
     /// Its address, `http://127.0.0.1:PORT`.
@@ -68,6 +76,11 @@ impl ServerProcess {
     /// Process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Peak resident memory so far, in KiB.

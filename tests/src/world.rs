@@ -34,11 +34,17 @@ impl World {
 
     /// A registrar and a server that was set up and does not run yet.
     pub fn offline() -> Self {
+        Self::with_init(|_, _| ())
+    }
+
+    /// As [`Self::offline`]; `prepare` gets the data folder to be and the command that makes it, before it runs.
+    pub fn with_init(prepare: impl FnOnce(&Path, &mut std::process::Command)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let organisation = run(&folder.path().join("registrar"), ["registrar", "init"]).text();
         let world = Self { folder, organisation, server: None, authority: None };
         let mut init = std::process::Command::new(binary("vault-server"));
         init.arg("init").arg("--data").arg(world.data()).args(["--organisation", &world.organisation]);
+        prepare(&world.data(), &mut init);
         assert_eq!(end(&mut init).exit, Some(0));
         world
     }

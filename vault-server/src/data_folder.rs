@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vault_proto::ids::OrganisationId;
 
-use crate::blob::{create_folders, sync_folder, write_whole_file};
+use crate::blob::{create_folders, sync_folder, sync_name, write_whole_file};
 use crate::server_error::ServerError;
 
 const DESCRIPTION: &str = "vault.json";
@@ -73,7 +73,7 @@ pub fn init(path: &Path, organisation: OrganisationId) -> Result<Initialised, Se
     }
     let description = Description { format: FORMAT, organisation };
     let bytes = serde_json::to_vec(&description).map_err(|error| failed(error.into()))?;
-    write_whole_file(&path.join(DESCRIPTION), &bytes).map_err(failed)?;
+    write_whole_file(&path.join(DESCRIPTION), &bytes).and_then(|()| sync_name(path)).map_err(failed)?;
     Ok(Initialised::New)
 }
 
@@ -85,6 +85,8 @@ impl DataFolder {
     pub fn open(path: &Path) -> Result<Self, ServerError> {
         let failed = |error| ServerError::folder(path, error);
         let description = describe(path)?.ok_or_else(|| ServerError::NotInitialised(path.to_owned()))?;
+        // Everything that will be acknowledged hangs from these names, and `init` may have died before it synced them.
+        sync_folder(path).and_then(|()| sync_name(path)).map_err(failed)?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)

@@ -31,6 +31,25 @@ pub(super) struct ChainHead {
     pub(super) manifest: Digest,
 }
 
+impl ChainHead {
+    fn of(manifest: &Envelope<Manifest>) -> Self {
+        Self { sequence: manifest.unverified().sequence, manifest: manifest.digest() }
+    }
+}
+
+/// Makes the chain remember the manifest of a journal that is about to be finished: its process may have died, or failed, before
+/// it could.
+pub(super) fn remember_in_chain(home: &Home, manifest: &Envelope<Manifest>) -> Result<(), ClientError> {
+    let _lock = home.lock("chain.lock")?;
+    let stored: Option<ChainHead> = home.read_json(CHAIN)?;
+    let own = ChainHead::of(manifest);
+    if stored.is_none_or(|stored| stored.sequence < own.sequence) {
+        home.write_json(CHAIN, &own)
+    } else {
+        Ok(())
+    }
+}
+
 /// Who seals, and into what.
 #[derive(Clone, Copy)]
 pub struct Sealer<'a> {
@@ -80,10 +99,7 @@ impl Begun {
             let begin = Begin { server, source, manifest: envelope, credentials, title, real_time };
             // The journal comes first: it names the manifest's place in the chain even if the next line never runs.
             let journal = Journal::create(home, manifest.recording, &begin)?;
-            home.write_json(
-                CHAIN,
-                &ChainHead { sequence: manifest.sequence, manifest: begin.manifest.digest() },
-            )?;
+            home.write_json(CHAIN, &ChainHead::of(&begin.manifest))?;
             seen::remember(home, manifest.recording, begin.manifest.digest())?;
             (begin, journal)
         };
@@ -146,10 +162,7 @@ fn verify_own(manifest: &Envelope<Manifest>, account: &Account) -> Result<Verifi
 fn chain_head(home: &Home) -> Result<Option<ChainHead>, ClientError> {
     let stored: Option<ChainHead> = home.read_json(CHAIN)?;
     let begun = Journal::manifests(home)?;
-    let begun = begun
-        .iter()
-        .map(|manifest| ChainHead { sequence: manifest.unverified().sequence, manifest: manifest.digest() });
-    Ok(stored.into_iter().chain(begun).max_by_key(|head| head.sequence))
+    Ok(stored.into_iter().chain(begun.iter().map(ChainHead::of)).max_by_key(|head| head.sequence))
 }
 
 /// Seals a title to the account itself: a later process of this device may have to write it into the details.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
-use super::begin::{Begun, Sealer, recording_sealer};
+use super::begin::{Begun, Sealer, recording_sealer, remember_in_chain};
 use super::continuation::CaughtUp;
 use super::journal::{Journal, Past, SourceFile};
 use super::readers::Readers;
@@ -86,6 +86,7 @@ pub(super) async fn go_on(
 ) -> Result<Sealed, ClientError> {
     let recording = past.recording();
     on_event(UploadEvent::Begun { recording, total: source.length() });
+    remember_in_chain(sealer.home, &past.begin.manifest)?;
     let recording_sealer = recording_sealer(&past.begin, sealer)?;
     let mut begun = Begun { sealer: recording_sealer, journal, begin: past.begin.clone() };
     let statements = Statements::new(sealer.connection.clone(), recording);

@@ -8,7 +8,7 @@ use vault_core::details::Details;
 use vault_proto::ids::RecordingId;
 use vault_proto::statements::RecordingStatus;
 
-use super::begin::{Begun, Sealer, kept_title, recording_sealer};
+use super::begin::{Begun, Sealer, kept_title, recording_sealer, remember_in_chain};
 use super::continuation::CaughtUp;
 use super::file::go_on;
 use super::journal::{EndLine, Journal, Past};
@@ -131,6 +131,7 @@ pub(super) async fn end_here(
 ) -> Result<Ending, ClientError> {
     let Sealer { connection, home, account, .. } = sealer;
     let recording = past.recording();
+    remember_in_chain(home, &past.begin.manifest)?;
     let begin = past.begin.clone();
     let mut begun = Begun { sealer: recording_sealer(&begin, sealer)?, journal, begin };
     let statements = Statements::new(connection.clone(), recording);

@@ -52,18 +52,23 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the name of a folder durable that may have been made by a process which died before it could do so.
+pub(crate) fn sync_name(folder: &Path) -> io::Result<()> {
+    // The parent of a bare name is the working folder.
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match sync_folder(parent.unwrap_or(Path::new("."))) {
+        // Then it was made by somebody else, before this program ran.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result,
+    }
+}
+
 /// Creates `folder`, whose parent exists, and makes it durable. Also if it is there already: whoever created it may have
 /// crashed before its name was on the disk, or may not have got so far yet.
 fn create_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    match folder.parent() {
-        // The parent of a bare name is the working folder.
-        Some(parent) if parent.as_os_str().is_empty() => sync_folder(Path::new(".")),
-        Some(parent) => sync_folder(parent),
-        None => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => sync_name(folder),
     }
 }
 

@@ -80,7 +80,9 @@ impl SqliteStore {
         let mut connection = open(&path, flags)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
-        migrations::migrations::runner().run(&mut connection)?;
+        // All in one transaction, each with its line in the history: a crash between a change and its line would leave a
+        // database that no later start could bring forward.
+        migrations::migrations::runner().set_grouped(true).run(&mut connection)?;
         let readers =
             (0..READERS).map(|_| open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect::<Result<_, _>>()?;
         let nonces = Arc::new(NonceMemory::open(&connection)?);
