@@ -170,7 +170,12 @@ fn an_interrupt_by_hand_leaves_nothing_half_written() {
     let mut command = vault_cli(&patient.home);
     command.args(["open", &recording, "-o"]).arg(out.join("talk.bin"));
     let mut child = command.spawn().unwrap();
-    while std::fs::read_dir(&out).unwrap().count() == 0 {
+    // What it writes has no name yet, where the file system can do that: only the process shows that it has begun.
+    let writes_there = |child: &Child| {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten().flatten();
+        open.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|file| file.starts_with(&out))
+    };
+    while !writes_there(&child) {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it could be interrupted");
         std::thread::yield_now();
     }
