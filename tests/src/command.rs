@@ -9,15 +9,25 @@ pub const PASSPHRASE: &str = "seven lamps in the harbour";
 
 /// Path of a binary of this build; `./tests/run` builds them all before it runs the tests.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test program has a path");
-    let folder = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-    let path = folder.join(name);
+    let path = path_of(name);
     assert!(
         path.exists(),
         "{} is missing: run `cargo build --release --workspace --bins` first",
         path.display()
     );
     path
+}
+
+/// Whether a binary of this build is there.
+pub fn is_built(name: &str) -> bool {
+    path_of(name).exists()
+}
+
+/// Beside this program, or above the folder of the test programs.
+fn path_of(name: &str) -> PathBuf {
+    let program = std::env::current_exe().expect("this program has a path");
+    let folder = program.parent().expect("target/<profile> or target/<profile>/deps");
+    if folder.ends_with("deps") { folder.with_file_name(name) } else { folder.join(name) }
 }
 
 /// A run of `vault-cli` that has ended.

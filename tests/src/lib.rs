@@ -15,6 +15,7 @@ pub mod command;
 pub mod faults;
 pub mod forging;
 pub mod hostile;
+pub mod measured;
 pub mod scene;
 pub mod sealing_device;
 pub mod server_process;

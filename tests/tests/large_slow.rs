@@ -5,15 +5,12 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
-use vault_tests::command::{binary, vault_cli};
+use vault_tests::measured::{LIMIT_KIB, measured};
 use vault_tests::world::{World, bytes};
 
 const MEBIBYTES: usize = 1024;
-/// Most resident memory of either side, in KiB.
-const LIMIT_KIB: u64 = 64 * 1024;
 
 fn sha256_of_file(path: &Path) -> String {
     let mut file = File::open(path).unwrap();
@@ -24,27 +21,6 @@ fn sha256_of_file(path: &Path) -> String {
             read => hash.update(buffer.get(..read).unwrap()),
         }
     }
-}
-
-/// Runs `vault-cli` under Python's accounting of its child and gives its peak memory in KiB with its output.
-fn measured(home: &Path, arguments: &[&str]) -> (u64, String) {
-    let prepared = vault_cli(home);
-    let mut command = Command::new(std::env::var_os("PYTHON_BIN").unwrap_or_else(|| "python3".into()));
-    command.arg("-c").arg(
-        "import resource, subprocess, sys\n\
-         done = subprocess.run(sys.argv[1:])\n\
-         print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n\
-         sys.exit(done.returncode)",
-    );
-    command.arg(binary("vault-cli")).args(arguments);
-    for (name, value) in prepared.get_envs() {
-        command.env(name, value.unwrap());
-    }
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (before, peak) = text.trim().rsplit_once('\n').unwrap_or(("", text.trim()));
-    (peak.parse().unwrap(), before.to_owned())
 }
 
 #[test]
@@ -70,6 +46,7 @@ fn a_gibibyte_comes_back_and_memory_stays_flat() {
             &clinician.account,
             "--json",
         ],
+        |_| Ok(()),
     );
     let sealed: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(sealed.get("sha256").unwrap(), hash.as_str());
@@ -78,7 +55,7 @@ fn a_gibibyte_comes_back_and_memory_stays_flat() {
     assert_eq!(listed.get("bytes").unwrap(), MEBIBYTES << 20);
     let recording = listed.get("recording").unwrap().as_str().unwrap();
     let out = world.folder().join("out.bin");
-    let (opening, _) = measured(&patient.home, &["open", recording, "-o", out.to_str().unwrap()]);
+    let (opening, _) = measured(&patient.home, &["open", recording, "-o", out.to_str().unwrap()], |_| Ok(()));
     assert_eq!(sha256_of_file(&out), hash);
     let server = world.server().peak_memory_kib();
     println!("peak memory in KiB: sealing {sealing}, opening {opening}, server {server}");

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vault_proto::envelope::Envelope;
+use vault_proto::geometry::PART_PLAINTEXT;
 use vault_proto::ids::Digest;
 use vault_proto::statements::SegmentSeal;
 
@@ -46,6 +47,8 @@ struct Running {
 /// get the same file.
 #[derive(Clone, Copy)]
 pub struct Way {
+    /// What it is called.
+    pub name: &'static str,
     /// Begins.
     pub begin: fn(&Clinic, &Path) -> Command,
     /// Goes on.
@@ -53,7 +56,11 @@ pub struct Way {
 }
 
 /// `vault-cli seal FILE`, and the same again.
-pub const SEAL_FILE: Way = Way { begin: Clinic::seal_file, go_on: Clinic::seal_file };
+pub const SEAL_FILE: Way = Way { name: "seal FILE", begin: Clinic::seal_file, go_on: Clinic::seal_file };
+
+/// `vault-cli seal -`, fed from the file as a pipe would, and `vault-cli resume`.
+pub const SEAL_LIVE: Way =
+    Way { name: "seal -", begin: Clinic::seal_live, go_on: |clinic, _| clinic.resume() };
 
 impl Server {
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -175,6 +182,20 @@ impl Clinic {
         command
     }
 
+    /// `vault-cli seal -`, whose standard input is the file.
+    pub fn seal_live(&self, file: &Path) -> Command {
+        let mut command = self.seal_file(Path::new("-"));
+        command.stdin(std::fs::File::open(file).expect("the file opens"));
+        command
+    }
+
+    /// `vault-cli resume`.
+    pub fn resume(&self) -> Command {
+        let mut command = vault_cli(&self.clinician.home);
+        command.arg("resume");
+        command
+    }
+
     /// Bytes that pass while one recording of this length is sealed without a fault, and while it is then opened twice.
     pub fn measured(&self, way: Way, number: u64, length: usize) -> (u64, u64) {
         let (file, content) = self.new_file(number, length);
@@ -205,6 +226,24 @@ impl Clinic {
         }
     }
 
+    /// Opens a live recording that was cut off as both readers, and holds what was acknowledged of it against what came: whole
+    /// parts from its beginning.
+    pub fn tally_cut_off(&self, recording: &str, content: &[u8], tried: usize) -> Tally {
+        let shortest = [&self.patient, &self.clinician].map(|reader| {
+            let opened = reader.run(&["open", recording, "--allow-cut-off"]);
+            assert_eq!(opened.exit, Some(0), "{recording} does not open: {}", opened.stderr);
+            assert!(content.starts_with(&opened.stdout), "{recording}: a hole was spliced");
+            opened.stdout.len() / PART_PLAINTEXT
+        });
+        let sent = self.proxy.traffic().parts_of(recording);
+        Tally {
+            tried,
+            acknowledged: sent.unbroken,
+            opened: sent.unbroken.min(shortest[0]).min(shortest[1]),
+            sent_twice: sent.requests - sent.different,
+        }
+    }
+
     /// The seals that the server keeps of a recording.
     pub fn seals(&self, recording: &str) -> Vec<SegmentSeal> {
         let folder = self.world.stored(recording).join("seg");
@@ -213,6 +252,13 @@ impl Clinic {
         envelopes
             .map(|bytes| Envelope::<SegmentSeal>::parse(&bytes).expect("a stored seal").unverified().clone())
             .collect()
+    }
+}
+
+impl Drop for Clinic {
+    /// What the proxy was told to do may hold the server, which holds the proxy: neither would ever be dropped.
+    fn drop(&mut self) {
+        self.server.kill();
     }
 }
 

@@ -63,6 +63,8 @@ pub struct PartsSent {
     pub different: usize,
     /// Different parts that were acknowledged.
     pub acknowledged: usize,
+    /// Acknowledged parts of the first segment, from part 0 without a gap.
+    pub unbroken: usize,
 }
 
 impl Traffic {
@@ -103,7 +105,8 @@ impl Traffic {
         let headers: Vec<&str> = openings.values().flatten().copied().collect();
         let different: BTreeSet<&str> = headers.iter().copied().collect();
         assert_eq!(headers.len(), different.len(), "one header opened two segments");
-        PartsSent { requests, different: contents.len(), acknowledged: acknowledged.len() }
+        let unbroken = (0..).take_while(|part| acknowledged.contains(&(0, 1, *part))).count();
+        PartsSent { requests, different: contents.len(), acknowledged: acknowledged.len(), unbroken }
     }
 }
 

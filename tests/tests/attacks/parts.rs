@@ -1,6 +1,6 @@
 //! Rows 4 and 5: bits flipped, parts dropped, doubled, reordered, cut.
 
-use vault_tests::attack::Attack;
+use vault_tests::attack::{Attack, run_in};
 use vault_tests::hostile::{Fault, FaultKind, Objects};
 use vault_tests::scene::{Scene, content};
 
@@ -192,6 +192,31 @@ fn row_05_parts_dropped_reordered_doubled_cut() {
     let outcome = attack.run("anna", &["list"], false);
     assert_eq!(outcome.said.exit, Some(18), "{}", outcome.said.stderr);
     attack.report("endless-list", &outcome);
+}
+
+/// The device that sealed an end knows that there is one, whatever the server says.
+#[test]
+fn row_05_end_is_hidden_from_its_sealer() {
+    let scene = Scene::new();
+    let attack = Attack::new(&scene, "row_05_end_is_hidden_from_its_sealer");
+    let file = scene.folder().join("own.webm");
+    std::fs::write(&file, b"what was said").unwrap();
+    let mut seal = scene.command("dora");
+    seal.arg("seal").arg(&file);
+    seal.args(["--patient", scene.account("anna"), "--clinician", scene.account("dora")]);
+    let recording = run_in(scene.folder(), &mut seal, false).said.text();
+    scene.server().inject(Fault::everywhere(FaultKind::HideFinal));
+    attack.open_refused("hide-final, the sealer opens", "dora", &recording, 12, "the server hides its end");
+    attack.open_refused(
+        "hide-final, the patient opens",
+        "anna",
+        &recording,
+        12,
+        "never sealed, or the server hides it",
+    );
+    let verified = attack.run("dora", &["verify", &recording], false);
+    assert_eq!(verified.said.exit, Some(12), "{}", verified.said.stderr);
+    assert!(verified.said.stderr.contains("(final seal "), "{}", verified.said.stderr);
 }
 
 #[test]

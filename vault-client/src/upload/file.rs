@@ -102,7 +102,8 @@ pub(super) async fn go_on(
     let (source, hash) = spawn_blocking(move || source.skip(bytes).map(|hash| (source, hash)))
         .await
         .map_err(|error| ClientError::Bug(error.to_string()))??;
-    if hash != caught_up.source_hash() {
+    // A recording whose end was signed gets nothing more of its source.
+    if past.end.is_none() && hash != caught_up.source_hash() {
         return Err(ClientError::Usage(
             "the file has changed since its upload was interrupted, and nothing was added to it; to seal the file as it is \
              now, copy it to another name first"
@@ -116,7 +117,7 @@ pub(super) async fn go_on(
         let segments = begun.sealer.segments();
         endings::remember(sealer.home, recording, &end.final_seal)?;
         begun.journal.finish()?;
-        return Ok(Sealed { recording, segments, bytes, sha256: hash });
+        return Ok(Sealed { recording, segments, bytes, sha256: caught_up.source_hash() });
     }
     let tracks = caught_up.tracks;
     let before = Before { hash: source.hash(), tracks, bytes };

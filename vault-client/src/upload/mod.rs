@@ -131,7 +131,6 @@ async fn drive(
     let mut stopped = false;
     loop {
         tokio::select! {
-            biased;
             piece = read.recv() => match piece {
                 Some(piece) => recorder.write(&piece).await?,
                 None => break,
@@ -147,7 +146,10 @@ async fn drive(
     }
     let whole = if stopped {
         // The reading thread may wait for the source for ever; what it reads from now on is nobody's.
-        drop(read);
+        read.close();
+        while let Some(piece) = read.recv().await {
+            recorder.write(&piece).await?;
+        }
         Ok(())
     } else {
         reading.await.map_err(|error| ClientError::Bug(error.to_string()))?
