@@ -72,21 +72,26 @@ async fn seal_file(
     file: &Path,
     request: &SealRequest,
 ) -> Result<Sealed, Failure> {
+    let mut on_event = shown(terminal, "Sealing recording");
+    Ok(upload::seal_file(unlocked.sealer(), file, request, &mut on_event).await?)
+}
+
+/// Shows how far the sealing of files has come; `begun` says what each of them is.
+fn shown(terminal: &Terminal, begun: &'static str) -> impl FnMut(UploadEvent) + Send {
     let mut progress = terminal.progress("sealing", None);
     let mut total = None;
-    let mut on_event = |event| match event {
+    move |event| match event {
         UploadEvent::Begun { recording, total: bytes } => {
             total = bytes;
             progress.set(0, total);
-            terminal.say(&format!("Sealing recording {recording}"));
+            terminal.say(&format!("{begun} {recording}"));
         }
         UploadEvent::Continued { bytes } => {
             progress.set(bytes, total);
             terminal.say(&format!("Going on where the upload was interrupted, after {bytes} bytes"));
         }
         UploadEvent::Progress(now) => progress.set(now.acknowledged_bytes, total),
-    };
-    Ok(upload::seal_file(unlocked.sealer(), file, request, &mut on_event).await?)
+    }
 }
 
 async fn seal_stream(
@@ -124,19 +129,9 @@ async fn seal_stream(
 
 /// Brings to an end what processes of this home left behind.
 pub(crate) async fn resume(unlocked: &Unlocked, terminal: &Terminal) -> Result<(), Failure> {
-    let mut progress = terminal.progress("sealing", None);
-    let mut total = None;
-    let mut on_event = |event| match event {
-        UploadEvent::Begun { recording, total: bytes } => {
-            total = bytes;
-            progress.set(0, total);
-            terminal.say(&format!("Going on with recording {recording}"));
-        }
-        UploadEvent::Continued { bytes } => progress.set(bytes, total),
-        UploadEvent::Progress(now) => progress.set(now.acknowledged_bytes, total),
-    };
+    let mut on_event = shown(terminal, "Going on with recording");
     let resumed = upload::resume_all(unlocked.sealer(), &mut on_event).await?;
-    drop(progress);
+    drop(on_event);
     if resumed.busy > 0 {
         terminal.say(&format!("{} more are being sealed by another process.", resumed.busy));
     }

@@ -319,15 +319,19 @@ impl Recorder {
 
     async fn wait_for_sender(&mut self, patience: Duration) -> Result<(), ClientError> {
         let asked = Instant::now();
+        let mut given_up = false;
         loop {
             let waiting = match self.progress.borrow_and_update().server {
-                ServerState::Away { since } => patience.saturating_sub(since.max(asked).elapsed()),
-                ServerState::Reachable | ServerState::Refusing => Duration::MAX,
+                ServerState::Away { since } if !given_up => {
+                    patience.saturating_sub(since.max(asked).elapsed())
+                }
+                _ => Duration::MAX,
             };
             tokio::select! {
                 sent = self.sender.end() => return sent,
                 () = sleep_for(waiting) => {
                     // The sender ends with the error of its newest try.
+                    given_up = true;
                     self.give_up.send_replace(true);
                 }
                 _ = self.progress.changed() => {}

@@ -316,8 +316,11 @@ impl Tries {
             tracing::debug!(%error, "trying again");
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = LONGEST_PAUSE.min(pause * 2),
-                // A recorder that is gone wants nothing either.
-                _ = self.give_up.changed() => pause = FIRST_PAUSE,
+                // One more try, and then no other.
+                told = self.give_up.changed() => if told.is_err() {
+                    // The recorder is gone: nobody waits for this any more, and what is kept is for another process.
+                    return Err(error);
+                },
             }
         }
     }
