@@ -142,17 +142,19 @@ fn what_is_recorded_while_the_server_is_away_is_kept_sealed_and_sent_by_the_next
     live.until("two parts were there", || world.parts() == 2);
     world.take_server().kill();
     live.write(during);
-    live.until("six parts were kept", || noted_parts(&clinician) == 8 && kept_parts(&clinician).len() == 6);
+    // A part that the server had may be kept too: its answer died with the server.
+    live.until("six parts were kept", || noted_parts(&clinician) == 8 && kept_parts(&clinician).len() >= 6);
     live.kill();
-    for path in kept_parts(&clinician) {
-        let kept = std::fs::read(&path).unwrap();
+    let kept_then = kept_parts(&clinician);
+    for path in &kept_then {
+        let kept = std::fs::read(path).unwrap();
         let found = kept.windows(marker.len()).any(|window| window == marker);
         assert!(!found, "plaintext in {}", path.display());
     }
 
     // As long as the server is away, nothing is given up and nothing is lost by trying.
     clinician.run(&["resume"]).refused(18, "Not everything could be brought to an end");
-    assert_eq!(kept_parts(&clinician).len(), 6);
+    assert_eq!(kept_parts(&clinician).len(), kept_then.len());
     world.start();
     let resumed = clinician.run(&["resume", "--json"]).json();
     assert_eq!(resumed["bytes"], 8 * PART_PLAINTEXT, "all that was sealed is there");
@@ -173,7 +175,7 @@ fn a_server_that_comes_back_gets_everything_in_order() {
     live.until("a part was there", || world.parts() == 1);
     world.take_server().kill();
     live.write(&content[PART_PLAINTEXT + 1..5 * PART_PLAINTEXT]);
-    live.until("parts were kept", || kept_parts(&clinician).len() == 3);
+    live.until("parts were kept", || kept_parts(&clinician).len() >= 3);
     world.start();
     live.write(&content[5 * PART_PLAINTEXT..]);
     let said = live.end();
