@@ -7,6 +7,7 @@
 //! The normative documents are `docs/FORMAT.md` (bytes) and `docs/PROTOCOL.md` (HTTP); each module names its section.
 
 pub mod age_header;
+pub mod byte_ranges;
 pub mod compare;
 pub mod credentials;
 pub mod envelope;
@@ -16,6 +17,7 @@ pub mod ids;
 pub mod labels;
 pub mod problem;
 pub mod recording;
+pub mod recording_list;
 pub mod sealed_header;
 pub mod statements;
 pub mod timestamp;

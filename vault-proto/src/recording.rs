@@ -89,7 +89,7 @@ impl ProvenSegment {
 }
 
 /// Classifies an envelope that cannot be read: newer format, or damage.
-fn unreadable(error: StatementError) -> Refusal {
+pub(crate) fn unreadable(error: StatementError) -> Refusal {
     match error {
         StatementError::Newer { .. } => Refusal::NewerFormat(error.to_string()),
         other => Refusal::Damaged(other.to_string()),

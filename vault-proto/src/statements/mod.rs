@@ -1,16 +1,20 @@
 //! The statements that are signed, one file each (FORMAT.md, "Statements").
 
 mod certificate;
+mod export;
 mod final_seal;
 mod key_list;
 mod manifest;
+mod recording_list;
 mod segment_progress;
 mod segment_seal;
 
 pub use certificate::{Certificate, IssuerCertificate, Role};
+pub use export::Export;
 pub use final_seal::{FinalSeal, RecordingStatus};
 pub use key_list::{DeviceKey, DeviceRole, EncryptionKey, KeyList};
 pub use manifest::{Manifest, Policy, RecipientKey, Suite};
+pub use recording_list::RecordingList;
 pub use segment_progress::SegmentProgress;
 pub use segment_seal::SegmentSeal;
 

@@ -2,7 +2,6 @@
 //! the async runtime.
 
 pub mod accounts;
-pub mod body_ranges;
 pub mod comparisons;
 pub mod details_and_final;
 mod locks;

@@ -6,13 +6,14 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use vault_proto::byte_ranges::{Requested, requested};
 use vault_proto::problem::ProblemCode;
 
 use super::outgoing::in_pieces;
 use super::signed::SignedGet;
 use super::{App, id, number};
 use crate::connections::Connection;
-use crate::ops::body_ranges::{Requested, requested};
+
 use crate::ops::segments;
 use crate::problem::Problem;
 
