@@ -1,6 +1,7 @@
 //! What the commands do, one file a family.
 
 mod account;
+mod opening;
 mod output;
 mod reading;
 mod registrar;
@@ -82,8 +83,8 @@ async fn dispatch(
         Command::List => reading::list(&unlock(global, terminal).await?, terminal).await,
         Command::Open { recording, output, track, allow_cut_off } => {
             let unlocked = unlock(global, terminal).await?;
-            let wanted = reading::Wanted { recording, output, track, allow_cut_off };
-            reading::open(&unlocked, terminal, wanted).await
+            let wanted = opening::Wanted { recording, output, track, allow_cut_off };
+            opening::open(&unlocked, terminal, wanted).await
         }
         Command::Verify { recording } => {
             reading::verify(&unlock(global, terminal).await?, terminal, &recording).await
