@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -93,16 +94,55 @@ pub(crate) enum Command {
         /// recording of several tracks, each in a file of its own
         #[arg(short, long, value_name = "FILE|FOLDER|-")]
         output: Option<PathBuf>,
+        /// Write only what is from this moment on, such as 12:30 or 1:02:03; only what is needed is fetched
+        #[arg(long, value_name = "TIME", value_parser = parse_moment, conflicts_with = "as_sealed")]
+        from: Option<Duration>,
         /// Which track of a recording that has several
         #[arg(long, value_name = "NUMBER")]
         track: Option<u8>,
+        /// Write the very bytes that were sealed, without the index that makes them seekable
+        #[arg(long)]
+        as_sealed: bool,
         /// Also write out a recording whose end is missing
         #[arg(long)]
         allow_cut_off: bool,
     },
-    /// Check every byte of a recording without writing anything
-    Verify {
+    /// Watch a recording without storing it: in mpv, vlc or a browser, which fetch only what is watched
+    Play {
         /// The recording
+        recording: String,
+        /// Moment at which to start, such as 12:30 or 1:02:03
+        #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+        from: Option<Duration>,
+        /// Which track of a recording that has several
+        #[arg(long, value_name = "NUMBER")]
+        track: Option<u8>,
+        /// - for a pipe: write it to standard output, seekable where its sealer left an index
+        #[arg(short, long, value_name = "-", conflicts_with = "url")]
+        output: Option<PathBuf>,
+        /// Start no player: print the address for one on this machine, and serve it until Ctrl-C
+        #[arg(long)]
+        url: bool,
+        /// Also play a recording whose end is missing
+        #[arg(long)]
+        allow_cut_off: bool,
+    },
+    /// Take recordings home: media files, what proves them, and a page to look at; run again to go on or to add what is new
+    Export {
+        /// The folder: a new one, an empty one, or that of an earlier export
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The recordings [default: everything this account may read]
+        #[arg(value_name = "RECORDING")]
+        recordings: Vec<String>,
+        /// Leave them encrypted: to keep them where others can reach, and open them later with your 24 words
+        #[arg(long)]
+        sealed: bool,
+    },
+    /// Check every byte of a recording without writing anything; or an export, offline and without a passphrase
+    Verify {
+        /// The recording, or the folder of an export
+        #[arg(value_name = "RECORDING|DIR")]
         recording: String,
     },
     /// Call an account something; without arguments, list what accounts are called
@@ -186,6 +226,27 @@ impl From<SuiteName> for Suite {
     }
 }
 
+/// A moment of a recording: seconds, minutes:seconds or hours:minutes:seconds, the last with or without a fraction.
+fn parse_moment(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a moment such as 12:30 or 1:02:03");
+    let whole =
+        |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<u32>().ok()).flatten();
+    let (large, last) = text.rsplit_once(':').map_or(("", text), |(large, last)| (large, last));
+    let (seconds, fraction) = last.split_once('.').unwrap_or((last, "0"));
+    let mut parts = Vec::new();
+    for part in large.split(':').filter(|_| !large.is_empty()).chain([seconds]) {
+        parts.push(whole(part).ok_or_else(wrong)?);
+    }
+    // Below the largest unit that is given, sixty are one of the next.
+    let carried = parts.iter().skip(1).any(|&part| part >= 60);
+    if parts.len() > 3 || carried || fraction.len() > 9 || whole(fraction).is_none() {
+        return Err(wrong());
+    }
+    let seconds = parts.iter().fold(0u64, |sum, &part| sum * 60 + u64::from(part));
+    let nanoseconds = format!("{fraction:0<9}").parse().map_err(|_| wrong())?;
+    Ok(Duration::new(seconds, nanoseconds))
+}
+
 /// The end of a day, or a moment.
 fn parse_end(text: &str) -> Result<Timestamp, String> {
     if let Ok(moment) = text.parse() {
@@ -210,6 +271,25 @@ mod tests {
     #[test]
     fn the_grammar_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_moment_is_read_as_clocks_show_it() {
+        for (text, milliseconds) in [
+            ("0", 0),
+            ("90", 90_000),
+            ("12:30", 750_000),
+            ("1:02:03", 3_723_000),
+            ("90:00", 5_400_000),
+            ("0:01.5", 1_500),
+        ] {
+            assert_eq!(parse_moment(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for wrong in
+            ["", ":", "1:", ":30", "1:60", "1:2:3:4", "-1", "1e3", "1.5:00", "12:3O", "0:01.", "99999999999"]
+        {
+            assert!(parse_moment(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

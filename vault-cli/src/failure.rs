@@ -169,6 +169,12 @@ impl From<ClientError> for Failure {
                 "It does not exist on this server, or it is not this account's to know: the answer is the same.",
                 "Check the id against `vault-cli list`, and that you use the right --home.",
             ),
+            ClientError::NoLongerListed => Self::new(
+                Kind::NotFound,
+                "The server has listed this recording before, and does not any more.",
+                "It may have been lost, or be kept back; this account's own list proves that it was there.",
+                "Tell the operator, with the recording's id.",
+            ),
             ClientError::Ambiguous { prefix, matches } => {
                 Self::usage(format!("{prefix:?} fits several ids: {}", matches.join(", ")))
             }
@@ -242,6 +248,12 @@ pub(crate) fn cut_off(at: &CutOff) -> Failure {
                 "the server hides its end, which this device sealed at {ended} (final seal {final_seal})"
             ),
             "Tell the operator: the final seal in this home (endings/) proves that there is an end, and the server had it.",
+        ),
+        CutOffReason::EndForgotten { final_seal } => (
+            format!(
+                "the server hides its end, which it has shown to this account before (final seal {final_seal})"
+            ),
+            "Tell the operator: the store may have been rolled back. This account's own list (list.json) says that there is an end.",
         ),
     };
     Failure::new(

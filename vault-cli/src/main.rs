@@ -7,6 +7,8 @@ mod arguments;
 mod commands;
 mod elapsed;
 mod failure;
+mod play_server;
+mod player;
 mod printable;
 mod stop;
 mod terminal;

@@ -39,7 +39,7 @@ pub struct Account {
     /// Signs requests and seals.
     pub device: Arc<SigningKey>,
     /// Opens recordings.
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
 }
 
 /// What is public about the account of a home; readable without its passphrase.
@@ -106,7 +106,11 @@ pub fn create(home: &Home, suite: Suite, passphrase: &SecretString) -> Result<Ne
 pub fn unlock(home: &Home, passphrase: &SecretString) -> Result<Account, ClientError> {
     let file = home.read(IDENTITY)?.ok_or_else(|| no_identity(home))?;
     let DeviceSecrets { account_root, device, identity, .. } = DeviceSecrets::unlock(passphrase, &file)?;
-    Ok(Account { id: AccountId::of_root(&account_root), device: Arc::new(device), identity })
+    Ok(Account {
+        id: AccountId::of_root(&account_root),
+        device: Arc::new(device),
+        identity: Arc::new(identity),
+    })
 }
 
 fn no_identity(home: &Home) -> ClientError {

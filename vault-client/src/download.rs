@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
@@ -23,7 +24,9 @@ use crate::account::Account;
 use crate::connection::Connection;
 use crate::directory::{check_prefix, only_match};
 use crate::error::ClientError;
+use crate::export::objects;
 use crate::home::{Enrolment, Home};
+use crate::own_list;
 use crate::seen;
 use crate::upload::{MAX_RECORD, endings};
 
@@ -87,6 +90,11 @@ pub enum CutOffReason {
         /// When it ended.
         ended: Timestamp,
         /// Digest of the final seal, which lies in the home.
+        final_seal: Digest,
+    },
+    /// The server has shown its end to this account before, and does not any more.
+    EndForgotten {
+        /// Digest of the final seal, as the account's own list names it.
         final_seal: Digest,
     },
 }
@@ -202,7 +210,10 @@ impl RemoteRecording {
                 Some(end) if end.unverified().manifest == manifest.digest() => {
                     CutOffReason::EndHidden { ended: end.unverified().ended, final_seal: end.digest() }
                 }
-                _ => CutOffReason::NoEnd,
+                _ => match own_list::known_end(home, manifest.recording)? {
+                    Some(final_seal) => CutOffReason::EndForgotten { final_seal },
+                    None => CutOffReason::NoEnd,
+                },
             },
         };
         Ok(Some(CutOff {
@@ -235,13 +246,62 @@ impl RemoteRecording {
     /// # Errors
     /// [`ClientError::Open`] if they are not those that were sealed.
     pub async fn details(&self, session: Session<'_>) -> Result<Option<Details>, ClientError> {
+        Ok(self.details_and_object(session).await?.map(|(details, _)| details))
+    }
+
+    /// Fetches the details object, which was seen to open; `None` without a final seal.
+    pub(crate) async fn details_object(&self, session: Session<'_>) -> Result<Option<Bytes>, ClientError> {
+        Ok(self.details_and_object(session).await?.map(|(_, object)| object))
+    }
+
+    async fn details_and_object(
+        &self,
+        session: Session<'_>,
+    ) -> Result<Option<(Details, Bytes)>, ClientError> {
         if self.checked.final_seal().is_none() {
             return Ok(None);
         }
         let opening = self.opening(session)?;
         let path = wire::path::details(&self.checked.manifest().recording);
-        let object = stored(session, &path, MAX_DETAILS, || "its details".to_owned()).await?;
-        Ok(Some(opening.details(&object)?))
+        let object = stored(session.connection, &path, MAX_DETAILS, || "its details".to_owned()).await?;
+        Ok(Some((opening.details(&object)?, object)))
+    }
+
+    /// The statements that were checked, as the server has them, each under the name that FORMAT.md gives it ("Objects of a
+    /// recording", without `rec/<id>/`).
+    pub(crate) fn statements(&self) -> Vec<(String, Vec<u8>)> {
+        let RecordingRecord { manifest, credentials, segments, final_seal, .. } = &self.record;
+        let mut files = vec![
+            ("manifest".to_owned(), manifest.clone().into_bytes()),
+            ("credentials".to_owned(), credentials.clone().into_bytes()),
+        ];
+        let sealed = self.checked.seals().len();
+        for (index, seal) in
+            (0u32..).zip(segments.iter().take(sealed).filter_map(|segment| segment.seal.clone()))
+        {
+            files.push((objects::of_segment(index, "seal"), seal.into_bytes()));
+        }
+        match final_seal {
+            Some(seal) => files.push(("final".to_owned(), seal.clone().into_bytes())),
+            None => {
+                let growing = self
+                    .checked
+                    .segments()
+                    .iter()
+                    .find(|segment| !segment.sealed)
+                    .map(|segment| segment.index);
+                if let (Some(index), Some(progress)) = (growing, newest_progress(&self.record, sealed)) {
+                    files.push((objects::of_segment(index, "progress"), progress.to_vec()));
+                }
+            }
+        }
+        files
+    }
+
+    /// Generation of a segment's current header, as the server says.
+    pub(crate) fn header_generation(&self, segment: u32) -> u32 {
+        let segment = usize::try_from(segment).ok().and_then(|segment| self.record.segments.get(segment));
+        segment.map_or(0, |segment| segment.header_generation)
     }
 
     /// Opens every sealed segment in order, or those of one track, and writes the plaintext to `out`, calling `on_progress`
@@ -288,22 +348,12 @@ impl RemoteRecording {
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), ClientError> {
         let recording = self.checked.manifest().recording;
-        let path = wire::path::header(&recording, proven.index);
-        let missing = || format!("the header of segment {}", proven.index);
-        let header = stored(session, &path, MAX_SEALED_HEADER, missing).await?;
-        let path = wire::path::parts(&recording, proven.index);
-        let missing = || format!("the list of parts of segment {}", proven.index);
-        let hashes = stored(session, &path, 32 * MAX_PARTS as usize, missing).await?;
-        // All that a segment begins with is here before a key is touched: the server cannot see which header opens.
-        let first_length = proven.shape.part_length(0);
-        let first = fetch_part(session.connection, &recording, proven.index, 0, first_length).await?;
-        let segment = opening.segment(proven, &header, &hashes)?;
-        let shape = *segment.shape();
-        let opener = std::sync::Arc::new(segment.start(&first)?);
+        let started = start_segment(session.connection, opening, proven).await?;
+        let (opener, first, shape) = (Arc::new(started.opener), started.first, proven.shape);
         let plaintext = open_part(&opener, 0, first).await?;
         opened.write(&plaintext, out, on_progress)?;
         let rest = (1..shape.parts()).map(|part| {
-            let opener = std::sync::Arc::clone(&opener);
+            let opener = Arc::clone(&opener);
             async move {
                 let length = shape.part_length(part);
                 let ciphertext =
@@ -324,6 +374,37 @@ fn newest_progress(record: &RecordingRecord, sealed: usize) -> Option<&[u8]> {
     let growing = record.segments.get(sealed);
     let newest = growing.or_else(|| record.segments.get(sealed.checked_sub(1)?))?;
     newest.progress.as_deref().map(str::as_bytes)
+}
+
+/// A segment whose header and part list were fetched and checked.
+pub(crate) struct StartedSegment {
+    /// Its header, as the server has it.
+    pub(crate) header: Bytes,
+    /// Its part hash list; of a segment that was never sealed it may be longer than what is proved.
+    pub(crate) hashes: Bytes,
+    /// Opens its parts.
+    pub(crate) opener: PartOpener,
+    /// Part 0, still sealed: it was fetched for the payload nonce in it.
+    pub(crate) first: Vec<u8>,
+}
+
+/// Fetches what a segment begins with, and prepares to open its parts.
+pub(crate) async fn start_segment(
+    connection: &Connection,
+    opening: &Opening<'_>,
+    proven: &ProvenSegment,
+) -> Result<StartedSegment, ClientError> {
+    let recording = opening.recording().manifest().recording;
+    let path = wire::path::header(&recording, proven.index);
+    let missing = || format!("the header of segment {}", proven.index);
+    let header = stored(connection, &path, MAX_SEALED_HEADER, missing).await?;
+    let path = wire::path::parts(&recording, proven.index);
+    let missing = || format!("the list of parts of segment {}", proven.index);
+    let hashes = stored(connection, &path, 32 * MAX_PARTS as usize, missing).await?;
+    // All that a segment begins with is here before a key is touched: the server cannot see which header opens.
+    let first = fetch_part(connection, &recording, proven.index, 0, proven.shape.part_length(0)).await?;
+    let opener = opening.segment(proven, &header, &hashes)?.start(&first)?;
+    Ok(StartedSegment { header, hashes, opener, first })
 }
 
 /// Running totals of what was opened.
@@ -354,7 +435,7 @@ fn output_failed(source: io::Error) -> ClientError {
     ClientError::Disk { path: "output".into(), source }
 }
 
-async fn fetch_part(
+pub(crate) async fn fetch_part(
     connection: &Connection,
     recording: &RecordingId,
     segment: u32,
@@ -370,13 +451,13 @@ async fn fetch_part(
 }
 
 /// Fetches what a recording whose statements were served must have.
-async fn stored(
-    session: Session<'_>,
+pub(crate) async fn stored(
+    connection: &Connection,
     path: &str,
     limit: usize,
     what: impl FnOnce() -> String,
 ) -> Result<Bytes, ClientError> {
-    let body = session.connection.get_stored(path, None, limit).await?;
+    let body = connection.get_stored(path, None, limit).await?;
     body.ok_or_else(|| missing(&what()))
 }
 
@@ -385,12 +466,12 @@ fn missing(what: &str) -> ClientError {
     Refusal::Damaged(format!("the server does not have {what}")).into()
 }
 
-async fn open_part(
-    opener: &std::sync::Arc<PartOpener>,
+pub(crate) async fn open_part(
+    opener: &Arc<PartOpener>,
     part: u32,
     ciphertext: Vec<u8>,
 ) -> Result<Zeroizing<Vec<u8>>, ClientError> {
-    let opener = std::sync::Arc::clone(opener);
+    let opener = Arc::clone(opener);
     let opened = spawn_blocking(move || opener.open(part, ciphertext).map(Zeroizing::new));
     Ok(opened.await.map_err(|error| ClientError::Bug(error.to_string()))??)
 }

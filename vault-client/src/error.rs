@@ -39,6 +39,9 @@ pub enum ClientError {
     /// Nothing of that name, or not for this account to know.
     #[error("{0} was not found")]
     NotFound(String),
+    /// A recording that the account's own list names and the server does not list any more.
+    #[error("the server has listed it before, and does not any more")]
+    NoLongerListed,
     /// A shortened id that fits several.
     #[error("{prefix:?} is the beginning of several: {}", .matches.join(", "))]
     Ambiguous {

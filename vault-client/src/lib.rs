@@ -15,12 +15,18 @@ pub mod connection;
 pub mod directory;
 pub mod download;
 pub mod error;
+pub mod export;
 pub mod home;
 pub mod listing;
+pub mod media;
 pub mod media_type;
 pub mod names;
+pub mod own_list;
 pub mod pins;
+pub mod plain_text;
 pub mod registrar;
+pub mod remote_track;
+pub mod seekable_file;
 pub mod seen;
 pub mod upload;
 

@@ -5,14 +5,18 @@ use std::collections::{BTreeMap, HashSet};
 use futures_util::stream::{self, StreamExt as _};
 use vault_core::details::Details;
 use vault_core::opening::OpenError;
-use vault_proto::ids::{AccountId, RecordingId};
+use vault_proto::envelope::Verified;
+use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::recording::Refusal;
+use vault_proto::recording_list::ListEntry;
+use vault_proto::statements::Role;
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::{self, RecordingEntry, RecordingPage};
 
 use crate::connection::now;
 use crate::download::{Completeness, MAX_PAGE_BODY, RemoteRecording, Session};
 use crate::error::ClientError;
+use crate::own_list;
 
 /// Recordings that are looked at at the same time.
 const IN_FLIGHT: usize = 6;
@@ -48,6 +52,8 @@ pub struct ListedRecording {
     pub clinician: AccountId,
     /// Whose device sealed it.
     pub sealer: AccountId,
+    /// As what that account was certified at sealing.
+    pub sealer_role: Role,
     /// When it began, by the sealing device's clock.
     pub created: Timestamp,
     /// Whether it is complete.
@@ -56,8 +62,19 @@ pub struct ListedRecording {
     pub bytes: u64,
     /// What the people are called in their certificates, the organisation's word.
     pub labels: BTreeMap<AccountId, String>,
+    /// Digest of its manifest.
+    pub manifest: Digest,
+    /// Digest of its final seal, if it has one.
+    pub final_seal: Option<Digest>,
     /// What only readers see; `None` without an end, or for a sealer who is no reader.
     pub details: Option<Details>,
+}
+
+impl ListedRecording {
+    /// Its entry in the account's own list.
+    pub(crate) const fn entry(&self) -> ListEntry {
+        ListEntry { recording: self.recording, manifest: self.manifest, final_seal: self.final_seal }
+    }
 }
 
 /// Something the server listed that is not shown as a recording.
@@ -76,13 +93,32 @@ pub struct Listing {
     pub recordings: Vec<ListedRecording>,
     /// What the server listed and this client refuses.
     pub refused: Vec<RefusedEntry>,
+    /// What the server has listed before and does not list any more, as the account's own list knows it.
+    pub missing: Vec<ListEntry>,
 }
 
-/// Lists all recordings of the account, checking each.
+/// Lists all recordings of the account, checking each, and compares them with the account's own list, which from then on names
+/// them too.
 ///
 /// # Errors
 /// [`ClientError`] if the list itself cannot be had; a recording that fails is in [`Listing::refused`].
 pub async fn list(session: Session<'_>) -> Result<Listing, ClientError> {
+    let mut listing = ask(session).await?;
+    let shown: Vec<ListEntry> = listing.recordings.iter().map(ListedRecording::entry).collect();
+    let learned = own_list::learn(session.home, session.account, &shown)?;
+    for (recording, refusal) in learned.refused {
+        listing.recordings.retain(|listed| listed.recording != recording);
+        listing.refused.push(RefusedEntry { recording, error: refusal.into() });
+    }
+    // What was refused is there in some form, and named as such.
+    let refused: HashSet<RecordingId> = listing.refused.iter().map(|entry| entry.recording).collect();
+    listing.missing = learned.missing;
+    listing.missing.retain(|entry| !refused.contains(&entry.recording));
+    Ok(listing)
+}
+
+/// What the server lists, each checked by itself.
+async fn ask(session: Session<'_>) -> Result<Listing, ClientError> {
     let mut listing = Listing::default();
     let mut after: Option<String> = None;
     let mut seen = HashSet::new();
@@ -156,10 +192,13 @@ async fn check(session: Session<'_>, recording: RecordingId) -> Result<ListedRec
         patient: manifest.patient,
         clinician: manifest.clinician,
         sealer: manifest.sealer,
+        sealer_role: remote.checked().sealer().role(),
         created: manifest.created,
         status,
         bytes: remote.checked().plaintext_length(),
         labels: remote.labels(),
+        manifest: manifest.digest(),
+        final_seal: remote.checked().final_seal().map(Verified::digest),
         details,
     })
 }

@@ -26,21 +26,38 @@ pub fn sniff(start: &[u8]) -> &'static str {
     }
 }
 
+/// Media types that players know, each with the ending of the name of its files.
+const KNOWN: [(&str, &str); 12] = [
+    ("video/webm", "webm"),
+    ("audio/webm", "webm"),
+    ("video/x-matroska", "mkv"),
+    ("video/mp4", "mp4"),
+    ("audio/mp4", "m4a"),
+    ("audio/ogg", "ogg"),
+    ("video/ogg", "ogg"),
+    ("audio/wav", "wav"),
+    ("audio/x-wav", "wav"),
+    ("audio/flac", "flac"),
+    ("audio/mpeg", "mp3"),
+    (UNKNOWN, "bin"),
+];
+
+fn known(media_type: &str) -> (&'static str, &'static str) {
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let found = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(essence));
+    found.copied().unwrap_or((UNKNOWN, "bin"))
+}
+
 /// Ending of the name of a file that holds a track of this media type. Only those of this list: a media type is its sealer's
 /// word, and must not choose what a desktop does with the file.
 pub fn file_extension(media_type: &str) -> &'static str {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "video/webm" | "audio/webm" => "webm",
-        "video/x-matroska" => "mkv",
-        "video/mp4" => "mp4",
-        "audio/mp4" => "m4a",
-        "audio/ogg" | "video/ogg" => "ogg",
-        "audio/wav" | "audio/x-wav" => "wav",
-        "audio/flac" => "flac",
-        "audio/mpeg" => "mp3",
-        _ => "bin",
-    }
+    known(media_type).1
+}
+
+/// The media type to give to a browser or player for what its sealer calls `media_type`. Only those of the same list, without
+/// parameters: nothing else can be shown, and nothing of it can run.
+pub fn playable(media_type: &str) -> &'static str {
+    known(media_type).0
 }
 
 /// Whether a text has the form of a media type: `type/subtype`, each of at most 64 plain characters.
@@ -62,10 +79,12 @@ mod tests {
     #[test]
     fn no_media_type_chooses_an_ending_that_runs() {
         assert_eq!(file_extension("Video/WebM; codecs=opus"), "webm");
+        assert_eq!(playable("Video/WebM; codecs=opus"), "video/webm");
         for other in
             ["", "text/html", "application/x-sh", "video/webm/../x.sh", "x/webm.desktop", "video/\u{1b}webm"]
         {
             assert_eq!(file_extension(other), "bin", "{other:?}");
+            assert_eq!(playable(other), UNKNOWN, "{other:?}");
         }
     }
 }

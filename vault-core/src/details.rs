@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use vault_proto::timestamp::Timestamp;
 
+use crate::webm::SeekIndex;
+
 /// Most characters of a title that is sealed; what a person types is longer only by accident.
 pub const MAX_TITLE: usize = 10_000;
 
@@ -17,6 +19,13 @@ pub struct Track {
     pub bytes: u64,
     /// Playing time in milliseconds, where the sealing device knew it.
     pub duration_ms: Option<u64>,
+    /// What makes it seekable, where the sealing device found it out. One that is not of a known form counts as none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "if_known")]
+    pub seek: Option<SeekIndex>,
+}
+
+fn if_known<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<SeekIndex>, D::Error> {
+    Ok(serde_json::from_value(serde_json::Value::deserialize(deserializer)?).ok())
 }
 
 /// The details. A reader ignores fields it does not know: they are authenticated, and newer sealers add some.

@@ -28,4 +28,5 @@ mod secret_bytes;
 pub mod seed;
 pub mod seeking;
 pub mod signing_key;
+pub mod webm;
 mod wiped_stack;

@@ -150,6 +150,11 @@ impl Seed {
     }
 }
 
+/// The 2048 words that seeds are written in, one a line: for whoever reads 24 of them without this crate.
+pub fn word_list() -> String {
+    Language::English.word_list().iter().map(|word| format!("{word}\n")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

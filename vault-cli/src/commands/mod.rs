@@ -1,15 +1,17 @@
 //! What the commands do, one file a family.
 
 mod account;
+mod exporting;
 mod opening;
 mod output;
+mod playing;
 mod reading;
 mod registrar;
 mod sealing;
 mod trust;
 mod whom;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::CommandFactory as _;
@@ -81,10 +83,22 @@ async fn dispatch(
         }
         Command::Resume => sealing::resume(&unlock(global, terminal).await?, terminal).await,
         Command::List => reading::list(&unlock(global, terminal).await?, terminal).await,
-        Command::Open { recording, output, track, allow_cut_off } => {
+        Command::Open { recording, output, from, track, as_sealed, allow_cut_off } => {
             let unlocked = unlock(global, terminal).await?;
-            let wanted = opening::Wanted { recording, output, track, allow_cut_off };
+            let wanted = opening::Wanted { recording, output, from, track, as_sealed, allow_cut_off };
             opening::open(&unlocked, terminal, wanted).await
+        }
+        Command::Play { recording, from, track, output, url, allow_cut_off } => {
+            let unlocked = unlock(global, terminal).await?;
+            let wanted = playing::Wanted { recording, from, track, output, url, allow_cut_off };
+            playing::play(&unlocked, terminal, wanted, stop).await
+        }
+        Command::Export { folder, recordings, sealed } => {
+            let unlocked = unlock(global, terminal).await?;
+            exporting::export(&unlocked, terminal, exporting::Wanted { folder, recordings, sealed }).await
+        }
+        Command::Verify { recording } if vault_client::export::is_export(Path::new(&recording)) => {
+            exporting::verify(home(global).ok().as_ref(), terminal, Path::new(&recording))
         }
         Command::Verify { recording } => {
             reading::verify(&unlock(global, terminal).await?, terminal, &recording).await

@@ -1,11 +1,14 @@
 //! `open`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use vault_client::ClientError;
 use vault_client::download::RemoteRecording;
+use vault_client::media::{self, Medium, at_moment};
 use vault_client::media_type::file_extension;
+use vault_client::remote_track::RemoteTrack;
+use vault_client::seekable_file::SeekableFile;
 
 use super::Unlocked;
 use super::output::Output;
@@ -13,39 +16,52 @@ use super::reading::{fetch, provenance, write_out};
 use crate::failure::{Failure, cut_off};
 use crate::terminal::Terminal;
 
+/// Most bytes that are written at once where only some of a track is.
+const PIECE: usize = 1024 * 1024;
+
 /// What of a recording to open, and where to.
 pub(crate) struct Wanted {
     pub(crate) recording: String,
     pub(crate) output: Option<PathBuf>,
+    pub(crate) from: Option<Duration>,
     pub(crate) track: Option<u8>,
+    pub(crate) as_sealed: bool,
     pub(crate) allow_cut_off: bool,
 }
 
-/// Checks, decrypts and writes out a recording.
+/// Checks, decrypts and writes out a recording: seekable where its sealer left an index, unless it is wanted as it was sealed.
 pub(crate) async fn open(unlocked: &Unlocked, terminal: &Terminal, wanted: Wanted) -> Result<(), Failure> {
-    let Wanted { recording, output, track, allow_cut_off } = wanted;
+    let Wanted { recording, output, from, track, as_sealed, allow_cut_off } = wanted;
     let remote = fetch(unlocked, &recording).await?;
     remote.opening(unlocked.session()).map_err(Failure::from)?;
     if !allow_cut_off {
         remote.require_complete(&unlocked.home)?;
     }
-    let mut plan = Plan::make(unlocked, &remote, output.as_deref(), track).await?;
-    let mut bytes = 0;
-    for (track, output) in &mut plan.outputs {
-        let name = output.name();
-        let opened = write_out(unlocked, terminal, &remote, ("opening", *track), output.writer()).await;
-        let opened = opened.map_err(|error| match error {
-            ClientError::Disk { path, source } if path == Path::new("output") => {
-                Failure::disk(&name, &source)
-            }
-            other => other.into(),
-        })?;
-        bytes += opened.bytes;
-    }
-    // Only once all of them are right.
-    for (_, output) in plan.outputs {
+    let media = media::media(unlocked.session(), &remote).await?;
+    let bytes = if from.is_some() {
+        let (medium, from) = chosen(&media, track, from)?;
+        let mut output = Output::open(output.as_deref())?;
+        let bytes = write_from(unlocked, &remote, medium, from, &mut output).await?;
         output.finish()?;
-    }
+        bytes
+    } else {
+        let mut plan = Plan::make(&media, output.as_deref(), track)?;
+        let mut bytes = 0;
+        for (medium, output) in &mut plan.outputs {
+            let name = output.name();
+            let layout = medium.filter(|_| !as_sealed).and_then(Medium::layout);
+            let mut file = SeekableFile::new(output.writer(), layout);
+            let track = medium.map(|medium| medium.track);
+            let opened = write_out(unlocked, terminal, &remote, ("opening", track), &mut file).await;
+            opened.map_err(|error| output_failure(error, &name))?;
+            bytes += file.finish().0;
+        }
+        // Only once all of them are right.
+        for (_, output) in plan.outputs {
+            output.finish()?;
+        }
+        bytes
+    };
     if let Some(at) = remote.cut_off(&unlocked.home)? {
         terminal.insist(&cut_off(&at).what);
     }
@@ -53,61 +69,98 @@ pub(crate) async fn open(unlocked: &Unlocked, terminal: &Terminal, wanted: Wante
     Ok(())
 }
 
-/// What is written where, for one recording. Several tracks are never written one after the other into one file: what comes out
-/// would be no medium, and the second track would look lost.
-struct Plan {
-    /// Which track goes where; `None` for the one that there is.
-    outputs: Vec<(Option<u8>, Output)>,
-}
-
-impl Plan {
-    async fn make(
-        unlocked: &Unlocked,
-        remote: &RemoteRecording,
-        output: Option<&Path>,
-        track: Option<u8>,
-    ) -> Result<Self, Failure> {
-        let tracks = remote.tracks();
-        if let Some(track) = track.filter(|track| !tracks.contains_key(track)) {
-            let listed = listed(&tracks, &media_types(unlocked, remote).await?);
-            return Err(Failure::usage(format!("this recording has no track {track}; it has {listed}")));
-        }
-        if tracks.len() <= 1 {
-            return Ok(Self { outputs: vec![(None, Output::open(output)?)] });
-        }
-        let media_types = media_types(unlocked, remote).await?;
-        let folder = output.filter(|path| path.is_dir());
-        let Some(folder) = folder else {
-            let Some(track) = track else {
-                return Err(Failure::usage(format!(
-                    "this recording has several tracks, which do not fit into one file: {}; choose one with --track, or name an \
-                     existing folder with -o, for one file each",
-                    listed(&tracks, &media_types)
-                )));
-            };
-            return Ok(Self { outputs: vec![(Some(track), Output::open(output)?)] });
-        };
-        let mut outputs = Vec::new();
-        for number in tracks.keys().copied().filter(|number| track.is_none_or(|track| track == *number)) {
-            let extension = file_extension(media_types.get(&number).map_or("", String::as_str));
-            let path = folder.join(format!("track-{number}.{extension}"));
-            outputs.push((Some(number), Output::open(Some(&path))?));
-        }
-        Ok(Self { outputs })
+fn output_failure(error: ClientError, name: &str) -> Failure {
+    match error {
+        ClientError::Disk { path, source } if path == Path::new("output") => Failure::disk(name, &source),
+        other => other.into(),
     }
 }
 
-/// Media types of the tracks, as far as the details say; a recording without an end has no details.
-async fn media_types(unlocked: &Unlocked, remote: &RemoteRecording) -> Result<BTreeMap<u8, String>, Failure> {
-    let details = remote.details(unlocked.session()).await?;
-    let tracks = details.map(|details| details.tracks).unwrap_or_default();
-    Ok(tracks.into_iter().map(|track| (track.track, track.media_type)).collect())
+/// The track that is meant, and the moment in it: by its number, by a moment of the consultation, or because there is only one.
+pub(super) fn chosen(
+    media: &[Medium],
+    track: Option<u8>,
+    from: Option<Duration>,
+) -> Result<(&Medium, Option<Duration>), Failure> {
+    match (track, from, media) {
+        (Some(track), from, _) => Ok((numbered(media, track)?, from)),
+        (None, Some(moment), _) => {
+            Ok(at_moment(media, moment).map(|(medium, within)| (medium, Some(within)))?)
+        }
+        (None, None, [one]) => Ok((one, None)),
+        (None, None, _) => Err(several(media)),
+    }
 }
 
-fn listed(tracks: &BTreeMap<u8, u64>, media_types: &BTreeMap<u8, String>) -> String {
-    let track = |(track, bytes): (&u8, &u64)| {
-        let media_type = media_types.get(track).map_or("of unknown type", String::as_str);
-        format!("track {track} ({media_type}, {bytes} bytes)")
+fn numbered(media: &[Medium], track: u8) -> Result<&Medium, Failure> {
+    media.iter().find(|medium| medium.track == track).ok_or_else(|| {
+        Failure::usage(format!("this recording has no track {track}; it has {}", listed(media)))
+    })
+}
+
+fn several(media: &[Medium]) -> Failure {
+    Failure::usage(format!(
+        "this recording has several tracks, which do not fit into one file: {}; choose one with --track, or name an existing \
+         folder with -o, for one file each",
+        listed(media)
+    ))
+}
+
+fn listed(media: &[Medium]) -> String {
+    let one =
+        |medium: &Medium| format!("track {} ({}, {} bytes)", medium.track, medium.media_type, medium.bytes);
+    media.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Writes a track from a moment on, fetching only what is needed; says how many bytes that were.
+pub(super) async fn write_from(
+    unlocked: &Unlocked,
+    remote: &RemoteRecording,
+    medium: &Medium,
+    from: Option<Duration>,
+    output: &mut Output,
+) -> Result<u64, Failure> {
+    let layout = match from {
+        Some(from) => Some(medium.layout_from(from)?),
+        None => medium.layout(),
     };
-    tracks.iter().map(track).collect::<Vec<_>>().join(", ")
+    let view = RemoteTrack::open(unlocked.session(), remote, medium.track, layout).await?;
+    let mut reader = view.reader(0);
+    let mut written = 0;
+    loop {
+        let bytes = reader.next(PIECE).await?;
+        if bytes.is_empty() {
+            return Ok(written);
+        }
+        output.write_all(&bytes)?;
+        written += bytes.len() as u64;
+    }
+}
+
+/// What is written where, for one recording. Several tracks are never written one after the other into one file: what comes out
+/// would be no medium, and the second track would look lost.
+struct Plan<'a> {
+    /// Which track goes where; `None` for a recording in which nothing was recorded.
+    outputs: Vec<(Option<&'a Medium>, Output)>,
+}
+
+impl<'a> Plan<'a> {
+    fn make(media: &'a [Medium], output: Option<&Path>, track: Option<u8>) -> Result<Self, Failure> {
+        let wanted = track.map(|track| numbered(media, track)).transpose()?;
+        let folder = output.filter(|path| path.is_dir());
+        let (Some(folder), true) = (folder, media.len() > 1) else {
+            let only = match (wanted, media) {
+                (Some(medium), _) | (None, [medium]) => Some(medium),
+                (None, []) => None,
+                (None, _) => return Err(several(media)),
+            };
+            return Ok(Self { outputs: vec![(only, Output::open(output)?)] });
+        };
+        let mut outputs = Vec::new();
+        for medium in media.iter().filter(|medium| wanted.is_none_or(|wanted| wanted.track == medium.track)) {
+            let name = format!("track-{}.{}", medium.track, file_extension(&medium.media_type));
+            outputs.push((Some(medium), Output::open(Some(&folder.join(name)))?));
+        }
+        Ok(Self { outputs })
+    }
 }

@@ -91,6 +91,11 @@ impl Output {
         }
     }
 
+    /// Writes some more.
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.writer().write_all(bytes).map_err(|error| Failure::disk(&self.name(), &error))
+    }
+
     /// Everything was written: gives a file its name, durably.
     pub(crate) fn finish(self) -> Result<(), Failure> {
         let name = self.name();

@@ -8,6 +8,7 @@ use vault_client::ClientError;
 use vault_client::download::{self, Completeness, Opened, RemoteRecording};
 use vault_client::listing::{self, ListedRecording, Status};
 use vault_client::names::Names;
+use vault_core::details::Track;
 use vault_proto::ids::AccountId;
 
 use super::Unlocked;
@@ -31,44 +32,65 @@ pub(crate) async fn list(unlocked: &Unlocked, terminal: &Terminal) -> Result<(),
             terminal.data(&format!("{}  ({})", as_row(recording), people(&names, recording)))?;
         }
     }
-    if listing.recordings.is_empty() && listing.refused.is_empty() {
+    if listing.recordings.is_empty() && listing.refused.is_empty() && listing.missing.is_empty() {
         terminal.say("There are no recordings of this account.");
+    }
+    for entry in &listing.missing {
+        if terminal.json() {
+            terminal.document(&serde_json::json!({
+                "recording": entry.recording, "status": "missing", "manifest": entry.manifest, "final_seal": entry.final_seal,
+            }))?;
+        }
+        terminal.insist(&format!(
+            "Missing {}: the server has listed it before, and does not any more.",
+            entry.recording
+        ));
     }
     let failures: Vec<(String, Failure)> =
         listing.refused.into_iter().map(|entry| (entry.recording.to_string(), entry.error.into())).collect();
-    for (recording, failure) in failures.iter().filter(|_| terminal.json()) {
-        terminal.document(&serde_json::json!({
-            "recording": recording, "status": "refused", "refusal": failure.kind.name(), "what": failure.what,
-        }))?;
-    }
-    not_listed(terminal, failures)
-}
-
-/// Tells of entries that were refused; each by name.
-fn not_listed(terminal: &Terminal, failures: Vec<(String, Failure)>) -> Result<(), Failure> {
-    let Some((_, first)) = failures.first() else {
-        return Ok(());
-    };
-    let kind = if failures.iter().all(|(_, failure)| failure.kind == first.kind) {
-        first.kind
-    } else {
-        Kind::Partly
-    };
     for (recording, failure) in &failures {
+        if terminal.json() {
+            terminal.document(&serde_json::json!({
+                "recording": recording, "status": "refused", "refusal": failure.kind.name(), "what": failure.what,
+            }))?;
+        }
         terminal.insist(&format!("Refused {recording}: {}", failure.what));
     }
-    Err(Failure::new(
-        kind,
-        format!(
-            "The server listed {} that this program refuses, named above.",
-            counted(failures.len(), "entry", "entries")
-        ),
-        "They are not shown as recordings of yours. The others were checked and are right.",
-        "Tell the operator, with the ids above.",
-    ))
+    let kinds: Vec<Kind> = failures.iter().map(|(_, failure)| failure.kind).collect();
+    not_listed(&kinds, listing.missing.len())
 }
 
-fn counted(count: usize, one: &str, several: &str) -> String {
+/// The failure that says that entries were refused or are missing, all of which were named.
+fn not_listed(refused: &[Kind], missing: usize) -> Result<(), Failure> {
+    let what = match (refused.len(), missing) {
+        (0, 0) => return Ok(()),
+        (refused, 0) => {
+            format!(
+                "The server listed {} that this program refuses, named above.",
+                counted(refused, "entry", "entries")
+            )
+        }
+        (0, missing) => {
+            format!(
+                "The server leaves out {} that it has listed before, named above.",
+                counted(missing, "recording", "recordings")
+            )
+        }
+        (refused, missing) => format!(
+            "The server listed {} that this program refuses, and leaves out {} that it has listed before, all named above.",
+            counted(refused, "entry", "entries"),
+            counted(missing, "recording", "recordings")
+        ),
+    };
+    let kind = match refused.split_first() {
+        Some((first, others)) if missing == 0 && others.iter().all(|other| other == first) => *first,
+        _ => Kind::Partly,
+    };
+    let means = "They are not shown as recordings of yours. The others were checked and are right.";
+    Err(Failure::new(kind, what, means, "Tell the operator, with the ids above."))
+}
+
+pub(super) fn counted(count: usize, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
 }
 
@@ -94,11 +116,17 @@ fn as_json(recording: &ListedRecording) -> serde_json::Value {
         "sealer": recording.sealer,
         "created": recording.created,
         "duration_ms": duration,
-        "tracks": details.map(|details| &details.tracks),
+        "tracks": details.map(|details| details.tracks.iter().map(track_as_json).collect::<Vec<_>>()),
         "status": status_name(recording.status),
         "title": details.and_then(|details| details.title.clone()),
         "bytes": recording.bytes,
     })
+}
+
+/// What a track is, without the index that lies beside it.
+fn track_as_json(track: &Track) -> serde_json::Value {
+    let Track { track, media_type, bytes, duration_ms, .. } = track;
+    serde_json::json!({ "track": track, "media_type": media_type, "bytes": bytes, "duration_ms": duration_ms })
 }
 
 /// How a person recognises an account: its petname, or else what its certificate calls it, in quotation marks, and the beginning

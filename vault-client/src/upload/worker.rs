@@ -69,6 +69,7 @@ impl SealedTrack {
             media_type: self.media_type.unwrap_or_else(|| media_type::UNKNOWN.to_owned()),
             bytes: self.bytes,
             duration_ms: real_time.then(|| u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
+            seek: None,
         }
     }
 }

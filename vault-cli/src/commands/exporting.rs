@@ -1,0 +1,213 @@
+//! `export`, and `verify` of an export.
+
+use std::path::{Path, PathBuf};
+
+use vault_client::download::resolve_recording;
+use vault_client::export::{self, CheckedEntry, CheckedExport, ExportEvent, ExportRequest, Finding, Form};
+use vault_client::home::Home;
+use vault_client::names::Names;
+
+use super::Unlocked;
+use super::reading::counted;
+use crate::failure::{Failure, Kind};
+use crate::terminal::Terminal;
+
+/// What to export, and where to.
+pub(crate) struct Wanted {
+    pub(crate) folder: PathBuf,
+    pub(crate) recordings: Vec<String>,
+    pub(crate) sealed: bool,
+}
+
+/// Takes recordings home.
+pub(crate) async fn export(unlocked: &Unlocked, terminal: &Terminal, wanted: Wanted) -> Result<(), Failure> {
+    let Wanted { folder, recordings, sealed } = wanted;
+    let session = unlocked.session();
+    let mut chosen = Vec::with_capacity(recordings.len());
+    for recording in &recordings {
+        chosen.push(resolve_recording(session, recording).await?);
+    }
+    let form = if sealed { Form::Sealed } else { Form::Opened };
+    let request = ExportRequest { folder: &folder, recordings: &chosen, form };
+    let mut progress = terminal.progress("exporting", None);
+    let exported = export::export(session, request, &mut |event| match event {
+        ExportEvent::Listed { bytes, .. } => progress.set(0, Some(bytes)),
+        ExportEvent::Fetched { bytes } => progress.advance(bytes),
+    })
+    .await?;
+    drop(progress);
+    let failures: Vec<(String, Failure)> =
+        exported.failed.into_iter().map(|(recording, error)| (recording.to_string(), error.into())).collect();
+    if terminal.json() {
+        let failed: Vec<_> = failures
+            .iter()
+            .map(|(recording, failure)| {
+                serde_json::json!({ "recording": recording, "error": failure.kind.name(), "what": failure.what })
+            })
+            .collect();
+        terminal.document(&serde_json::json!({
+            "folder": folder.display().to_string(),
+            "recordings": exported.recordings,
+            "fetched": exported.fetched,
+            "list": exported.list.unverified().number,
+            "failed": failed,
+        }))?;
+    }
+    terminal.say(&format!(
+        "{} in {}, {} of them fetched now. Check it at any time, offline: vault-cli verify {}",
+        counted(exported.recordings, "recording is", "recordings are"),
+        folder.display(),
+        exported.fetched,
+        folder.display()
+    ));
+    if failures.is_empty() {
+        return Ok(());
+    }
+    for (recording, failure) in &failures {
+        terminal.insist(&format!("Not exported {recording}: {}", failure.what));
+    }
+    Err(Failure::new(
+        Kind::Partly,
+        format!("{} could not be exported, named above.", counted(failures.len(), "recording", "recordings")),
+        "All others are in the export, checked; nothing of those that failed is in it.",
+        "Run the same command again: it fetches only what is missing. If one keeps failing, tell the operator its id.",
+    ))
+}
+
+/// Checks an export offline.
+pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) -> Result<(), Failure> {
+    let enrolled = home.filter(|home| home.enrolment().is_ok());
+    let checked = export::check(folder, enrolled)?;
+    let names = enrolled.map(Names::read).transpose()?.unwrap_or_default();
+    for entry in &checked.recordings {
+        if terminal.json() {
+            terminal.document(&as_json(entry))?;
+        } else {
+            terminal.data(&as_line(&names, entry))?;
+        }
+    }
+    for file in &checked.other_files {
+        let what = if file.missing { "missing" } else { "changed" };
+        if terminal.json() {
+            terminal.document(&serde_json::json!({ "file": file.path, "finding": what }))?;
+        } else {
+            terminal.data(&format!("{what}  {}", file.path))?;
+        }
+    }
+    let whose = if checked.pinned {
+        format!("account {}", checked.account)
+    } else {
+        format!(
+            "account {} of organisation {}, as the export itself says: compare both with what you know",
+            checked.account, checked.organisation
+        )
+    };
+    let counts = format!("{} of {}", checked.right(), checked.recordings.len());
+    if terminal.json() {
+        terminal.document(&serde_json::json!({
+            "account": checked.account, "organisation": checked.organisation, "pinned": checked.pinned,
+            "created": checked.created, "list": checked.list, "superseded": checked.superseded,
+            "right": checked.right(), "recordings": checked.recordings.len(),
+        }))?;
+    } else {
+        terminal.data(&format!(
+            "{counts} recordings are here and right; exported {} with list number {} by {whose}",
+            checked.created, checked.list
+        ))?;
+    }
+    if checked.is_whole() { Ok(()) } else { Err(not_whole(&checked)) }
+}
+
+fn not_whole(checked: &CheckedExport) -> Failure {
+    let count =
+        |is: fn(&Finding) -> bool| checked.recordings.iter().filter(|entry| is(&entry.finding)).count();
+    let damaged = count(|finding| matches!(finding, Finding::Damaged(_)));
+    let refused = count(|finding| matches!(finding, Finding::Refused(_)));
+    let missing = count(|finding| *finding == Finding::Missing);
+    let old = count(|finding| *finding == Finding::TooOld);
+    let mut found = Vec::new();
+    for (count, what) in
+        [(damaged, "changed"), (refused, "not proved"), (missing, "missing"), (old, "too old")]
+    {
+        if count > 0 {
+            found.push(format!("{count} {what}"));
+        }
+    }
+    if !checked.other_files.is_empty() {
+        let files = counted(checked.other_files.len(), "other file", "other files");
+        found.push(format!("{files} changed or missing"));
+    }
+    if checked.superseded {
+        found.push("the list it was made with is not your newest: recordings came later".to_owned());
+    }
+    let kind = if damaged + refused + checked.other_files.len() > 0 { Kind::Damaged } else { Kind::Partly };
+    Failure::new(
+        kind,
+        format!(
+            "{} of {} recordings are here and right: {}.",
+            checked.right(),
+            checked.recordings.len(),
+            found.join(", ")
+        ),
+        "Those that are named as right are exactly what was exported. Nothing was changed by checking.",
+        "Run `vault-cli export` with the same folder again: it fetches what is missing, changed or too old.",
+    )
+}
+
+const fn finding_name(finding: &Finding) -> &'static str {
+    match finding {
+        Finding::Right => "right",
+        Finding::Missing => "missing",
+        Finding::Damaged(_) => "changed",
+        Finding::TooOld => "too-old",
+        Finding::Refused(_) => "not-proved",
+    }
+}
+
+fn as_json(entry: &CheckedEntry) -> serde_json::Value {
+    let files = match &entry.finding {
+        Finding::Damaged(files) => files.iter().map(|file| file.path.clone()).collect(),
+        _ => Vec::new(),
+    };
+    let what = match &entry.finding {
+        Finding::Refused(refusal) => Some(refusal.to_string()),
+        _ => None,
+    };
+    serde_json::json!({
+        "recording": entry.recording,
+        "finding": finding_name(&entry.finding),
+        "status": if entry.complete { "complete" } else { "cut_off" },
+        "folder": entry.folder,
+        "created": entry.created,
+        "sealer": entry.sealer.as_ref().map(|sealer| sealer.account),
+        "sealer_role": entry.sealer.as_ref().map(|sealer| sealer.role),
+        "files": files,
+        "what": what,
+    })
+}
+
+fn as_line(names: &Names, entry: &CheckedEntry) -> String {
+    let mut line = format!("{:<10}  {}", finding_name(&entry.finding).replace('-', " "), entry.recording);
+    if let Some(folder) = &entry.folder {
+        line.push_str(&format!("  {folder}"));
+    }
+    if let (Some(sealer), Some(created)) = (&entry.sealer, entry.created) {
+        let label = sealer.label.as_ref().map_or_else(String::new, |label| format!(" {label:?}"));
+        let sealer = format!("{}{label}, {}", names.show(sealer.account), sealer.role);
+        line.push_str(&format!("  sealed by {sealer}, on {created}"));
+        if !entry.complete {
+            line.push_str(", cut off");
+        }
+    }
+    match &entry.finding {
+        Finding::Damaged(files) => {
+            for file in files {
+                let what = if file.missing { "missing" } else { "changed" };
+                line.push_str(&format!("; {what}: {}", file.path));
+            }
+        }
+        Finding::Refused(refusal) => line.push_str(&format!("; {refusal}")),
+        _ => {}
+    }
+    line
+}

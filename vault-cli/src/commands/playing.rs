@@ -1,0 +1,128 @@
+//! `play`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use vault_client::download::RemoteRecording;
+use vault_client::media;
+use vault_client::remote_track::RemoteTrack;
+
+use super::Unlocked;
+use super::opening::{chosen, write_from};
+use super::output::Output;
+use super::reading::{fetch, provenance};
+use crate::failure::{Failure, cut_off};
+use crate::play_server::{PlayServer, Playing};
+use crate::player::{Player, Started};
+use crate::stop::Stop;
+use crate::terminal::Terminal;
+
+/// What of a recording to play, and how.
+pub(crate) struct Wanted {
+    pub(crate) recording: String,
+    pub(crate) from: Option<Duration>,
+    pub(crate) track: Option<u8>,
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) url: bool,
+    pub(crate) allow_cut_off: bool,
+}
+
+/// Plays a recording: in a player that seeks in it through a server on this machine, or into a pipe.
+pub(crate) async fn play(
+    unlocked: &Unlocked,
+    terminal: &Terminal,
+    wanted: Wanted,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let Wanted { recording, from, track, output, url, allow_cut_off } = wanted;
+    let session = unlocked.session();
+    let remote = fetch(unlocked, &recording).await?;
+    remote.opening(session)?;
+    if !allow_cut_off {
+        remote.require_complete(&unlocked.home)?;
+    }
+    let media = media::media(session, &remote).await?;
+    if let Some(path) = output {
+        if path != Path::new("-") {
+            return Err(Failure::usage(
+                "play stores nothing: -o takes only -, for a pipe; `vault-cli open` writes files",
+            ));
+        }
+        let (medium, from) = chosen(&media, track, from)?;
+        let mut output = Output::open(Some(&path))?;
+        write_from(unlocked, &remote, medium, from, &mut output).await?;
+        return output.finish();
+    }
+    let (first, start) = match (track, from) {
+        (None, None) => (None, Duration::ZERO),
+        _ => {
+            let (medium, within) = chosen(&media, track, from)?;
+            (Some(medium.track), within.unwrap_or_default())
+        }
+    };
+    let mut playing = Vec::new();
+    for medium in media.iter().filter(|medium| first.is_none_or(|first| medium.track >= first)) {
+        if track.is_some_and(|track| track != medium.track) {
+            continue;
+        }
+        let view = RemoteTrack::open(session, &remote, medium.track, medium.layout()).await?;
+        let start = if playing.is_empty() { start.as_secs() } else { 0 };
+        playing.push(Playing { track: medium.track, media_type: medium.media_type.clone(), view, start });
+    }
+    let title = title(unlocked, &remote).await?;
+    if let Some(at) = remote.cut_off(&unlocked.home)? {
+        terminal.insist(&cut_off(&at).what);
+    }
+    terminal.say(&format!("{}.", provenance(unlocked, &remote)?));
+    let server = PlayServer::bind(title, playing)?;
+    let mut started = show(terminal, &server, url, start)?;
+    let closed = async {
+        match started.as_mut().and_then(|started| started.child.as_mut()) {
+            Some(child) => child.wait().await.map(drop),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        failure = server.serve() => Err(failure),
+        _ = closed => Ok(()),
+        () = stop.asked() => Ok(()),
+    }
+}
+
+/// Starts a player, or prints where one finds the media.
+fn show(
+    terminal: &Terminal,
+    server: &PlayServer,
+    url: bool,
+    start: Duration,
+) -> Result<Option<Started>, Failure> {
+    let (page, tracks) = (server.page(), server.tracks());
+    let player = if url || terminal.json() { None } else { Player::find() };
+    if let Some(player) = player {
+        match player.start(&page, &tracks, start) {
+            Ok(started) => {
+                let until = if started.child.is_some() { "it is closed" } else { "Ctrl-C" };
+                terminal.say(&format!("Playing in {} until {until}.", player.name()));
+                return Ok(Some(started));
+            }
+            Err(error) => terminal.insist(&format!("{} could not be started: {error}.", player.name())),
+        }
+    }
+    if terminal.json() {
+        let tracks: Vec<_> =
+            tracks.iter().map(|(track, url)| serde_json::json!({ "track": track, "url": url })).collect();
+        terminal.document(&serde_json::json!({ "page": page, "tracks": tracks }))?;
+    } else {
+        terminal.say("Open this address in a player or a browser on this machine. It works until Ctrl-C; whoever has it can watch.");
+        match &tracks[..] {
+            [(_, one)] => terminal.data(one)?,
+            _ => terminal.data(&page)?,
+        }
+    }
+    Ok(None)
+}
+
+async fn title(unlocked: &Unlocked, remote: &RemoteRecording) -> Result<String, Failure> {
+    let title = remote.details(unlocked.session()).await?.and_then(|details| details.title);
+    Ok(title.unwrap_or_else(|| format!("Recording of {}", remote.checked().manifest().created)))
+}

@@ -1,0 +1,4 @@
+//! Stub.
+pub(super) fn page(_: &super::catalogue::Catalogue) -> String {
+    String::new()
+}

@@ -1,0 +1,289 @@
+//! Taking recordings home: fetched several at a time, each checked and put in its place as a whole, then everything named and
+//! signed. One that fails stops no other; the next run fetches what is missing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::stream::{self, StreamExt as _};
+use vault_proto::envelope;
+use vault_proto::envelope::Envelope;
+use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::statements::{Export, RecordingList};
+
+use super::catalogue::{Catalogue, ExportedRecording, Person};
+use super::folder::{ExportFolder, SUMS, Sums, write_sums};
+use super::folder_names;
+use super::{fhir, kept, opened, page, sealed};
+use crate::connection::now;
+use crate::download::Session;
+use crate::error::ClientError;
+use crate::listing::{self, ListedRecording};
+use crate::own_list::{self, OwnList, device_key_id, own_credentials};
+
+/// Recordings that are fetched at the same time.
+const IN_FLIGHT: usize = 4;
+/// Recordings in a row that fail because nobody answers, after which the others are not tried.
+const AWAY: usize = 2 * IN_FLIGHT;
+
+/// Files of an export that prove what it is.
+pub(crate) mod proof {
+    /// The account's certificate and keys: a credentials object with one member.
+    pub(crate) const ACCOUNT: &str = "proof/account";
+    /// The account's newest list, as signed.
+    pub(crate) const LIST: &str = "proof/list";
+    /// What the list names.
+    pub(crate) const LIST_OBJECT: &str = "proof/list-object";
+    /// What was signed over the sums. The only file, beside these, that they do not name.
+    pub(crate) const EXPORT: &str = "proof/export";
+}
+
+/// What of the recordings lies in an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Opened: media files to play, with a page to look at.
+    Opened,
+    /// As the server has it: ciphertext, to be opened later with the account's key.
+    Sealed,
+}
+
+/// What to export.
+#[derive(Debug, Clone, Copy)]
+pub struct ExportRequest<'a> {
+    /// The folder; a new one, an empty one, or one of an earlier export.
+    pub folder: &'a Path,
+    /// The recordings; none for all of the account.
+    pub recordings: &'a [RecordingId],
+    /// In which form.
+    pub form: Form,
+}
+
+/// How far an export has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportEvent {
+    /// What there is, and what of it has to be fetched.
+    Listed {
+        /// Recordings of the export.
+        recordings: usize,
+        /// How many of these are there already.
+        kept: usize,
+        /// Bytes of the others.
+        bytes: u64,
+    },
+    /// More bytes were fetched, checked and written.
+    Fetched {
+        /// How many.
+        bytes: u64,
+    },
+}
+
+/// What an export came to.
+#[derive(Debug)]
+pub struct Exported {
+    /// Recordings that are in it.
+    pub recordings: usize,
+    /// How many of these this run fetched.
+    pub fetched: usize,
+    /// Those that could not be exported, and why.
+    pub failed: Vec<(RecordingId, ClientError)>,
+    /// The account's list, which it can be held against.
+    pub list: Envelope<RecordingList>,
+}
+
+/// One run.
+pub(super) struct Run<'a> {
+    pub(super) session: Session<'a>,
+    pub(super) folder: ExportFolder,
+    progress: Mutex<&'a mut (dyn FnMut(ExportEvent) + Send)>,
+}
+
+impl Run<'_> {
+    /// Tells that more was fetched.
+    pub(super) fn advance(&self, bytes: u64) {
+        self.tell(ExportEvent::Fetched { bytes });
+    }
+
+    fn tell(&self, event: ExportEvent) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        (**progress)(event);
+    }
+}
+
+/// A recording that is in the export.
+pub(super) struct Present {
+    /// Its files, by their path in the export.
+    pub(super) sums: Sums,
+    /// What a person is told of it; only of what was opened.
+    pub(super) described: Option<ExportedRecording>,
+}
+
+/// Exports recordings into a folder, or brings an earlier export up to date.
+///
+/// # Errors
+/// [`ClientError::Usage`] while another process exports into the folder; [`ClientError::Disk`], with everything that was
+/// exported before in its place; [`ClientError::Unreachable`] if the server does not answer any more. What happens to single
+/// recordings is in [`Exported::failed`].
+pub async fn export(
+    session: Session<'_>,
+    request: ExportRequest<'_>,
+    on_event: &mut (dyn FnMut(ExportEvent) + Send),
+) -> Result<Exported, ClientError> {
+    let folder = ExportFolder::take(request.folder)?;
+    kept::check_form(&folder, request.form)?;
+    let run = Run { session, folder, progress: Mutex::new(on_event) };
+    let listing = listing::list(session).await?;
+    let list = own_list::learn(session.home, session.account, &[])?.list;
+    let mut failed: Vec<(RecordingId, ClientError)> =
+        listing.refused.into_iter().map(|entry| (entry.recording, entry.error)).collect();
+    failed.extend(listing.missing.iter().map(|entry| (entry.recording, ClientError::NoLongerListed)));
+    let wanted = |id: &RecordingId| request.recordings.is_empty() || request.recordings.contains(id);
+    let mut recordings = listing.recordings;
+    recordings.retain(|recording| wanted(&recording.recording));
+    failed.retain(|(recording, _)| wanted(recording));
+    let folders = folder_names::assign(&recordings, &kept::folders(&run.folder)?);
+
+    let mut present = HashMap::new();
+    let mut missing = Vec::new();
+    for recording in &recordings {
+        let place = folders.get(&recording.recording).cloned().unwrap_or_default();
+        let found = match request.form {
+            Form::Opened => opened::find(&run, recording, &place)?,
+            Form::Sealed => sealed::find(&run, recording)?,
+        };
+        match found {
+            Some(found) => drop(present.insert(recording.recording, found)),
+            None => missing.push((recording, place)),
+        }
+    }
+    run.tell(ExportEvent::Listed {
+        recordings: recordings.len(),
+        kept: present.len(),
+        bytes: missing.iter().map(|(recording, _)| recording.bytes).sum(),
+    });
+    let fetched = fetch(&run, request.form, missing, &mut present, &mut failed).await?;
+    finish(&run, request.form, &recordings, present, &failed, &list)?;
+    Ok(Exported {
+        recordings: recordings.len() - count(&recordings, &failed),
+        fetched,
+        failed,
+        list: list.statement,
+    })
+}
+
+fn count(recordings: &[ListedRecording], failed: &[(RecordingId, ClientError)]) -> usize {
+    recordings.iter().filter(|listed| failed.iter().any(|(id, _)| *id == listed.recording)).count()
+}
+
+/// Fetches what is missing, several at a time. Says how many that were.
+async fn fetch(
+    run: &Run<'_>,
+    form: Form,
+    missing: Vec<(&ListedRecording, String)>,
+    present: &mut HashMap<RecordingId, Present>,
+    failed: &mut Vec<(RecordingId, ClientError)>,
+) -> Result<usize, ClientError> {
+    let fetching = stream::iter(missing).map(async |(recording, place)| {
+        let outcome = match form {
+            Form::Opened => opened::fetch(run, recording, &place).await,
+            Form::Sealed => sealed::fetch(run, recording).await,
+        };
+        (recording.recording, outcome)
+    });
+    let mut fetching = std::pin::pin!(fetching.buffer_unordered(IN_FLIGHT));
+    let (mut fetched, mut unanswered) = (0, 0);
+    while let Some((recording, outcome)) = fetching.next().await {
+        match outcome {
+            Ok(found) => {
+                present.insert(recording, found);
+                fetched += 1;
+                unanswered = 0;
+            }
+            // The disk is that of all of them.
+            Err(error @ ClientError::Disk { .. }) => return Err(error),
+            Err(error @ ClientError::Unreachable { .. }) if unanswered + 1 == AWAY => return Err(error),
+            Err(error) => {
+                unanswered =
+                    if matches!(error, ClientError::Unreachable { .. }) { unanswered + 1 } else { 0 };
+                failed.push((recording, error));
+            }
+        }
+    }
+    Ok(fetched)
+}
+
+/// Writes what describes the export as a whole, and signs it.
+fn finish(
+    run: &Run<'_>,
+    form: Form,
+    recordings: &[ListedRecording],
+    mut present: HashMap<RecordingId, Present>,
+    failed: &[(RecordingId, ClientError)],
+    list: &OwnList,
+) -> Result<(), ClientError> {
+    let Run { session, folder, .. } = run;
+    let mut sums = Sums::new();
+    let mut described = Vec::new();
+    for recording in recordings {
+        if let Some(found) = present.remove(&recording.recording) {
+            sums.extend(found.sums);
+            described.extend(found.described);
+        }
+    }
+    let credentials = own_credentials(session.home)?;
+    match form {
+        Form::Opened => {
+            let certificate = credentials.members.first().map(|member| member.certificate.unverified());
+            let catalogue = Catalogue {
+                account: Person {
+                    account: session.account.id,
+                    role: certificate
+                        .map_or(vault_proto::statements::Role::Patient, |certificate| certificate.role),
+                    label: certificate.and_then(|certificate| certificate.label.clone()),
+                },
+                organisation: session.enrolment.organisation,
+                created: now()?,
+                recordings: described,
+                missing: failed.iter().map(|(id, error)| (*id, error.to_string())).collect(),
+            };
+            for recording in &catalogue.recordings {
+                let json = pretty(recording)?;
+                folder.put(&mut sums, &format!("{}/recording.json", recording.folder), &json)?;
+            }
+            for (name, version) in
+                [("fhir/r4.json", fhir::FhirVersion::R4), ("fhir/r5.json", fhir::FhirVersion::R5)]
+            {
+                folder.put(&mut sums, name, &pretty(&fhir::bundle(&catalogue, version))?)?;
+            }
+            folder.put(&mut sums, "index.html", page::page(&catalogue).as_bytes())?;
+            folder.put(&mut sums, "README.txt", include_bytes!("opened-README.txt"))?;
+        }
+        Form::Sealed => {
+            folder.put(&mut sums, "README.txt", include_bytes!("sealed-README.txt"))?;
+            folder.put(&mut sums, "FORMAT.md", include_bytes!("../../../docs/FORMAT.md"))?;
+            folder.put(&mut sums, "open_recordings.py", include_bytes!("open_recordings.py"))?;
+            folder.put(&mut sums, "bip39-english.txt", vault_core::seed::word_list().as_bytes())?;
+        }
+    }
+    folder.put(&mut sums, proof::ACCOUNT, &credentials.to_bytes()?)?;
+    folder.put(&mut sums, proof::LIST, list.statement.bytes())?;
+    folder.put(&mut sums, proof::LIST_OBJECT, &list.object.to_bytes()?)?;
+    let sums = write_sums(&sums);
+    let export = Export {
+        account: session.account.id,
+        list: list.statement.digest(),
+        created: now()?,
+        sums: Digest::of(sums.as_bytes()),
+    };
+    let export =
+        envelope::sign(&export, device_key_id(session.account), |bytes| session.account.device.sign(bytes))?;
+    // What is signed is there, all of it, before its signature.
+    let mut unsigned = BTreeMap::new();
+    folder.put(&mut unsigned, SUMS, sums.as_bytes())?;
+    folder.put(&mut unsigned, proof::EXPORT, export.bytes())
+}
+
+fn pretty<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, ClientError> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| ClientError::Bug(error.to_string()))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}

@@ -1,0 +1,81 @@
+//! Writing a track as a seekable file while it is opened.
+
+use std::io::{self, Write};
+
+use sha2::{Digest as _, Sha256};
+use vault_core::webm::SeekableLayout;
+use vault_proto::ids::Digest;
+
+/// Takes a track as it was sealed, from its start, and writes it with the head of a layout in place of its beginning. Without a
+/// layout it writes what it takes.
+pub struct SeekableFile<'a> {
+    out: &'a mut (dyn Write + Send),
+    head: Vec<u8>,
+    skip: u64,
+    bytes: u64,
+    hash: Sha256,
+}
+
+impl<'a> SeekableFile<'a> {
+    /// Writes to `out`.
+    pub fn new(out: &'a mut (dyn Write + Send), layout: Option<SeekableLayout>) -> Self {
+        let SeekableLayout { head, body_from } =
+            layout.unwrap_or(SeekableLayout { head: Vec::new(), body_from: 0 });
+        Self { out, head, skip: body_from, bytes: 0, hash: Sha256::new() }
+    }
+
+    /// Bytes that were written, and their SHA-256.
+    pub fn finish(self) -> (u64, Digest) {
+        (self.bytes, Digest::from_bytes(self.hash.finalize().into()))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)?;
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Write for SeekableFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let head = std::mem::take(&mut self.head);
+        self.put(&head)?;
+        let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+        self.skip -= skipped as u64;
+        self.put(bytes.get(skipped..).unwrap_or_default())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_beginning_is_replaced_however_the_bytes_come(
+            body in prop::collection::vec(any::<u8>(), 1..200),
+            head in prop::collection::vec(any::<u8>(), 0..20),
+            from in 0usize..220,
+            piece in 1usize..50,
+        ) {
+            let mut out = Vec::new();
+            let layout = SeekableLayout { head: head.clone(), body_from: from as u64 };
+            let mut file = SeekableFile::new(&mut out, Some(layout));
+            for piece in body.chunks(piece) {
+                file.write_all(piece).unwrap();
+            }
+            let (bytes, hash) = file.finish();
+            let expected = [&head[..], body.get(from..).unwrap_or_default()].concat();
+            prop_assert_eq!(&out, &expected);
+            prop_assert_eq!(bytes, expected.len() as u64);
+            prop_assert_eq!(hash, Digest::of(&expected));
+        }
+    }
+}
