@@ -153,6 +153,7 @@ impl Device {
                     media_type: if *track == 0 { "audio/webm" } else { "video/webm" }.to_owned(),
                     bytes,
                     duration_ms: None,
+                    seek: None,
                 }),
             }
         }

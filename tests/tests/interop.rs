@@ -83,7 +83,13 @@ fn seal(suite: Suite, lengths: &[usize]) -> Stored {
         title: Some("Interop".to_owned()),
         started: time("2026-11-21T09:30:00Z"),
         ended: time("2026-11-21T09:45:00Z"),
-        tracks: vec![Track { track: 0, media_type: "video/webm".to_owned(), bytes: 0, duration_ms: None }],
+        tracks: vec![Track {
+            track: 0,
+            media_type: "video/webm".to_owned(),
+            bytes: 0,
+            duration_ms: None,
+            seek: None,
+        }],
     };
     let ended = details.ended;
     let (details, _) = sealer.finish(&details, RecordingStatus::Complete, ended, device).unwrap();

@@ -37,6 +37,8 @@ const PIECE: usize = 128 * 1024;
 const SEND_BUFFER: u32 = 128 * 1024;
 /// Connections that wait to be taken.
 const BACKLOG: u32 = 32;
+/// Header by which browsers say what they fetch something for; other players do not send it.
+const FETCH_DESTINATION: &str = "sec-fetch-dest";
 /// What the page may do: show the media beside it.
 const POLICY: &str = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
@@ -141,6 +143,7 @@ async fn guard(State(served): State<Arc<Served>>, request: Request, next: Next) 
     for (name, value) in [
         (CACHE_CONTROL, "no-store"),
         (CONTENT_SECURITY_POLICY, POLICY),
+        (axum::http::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (REFERRER_POLICY, "no-referrer"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {
@@ -180,6 +183,13 @@ async fn page(State(served): State<Arc<Served>>) -> Html<String> {
     Html(page.into_string())
 }
 
+/// Whether whoever asks goes on asking after an answer to only the beginning of a range (RFC 9110, section 15.3.7). Browsers do, and
+/// close a longer answer when they jump: by then the system has taken megabytes of it that nobody watches, each of which was
+/// fetched and opened. Other players take a short answer for a broken connection.
+fn asks_for_more(headers: &HeaderMap) -> bool {
+    headers.contains_key(FETCH_DESTINATION)
+}
+
 async fn medium(
     State(served): State<Arc<Served>>,
     Path((_, name)): Path<(String, String)>,
@@ -193,6 +203,9 @@ async fn medium(
     let range = ranges.next().filter(|_| ranges.next().is_none()).and_then(|range| range.to_str().ok());
     let (status, range) = match requested(range, length) {
         Requested::Whole => (StatusCode::OK, 0..length),
+        Requested::Part(range) if asks_for_more(&headers) => {
+            (StatusCode::PARTIAL_CONTENT, range.start..range.end.min(playing.view.piece_end(range.start)))
+        }
         Requested::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Requested::Unsatisfiable => {
             let range = [(CONTENT_RANGE, format!("bytes */{length}"))];

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use vault_core::identity::Identity;
 use vault_core::opening::{Opening, PartOpener};
 use vault_core::webm::SeekableLayout;
-use vault_proto::geometry;
+use vault_proto::geometry::{self, PART_PLAINTEXT};
 use vault_proto::ids::AccountId;
 use vault_proto::recording::{CheckedRecording, ProvenSegment};
 use zeroize::Zeroizing;
@@ -129,6 +129,21 @@ impl RemoteTrack {
     /// Bytes of the view.
     pub fn length(&self) -> u64 {
         self.shared.head.len() as u64 + (self.shared.length - self.shared.body_from)
+    }
+
+    /// Where the bytes end that are fetched together with the one at `offset`: those of one part, or of the head.
+    pub fn piece_end(&self, offset: u64) -> u64 {
+        let head = self.shared.head.len() as u64;
+        let Some(place) = self.locate(offset) else {
+            return head.max(offset);
+        };
+        let within = u64::try_from(PART_PLAINTEXT.saturating_sub(place.offset)).unwrap_or(u64::MAX);
+        let segment_end =
+            self.shared.segments.get(place.key.0).map_or(self.shared.length, |segment| {
+                segment.start + segment.proven.shape.plaintext_length()
+            });
+        let segment_end = head + segment_end.saturating_sub(self.shared.body_from);
+        offset.saturating_add(within).min(segment_end)
     }
 
     /// Some bytes from `offset` on, at most `most`: those that lie together in memory. None at the end and beyond.

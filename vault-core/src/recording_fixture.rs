@@ -87,7 +87,8 @@ pub(crate) fn media(length: usize, from: usize) -> Vec<u8> {
 }
 
 pub(crate) fn details() -> Details {
-    let track = Track { track: 0, media_type: "video/webm".to_owned(), bytes: 5, duration_ms: Some(7) };
+    let track =
+        Track { track: 0, media_type: "video/webm".to_owned(), bytes: 5, duration_ms: Some(7), seek: None };
     Details { title: Some("Knee".to_owned()), started: time(0), ended: time(9), tracks: vec![track] }
 }
 

@@ -113,11 +113,13 @@ fn show(
             tracks.iter().map(|(track, url)| serde_json::json!({ "track": track, "url": url })).collect();
         terminal.document(&serde_json::json!({ "page": page, "tracks": tracks }))?;
     } else {
-        terminal.say("Open this address in a player or a browser on this machine. It works until Ctrl-C; whoever has it can watch.");
-        match &tracks[..] {
-            [(_, one)] => terminal.data(one)?,
-            _ => terminal.data(&page)?,
+        terminal.say(
+            "These addresses work on this machine until Ctrl-C; whoever has one can watch. For a player:",
+        );
+        for (_, track) in &tracks {
+            terminal.data(track)?;
         }
+        terminal.insist(&format!("For a browser: {page}"));
     }
     Ok(None)
 }

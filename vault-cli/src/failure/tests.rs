@@ -73,6 +73,10 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
             cut_off(None, CutOffReason::EndHidden { ended: time, final_seal: Digest::of(b"the end") }),
         ),
         (
+            "cut off and taken back",
+            cut_off(None, CutOffReason::EndForgotten { final_seal: Digest::of(b"the end") }),
+        ),
+        (
             "kept",
             ClientError::Kept {
                 recording: RecordingId::from_bytes([0xab; 16]),
@@ -129,6 +133,7 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
         ("comparison interfered with", comparison(CompareProblem::Replaced)),
         ("comparison without an end", comparison(CompareProblem::TimedOut)),
         ("not found", ClientError::NotFound("recording 00112233445566778899aabbccddeeff".into())),
+        ("no longer listed", ClientError::NoLongerListed),
         (
             "unreachable",
             ClientError::Unreachable {
