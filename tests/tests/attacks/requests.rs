@@ -218,7 +218,8 @@ fn row_21_request_replayed_altered_or_stolen() {
             id: device.account.id,
             device: std::sync::Arc::new(vault_core::signing_key::SigningKey::generate().unwrap()),
             identity: vault_core::identity::Identity::generate(vault_proto::statements::Suite::X25519)
-                .unwrap(),
+                .unwrap()
+                .into(),
         },
         member: device.member.clone(),
     };
