@@ -1,0 +1,277 @@
+// Jumps about in a recording in a real Chromium: node seek.mjs URL ORIGINAL.webm COUNT SEED [--counter URL2] [--json]
+//
+// URL is the recording itself (Chromium then makes a page with a player) or a page with a <video>. The player
+// must know the recording's length and be able to seek in all of it. Then come COUNT jumps to times drawn from
+// SEED; after each the picture on the screen must be the one ORIGINAL has at that time, one more or less, as
+// told by the numbers in the pictures (clock.mjs) and by ffmpeg's decoder (frames.mjs).
+//
+// --counter: this URL answers {"parts": N}, the number of parts fetched so far. It is asked when the picture of a
+// jump is shown and again when the number stays the same, so what a jump needs and what the player reads ahead
+// are told apart as far as they can be from outside.
+//
+// Exit code 0: every picture was right. 1: one was not, or the player could not be used. 2: wrong usage.
+
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { startChromium } from "./chromium.mjs";
+import { COLUMNS, ROWS, numberOf } from "./clock.mjs";
+import { framesOf } from "./frames.mjs";
+import { withScratch } from "./scratch.mjs";
+
+/** How far the player's length may be from the original's, in seconds. */
+const LENGTH_TOLERANCE = 0.2;
+
+/** A jump shorter than this may end in the picture already shown, which a player need not show again. */
+const SHORTEST_JUMP = 0.5;
+
+/** The parts fetched are final when two answers this many milliseconds apart are equal. */
+const IDLE_MILLISECONDS = 200;
+
+class Unplayable extends Error {}
+
+function settingsOf(args) {
+  const options = { counter: { type: "string" }, json: { type: "boolean", default: false } };
+  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+  const [url, original, count, seed, ...rest] = positionals;
+  if (seed === undefined || rest.length > 0 || !/^[1-9]\d*$/.test(count)) {
+    throw new Error("usage: node seek.mjs URL ORIGINAL.webm COUNT SEED [--counter URL2] [--json]");
+  }
+  return { url, original, count: Number(count), seed, ...values };
+}
+
+/** The end of the last packet of any stream, in seconds: the length of a recording that does not tell its own. */
+async function lengthOf(path) {
+  const ffprobe = spawn(
+    "ffprobe",
+    ["-v", "error", "-show_entries", "packet=pts_time,duration_time", "-of", "csv=print_section=0", path],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  const ended = once(ffprobe, "close");
+  let end = 0;
+  for await (const line of createInterface({ input: ffprobe.stdout })) {
+    const [start, duration] = line.split(",").map(Number);
+    end = Math.max(end, start + (duration || 0));
+  }
+  const [status] = await ended;
+  if (status !== 0 || end === 0) throw new Error(`ffprobe could not read ${path}`);
+  return end;
+}
+
+/** `count` times between `first` and `last`, in seconds, which follow from `seed` alone. */
+function timesOf(seed, count, first, last) {
+  if (last - first < 4 * SHORTEST_JUMP) throw new Error("the recording is too short to jump about in");
+  const times = [];
+  for (let draw = 0; times.length < count; draw++) {
+    const word = createHash("sha256").update(`${seed}:${draw}`).digest().readUInt32BE();
+    const time = Number((first + (word / 2 ** 32) * (last - first)).toFixed(3));
+    if (Math.abs(time - (times.at(-1) ?? 0)) >= SHORTEST_JUMP) times.push(time);
+  }
+  return times;
+}
+
+/** The index of the picture shown at `time`: the last one that is not later. */
+function indexAt(frames, time) {
+  let [low, high] = [0, frames.length];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (frames[middle].time <= time) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+// Runs in the page: stops the player, waits until it has a picture, and tells what it knows of the recording.
+async function openPlayer() {
+  const video = document.querySelector("video");
+  if (!video) throw new Error("the page has no <video>");
+  video.muted = true;
+  video.pause();
+  await new Promise((resolve, reject) => {
+    const look = () => {
+      if (video.error) reject(new Error(`the player failed: ${video.error.message || video.error.code}`));
+      else if (video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) resolve();
+    };
+    video.addEventListener("error", look);
+    video.addEventListener("loadeddata", look);
+    video.addEventListener("canplay", look);
+    look();
+  });
+  video.pause();
+  // Two turns of the screen, so that the first picture is not taken for the first jump's.
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => requestAnimationFrame(resolve));
+  const seekable = Array.from({ length: video.seekable.length }, (_, index) => [
+    video.seekable.start(index),
+    video.seekable.end(index),
+  ]);
+  return { duration: video.duration, seekable };
+}
+
+// Runs in the page: jumps, waits for the picture, and tells the mean brightness of the strip's blocks on it.
+async function jump({ time, columns, rows }) {
+  const video = document.querySelector("video");
+  const begun = performance.now();
+  const mediaTime = await new Promise((resolve, reject) => {
+    let seeked = false;
+    let presented = null;
+    const settle = () => seeked && presented !== null && resolve(presented);
+    const onFrame = (_, metadata) => {
+      presented = metadata.mediaTime;
+      settle();
+    };
+    video.requestVideoFrameCallback(onFrame);
+    video.addEventListener("seeked", () => { seeked = true; settle(); }, { once: true });
+    video.addEventListener("error", () => reject(new Error(`the player failed: ${video.error?.message}`)), { once: true });
+    video.currentTime = time;
+  });
+  const milliseconds = performance.now() - begun;
+
+  const block = Math.floor(video.videoWidth / columns);
+  const canvas = document.createElement("canvas");
+  canvas.width = video.videoWidth;
+  canvas.height = block * rows;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(video, 0, 0);
+  const blocks = [];
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      // The middle half of a block keeps clear of edges the encoder smeared.
+      const size = Math.ceil(block / 2);
+      const inset = Math.floor(block / 4);
+      const { data } = context.getImageData(column * block + inset, row * block + inset, size, size);
+      let sum = 0;
+      for (let at = 0; at < data.length; at += 4) sum += data[at] + data[at + 1] + data[at + 2];
+      blocks.push(sum / (size * size * 3));
+    }
+  }
+  return { blocks, mediaTime, currentTime: video.currentTime, milliseconds };
+}
+
+async function partsFetched(counter) {
+  const answer = await fetch(counter);
+  const { parts } = await answer.json();
+  if (!answer.ok || !Number.isInteger(parts)) throw new Error(`${counter} did not tell the parts fetched`);
+  return parts;
+}
+
+async function partsWhenIdle(counter) {
+  let before = await partsFetched(counter);
+  for (;;) {
+    await pause(IDLE_MILLISECONDS);
+    const after = await partsFetched(counter);
+    if (after === before) return after;
+    before = after;
+  }
+}
+
+function checkPlayer({ duration, seekable }, length) {
+  if (!Number.isFinite(duration)) throw new Unplayable(`the player does not know the length: duration is ${duration}`);
+  if (Math.abs(duration - length) > LENGTH_TOLERANCE) {
+    throw new Unplayable(`the player says ${duration} s, the original is ${length.toFixed(3)} s long`);
+  }
+  const [[start, end] = [NaN, NaN], ...rest] = seekable;
+  if (rest.length > 0 || start !== 0 || !(Math.abs(end - duration) < 0.001)) {
+    throw new Unplayable(`the player cannot seek in all of it: ${JSON.stringify(seekable)} of ${duration} s`);
+  }
+}
+
+function median(values) {
+  const sorted = values.toSorted((left, right) => left - right);
+  return sorted[Math.floor(sorted.length / 2)];
+}
+
+async function seek({ url, original, count, seed, counter }, report) {
+  const [length, frames] = [await lengthOf(original), await framesOf(original)];
+  const times = timesOf(seed, count, frames[0].time, frames.at(-1).time);
+
+  return withScratch(async (folder) => {
+    const context = await startChromium(join(folder, "profile"));
+    try {
+      const page = await context.newPage();
+      let ranges = [];
+      page.on("request", (request) => ranges.push(request.headers().range ?? "all"));
+      await page.goto(url);
+      const player = await page.evaluate(openPlayer);
+      checkPlayer(player, length);
+      let parts = counter && (await partsWhenIdle(counter));
+      const opening = { parts, ranges };
+      report.opened({ ...player, length, opening });
+
+      const jumps = [];
+      for (const time of times) {
+        ranges = [];
+        const seen = await page.evaluate(jump, { time, columns: COLUMNS, rows: ROWS });
+        const atPicture = counter && (await partsFetched(counter));
+        const atIdle = counter && (await partsWhenIdle(counter));
+        const index = indexAt(frames, time);
+        const number = numberOf(seen.blocks);
+        const near = frames.slice(Math.max(0, index - 1), index + 2).map((frame) => frame.number);
+        const right = near.includes(number) && Math.abs(seen.currentTime - time) < 0.001;
+        const result = {
+          time,
+          right,
+          number,
+          expected: frames[index].number,
+          mediaTime: seen.mediaTime,
+          currentTime: seen.currentTime,
+          milliseconds: Math.round(seen.milliseconds),
+          ...(counter && { partsAtPicture: atPicture - parts, parts: atIdle - parts }),
+          ranges,
+        };
+        parts = atIdle;
+        jumps.push(result);
+        report.jumped(result);
+      }
+      return { seed, ...player, length, opening, jumps, summary: summaryOf(jumps, Boolean(counter)) };
+    } finally {
+      await context.close();
+    }
+  });
+}
+
+function summaryOf(jumps, counted) {
+  const spread = (values) => ({ median: median(values), max: Math.max(...values) });
+  return {
+    jumps: jumps.length,
+    wrong: jumps.filter(({ right }) => !right).length,
+    exact: jumps.filter(({ number, expected }) => number === expected).length,
+    milliseconds: spread(jumps.map(({ milliseconds }) => milliseconds)),
+    ...(counted && {
+      partsAtPicture: spread(jumps.map(({ partsAtPicture }) => partsAtPicture)),
+      parts: spread(jumps.map(({ parts }) => parts)),
+    }),
+  };
+}
+
+const onScreen = {
+  opened({ duration, length, opening }) {
+    const fetched = opening.parts === undefined ? "" : `, ${opening.parts} parts fetched`;
+    console.log(`opened: ${duration} s (original ${length.toFixed(3)} s)${fetched}, ranges ${opening.ranges.join(" ")}`);
+  },
+  jumped({ time, right, number, expected, milliseconds, partsAtPicture, parts, ranges }) {
+    const fetched = parts === undefined ? "" : `, ${partsAtPicture} parts at the picture, ${parts} when idle`;
+    const verdict = right ? "right" : "WRONG";
+    console.log(`${verdict} at ${time} s: picture ${number}, original ${expected}, ${milliseconds} ms${fetched}, ranges ${ranges.join(" ") || "none"}`);
+  },
+};
+const silent = { opened() {}, jumped() {} };
+
+let settings;
+try {
+  settings = settingsOf(process.argv.slice(2));
+} catch (error) {
+  console.error(`seek: ${error.message}`);
+  process.exit(2);
+}
+try {
+  const result = await seek(settings, settings.json ? silent : onScreen);
+  console.log(JSON.stringify(settings.json ? result : { seed: result.seed, ...result.summary }));
+  if (result.summary.wrong > 0) process.exitCode = 1;
+} catch (error) {
+  console.error(`seek: ${error.message}`);
+  process.exitCode = 1;
+}
