@@ -20,9 +20,9 @@ const options = {
   width: { type: "string", default: "320" },
   height: { type: "string", default: "240" },
   rate: { type: "string", default: "15" },
-  "video-bits": { type: "string", default: "1000000" },
+  "video-bits": { type: "string", default: "1500000" },
   "audio-bits": { type: "string", default: "32000" },
-  noise: { type: "string", default: "30" },
+  noise: { type: "string", default: "60" },
 };
 
 function settingsOf(args) {

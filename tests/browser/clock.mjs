@@ -73,7 +73,7 @@ export async function writeCameraFile(path, { width, height, count, noise }) {
       ["-f", "rawvideo", "-pix_fmt", "gray", "-s", `${COLUMNS}x${ROWS}`, "-r", `${CAMERA_RATE}`, "-i", "pipe:0"],
       ["-f", "lavfi", "-i", `testsrc2=size=${width}x${height - stripHeight}:rate=${CAMERA_RATE}`],
       ["-filter_complex", filters.join(";"), "-map", "[picture]"],
-      ["-c:v", "mjpeg", "-q:v", "5", "-threads", "1", "-f", "mjpeg", path],
+      ["-c:v", "mjpeg", "-q:v", "15", "-threads", "1", "-f", "mjpeg", path],
     ].flat(),
     { stdio: ["pipe", "inherit", "inherit"] },
   );

@@ -1,29 +1,37 @@
 // A recording over HTTP with ranges, as the plainest possible server would give it, with a count of what it read:
 // what seek.mjs is tried on by itself, and what `vault-cli play` can be compared with.
 //
-//   node range-server.mjs FILE.webm [PORT]
+//   node range-server.mjs FILE.webm [--port PORT] [--answer-parts N]
 //
-// serves it at /recording.webm, and at /count {"parts": N, "bytes": N, "requests": N}. A part is 1 MiB of the
-// file, read when an answer needs it; the last one read is kept, another one counts again.
+// serves it at /recording.webm, a page with a player at /, and at /count {"parts": N, "bytes": N, "requests": N}.
+// A part is 1 MiB of the file, read when an answer needs it; the last one read is kept, another one counts again.
+//
+// An answer to `bytes=X-` is the rest of the file, most of which ends up in the kernel's socket buffers however
+// little the player reads. With --answer-parts it ends with the N-th part it touches (a 206 may hold less than
+// was asked for), and the player asks again when it wants more.
 
 import { once } from "node:events";
 import { open } from "node:fs/promises";
 import { createServer } from "node:http";
 import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
 
 const PART = 1024 * 1024;
 const CHUNK = 64 * 1024;
+const PAGE = '<!doctype html><title>Recording</title><video controls preload="metadata" src="recording.webm"></video>';
 
-function rangeOf(header, size) {
+function rangeOf(header, size, answerParts) {
   if (header === undefined) return { status: 200, from: 0, to: size - 1 };
   const match = /^bytes=(\d+)-(\d*)$/.exec(header);
   if (!match || Number(match[1]) >= size) return { status: 416 };
-  const to = match[2] === "" ? size - 1 : Math.min(Number(match[2]), size - 1);
-  return Number(match[1]) <= to ? { status: 206, from: Number(match[1]), to } : { status: 416 };
+  const from = Number(match[1]);
+  const last = (Math.floor(from / PART) + answerParts) * PART - 1;
+  const to = Math.min(match[2] === "" ? Infinity : Number(match[2]), last, size - 1);
+  return from <= to ? { status: 206, from, to } : { status: 416 };
 }
 
 /** Serves the file at `path` on 127.0.0.1; `log` is told of each request and of each answer's end. */
-export async function serveRanges(path, { port = 0, log = () => {} } = {}) {
+export async function serveRanges(path, { port = 0, answerParts = Infinity, log = () => {} } = {}) {
   const file = await open(path);
   const { size } = await file.stat();
   const count = { parts: 0, bytes: 0, requests: 0 };
@@ -42,7 +50,7 @@ export async function serveRanges(path, { port = 0, log = () => {} } = {}) {
   }
 
   async function answer(request, response) {
-    const { status, from, to } = rangeOf(request.headers.range, size);
+    const { status, from, to } = rangeOf(request.headers.range, size, answerParts);
     const number = (count.requests += 1);
     log(`request ${number}: ${request.headers.range ?? "all"}`);
     if (status === 416) {
@@ -68,7 +76,10 @@ export async function serveRanges(path, { port = 0, log = () => {} } = {}) {
   }
 
   const server = createServer((request, response) => {
-    if (request.url === "/count") {
+    if (request.url === "/") {
+      response.setHeader("content-type", "text/html");
+      response.end(PAGE);
+    } else if (request.url === "/count") {
       response.setHeader("content-type", "application/json");
       response.end(JSON.stringify(count));
     } else if (request.url === "/recording.webm") {
@@ -81,6 +92,7 @@ export async function serveRanges(path, { port = 0, log = () => {} } = {}) {
   await once(server, "listening");
   const base = `http://127.0.0.1:${server.address().port}`;
   return {
+    page: `${base}/`,
     media: `${base}/recording.webm`,
     counter: `${base}/count`,
     async close() {
@@ -92,7 +104,9 @@ export async function serveRanges(path, { port = 0, log = () => {} } = {}) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const [path, port = "0"] = process.argv.slice(2);
-  const { media, counter } = await serveRanges(path, { port: Number(port), log: console.log });
-  console.log(`${media}\n${counter}`);
+  const options = { port: { type: "string", default: "0" }, "answer-parts": { type: "string", default: "Infinity" } };
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  const [port, answerParts] = [Number(values.port), Number(values["answer-parts"])];
+  const { page, media, counter } = await serveRanges(positionals[0], { port, answerParts, log: console.log });
+  console.log(`${page}\n${media}\n${counter}`);
 }
