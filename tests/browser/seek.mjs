@@ -32,6 +32,9 @@ const SHORTEST_JUMP = 0.5;
 /** The parts fetched are final when two answers this many milliseconds apart are equal. */
 const IDLE_MILLISECONDS = 200;
 
+/** A player or a server that has not settled by then never will: the run fails instead of hanging. */
+const HUNG_MILLISECONDS = 60_000;
+
 class Unplayable extends Error {}
 
 function settingsOf(args) {
@@ -159,12 +162,31 @@ async function partsFetched(counter) {
 }
 
 async function partsWhenIdle(counter) {
+  const hung = Date.now() + HUNG_MILLISECONDS;
   let before = await partsFetched(counter);
-  for (;;) {
+  while (Date.now() < hung) {
     await pause(IDLE_MILLISECONDS);
     const after = await partsFetched(counter);
     if (after === before) return after;
     before = after;
+  }
+  throw new Unplayable("the player does not stop fetching, though it is paused");
+}
+
+/** Runs `work` in the page. */
+async function inPage(page, what, work, argument) {
+  const settled = new AbortController();
+  const hung = pause(HUNG_MILLISECONDS, null, { signal: settled.signal }).then(
+    () => Promise.reject(new Unplayable(`the player hangs: ${what}`)),
+    () => {},
+  );
+  const working = page.evaluate(work, argument);
+  try {
+    return await Promise.race([working, hung]);
+  } finally {
+    settled.abort();
+    // After a hang the page is closed, which ends its work with an error nobody waits for.
+    working.catch(() => {});
   }
 }
 
@@ -195,7 +217,7 @@ async function seek({ url, original, count, seed, counter }, report) {
       let ranges = [];
       page.on("request", (request) => ranges.push(request.headers().range ?? "all"));
       await page.goto(url);
-      const player = await page.evaluate(openPlayer);
+      const player = await inPage(page, "it shows no first picture", openPlayer);
       checkPlayer(player, length);
       let parts = counter && (await partsWhenIdle(counter));
       const opening = { parts, ranges };
@@ -204,7 +226,7 @@ async function seek({ url, original, count, seed, counter }, report) {
       const jumps = [];
       for (const time of times) {
         ranges = [];
-        const seen = await page.evaluate(jump, { time, columns: COLUMNS, rows: ROWS });
+        const seen = await inPage(page, `no picture after a jump to ${time} s`, jump, { time, columns: COLUMNS, rows: ROWS });
         const atPicture = counter && (await partsFetched(counter));
         const atIdle = counter && (await partsWhenIdle(counter));
         const index = indexAt(frames, time);
@@ -272,6 +294,7 @@ try {
   console.log(JSON.stringify(settings.json ? result : { seed: result.seed, ...result.summary }));
   if (result.summary.wrong > 0) process.exitCode = 1;
 } catch (error) {
-  console.error(`seek: ${error.message}`);
+  // Playwright adds the page's stack to the first line.
+  console.error(`seek: ${error.message.split("\n", 1)[0]}`);
   process.exitCode = 1;
 }
