@@ -3,8 +3,9 @@
 //
 //   node range-server.mjs FILE.webm [--port PORT] [--answer-parts N]
 //
-// serves it at /recording.webm, a page with a player at /, and at /count {"parts": N, "bytes": N, "requests": N}.
-// A part is 1 MiB of the file, read when an answer needs it; the last one read is kept, another one counts again.
+// serves it at /recording.webm, a page with a player at /, and at /count how many parts it read, which ones, and
+// the bytes and requests answered. A part is 1 MiB of the file, read when an answer needs it; the last one read is
+// kept, another one counts again.
 //
 // An answer to `bytes=X-` is the rest of the file, most of which ends up in the kernel's socket buffers however
 // little the player reads. With --answer-parts it ends with the N-th part it touches (a 206 may hold less than
@@ -34,7 +35,7 @@ function rangeOf(header, size, answerParts) {
 export async function serveRanges(path, { port = 0, answerParts = Infinity, log = () => {} } = {}) {
   const file = await open(path);
   const { size } = await file.stat();
-  const count = { parts: 0, bytes: 0, requests: 0 };
+  const count = { parts: 0, partBytes: PART, fetched: [], bytes: 0, requests: 0 };
   let current = { index: -1, bytes: Buffer.alloc(0) };
 
   async function piece(position, end) {
@@ -44,6 +45,7 @@ export async function serveRanges(path, { port = 0, answerParts = Infinity, log 
       await file.read(bytes, 0, bytes.length, index * PART);
       current = { index, bytes };
       count.parts += 1;
+      count.fetched.push(index);
     }
     const start = position - index * PART;
     return current.bytes.subarray(start, Math.min(start + CHUNK, start + end - position, current.bytes.length));

@@ -6,21 +6,21 @@
 // told by the numbers in the pictures (clock.mjs) and by ffmpeg's decoder (frames.mjs).
 //
 // --counter: this URL answers {"parts": N}, the number of parts fetched so far. It is asked when the picture of a
-// jump is shown and again when the number stays the same, so what a jump needs and what the player reads ahead
-// are told apart as far as they can be from outside.
+// jump is shown and again when the number stays the same. Where the answer also has "partBytes" and "fetched", the
+// indices of all parts fetched so far in their order, a part being that many bytes of ORIGINAL, each jump also tells
+// "needed": how many of its parts are not beyond the picture, so not the player's reading ahead. Every jump tells
+// with "bytes" where in ORIGINAL its picture and the key frame it starts from are.
 //
 // Exit code 0: every picture was right. 1: one was not, or the player could not be used. 2: wrong usage.
 
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { once } from "node:events";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { startChromium } from "./chromium.mjs";
 import { COLUMNS, ROWS, numberOf } from "./clock.mjs";
 import { framesOf } from "./frames.mjs";
+import { packetsOf } from "./packets.mjs";
 import { withScratch } from "./scratch.mjs";
 
 /** How far the player's length may be from the original's, in seconds. */
@@ -45,24 +45,6 @@ function settingsOf(args) {
     throw new Error("usage: node seek.mjs URL ORIGINAL.webm COUNT SEED [--counter URL2] [--json]");
   }
   return { url, original, count: Number(count), seed, ...values };
-}
-
-/** The end of the last packet of any stream, in seconds: the length of a recording that does not tell its own. */
-async function lengthOf(path) {
-  const ffprobe = spawn(
-    "ffprobe",
-    ["-v", "error", "-show_entries", "packet=pts_time,duration_time", "-of", "csv=print_section=0", path],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  );
-  const ended = once(ffprobe, "close");
-  let end = 0;
-  for await (const line of createInterface({ input: ffprobe.stdout })) {
-    const [start, duration] = line.split(",").map(Number);
-    end = Math.max(end, start + (duration || 0));
-  }
-  const [status] = await ended;
-  if (status !== 0 || end === 0) throw new Error(`ffprobe could not read ${path}`);
-  return end;
 }
 
 /** `count` times between `first` and `last`, in seconds, which follow from `seed` alone. */
@@ -154,23 +136,32 @@ async function jump({ time, columns, rows }) {
   return { blocks, mediaTime, currentTime: video.currentTime, milliseconds };
 }
 
-async function partsFetched(counter) {
+async function countOf(counter) {
   const answer = await fetch(counter);
-  const { parts } = await answer.json();
-  if (!answer.ok || !Number.isInteger(parts)) throw new Error(`${counter} did not tell the parts fetched`);
-  return parts;
+  const count = await answer.json();
+  if (!answer.ok || !Number.isInteger(count.parts)) throw new Error(`${counter} did not tell the parts fetched`);
+  return count;
 }
 
-async function partsWhenIdle(counter) {
+async function countWhenIdle(counter) {
   const hung = Date.now() + HUNG_MILLISECONDS;
-  let before = await partsFetched(counter);
+  let before = await countOf(counter);
   while (Date.now() < hung) {
     await pause(IDLE_MILLISECONDS);
-    const after = await partsFetched(counter);
-    if (after === before) return after;
+    const after = await countOf(counter);
+    if (after.parts === before.parts) return after;
     before = after;
   }
   throw new Unplayable("the player does not stop fetching, though it is paused");
+}
+
+/** What was fetched between two counts for a picture whose packets are at `bytes` of the original. */
+function fetchedBetween(before, after, bytes) {
+  const parts = after.parts - before.parts;
+  if (after.fetched === undefined) return { parts };
+  const fetched = after.fetched.slice(before.fetched.length);
+  const last = Math.floor((bytes.to - 1) / after.partBytes);
+  return { parts, fetched, needed: fetched.filter((index) => index <= last).length };
 }
 
 /** Runs `work` in the page. */
@@ -207,7 +198,7 @@ function median(values) {
 }
 
 async function seek({ url, original, count, seed, counter }, report) {
-  const [length, frames] = [await lengthOf(original), await framesOf(original)];
+  const [{ length, bytesFor }, frames] = [await packetsOf(original), await framesOf(original)];
   const times = timesOf(seed, count, frames[0].time, frames.at(-1).time);
 
   return withScratch(async (folder) => {
@@ -219,16 +210,17 @@ async function seek({ url, original, count, seed, counter }, report) {
       await page.goto(url);
       const player = await inPage(page, "it shows no first picture", openPlayer);
       checkPlayer(player, length);
-      let parts = counter && (await partsWhenIdle(counter));
-      const opening = { parts, ranges };
+      let before = counter && (await countWhenIdle(counter));
+      const opening = { parts: before?.parts, ranges };
       report.opened({ ...player, length, opening });
 
       const jumps = [];
       for (const time of times) {
         ranges = [];
         const seen = await inPage(page, `no picture after a jump to ${time} s`, jump, { time, columns: COLUMNS, rows: ROWS });
-        const atPicture = counter && (await partsFetched(counter));
-        const atIdle = counter && (await partsWhenIdle(counter));
+        const atPicture = counter && (await countOf(counter));
+        const after = counter && (await countWhenIdle(counter));
+        const bytes = bytesFor(time);
         const index = indexAt(frames, time);
         const number = numberOf(seen.blocks);
         const near = frames.slice(Math.max(0, index - 1), index + 2).map((frame) => frame.number);
@@ -241,10 +233,11 @@ async function seek({ url, original, count, seed, counter }, report) {
           mediaTime: seen.mediaTime,
           currentTime: seen.currentTime,
           milliseconds: Math.round(seen.milliseconds),
-          ...(counter && { partsAtPicture: atPicture - parts, parts: atIdle - parts }),
+          bytes,
+          ...(counter && { partsAtPicture: atPicture.parts - before.parts, ...fetchedBetween(before, after, bytes) }),
           ranges,
         };
-        parts = atIdle;
+        before = after;
         jumps.push(result);
         report.jumped(result);
       }
@@ -265,6 +258,7 @@ function summaryOf(jumps, counted) {
     ...(counted && {
       partsAtPicture: spread(jumps.map(({ partsAtPicture }) => partsAtPicture)),
       parts: spread(jumps.map(({ parts }) => parts)),
+      ...(jumps[0].needed !== undefined && { needed: spread(jumps.map(({ needed }) => needed)) }),
     }),
   };
 }
@@ -274,10 +268,11 @@ const onScreen = {
     const fetched = opening.parts === undefined ? "" : `, ${opening.parts} parts fetched`;
     console.log(`opened: ${duration} s (original ${length.toFixed(3)} s)${fetched}, ranges ${opening.ranges.join(" ")}`);
   },
-  jumped({ time, right, number, expected, milliseconds, partsAtPicture, parts, ranges }) {
+  jumped({ time, right, number, expected, milliseconds, partsAtPicture, parts, needed, ranges }) {
     const fetched = parts === undefined ? "" : `, ${partsAtPicture} parts at the picture, ${parts} when idle`;
+    const asNeeded = needed === undefined ? "" : `, ${needed} of them needed`;
     const verdict = right ? "right" : "WRONG";
-    console.log(`${verdict} at ${time} s: picture ${number}, original ${expected}, ${milliseconds} ms${fetched}, ranges ${ranges.join(" ") || "none"}`);
+    console.log(`${verdict} at ${time} s: picture ${number}, original ${expected}, ${milliseconds} ms${fetched}${asNeeded}, ranges ${ranges.join(" ") || "none"}`);
   },
 };
 const silent = { opened() {}, jumped() {} };

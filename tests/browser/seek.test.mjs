@@ -43,6 +43,9 @@ for (const where of ["page", "media"]) {
       assert.equal(code, 0, stderr);
       assert.equal(result.jumps.length, 12);
       assert.equal(result.summary.wrong, 0);
+      // The two key frames of the recording, and no other place, are where its pictures are decoded from.
+      assert.equal(new Set(result.jumps.map(({ bytes }) => bytes.from)).size, 2);
+      assert.ok(result.jumps.every(({ bytes, needed }) => bytes.from < bytes.to && needed <= 1));
     });
   });
 }
