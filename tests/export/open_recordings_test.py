@@ -211,7 +211,8 @@ class Keys(unittest.TestCase):
 
     def test_recipients_are_those_of_the_age_specification(self):
         # C2SP age's examples, as in vault-core's tests.
-        x25519, pq = self.read("# a comment\nAGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX\n"
+        x25519, pq = self.read("# a comment\n"
+                               "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX\n"
                                "AGE-SECRET-KEY-PQ-1XX76JRALNLXDMEW0CRK45QMCCH4X06SE84UN3VPM33W6HWDX0H3SK3ZQFR\n")
         self.assertEqual(x25519.recipient, "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj")
         self.assertTrue(pq.recipient.startswith(
@@ -324,6 +325,17 @@ class Output(unittest.TestCase):
             self.assertIn("'0123'", said)
             self.assertIn("1 opened, 1 failed", said)
 
+    def test_a_missing_object_is_named(self):
+        with export("missing-body") as case:
+            self.assertRegex(case.open()[1], r"FAILED  seg/0/body is missing")
+
+    def test_files_that_a_desktop_leaves_behind_do_no_harm(self):
+        with export("opens-pq-1-bytes") as case:
+            for folder in ("", "seg", "seg/0", ".."):
+                (case.recording / folder / ".DS_Store").write_bytes(b"x")
+            (case.recording / "seg/0/header.0.bak").write_bytes(b"x")
+            self.assertEqual(case.open()[0], 0)
+
     def test_an_empty_export_is_no_success(self):
         with export("opens-pq-1-bytes") as case:
             shutil.rmtree(case.recording)
@@ -338,6 +350,10 @@ class Output(unittest.TestCase):
         self.assertEqual(script.extension("Video/WebM; codecs=opus"), "webm")
         for other in ("", "text/html", "video/webm/../x.sh", "x/webm.desktop"):
             self.assertEqual(script.extension(other), "bin")
+        for start, ending in ((b"\x1aE\xdf\xa3....webm", "webm"), (b"\x1aE\xdf\xa3....", "mkv"), (b"....ftyp", "mp4"),
+                              (b"OggS", "ogg"), (b"RIFF....WAVE", "wav"), (b"fLaC", "flac"), (b"ID3", "mp3"),
+                              (b"", "bin"), (b"#!/bin/sh", "bin")):
+            self.assertEqual(script.extension(script.sniff(start)), ending)
 
     def test_the_script_runs_by_itself_and_reads_the_key_from_standard_input(self):
         with export("opens-pq-65537-bytes") as case:

@@ -8,7 +8,20 @@ standard input. Needs Python 3.9 or later and the package "cryptography". FORMAT
 "section" below is a section of it. Other sources: C2SP age (https://c2sp.org/age), FIPS 203 (ML-KEM), X-Wing
 (draft-connolly-cfrg-xwing-kem), RFC 9180 (HPKE), RFC 5869 (HKDF), RFC 6962 (Merkle tree), RFC 8032 (Ed25519).
 """
-import argparse, base64, binascii, functools, getpass, hashlib, hmac, json, os, re, shutil, sys, tempfile, unicodedata
+import argparse
+import base64
+import binascii
+import functools
+import getpass
+import hashlib
+import hmac
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import unicodedata
 from collections import namedtuple
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +34,7 @@ try:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 except ImportError:
     sys.exit('The Python package "cryptography" is missing. Install it with "python3 -m pip install cryptography", or\n'
-             'on Debian and Ubuntu with "apt install python3-cryptography", and run this again. Nothing was opened.')
+             'on Debian and Ubuntu with "apt install python3-cryptography"; then run this again. Nothing was opened.')
 
 LABEL = b"recording-vault/v1/"
 CHUNK, TAG, NONCE = 65536, 16, 16                       # section 7
@@ -402,8 +415,9 @@ KINDS = {
                    "details": ID, "ended": is_time, "status": text_of("complete|recovered")},
 }
 Statement = namedtuple("Statement", "fields digest signer signed signature")
-ENVELOPE = re.compile(rb'\{"payloadType":"application/vnd\.recording-vault\.([a-z-]+)\.v([0-9]{1,9})\+json","payload":'
-                      rb'"([A-Za-z0-9+/=]*)","signatures":\[\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/=]{88})"\}\]\}')
+ENVELOPE = re.compile(
+    rb'\{"payloadType":"application/vnd\.recording-vault\.([a-z-]+)\.v([0-9]{1,9})\+json",'
+    rb'"payload":"([A-Za-z0-9+/=]*)","signatures":\[\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/=]{88})"\}\]\}')
 
 
 def parse_json(data, what):
@@ -597,7 +611,7 @@ class Recording:
         self.segments, digests, lengths = [], [None], []
         final = self.folder / "final"
         self.final = self.statement(final, "final-seal", "the final seal").fields if final.exists() else None
-        count = sum(1 for _ in (self.folder / "seg").glob("*")) if (self.folder / "seg").is_dir() else 0
+        count = sum(re.fullmatch("[0-9]+", path.name) is not None for path in (self.folder / "seg").glob("*"))
         for index in range(count):
             folder, what = self.folder / "seg" / str(index), f"the seal of segment {index}"
             if not (folder / "seal").exists() and not self.final:
@@ -648,7 +662,8 @@ class Recording:
 
     def file_key(self, folder, context):
         """From the newest header that opens: later ones name more readers, and the seals bind all to one key."""
-        generations = [int(path.name[7:]) for path in folder.glob("header.*") if path.name[7:].isdecimal()]
+        names = [path.name for path in folder.glob("header.*")]
+        generations = [int(name[7:]) for name in names if re.fullmatch("0|[1-9][0-9]{0,9}", name[7:])]
         refusal = Refused(f"segment {folder.name} has no header")
         for generation in sorted(generations, reverse=True):
             try:
@@ -671,7 +686,8 @@ class Recording:
                 f"the list of parts of segment {index} is not the one that was sealed")
         with open(folder / "body", "rb") as body:
             left = seal["body_length"]
-            require("growing" in seal or os.fstat(body.fileno()).st_size == left, f"the body of segment {index} was cut or added to")
+            require("growing" in seal or os.fstat(body.fileno()).st_size == left,
+                    f"the body of segment {index} was cut or added to")
             for number, expected in enumerate(hashes):
                 data = body.read(min(left, PART + (NONCE if number == 0 else 0)))
                 left -= len(data)
@@ -694,6 +710,17 @@ def extension(media_type):
     return EXTENSIONS.get(media_type.split(";")[0].strip().lower(), "bin")
 
 
+def sniff(start):
+    """The media type that a file's first bytes announce, for a recording without details."""
+    if start.startswith(b"\x1aE\xdf\xa3"):
+        return "video/webm" if b"webm" in start else "video/x-matroska"
+    for offset, mark, kind in ((4, b"ftyp", "video/mp4"), (0, b"OggS", "audio/ogg"), (8, b"WAVE", "audio/wav"),
+                               (0, b"fLaC", "audio/flac"), (0, b"ID3", "audio/mpeg")):
+        if start[offset:offset + len(mark)] == mark:
+            return kind
+    return ""
+
+
 def harmless(title):
     """A title as a file's name: no separators, no control, direction-changing or unassigned characters."""
     title = unicodedata.normalize("NFC", title)
@@ -713,13 +740,16 @@ def open_recording(folder, output, identities):
     name = name if len(name) > 11 else name + folder.name[:8]
     aside = Path(tempfile.mkdtemp(prefix=f".opening-{folder.name[:8]}-", dir=output))
     try:
-        written, tracks = 0, set()
+        written, tracks = 0, {}
         for index, seal in enumerate(recording.segments):
-            tracks.add(seal["track"])
-            file = aside / f"track-{seal['track']}.{extension(types.get(seal['track'], ''))}"
-            with open(file, "ab") as out:
+            track = seal["track"]
+            with open(aside / f"track-{track}", "ab") as out:
                 for plain in recording.plaintext(index):
+                    tracks[track] = tracks.get(track) or plain[:64]
                     written += out.write(plain)
+        for track, start in tracks.items():
+            kind = extension(types.get(track, "") if details else sniff(start))
+            os.rename(aside / f"track-{track}", aside / f"track-{track}.{kind}")
         target, tries = output / name, 1
         while target.exists():
             target, tries = output / f"{name}_{folder.name[:8]}{'' if tries == 1 else f'_{tries}'}", tries + 1
@@ -761,9 +791,9 @@ def main(arguments=None, here=Path(__file__).resolve().parent):
     for number in wanted:
         try:
             print(number[:8], open_recording(here / "rec" / number, options.output, identities), flush=True)
-        except (OSError, Refused) as error:
+        except (OSError, ValueError, Refused) as error:
             if isinstance(error, FileNotFoundError):
-                error = f"{Path(error.filename or '').name} is missing"
+                error = f"{os.path.relpath(error.filename, here / 'rec' / number)} is missing"
             print(f"{number[:8]} FAILED  {error}. Nothing of this recording was written.", flush=True)
             failed += 1
     print(f"\n{len(wanted) + len(unknown) - failed if ids else 0} opened, {failed} failed. {NOT_CHECKED}")
