@@ -1,0 +1,804 @@
+#!/usr/bin/env python3
+"""Opens the recordings of a sealed export, without any program of the recording vault.
+
+    python3 open_recordings.py --key KEYFILE [-o OUTPUT_FOLDER] [RECORDING-ID-PREFIX ...]
+
+KEYFILE is a text file with the 24 words, or with a line AGE-SECRET-KEY-1... or AGE-SECRET-KEY-PQ-1...; "-" reads the
+standard input. Needs Python 3.9 or later and the package "cryptography". FORMAT.md, beside this file, is the format;
+"section" below is a section of it. Other sources: C2SP age (https://c2sp.org/age), FIPS 203 (ML-KEM), X-Wing
+(draft-connolly-cfrg-xwing-kem), RFC 9180 (HPKE), RFC 5869 (HKDF), RFC 6962 (Merkle tree), RFC 8032 (Ed25519).
+"""
+import argparse
+import base64
+import binascii
+import functools
+import getpass
+import hashlib
+import hmac
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import unicodedata
+from collections import namedtuple
+from datetime import datetime
+from pathlib import Path
+
+try:
+    from cryptography.exceptions import InvalidSignature, InvalidTag
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+except ImportError:
+    sys.exit('The Python package "cryptography" is missing. Install it with "python3 -m pip install cryptography", or\n'
+             'on Debian and Ubuntu with "apt install python3-cryptography"; then run this again. Nothing was opened.')
+
+LABEL = b"recording-vault/v1/"
+CHUNK, TAG, NONCE = 65536, 16, 16                       # section 7
+PART, MAX_PARTS = 16 * (CHUNK + TAG), 65536
+MAX_ENVELOPE, MAX_PAYLOAD, MAX_CREDENTIALS, MAX_HEADER, MAX_DETAILS = 88405, 65536, 1 << 20, 32768, 4 << 20
+EPOCHS = range(1, 17)
+NOT_CHECKED = """Who these people are was not checked here: the sealing device is one that the sealer's account lists, but
+no organisation was pinned and no certificate was looked at, nor whether a key was out of date, and a recording that
+is not in this folder is not missed. "vault-cli verify" checks what certificates say."""
+
+
+class Refused(Exception):
+    """Why a recording, or a key, is not used."""
+
+
+def require(condition, reason):
+    if not condition:
+        raise Refused(reason)
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def labelled(label, data):
+    """Section 2."""
+    return sha256(LABEL + label.encode() + b"\0" + data)
+
+
+def hkdf(secret, salt, info):
+    """RFC 5869 with SHA-256 and 32 bytes of output."""
+    return hmac.digest(hmac.digest(salt, secret, "sha256"), info + b"\1", "sha256")
+
+
+def unbase64(text, padded=True):
+    """Canonical base64 only (section 1): what does not encode back to the same text is refused."""
+    try:
+        data = base64.b64decode(text + "=" * (0 if padded else -len(text) % 4), validate=True)
+    except (ValueError, binascii.Error):
+        raise Refused("malformed base64") from None
+    back = base64.b64encode(data).decode()
+    require((back if padded else back.rstrip("=")) == text, "malformed base64")
+    return data
+
+
+def read(path, limit):
+    """A whole object, of a known largest size."""
+    with open(path, "rb") as file:
+        data = file.read(limit + 1)
+    require(len(data) <= limit, f"{path.name} is longer than any that is sealed")
+    return data
+
+
+# ---- ML-KEM-768 (FIPS 203). Not constant in time: made for one's own machine, not for a server.
+
+Q, K = 3329, 3
+BIT_REVERSED = [int(f"{i:07b}"[::-1], 2) for i in range(128)]
+ZETAS = [pow(17, i, Q) for i in BIT_REVERSED]
+GAMMAS = [pow(17, 2 * i + 1, Q) for i in BIT_REVERSED]
+
+
+def ntt(poly):
+    """Algorithm 9."""
+    f, i = list(poly), 1
+    for length in (128, 64, 32, 16, 8, 4, 2):
+        for start in range(0, 256, 2 * length):
+            for j in range(start, start + length):
+                t = ZETAS[i] * f[j + length]
+                f[j + length], f[j] = (f[j] - t) % Q, (f[j] + t) % Q
+            i += 1
+    return f
+
+
+def ntt_inverse(poly):
+    """Algorithm 10."""
+    f, i = list(poly), 127
+    for length in (2, 4, 8, 16, 32, 64, 128):
+        for start in range(0, 256, 2 * length):
+            for j in range(start, start + length):
+                t = f[j]
+                f[j], f[j + length] = (t + f[j + length]) % Q, ZETAS[i] * (f[j + length] - t) % Q
+            i -= 1
+    return [x * 3303 % Q for x in f]
+
+
+def add(*polys):
+    return [sum(column) % Q for column in zip(*polys)]
+
+
+def dot(left, right):
+    """Sum of the products of two vectors in the NTT domain (algorithms 11 and 12)."""
+    total = [0] * 256
+    for f, g in zip(left, right):
+        for i, gamma in enumerate(GAMMAS):
+            a, b, c, d = f[2 * i], f[2 * i + 1], g[2 * i], g[2 * i + 1]
+            total[2 * i] += a * c + b * d % Q * gamma
+            total[2 * i + 1] += a * d + b * c
+    return [x % Q for x in total]
+
+
+def sample_ntt(seed):
+    """Algorithm 7. A longer output of SHAKE begins with the shorter one."""
+    length, f = 672, []
+    while len(f) < 256:
+        stream, f = hashlib.shake_128(seed).digest(length), []
+        for a, b, c in zip(stream[::3], stream[1::3], stream[2::3]):
+            f += [x for x in (a + 256 * (b % 16), b // 16 + 16 * c) if x < Q]
+        length *= 2
+    return f[:256]
+
+
+def sample_cbd(seed, n):
+    """Algorithm 8 with eta = 2, over PRF(seed, n)."""
+    nibbles = [x >> s & 15 for x in hashlib.shake_256(seed + bytes([n])).digest(128) for s in (0, 4)]
+    return [((x & 1) + (x >> 1 & 1) - (x >> 2 & 1) - (x >> 3)) % Q for x in nibbles]
+
+
+def encode(d, poly):
+    """Algorithm 5."""
+    return sum(x << d * i for i, x in enumerate(poly)).to_bytes(32 * d, "little")
+
+
+def decode(d, data):
+    """Algorithm 6."""
+    bits = int.from_bytes(data, "little")
+    return [bits >> d * i & (1 << d) - 1 for i in range(256)]
+
+
+def compress(d, poly):
+    return [((x << d) + Q // 2) // Q % (1 << d) for x in poly]
+
+
+def decompress(d, poly):
+    return [(x * Q + (1 << d - 1)) >> d for x in poly]
+
+
+class MlKem768:
+    """A decapsulation key, from the seed (d, z)."""
+
+    def __init__(self, d, z):
+        """Algorithms 13 and 16."""
+        expanded = hashlib.sha3_512(d + bytes([K])).digest()
+        rho, sigma, self.z = expanded[:32], expanded[32:], z
+        self.matrix = [[sample_ntt(rho + bytes([j, i])) for j in range(K)] for i in range(K)]
+        self.s = [ntt(sample_cbd(sigma, n)) for n in range(K)]
+        self.t = [add(dot(row, self.s), ntt(sample_cbd(sigma, K + i))) for i, row in enumerate(self.matrix)]
+        self.public = b"".join(encode(12, poly) for poly in self.t) + rho
+
+    def encrypt(self, message, randomness):
+        """Algorithm 14."""
+        y = [ntt(sample_cbd(randomness, n)) for n in range(K)]
+        u = [add(ntt_inverse(dot(column, y)), sample_cbd(randomness, K + i))
+             for i, column in enumerate(zip(*self.matrix))]
+        v = add(ntt_inverse(dot(self.t, y)), sample_cbd(randomness, 2 * K), decompress(1, decode(1, message)))
+        return b"".join(encode(10, compress(10, poly)) for poly in u) + encode(4, compress(4, v))
+
+    def decapsulate(self, ciphertext):
+        """Algorithms 15 and 18. A ciphertext that does not encrypt back to itself gives a key that nobody knows."""
+        u = [decompress(10, decode(10, ciphertext[320 * i:320 * (i + 1)])) for i in range(K)]
+        v = decompress(4, decode(4, ciphertext[960:]))
+        product = ntt_inverse(dot(self.s, [ntt(poly) for poly in u]))
+        message = encode(1, compress(1, [(a - b) % Q for a, b in zip(v, product)]))
+        keys = hashlib.sha3_512(message + hashlib.sha3_256(self.public).digest()).digest()
+        if hmac.compare_digest(self.encrypt(message, keys[32:]), ciphertext):
+            return keys[:32]
+        return hashlib.shake_256(self.z + ciphertext).digest(32)
+
+
+# ---- Identities and stanzas (sections 3 and 4; C2SP age)
+
+BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+
+
+def regroup(values, bits_in, bits_out):
+    """Cuts a row of bits anew; the rest that fills no whole group is returned apart."""
+    groups, held, count = [], 0, 0
+    for value in values:
+        held, count = held << bits_in | value, count + bits_in
+        while count >= bits_out:
+            count -= bits_out
+            groups.append(held >> count)
+            held &= (1 << count) - 1
+    return groups, held, count
+
+
+def bech32_checksum(hrp, values):
+    """The polynomial of BIP173, whose limit of 90 characters age does not have."""
+    check = 1
+    for value in [ord(c) >> 5 for c in hrp] + [0] + [ord(c) & 31 for c in hrp] + values:
+        top, check = check >> 25, (check & 0x1FFFFFF) << 5 ^ value
+        for i, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            check ^= generator if top >> i & 1 else 0
+    return check
+
+
+def bech32_encode(hrp, data):
+    groups, held, count = regroup(data, 8, 5)
+    groups += [held << 5 - count] if count else []
+    check = bech32_checksum(hrp, groups + [0] * 6) ^ 1
+    return hrp + "1" + "".join(BECH32[x] for x in groups + [check >> 5 * i & 31 for i in range(5, -1, -1)])
+
+
+def bech32_decode(text):
+    hrp, _, data = text.rpartition("1")
+    require(hrp and len(data) >= 6 and set(data) <= set(BECH32), "it has characters that no key has")
+    values = [BECH32.index(c) for c in data]
+    require(bech32_checksum(hrp, values) == 1, "its checksum does not fit: it was copied with a mistake")
+    data, held, count = regroup(values[:-6], 5, 8)
+    require(held == 0 and count < 5, "it is malformed")
+    return hrp, bytes(data)
+
+
+def x25519(secret, share):
+    """The shared secret; an all-zero one is refused (section 4)."""
+    try:
+        shared = X25519PrivateKey.from_private_bytes(secret).exchange(X25519PublicKey.from_public_bytes(share))
+    except ValueError:
+        raise Refused("a recipient stanza has an unsafe key share") from None
+    require(any(shared), "a recipient stanza has an unsafe key share")
+    return shared
+
+
+def unseal(key, nonce, data):
+    """The plaintext, or None."""
+    try:
+        return ChaCha20Poly1305(key).decrypt(nonce, data, None)
+    except InvalidTag:
+        return None
+
+
+class X25519Identity:
+    suite, tag, share_length = 1, "X25519", 32
+
+    def __init__(self, secret):
+        self.secret = secret
+
+    @functools.cached_property
+    def public(self):
+        key = X25519PrivateKey.from_private_bytes(self.secret).public_key()
+        return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    @property
+    def recipient(self):
+        return bech32_encode("age", self.public)
+
+    def wrap_key(self, share):
+        return hkdf(x25519(self.secret, share), share + self.public, b"age-encryption.org/v1/X25519"), bytes(12)
+
+
+class PqIdentity:
+    suite, tag, share_length = 2, "mlkem768x25519", 1120
+
+    def __init__(self, secret):
+        self.secret = secret
+
+    @functools.cached_property
+    def keys(self):
+        """X-Wing, expandDecapsulationKey. Made when first needed: it takes a moment."""
+        expanded = hashlib.shake_256(self.secret).digest(96)
+        return MlKem768(expanded[:32], expanded[32:64]), X25519Identity(expanded[64:])
+
+    @property
+    def recipient(self):
+        return bech32_encode("age1pq", self.keys[0].public + self.keys[1].public)
+
+    def wrap_key(self, share):
+        """X-Wing's combiner, then the key schedule of HPKE's base mode (RFC 9180, section 5.1)."""
+        ml_kem, curve = self.keys
+        ciphertext, point = share[:1088], share[1088:]
+        shared = ml_kem.decapsulate(ciphertext) + x25519(curve.secret, point) + point + curve.public
+        shared = hashlib.sha3_256(shared + rb"\.//^" + b"\\").digest()
+        suite = b"HPKE-v1HPKE" + bytes.fromhex("647a 0001 0003")  # X-Wing, HKDF-SHA256, ChaCha20-Poly1305
+
+        def extract(salt, label, data):
+            return hmac.digest(salt, suite + label + data, "sha256")
+
+        def expand(label, length):
+            info = length.to_bytes(2, "big") + suite + label + context
+            return hmac.digest(secret, info + b"\1", "sha256")[:length]
+
+        info = b"age-encryption.org/mlkem768x25519"
+        context = b"\0" + extract(b"", b"psk_id_hash", b"") + extract(b"", b"info_hash", info)
+        secret = extract(shared, b"secret", b"")
+        return expand(b"key", 32), expand(b"base_nonce", 12)
+
+
+@functools.lru_cache(maxsize=None)
+def key_id(identity):
+    return labelled("encryption-key", identity.recipient.encode()).hex()
+
+
+def from_words(words, list_file):
+    """BIP39: 11 bits a word, the last 8 of them the checksum. Then section 3.1."""
+    listed = list_file.read_text("ascii").split()
+    require(len(listed) == 2048, f"{list_file.name} beside this file is not the list of 2,048 words")
+    require(len(words) == 24, f"there are {len(words)} words, and 24 are needed")
+    for number, word in enumerate(words, 1):
+        require(word in listed, f"word {number} is not a word of the list")
+    bits = 0
+    for word in words:
+        bits = bits << 11 | listed.index(word)
+    seed = (bits >> 8).to_bytes(32, "big")
+    require(sha256(seed)[0] == bits & 255, "the words do not belong together: one of them, or their order, is wrong")
+    return [kind(hkdf(seed, b"", LABEL + b"identity/" + name + b"\0" + epoch.to_bytes(4, "big")))
+            for epoch in EPOCHS for kind, name in ((PqIdentity, b"pq"), (X25519Identity, b"x25519"))]
+
+
+def read_identities(text, list_file):
+    """The identities that a key file holds."""
+    require(not text.startswith(("age-encryption.org/", "-----BEGIN AGE")),
+            'it is locked with a passphrase. Unlock it first: "age -d -o key.txt FILE"')
+    text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    kinds = {"age-secret-key-": X25519Identity, "age-secret-key-pq-": PqIdentity}
+    if "AGE-SECRET-KEY-" not in text.upper():
+        return from_words(re.sub(r"\d+[.):]?", " ", text).lower().split(), list_file)
+    identities = []
+    for word in text.split():
+        require(word in (word.upper(), word.lower()), "it has capitals and small letters")
+        hrp, secret = bech32_decode(word.lower())
+        require(hrp in kinds and len(secret) == 32, "it is no identity that recordings are sealed to")
+        identities.append(kinds[hrp](secret))
+    return identities
+
+
+# ---- Statements (section 5)
+
+def text_of(pattern):
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def number_of(low, end):
+    return lambda value: type(value) is int and low <= value < end
+
+
+def is_time(value):
+    try:
+        return TIME_TEXT(value) and bool(datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return False
+
+
+def list_of(fields, low, high):
+    return lambda value: isinstance(value, list) and low <= len(value) <= high and all(has(x, fields) for x in value)
+
+
+def has(value, fields):
+    """Whether a value is an object of exactly these fields, each as it has to be."""
+    return isinstance(value, dict) and value.keys() == fields.keys() and all(fields[k](value[k]) for k in fields)
+
+
+def or_null(check):
+    return lambda value: value is None or check(value)
+
+
+TIME_TEXT = text_of(r"(19[7-9]|[2-9]\d\d)\d-\d\d-\d\dT\d\d:\d\d:\d\dZ".replace(r"\d", "[0-9]"))
+ID, INDEX, TRACK, LENGTH = text_of("[0-9a-f]{64}"), number_of(0, 1 << 32), number_of(0, 255), number_of(0, 1 << 53)
+SUITE, ROLE = number_of(1, 3), ("auth", "seal")
+ROOTED = {"manifest": ID, "index": INDEX, "track": TRACK}
+TREE = {"parts": number_of(1, MAX_PARTS + 1), "parts_root": ID, "key_commitment": ID, "previous": or_null(ID)}
+KINDS = {
+    "certificate": {"organisation": ID, "account": ID, "role": text_of("patient|clinician|recorder|auditor"),
+                    "label": or_null(lambda value: isinstance(value, str) and len(value) <= 128),
+                    "not_before": is_time, "not_after": is_time},
+    "key-list": {"account": ID, "root": ID, "number": number_of(1, 1 << 53), "previous": or_null(ID),
+                 "created": is_time, "expires": is_time,
+                 "encryption": list_of({"suite": SUITE, "epoch": number_of(1, 1 << 32),
+                                        "recipient": text_of("age1[a-z0-9]{1,2044}")}, 1, 8),
+                 "devices": list_of({"key": ID, "roles": lambda value: value in (
+                     ["auth"], ["seal"], ["auth", "seal"])}, 1, 64)},
+    "manifest": {"suite": SUITE, "recording": text_of("[0-9a-f]{32}"), "tenant": ID,
+                 "consultation": text_of("[A-Za-z0-9._:-]{1,128}"), "patient": ID, "clinician": ID,
+                 "recipients": list_of({"account": ID, "key": ID}, 2, 2), "sealer": ID, "sealer_key": ID,
+                 "sequence": number_of(1, 1 << 53), "previous": or_null(ID), "credentials": ID,
+                 "directory_checkpoint": or_null(ID), "created": is_time, "policy": text_of("participants")},
+    "segment-seal": {**ROOTED, "body_length": LENGTH, **TREE, "end": text_of("final|cut")},
+    "segment-progress": {**ROOTED, **TREE, "recorded": is_time},
+    "final-seal": {"manifest": ID, "segments": number_of(1, 10001), "last_seal": ID, "total_length": LENGTH,
+                   "details": ID, "ended": is_time, "status": text_of("complete|recovered")},
+}
+Statement = namedtuple("Statement", "fields digest signer signed signature")
+ENVELOPE = re.compile(
+    rb'\{"payloadType":"application/vnd\.recording-vault\.([a-z-]+)\.v([0-9]{1,9})\+json",'
+    rb'"payload":"([A-Za-z0-9+/=]*)","signatures":\[\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/=]{88})"\}\]\}')
+
+
+def parse_json(data, what):
+    """JSON as section 1 has it: repeated fields, fractions and negative numbers are refused."""
+    def unique(pairs):
+        require(len(dict(pairs)) == len(pairs), f"{what} repeats a field")
+        return dict(pairs)
+
+    def whole(digits):
+        require(digits.isdigit() and len(digits) <= 16, f"{what} has a number that is not allowed")
+        return int(digits)
+
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_int=whole, parse_float=whole,
+                          parse_constant=whole)
+    except (ValueError, RecursionError):
+        raise Refused(f"{what} is damaged: it is no JSON") from None
+
+
+def parse_statement(data, kind, what):
+    match = ENVELOPE.fullmatch(data)
+    require(match and len(data) <= MAX_ENVELOPE, f"{what} is damaged: it is no signed statement")
+    found, version, payload, signer, signature = (group.decode() for group in match.groups())
+    require(found == kind, f"{what} is damaged: it is a {found}")
+    require(version == "1", f"{what} is of a newer format than this script")
+    payload, name = unbase64(payload), f"application/vnd.recording-vault.{kind}.v1+json"
+    require(len(payload) <= MAX_PAYLOAD, f"{what} is damaged: it is too long")
+    fields = parse_json(payload, what)
+    require(has(fields, KINDS[kind]), f"{what} is damaged or of a newer format: its fields are not those of a {kind}")
+    signed = f"DSSEv1 {len(name)} {name} {len(payload)} ".encode() + payload
+    return Statement(fields, sha256(payload).hex(), signer, signed, unbase64(signature))
+
+
+def small_order(point):
+    """Whether an encoded Ed25519 point is of order 1, 2, 4 or 8, or no canonical encoding (section 4)."""
+    p = 2**255 - 19
+    y = int.from_bytes(point, "little") & (1 << 255) - 1
+    eighth = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+    return y >= p or y in (0, 1, p - 1, eighth, p - eighth)
+
+
+def check_signature(statement, key, expected_id, what):
+    """Ed25519 by the key whose id the kind calls for (section 5)."""
+    require(statement.signer == expected_id, f"{what} is not signed by the key that had to sign it")
+    try:
+        require(not small_order(key) and not small_order(statement.signature[:32]), f"{what} has an unsafe signature")
+        Ed25519PublicKey.from_public_bytes(key).verify(statement.signature, statement.signed)
+    except (InvalidSignature, ValueError):
+        raise Refused(f"the signature of {what} is wrong") from None
+
+
+# ---- Headers and payloads (sections 7 to 10; C2SP age)
+
+def parse_header(data):
+    """The stanzas, the MAC, what the MAC is over, and the length."""
+    lines, position, stanzas = [], 0, []
+
+    def line():
+        nonlocal position
+        end = data.find(b"\n", position, MAX_HEADER)
+        require(end >= 0, "a header is cut short or too long")
+        text, position = data[position:end], end + 1
+        require(all(32 <= byte < 127 for byte in text), "a header is malformed")
+        return text.decode()
+
+    require(line() == "age-encryption.org/v1", "a header is of no known age version")
+    while True:
+        first = line()
+        if first.startswith("---"):
+            require(first.startswith("--- "), "a header is malformed")
+            mac = unbase64(first[4:], padded=False)
+            return stanzas, mac, data[:position - len(first) + 2], position
+        words, body = first.split(" "), b""
+        require(words[0] == "->" and len(words) > 1 and all(words), "a header is malformed")
+        while True:
+            text = line()
+            require(len(text) <= 64, "a header is malformed")
+            body += unbase64(text, padded=False)
+            if len(text) < 64:
+                break
+        stanzas.append((words[1], words[2:], body))
+
+
+def open_header(data, context, identity, whole=True):
+    """The file key of a sealed header, and the header's length (section 9; section 12, steps 4 and 5)."""
+    stanzas, mac, under_mac, length = parse_header(data)
+    require(not whole or length == len(data), "a header is followed by something else")
+    context_stanza = ("recording-vault/ctx1", [base64.b64encode(context).decode().rstrip("=")], b"")
+    require(stanzas and stanzas[0] == context_stanza, "a header belongs to another recording or segment, or to none")
+    require(1 <= len(stanzas) - 1 <= 16, "a header has no recipients, or too many")
+    require(all(tag == identity.tag for tag, _, _ in stanzas[1:]), "a header has a stanza that does not belong there")
+    for _, arguments, body in stanzas[1:]:
+        require(len(arguments) == 1 and len(body) == 32, "a recipient stanza is malformed")
+        share = unbase64(arguments[0], padded=False)
+        require(len(share) == identity.share_length, "a recipient stanza is malformed")
+        file_key = unseal(*identity.wrap_key(share), body)
+        if file_key is not None:
+            fits = hmac.compare_digest(hmac.digest(hkdf(file_key, b"", b"header"), under_mac, "sha256"), mac)
+            require(fits, "a header was changed: its MAC does not fit")
+            return file_key, length
+    raise Refused("a header has no stanza that opens with your key")
+
+
+def decrypt_chunks(key, data, counter, ends):
+    """Plaintext chunk by chunk of whole chunks from number `counter` on (C2SP age, "Payload")."""
+    for start in range(0, len(data), CHUNK + TAG):
+        chunk = data[start:start + CHUNK + TAG]
+        last = ends and start + CHUNK + TAG >= len(data)
+        plain = unseal(key, counter.to_bytes(11, "big") + bytes([last]), chunk)
+        require(plain is not None, "a chunk does not open with its segment's key")
+        require(len(plain) == CHUNK or last and (plain or counter == 0), "a chunk has a length that is not allowed")
+        yield plain
+        counter += 1
+
+
+def merkle_root(leaves):
+    """RFC 6962, section 2.1."""
+    if len(leaves) == 1:
+        return sha256(b"\0" + leaves[0])
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha256(b"\1" + merkle_root(leaves[:split]) + merkle_root(leaves[split:]))
+
+
+def plaintext_length(seal):
+    """Of a body, if its length, its parts and its end fit each other (section 7)."""
+    stream = seal["body_length"] - NONCE
+    require(-(-stream // PART) == seal["parts"], "a seal names a length that no body has")
+    last = stream % (CHUNK + TAG)
+    possible = stream % PART == 0 if seal["end"] == "cut" else last == 0 or last > TAG or stream == TAG
+    require(possible, "a seal names a length that no body has")
+    return stream - -(-stream // (CHUNK + TAG)) * TAG
+
+
+# ---- Recordings (sections 6, 11 and 12)
+
+class Recording:
+    """The checked statements of one recording and the identity that opens it."""
+
+    def __init__(self, folder, identities):
+        self.folder, self.identities = folder, identities
+        self.manifest = parse_statement(read(folder / "manifest", MAX_ENVELOPE), "manifest", "the manifest")
+        m = self.manifest.fields
+        require(m["recording"] == folder.name, "the manifest is that of another recording")
+        people = [m["patient"], m["clinician"]]
+        require(people[0] != people[1] and [r["account"] for r in m["recipients"]] == people,
+                "the manifest is damaged: its recipients are not the patient and the clinician")
+        require((m["sequence"] == 1) == (m["previous"] is None), "the manifest is damaged: its place is impossible")
+        self.check_people()
+        self.identity = next((i for i in identities if i.suite == m["suite"] and
+                              key_id(i) in [r["key"] for r in m["recipients"]]), None)
+        require(self.identity, "this key is not that of a reader of this recording")
+        self.check_seals()
+
+    def check_people(self):
+        """The key lists in the credentials, and the manifest's signature. Certificates are not checked."""
+        m = self.manifest.fields
+        credentials = read(self.folder / "credentials", MAX_CREDENTIALS)
+        require(sha256(credentials).hex() == m["credentials"], "the credentials are not those of the manifest")
+        texts = {name: lambda value: isinstance(value, str) for name in ("issuer", "certificate", "key_list")}
+        parsed, lists = parse_json(credentials, "the credentials object"), {}
+        require(has(parsed, {"members": list_of(texts, 1, 3)}), "the credentials are damaged")
+        for member in parsed["members"]:
+            certificate = parse_statement(member["certificate"].encode(), "certificate", "a certificate").fields
+            lists.setdefault(certificate["account"], member["key_list"].encode())
+        for account in {m["sealer"], m["patient"], m["clinician"]}:
+            require(account in lists, "the credentials leave somebody out")
+            lists[account] = statement = parse_statement(lists[account], "key-list", "a key list")
+            root = bytes.fromhex(statement.fields["root"])
+            require(statement.fields["account"] == account == labelled("account", root).hex(),
+                    "a key list is that of another account")
+            check_signature(statement, root, account, "a key list")
+        for recipient in m["recipients"]:
+            keys = [labelled("encryption-key", k["recipient"].encode()).hex()
+                    for k in lists[recipient["account"]].fields["encryption"] if k["suite"] == m["suite"]]
+            require(recipient["key"] in keys, "a recipient's key is not in that person's key list")
+        devices = [bytes.fromhex(device["key"]) for device in lists[m["sealer"]].fields["devices"]
+                   if "seal" in device["roles"]]
+        self.device = next((d for d in devices if labelled("device-key", d).hex() == m["sealer_key"]), None)
+        require(self.device, "the sealing device is not in the sealer's key list")
+        check_signature(self.manifest, self.device, m["sealer_key"], "the manifest")
+
+    def statement(self, path, kind, what):
+        """A statement of this recording's sealer about this recording."""
+        statement = parse_statement(read(path, MAX_ENVELOPE), kind, what)
+        require(statement.fields["manifest"] == self.manifest.digest, f"{what} is that of another recording")
+        check_signature(statement, self.device, self.manifest.fields["sealer_key"], what)
+        return statement
+
+    def check_seals(self):
+        """Section 12, step 3. `segments` is what is proved of each segment."""
+        self.segments, digests, lengths = [], [None], []
+        final = self.folder / "final"
+        self.final = self.statement(final, "final-seal", "the final seal").fields if final.exists() else None
+        count = sum(re.fullmatch("[0-9]+", path.name) is not None for path in (self.folder / "seg").glob("*"))
+        for index in range(count):
+            folder, what = self.folder / "seg" / str(index), f"the seal of segment {index}"
+            if not (folder / "seal").exists() and not self.final:
+                require(index == count - 1, f"segment {index} has no seal, and others follow")
+                break
+            seal = self.statement(folder / "seal", "segment-seal", what)
+            require(seal.fields["index"] == index, f"{what} is that of another segment")
+            require(seal.fields["previous"] == digests[-1], f"{what} does not follow on the one before")
+            lengths.append(plaintext_length(seal.fields))
+            digests.append(seal.digest)
+            self.segments.append(seal.fields)
+        if self.final:
+            told = [self.final[name] for name in ("segments", "last_seal", "total_length")]
+            require(told == [len(lengths), digests[-1], sum(lengths)], "the final seal counts other segments")
+            return
+        for index in (len(lengths), len(lengths) - 1):
+            path = self.folder / "seg" / str(index) / "progress"
+            if path.exists():
+                progress = self.statement(path, "segment-progress", "the progress").fields
+                require(progress["index"] == index, "the progress is that of another segment")
+                require(progress["previous"] == digests[index], "the progress does not follow on the last seal")
+                if index == len(lengths):
+                    length = NONCE + progress["parts"] * PART
+                    self.segments.append({**progress, "body_length": length, "end": "cut", "growing": True})
+                return
+
+    def context(self, index, track):
+        return labelled("context", bytes.fromhex(self.manifest.digest) + index.to_bytes(4, "big") + bytes([track]))
+
+    def details(self):
+        """Section 10; None if there is no final seal to say which details they are."""
+        if not self.final:
+            return None
+        data = read(self.folder / "details", MAX_DETAILS)
+        require(sha256(data).hex() == self.final["details"], "the details are not those that were sealed")
+        file_key, length = open_header(data, self.context((1 << 32) - 1, 255), self.identity, whole=False)
+        key = hkdf(file_key, data[length:length + NONCE], b"payload")
+        require(len(data) > length + NONCE, "the details have no payload")
+        details = parse_json(b"".join(decrypt_chunks(key, data[length + NONCE:], 0, True)), "the text of the details")
+        known = {"title": or_null(lambda value: isinstance(value, str)), "started": is_time, "ended": is_time,
+                 "tracks": lambda value: isinstance(value, list) and all(isinstance(x, dict) and has(
+                     {name: x.get(name, "") for name in track}, track) for x in value)}
+        track = {"track": number_of(0, 256), "media_type": lambda value: isinstance(value, str), "bytes": LENGTH,
+                 "duration_ms": or_null(LENGTH)}
+        require(isinstance(details, dict) and has({name: details.get(name, "") for name in known}, known),
+                "the details are damaged")
+        return details
+
+    def file_key(self, folder, context):
+        """From the newest header that opens: later ones name more readers, and the seals bind all to one key."""
+        names = [path.name for path in folder.glob("header.*")]
+        generations = [int(name[7:]) for name in names if re.fullmatch("0|[1-9][0-9]{0,9}", name[7:])]
+        refusal = Refused(f"segment {folder.name} has no header")
+        for generation in sorted(generations, reverse=True):
+            try:
+                return open_header(read(folder / f"header.{generation}", MAX_HEADER), context, self.identity)[0]
+            except Refused as error:
+                refusal = error
+        raise refusal
+
+    def plaintext(self, index):
+        """The plaintext of a segment, each part only after its hash and all of its chunks were checked."""
+        seal, folder = self.segments[index], self.folder / "seg" / str(index)
+        context = self.context(index, seal["track"])
+        file_key = self.file_key(folder, context)
+        require(hkdf(file_key, context, LABEL + b"commitment").hex() == seal["key_commitment"],
+                f"segment {index} has another key than the one its sealer committed to")
+        parts = read(folder / "parts", 32 * MAX_PARTS)
+        parts = parts[:32 * seal["parts"]] if "growing" in seal else parts
+        hashes = [parts[at:at + 32] for at in range(0, len(parts), 32)]
+        require(len(parts) == 32 * seal["parts"] and merkle_root(hashes).hex() == seal["parts_root"],
+                f"the list of parts of segment {index} is not the one that was sealed")
+        with open(folder / "body", "rb") as body:
+            left = seal["body_length"]
+            require("growing" in seal or os.fstat(body.fileno()).st_size == left,
+                    f"the body of segment {index} was cut or added to")
+            for number, expected in enumerate(hashes):
+                data = body.read(min(left, PART + (NONCE if number == 0 else 0)))
+                left -= len(data)
+                require(sha256(data) == expected, f"segment {index}, part {number} is not the part that was sealed")
+                if number == 0:
+                    key, data = hkdf(file_key, data[:NONCE], b"payload"), data[NONCE:]
+                ends = seal["end"] == "final" and number + 1 == len(hashes)
+                yield b"".join(decrypt_chunks(key, data, 16 * number, ends))
+
+
+# ---- Output
+
+EXTENSIONS = {"video/webm": "webm", "audio/webm": "webm", "video/x-matroska": "mkv", "video/mp4": "mp4",
+              "audio/mp4": "m4a", "audio/ogg": "ogg", "video/ogg": "ogg", "audio/wav": "wav", "audio/x-wav": "wav",
+              "audio/flac": "flac", "audio/mpeg": "mp3"}
+
+
+def extension(media_type):
+    """Only of the list: a media type is its sealer's word, and must not choose what a desktop does with a file."""
+    return EXTENSIONS.get(media_type.split(";")[0].strip().lower(), "bin")
+
+
+def sniff(start):
+    """The media type that a file's first bytes announce, for a recording without details."""
+    if start.startswith(b"\x1aE\xdf\xa3"):
+        return "video/webm" if b"webm" in start else "video/x-matroska"
+    for offset, mark, kind in ((4, b"ftyp", "video/mp4"), (0, b"OggS", "audio/ogg"), (8, b"WAVE", "audio/wav"),
+                               (0, b"fLaC", "audio/flac"), (0, b"ID3", "audio/mpeg")):
+        if start[offset:offset + len(mark)] == mark:
+            return kind
+    return ""
+
+
+def harmless(title):
+    """A title as a file's name: no separators, no control, direction-changing or unassigned characters."""
+    title = unicodedata.normalize("NFC", title)
+    title = "".join(" " if c.isspace() else "_" if c in '/\\:*?"<>|' else c
+                    for c in title if c.isspace() or unicodedata.category(c)[0] != "C")
+    title = " ".join(title.split())[:80].encode()[:200].decode(errors="ignore")
+    return title.strip(" .")
+
+
+def open_recording(folder, output, identities):
+    """Opens one recording; returns the line to say of it."""
+    recording = Recording(folder, identities)
+    details = recording.details()
+    types = {t["track"]: t["media_type"] for t in details["tracks"]} if details else {}
+    day = (details["started"] if details else recording.manifest.fields["created"])[:10]
+    name = f"{day}_{harmless(details['title'] or '') if details else ''}"
+    name = name if len(name) > 11 else name + folder.name[:8]
+    aside = Path(tempfile.mkdtemp(prefix=f".opening-{folder.name[:8]}-", dir=output))
+    try:
+        written, tracks = 0, {}
+        for index, seal in enumerate(recording.segments):
+            track = seal["track"]
+            with open(aside / f"track-{track}", "ab") as out:
+                for plain in recording.plaintext(index):
+                    tracks[track] = tracks.get(track) or plain[:64]
+                    written += out.write(plain)
+        for track, start in tracks.items():
+            kind = extension(types.get(track, "") if details else sniff(start))
+            os.rename(aside / f"track-{track}", aside / f"track-{track}.{kind}")
+        target, tries = output / name, 1
+        while target.exists():
+            target, tries = output / f"{name}_{folder.name[:8]}{'' if tries == 1 else f'_{tries}'}", tries + 1
+        os.rename(aside, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    whole = recording.final and recording.final["status"] == "complete"
+    return f"{'OPENED ' if whole else 'CUT OFF'} {target.name}  ({len(tracks)} tracks, {written:,} bytes)" + (
+        "" if whole else "  The end of this recording is missing.")
+
+
+def main(arguments=None, here=Path(__file__).resolve().parent):
+    parser = argparse.ArgumentParser(description="Opens the recordings of this folder.")
+    parser.add_argument("--key", required=True, help='file with the 24 words or an AGE-SECRET-KEY line; "-": typed in')
+    parser.add_argument("-o", "--output", type=Path, default=Path("opened"), help='folder to write to ("opened")')
+    parser.add_argument("prefixes", nargs="*", metavar="RECORDING-ID-PREFIX", help="only these recordings")
+    options = parser.parse_args(arguments)
+    os.umask(0o077)
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        if options.key != "-":
+            text = Path(options.key).read_text("utf-8-sig")
+        elif sys.stdin.isatty():
+            text = getpass.getpass("The 24 words, or the AGE-SECRET-KEY line, in one line (not shown): ")
+        else:
+            text = sys.stdin.read()
+        identities = read_identities(text, here / "bip39-english.txt")
+    except (OSError, ValueError, Refused) as error:
+        reason = "it is no text" if isinstance(error, UnicodeError) else error
+        print(f"The key cannot be used: {reason}. Nothing was opened.", file=sys.stderr)
+        return 2
+    ids = sorted(p.name for p in (here / "rec").glob("*") if p.is_dir() and re.fullmatch("[0-9a-f]{32}", p.name))
+    wanted = [i for i in ids if not options.prefixes or i.startswith(tuple(p.lower() for p in options.prefixes))]
+    unknown = [p for p in options.prefixes if not any(i.startswith(p.lower()) for i in ids)]
+    failed = len(unknown) + (not ids)
+    for prefix in unknown:
+        print(f"No recording here has an id that begins with {prefix!r}.")
+    options.output.mkdir(parents=True, exist_ok=True)
+    for number in wanted:
+        try:
+            print(number[:8], open_recording(here / "rec" / number, options.output, identities), flush=True)
+        except (OSError, ValueError, Refused) as error:
+            if isinstance(error, FileNotFoundError):
+                error = f"{os.path.relpath(error.filename, here / 'rec' / number)} is missing"
+            print(f"{number[:8]} FAILED  {error}. Nothing of this recording was written.", flush=True)
+            failed += 1
+    print(f"\n{len(wanted) + len(unknown) - failed if ids else 0} opened, {failed} failed. {NOT_CHECKED}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
