@@ -151,7 +151,7 @@ impl CaughtUp {
             let line = past.tracks.iter().rev().find(|line| line.track == track);
             let from = Duration::from_millis(line.map_or(0, |line| line.from_ms));
             let media_type = line.map(|line| line.media_type.clone());
-            self.tracks.push(SealedTrack { track, media_type, bytes: 0, from, until: from });
+            self.tracks.push(SealedTrack { track, media_type, bytes: 0, from, until: from, indexer: None });
         }
         if let Some(newest) = self.tracks.last_mut() {
             newest.bytes += length;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use vault_core::webm::SeekIndexer;
 
 use super::begin::{Begun, Sealer, recording_sealer, remember_in_chain};
 use super::continuation::CaughtUp;
@@ -99,9 +100,11 @@ pub(super) async fn go_on(
         ));
     };
     let CaughtUp { bytes, .. } = caught_up;
-    let (source, hash) = spawn_blocking(move || source.skip(bytes).map(|hash| (source, hash)))
-        .await
-        .map_err(|error| ClientError::Bug(error.to_string()))??;
+    let skipped = spawn_blocking(move || {
+        let mut indexer = SeekIndexer::new();
+        source.skip(bytes, &mut indexer).map(|hash| (source, hash, indexer))
+    });
+    let (source, hash, indexer) = skipped.await.map_err(|error| ClientError::Bug(error.to_string()))??;
     // A recording whose end was signed gets nothing more of its source.
     if past.end.is_none() && hash != caught_up.source_hash() {
         return Err(ClientError::Usage(
@@ -119,7 +122,11 @@ pub(super) async fn go_on(
         begun.journal.finish()?;
         return Ok(Sealed { recording, segments, bytes, sha256: caught_up.source_hash() });
     }
-    let tracks = caught_up.tracks;
+    let mut tracks = caught_up.tracks;
+    // A file is one track, and all of it up to here was just read again.
+    if let [track] = &mut tracks[..] {
+        track.indexer = Some(indexer);
+    }
     let before = Before { hash: source.hash(), tracks, bytes };
     seal_rest(sealer, begun, request, source, before, on_event).await
 }

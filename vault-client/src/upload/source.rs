@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
+use vault_core::webm::SeekIndexer;
 use vault_proto::geometry::PART_PLAINTEXT;
 use vault_proto::ids::Digest;
 use zeroize::Zeroizing;
@@ -52,8 +53,8 @@ impl Source {
         self.facts.as_ref().map(|file| file.length)
     }
 
-    /// Reads past the first `bytes`, and gives their SHA-256.
-    pub(super) fn skip(&mut self, bytes: u64) -> Result<Digest, ClientError> {
+    /// Reads past the first `bytes`, which `indexer` sees too, and gives their SHA-256.
+    pub(super) fn skip(&mut self, bytes: u64, indexer: &mut SeekIndexer) -> Result<Digest, ClientError> {
         let mut buffer = Zeroizing::new(vec![0; PART_PLAINTEXT]);
         let mut left = bytes;
         while left > 0 {
@@ -65,7 +66,9 @@ impl Source {
             if read == 0 {
                 break;
             }
-            self.hash.update(place.get(..read).unwrap_or_default());
+            let piece = place.get(..read).unwrap_or_default();
+            self.hash.update(piece);
+            indexer.push(piece);
             left -= read as u64;
         }
         Ok(Digest::from_bytes(self.hash.clone().finalize().into()))

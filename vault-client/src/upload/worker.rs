@@ -12,13 +12,14 @@ use vault_core::details::{Details, Track};
 use vault_core::payload::PayloadSealer;
 use vault_core::sealing::{RecordingSealer, SegmentSealer};
 use vault_core::signing_key::SigningKey;
+use vault_core::webm::{SeekIndex, SeekIndexer};
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::BodyEnd;
 use vault_proto::ids::Digest;
 use vault_proto::statements::{FinalSeal, RecordingStatus};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::tree::TreeBuilder;
-use vault_proto::wire;
+use vault_proto::wire::{self, MAX_DETAILS};
 
 use super::journal::{EndLine, Journal, PartLine, SegmentLine, TrackLine, unix_ms};
 use super::progress::{Mark, RecordingProgress, ServerState};
@@ -29,6 +30,9 @@ use crate::media_type;
 
 /// How long a sealed part waits for the network before it is kept on the disk.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Most bytes of the seek indexes of all tracks together, in the details.
+const MAX_INDEXES: usize = MAX_DETAILS / 2;
 
 /// What the worker is told.
 pub(super) enum Command {
@@ -58,18 +62,37 @@ pub(super) struct SealedTrack {
     pub(super) bytes: u64,
     pub(super) from: Duration,
     pub(super) until: Duration,
+    /// Has seen every byte so far; `None` where a process that died has seen them.
+    pub(super) indexer: Option<SeekIndexer>,
 }
 
 impl SealedTrack {
     /// What the details say of it.
     pub(super) fn details(self, real_time: bool) -> Track {
         let length = self.until.saturating_sub(self.from);
+        let seek = self.indexer.and_then(SeekIndexer::finish);
+        // What the media say themselves is better than how long it took to write them.
+        let played = seek.as_ref().map(SeekIndex::duration_ms);
+        let duration_ms = played.or_else(|| real_time.then(|| milliseconds(length)));
         Track {
             track: self.track,
             media_type: self.media_type.unwrap_or_else(|| media_type::UNKNOWN.to_owned()),
             bytes: self.bytes,
-            duration_ms: real_time.then(|| u64::try_from(length.as_millis()).unwrap_or(u64::MAX)),
-            seek: None,
+            duration_ms,
+            seek,
+        }
+    }
+}
+
+/// Drops the indexes that would make the details of a recording of very many tracks too large.
+fn limit_indexes(tracks: &mut [Track]) {
+    let mut room = MAX_INDEXES;
+    for track in tracks {
+        let length =
+            track.seek.as_ref().and_then(|seek| serde_json::to_vec(seek).ok()).map_or(0, |seek| seek.len());
+        match room.checked_sub(length) {
+            Some(left) => room = left,
+            None => track.seek = None,
         }
     }
 }
@@ -136,7 +159,8 @@ impl Worker {
         let track = u8::try_from(self.tracks.len()).ok().filter(|&track| track < u8::MAX);
         let track =
             track.ok_or_else(|| ClientError::Usage("a recording has at most 255 tracks".to_owned()))?;
-        self.tracks.push(SealedTrack { track, media_type, bytes: 0, from, until: from });
+        let indexer = Some(SeekIndexer::new());
+        self.tracks.push(SealedTrack { track, media_type, bytes: 0, from, until: from, indexer });
         Ok(())
     }
 
@@ -179,6 +203,9 @@ impl Worker {
         };
         track.bytes += plaintext_length;
         track.until = until;
+        if let Some(indexer) = &mut track.indexer {
+            indexer.push(&plaintext);
+        }
         let growing = self.growing.as_mut().ok_or_else(stopped)?;
         let job = growing.segment.next_part(plaintext, last)?;
         let sealed = job.run().map_err(|error| ClientError::Bug(error.to_string()))?;
@@ -296,12 +323,10 @@ impl Worker {
         let bytes = self.bytes();
         let tracks = std::mem::take(&mut self.tracks);
         let recorded = |track: &SealedTrack| track.bytes > 0 || track.track == 0;
-        let details = Details {
-            title: self.title.take(),
-            started,
-            ended,
-            tracks: tracks.into_iter().filter(recorded).map(|track| track.details(self.real_time)).collect(),
-        };
+        let tracks = tracks.into_iter().filter(recorded).map(|track| track.details(self.real_time));
+        let mut tracks: Vec<Track> = tracks.collect();
+        limit_indexes(&mut tracks);
+        let details = Details { title: self.title.take(), started, ended, tracks };
         let (object, final_seal) = self.sealer.finish(&details, status, ended, &self.device)?;
         let end = EndLine { details: BASE64.encode(&object), final_seal: final_seal.clone() };
         self.journal.end(&end)?;

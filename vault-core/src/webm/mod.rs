@@ -24,3 +24,18 @@ impl SeekIndex {
         None
     }
 }
+/// Indexer.
+#[derive(Debug, Default)]
+pub struct SeekIndexer {}
+impl SeekIndexer {
+    /// New.
+    pub fn new() -> Self {
+        Self {}
+    }
+    /// Push.
+    pub fn push(&mut self, _bytes: &[u8]) {}
+    /// Finish.
+    pub fn finish(self) -> Option<SeekIndex> {
+        None
+    }
+}
