@@ -315,7 +315,8 @@ class Parsers(unittest.TestCase):
         self.assertEqual(script.parse_header(good)[0], [("a", ["b"], b"\1")])
         for bad in (b"", version, version + b"-> a\n" + mac, version + b"->\n\n" + mac, version + b"-> a  b\n\n" + mac,
                     version + b"-> \xe9\n\n" + mac, version + b"-> a\r\n\n" + mac,
-                    version + b"-> a\n" + b"A" * 68 + b"\n\n" + mac, version + b"-> a\n\n---" + mac[4:], version + b"+> a\n\n" + mac, good[:-1]):
+                    version + b"-> a\n" + b"A" * 68 + b"\n\n" + mac,
+                    version + b"-> a\n\n---" + mac[4:], version + b"+> a\n\n" + mac, good[:-1]):
             self.refused(script.parse_header, bad)
 
     def test_a_body_has_a_possible_length(self):
