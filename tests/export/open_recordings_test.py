@@ -280,6 +280,53 @@ class MlKem(unittest.TestCase):
             self.assertEqual(ours.decapsulate(self.JUNK), theirs.decapsulate(self.JUNK))
 
 
+class Parsers(unittest.TestCase):
+    def refused(self, function, *arguments):
+        with self.assertRaises(script.Refused, msg=repr(arguments)[:80]):
+            function(*arguments)
+
+    def test_base64_has_one_spelling(self):
+        self.assertEqual(script.unbase64("AQ=="), b"\1")
+        self.assertEqual(script.unbase64("AQ", padded=False), b"\1")
+        for text in ("AQ", "AR==", "AQ==\n", "A Q==", "A-=="):
+            self.refused(script.unbase64, text)
+        for text in ("AQ==", "AR", "A"):
+            self.refused(script.unbase64, text, False)
+
+    def test_json_that_could_be_read_in_two_ways_is_refused(self):
+        self.assertEqual(script.parse_json(b'{"a":[0,null]}', "x"), {"a": [0, None]})
+        for text in (b'{"a":1,"a":1}', b"-1", b"-0", b"1.0", b"1e3", b"NaN", b"9" * 17, b"\xef\xbb\xbf1", b"1 1",
+                     b"[" * 100000, b"\xff"):
+            self.refused(script.parse_json, text, "x")
+
+    def test_unsafe_ed25519_points_are_known(self):
+        p = 2**255 - 19
+        for y in (0, 1, p - 1, p, p + 1, 2**255 - 1):
+            for sign in (0, 1 << 255):
+                self.assertTrue(script.small_order((y | sign).to_bytes(32, "little")))
+        for point in ("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+                      "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"):
+            self.assertTrue(script.small_order(bytes.fromhex(point)))
+        self.assertFalse(script.small_order(bytes.fromhex("58" + "66" * 31)))
+
+    def test_headers_have_one_spelling(self):
+        version, mac = b"age-encryption.org/v1\n", b"--- " + b"A" * 43 + b"\n"
+        good = version + b"-> a b\nAQ\n" + mac
+        self.assertEqual(script.parse_header(good)[0], [("a", ["b"], b"\1")])
+        for bad in (b"", version, version + b"-> a\n" + mac, version + b"->\n\n" + mac, version + b"-> a  b\n\n" + mac,
+                    version + b"-> \xe9\n\n" + mac, version + b"-> a\r\n\n" + mac,
+                    version + b"-> a\n" + b"A" * 68 + b"\n\n" + mac,
+                    version + b"-> a\n\n---" + mac[4:], version + b"+> a\n\n" + mac, good[:-1]):
+            self.refused(script.parse_header, bad)
+
+    def test_a_body_has_a_possible_length(self):
+        for length, parts, end in ((32, 1, "final"), (33, 1, "final"), (16 + script.PART, 1, "cut")):
+            script.plaintext_length({"body_length": length, "parts": parts, "end": end})
+        for length, parts, end in ((15, 1, "final"), (31, 1, "final"), (32, 2, "final"), (33, 1, "cut"),
+                                   (16 + 65552 + 16, 1, "final"), (16 + 65552, 1, "cut")):
+            self.refused(script.plaintext_length, {"body_length": length, "parts": parts, "end": end})
+
+
 class Output(unittest.TestCase):
     def test_titles_are_made_harmless(self):
         for title, name in {

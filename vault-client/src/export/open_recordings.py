@@ -41,9 +41,9 @@ CHUNK, TAG, NONCE = 65536, 16, 16                       # section 7
 PART, MAX_PARTS = 16 * (CHUNK + TAG), 65536
 MAX_ENVELOPE, MAX_PAYLOAD, MAX_CREDENTIALS, MAX_HEADER, MAX_DETAILS = 88405, 65536, 1 << 20, 32768, 4 << 20
 EPOCHS = range(1, 17)
-NOT_CHECKED = """Who these people are was not checked here: the sealing device is one that the sealer's account lists, but
-no organisation was pinned and no certificate was looked at, nor whether a key was out of date, and a recording that
-is not in this folder is not missed. "vault-cli verify" checks what certificates say."""
+NOT_CHECKED = """Who these people are was not checked here: the sealing device is one that the sealer's account lists,
+but no organisation was pinned and no certificate was looked at, nor whether a key was out of date, and a recording
+that is not in this folder is not missed. "vault-cli verify" checks what certificates say."""
 
 
 class Refused(Exception):
