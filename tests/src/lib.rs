@@ -16,6 +16,7 @@ pub mod faults;
 pub mod forging;
 pub mod hostile;
 pub mod measured;
+pub mod playing;
 pub mod scene;
 pub mod sealing_device;
 pub mod server_process;

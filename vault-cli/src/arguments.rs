@@ -231,10 +231,10 @@ fn parse_moment(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a moment such as 12:30 or 1:02:03");
     let whole =
         |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<u32>().ok()).flatten();
-    let (large, last) = text.rsplit_once(':').map_or(("", text), |(large, last)| (large, last));
+    let (large, last) = text.rsplit_once(':').map_or((None, text), |(large, last)| (Some(large), last));
     let (seconds, fraction) = last.split_once('.').unwrap_or((last, "0"));
     let mut parts = Vec::new();
-    for part in large.split(':').filter(|_| !large.is_empty()).chain([seconds]) {
+    for part in large.iter().flat_map(|large| large.split(':')).chain([seconds]) {
         parts.push(whole(part).ok_or_else(wrong)?);
     }
     // Below the largest unit that is given, sixty are one of the next.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use vault_proto::geometry;
+
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
@@ -9,6 +11,8 @@ pub struct Exchange {
     pub method: String,
     /// Path, with its query.
     pub path: String,
+    /// First and last byte that it asks for, with a `Range`.
+    pub range: Option<(u64, u64)>,
     /// `Content-Digest`, as sent: names the body without holding it.
     pub digest: String,
     /// Status of the answer; `None` if the server sent none before the connection ended.
@@ -43,6 +47,16 @@ impl Exchange {
             return None;
         };
         self.is_put().then_some((recording.to_owned(), segment.parse().ok()?, part.parse().ok()?))
+    }
+
+    /// Segment and part of a request that fetches a part.
+    pub fn fetched_part(&self) -> Option<(u32, u32)> {
+        let words = self.recording_path()?;
+        let [_, "segments", segment, "body"] = *words.as_slice() else {
+            return None;
+        };
+        let first = self.range.filter(|_| self.method == "GET")?.0;
+        Some((segment.parse().ok()?, u32::try_from(first / geometry::PART_CIPHERTEXT as u64).ok()?))
     }
 
     fn recording_path(&self) -> Option<Vec<&str>> {
@@ -152,6 +166,10 @@ pub(super) fn request(head: &str) -> Exchange {
     Exchange {
         method: word(),
         path: word(),
+        range: header(head, "range").and_then(|range| {
+            let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+            Some((first.parse().ok()?, last.parse().ok()?))
+        }),
         digest: header(head, "content-digest").unwrap_or_default().to_owned(),
         status: None,
         request_id: String::new(),

@@ -1,41 +1,14 @@
-//! Stand-in.
-/// Layout.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeekableLayout {
-    /// Head.
-    pub head: Vec<u8>,
-    /// From.
-    pub body_from: u64,
-}
-/// Index.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct SeekIndex {}
-impl SeekIndex {
-    /// Duration.
-    pub fn duration_ms(&self) -> u64 {
-        0
-    }
-    /// Layout.
-    pub fn layout(&self, _track_bytes: u64) -> Option<SeekableLayout> {
-        None
-    }
-    /// Layout.
-    pub fn layout_from(&self, _track_bytes: u64, _from_ms: u64) -> Option<SeekableLayout> {
-        None
-    }
-}
-/// Indexer.
-#[derive(Debug, Default)]
-pub struct SeekIndexer {}
-impl SeekIndexer {
-    /// New.
-    pub fn new() -> Self {
-        Self {}
-    }
-    /// Push.
-    pub fn push(&mut self, _bytes: &[u8]) {}
-    /// Finish.
-    pub fn finish(self) -> Option<SeekIndex> {
-        None
-    }
-}
+//! Making a browser's recording seekable (FORMAT.md, "Seek index").
+//!
+//! What a browser's MediaRecorder hands out tells neither how long it is nor where in it a moment lies. A [`SeekIndexer`] finds both
+//! out while the bytes pass by; what it found, a [`SeekIndex`], is sealed with the recording's details; a [`SeekableLayout`] puts
+//! a new head in front of the clusters, which stay as they are. Nothing is encoded again.
+//!
+//! Matroska is specified in RFC 9559, EBML in RFC 8794. Other containers yield no index.
+
+mod ebml;
+mod indexer;
+mod seek_index;
+
+pub use self::indexer::SeekIndexer;
+pub use self::seek_index::{SeekIndex, SeekableLayout};
