@@ -1,4 +1,0 @@
-//! Stub.
-pub(super) fn page(_: &super::catalogue::Catalogue) -> String {
-    String::new()
-}
