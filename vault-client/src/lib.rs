@@ -5,7 +5,8 @@
 //! * [`compare`] lets two people find out that they see the same keys;
 //! * [`upload`] seals a source of unknown length into the server as one pipeline of flat memory, and goes on where a process
 //!   that died left off;
-//! * [`download`] fetches, checks and opens; [`listing`] shows what is there; [`seen`] remembers which recording an id names.
+//! * [`download`] fetches, checks and opens; [`listing`] shows what is there; [`seen`] remembers which recording an id names;
+//! * [`export`] is what a person takes home.
 //!
 //! Nothing the server says is believed beyond what signed statements and this home's pins prove.
 
@@ -15,6 +16,7 @@ pub mod connection;
 pub mod directory;
 pub mod download;
 pub mod error;
+pub mod export;
 pub mod home;
 pub mod listing;
 pub mod media_type;
