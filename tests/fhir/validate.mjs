@@ -1,5 +1,6 @@
 // Validates a FHIR bundle against the official JSON schema of its release.
 // Usage: node validate.mjs r4|r5 FILE. Exits with 0 if it is valid, 1 with reasons if not, 2 if it was called wrongly.
+// HL7's JSON schemas do not require primitive fields, such as `status`, as an extension may stand in for them: validate.py finds those.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
