@@ -1,8 +1,6 @@
 //! What may reach a terminal. Titles, labels, file names and what servers write are text from elsewhere: it must neither steer the
 //! terminal nor add lines that look like this program's own.
 
-use vault_client::plain_text::steers;
-
 /// What stands in place of a character that is not shown.
 const REPLACEMENT: char = '\u{fffd}';
 
@@ -29,6 +27,20 @@ pub(crate) fn printable_json(json: &str) -> String {
         }
     }
     out
+}
+
+/// Controls (C0, DEL, C1), line and paragraph separators, and the format characters that
+/// are not seen and reorder, join or hide what is.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}'
+                | '\u{feff}'
+        )
 }
 
 #[cfg(test)]

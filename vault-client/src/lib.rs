@@ -5,7 +5,8 @@
 //! * [`compare`] lets two people find out that they see the same keys;
 //! * [`upload`] seals a source of unknown length into the server as one pipeline of flat memory, and goes on where a process
 //!   that died left off;
-//! * [`download`] fetches, checks and opens; [`listing`] shows what is there; [`seen`] remembers which recording an id names.
+//! * [`download`] fetches, checks and opens; [`listing`] shows what is there; [`seen`] remembers which recording an id names;
+//! * [`export`] is what a person takes home.
 //!
 //! Nothing the server says is believed beyond what signed statements and this home's pins prove.
 
@@ -23,7 +24,6 @@ pub mod media_type;
 pub mod names;
 pub mod own_list;
 pub mod pins;
-pub mod plain_text;
 pub mod registrar;
 pub mod remote_track;
 pub mod seekable_file;

@@ -26,38 +26,65 @@ pub fn sniff(start: &[u8]) -> &'static str {
     }
 }
 
-/// Media types that players know, each with the ending of the name of its files.
-const KNOWN: [(&str, &str); 12] = [
-    ("video/webm", "webm"),
-    ("audio/webm", "webm"),
-    ("video/x-matroska", "mkv"),
-    ("video/mp4", "mp4"),
-    ("audio/mp4", "m4a"),
-    ("audio/ogg", "ogg"),
-    ("video/ogg", "ogg"),
-    ("audio/wav", "wav"),
-    ("audio/x-wav", "wav"),
-    ("audio/flac", "flac"),
-    ("audio/mpeg", "mp3"),
-    (UNKNOWN, "bin"),
-];
-
-fn known(media_type: &str) -> (&'static str, &'static str) {
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    let found = KNOWN.iter().find(|(known, _)| known.eq_ignore_ascii_case(essence));
-    found.copied().unwrap_or((UNKNOWN, "bin"))
+/// How a browser plays a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Player {
+    /// With a picture.
+    Video,
+    /// Sound only.
+    Audio,
 }
 
-/// Ending of the name of a file that holds a track of this media type. Only those of this list: a media type is its sealer's
-/// word, and must not choose what a desktop does with the file.
+/// A media type that this program repeats to others. A media type is its sealer's word; only those of this list choose what a
+/// browser, a desktop or a health record system does with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownMedia {
+    /// What plays it.
+    pub player: Player,
+    /// The media type, without parameters.
+    pub media_type: &'static str,
+    /// Ending of the names of its files.
+    pub extension: &'static str,
+    /// Whether browsers that can play it also say so. Where they do not, naming the type would keep them from trying.
+    pub announced: bool,
+}
+
+impl KnownMedia {
+    /// The entry for a media type, whatever its parameters; `None` for any that is not listed.
+    pub fn of(media_type: &str) -> Option<Self> {
+        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let known =
+            |player, media_type, extension| Some(Self { player, media_type, extension, announced: true });
+        match essence.as_str() {
+            "video/webm" => known(Player::Video, "video/webm", "webm"),
+            "video/mp4" => known(Player::Video, "video/mp4", "mp4"),
+            "video/ogg" => known(Player::Video, "video/ogg", "ogg"),
+            "video/x-matroska" => Some(Self {
+                player: Player::Video,
+                media_type: "video/x-matroska",
+                extension: "mkv",
+                announced: false,
+            }),
+            "audio/webm" => known(Player::Audio, "audio/webm", "webm"),
+            "audio/mp4" => known(Player::Audio, "audio/mp4", "m4a"),
+            "audio/ogg" => known(Player::Audio, "audio/ogg", "ogg"),
+            "audio/wav" | "audio/x-wav" => known(Player::Audio, "audio/wav", "wav"),
+            "audio/flac" => known(Player::Audio, "audio/flac", "flac"),
+            "audio/mpeg" => known(Player::Audio, "audio/mpeg", "mp3"),
+            _ => None,
+        }
+    }
+}
+
+/// Ending of the name of a file that holds a track of this media type; `bin` for what is not a [`KnownMedia`].
 pub fn file_extension(media_type: &str) -> &'static str {
-    known(media_type).1
+    KnownMedia::of(media_type).map_or("bin", |known| known.extension)
 }
 
-/// The media type to give to a browser or player for what its sealer calls `media_type`. Only those of the same list, without
-/// parameters: nothing else can be shown, and nothing of it can run.
+/// The media type to name to a browser or player for what its sealer calls `media_type`; [`UNKNOWN`] for what is not a
+/// [`KnownMedia`].
 pub fn playable(media_type: &str) -> &'static str {
-    known(media_type).0
+    KnownMedia::of(media_type).map_or(UNKNOWN, |known| known.media_type)
 }
 
 /// Whether a text has the form of a media type: `type/subtype`, each of at most 64 plain characters.
@@ -80,9 +107,16 @@ mod tests {
     fn no_media_type_chooses_an_ending_that_runs() {
         assert_eq!(file_extension("Video/WebM; codecs=opus"), "webm");
         assert_eq!(playable("Video/WebM; codecs=opus"), "video/webm");
-        for other in
-            ["", "text/html", "application/x-sh", "video/webm/../x.sh", "x/webm.desktop", "video/\u{1b}webm"]
-        {
+        for other in [
+            "",
+            "text/html",
+            "application/x-sh",
+            "video/webm/../x.sh",
+            "x/webm.desktop",
+            "image/svg+xml",
+            "video/webm\" onerror=\"x",
+            "video/\u{1b}webm",
+        ] {
             assert_eq!(file_extension(other), "bin", "{other:?}");
             assert_eq!(playable(other), UNKNOWN, "{other:?}");
         }

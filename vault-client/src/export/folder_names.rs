@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use vault_proto::ids::RecordingId;
 
+use super::inert_text::inert;
 use crate::listing::ListedRecording;
-use crate::plain_text::steers;
 
 /// Folder of the export in which those of the recordings are.
 pub(crate) const RECORDINGS: &str = "recordings";
@@ -14,25 +14,25 @@ const MAX_CHARACTERS: usize = 60;
 /// Most bytes of it: with all around it a name stays below the 255 bytes that file systems have.
 const MAX_BYTES: usize = 180;
 
-/// A title as a piece of a file name: without separators, control and invisible characters, and what some file system or shell
-/// gives a meaning; of one line and of bounded length. Empty if nothing is left.
+/// A title as a piece of a file name: one line of bounded length, without hidden characters, separators, and what some file system
+/// or shell gives a meaning. Empty if nothing is left.
 fn harmless(title: &str) -> String {
     let mut name = String::new();
-    let mut characters = 0;
-    for c in title.chars().take(1000) {
-        let special =
-            matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '$' | '`' | '%' | '~');
-        let c = if special || steers(c) || c.is_whitespace() { ' ' } else { c };
+    for c in inert(title, MAX_CHARACTERS).unwrap_or_default().chars() {
+        let special = matches!(
+            c,
+            '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '$' | '`' | '%' | '~' | '\u{fffd}'
+        );
+        let c = if special { ' ' } else { c };
         if c == ' ' && (name.is_empty() || name.ends_with(' ')) {
             continue;
         }
-        if characters == MAX_CHARACTERS || name.len() + c.len_utf8() > MAX_BYTES {
+        if name.len() + c.len_utf8() > MAX_BYTES {
             break;
         }
         name.push(c);
-        characters += 1;
     }
-    name.trim_matches(|c| matches!(c, ' ' | '.' | '-')).to_owned()
+    name.trim_matches(|c| matches!(c, ' ' | '.' | '-' | '…')).to_owned()
 }
 
 /// The name of a recording's folder: when, what, and the beginning of its id.
@@ -97,7 +97,7 @@ mod tests {
         #[test]
         fn a_name_is_one_piece_of_a_path(title in "\\PC{0,40}|[./\\\\\u{202e}\\x00-\\x1f a]{0,40}") {
             let name = harmless(&title);
-            prop_assert!(!name.contains(['/', '\\']) && !name.chars().any(steers), "{:?}", name);
+            prop_assert!(!name.contains(['/', '\\', '\u{202e}']) && !name.chars().any(char::is_control), "{:?}", name);
             prop_assert!(!name.starts_with(['.', '-', ' ']) && !name.ends_with(['.', ' ']), "{:?}", name);
         }
     }

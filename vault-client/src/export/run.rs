@@ -12,9 +12,11 @@ use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::statements::{Export, RecordingList};
 
 use super::catalogue::{Catalogue, ExportedRecording, Person};
+use super::fhir::{FhirVersion, bundle};
 use super::folder::{ExportFolder, SUMS, Sums, write_sums};
 use super::folder_names;
-use super::{fhir, kept, opened, page, sealed};
+use super::page::page;
+use super::{kept, opened, sealed};
 use crate::connection::now;
 use crate::download::Session;
 use crate::error::ClientError;
@@ -249,12 +251,10 @@ fn finish(
                 let json = pretty(recording)?;
                 folder.put(&mut sums, &format!("{}/recording.json", recording.folder), &json)?;
             }
-            for (name, version) in
-                [("fhir/r4.json", fhir::FhirVersion::R4), ("fhir/r5.json", fhir::FhirVersion::R5)]
-            {
-                folder.put(&mut sums, name, &pretty(&fhir::bundle(&catalogue, version))?)?;
+            for (name, version) in [("fhir/r4.json", FhirVersion::R4), ("fhir/r5.json", FhirVersion::R5)] {
+                folder.put(&mut sums, name, &pretty(&bundle(&catalogue, version))?)?;
             }
-            folder.put(&mut sums, "index.html", page::page(&catalogue).as_bytes())?;
+            folder.put(&mut sums, "index.html", page(&catalogue).as_bytes())?;
             folder.put(&mut sums, "README.txt", include_bytes!("opened-README.txt"))?;
         }
         Form::Sealed => {
