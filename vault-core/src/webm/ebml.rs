@@ -117,13 +117,16 @@ fn child(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     Some((id, bytes.get(..end)?, bytes.get(start..end)?))
 }
 
+/// What stands for a size that is not known.
+pub(super) const UNKNOWN_SIZE: u64 = (1 << 56) - 1;
+
 /// Writes an element's id and its size, the latter always in 8 bytes.
 pub(super) fn write_header(out: &mut Vec<u8>, id: u32, size: u64) {
     let bytes = id.to_be_bytes();
     let leading = id.leading_zeros() as usize / 8;
     out.extend_from_slice(bytes.get(leading..).unwrap_or_default());
     // Sizes are of what is in memory or in a recording, both far below 2^56.
-    out.extend_from_slice(&(size & 0x00ff_ffff_ffff_ffff | 1 << 56).to_be_bytes());
+    out.extend_from_slice(&(size & UNKNOWN_SIZE | 1 << 56).to_be_bytes());
 }
 
 /// Writes an element.

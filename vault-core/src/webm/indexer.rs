@@ -123,6 +123,7 @@ struct Parser {
     /// Track numbers with the ticks that each of their blocks lasts.
     default_durations: Vec<(u64, u64)>,
     first_cluster: Option<u64>,
+    open_ended: bool,
     cluster: Option<Cluster>,
     group: Option<Group>,
     times: Vec<Times>,
@@ -288,6 +289,7 @@ impl Parser {
                     Some(size) => Some(self.position.checked_add(size)?),
                     None => None,
                 };
+                self.open_ended |= end.is_none();
                 self.cluster = Some(Cluster { offset, end, time: None, cued: false });
                 self.enter()
             }
@@ -451,6 +453,7 @@ impl Parser {
             tracks: self.tracks,
             others: self.others,
             first_cluster,
+            open_ended: self.open_ended,
             scale: self.scale,
             duration_ms: u64::try_from(nanoseconds / 1_000_000).ok()?,
             cue_track: self.cue_track,

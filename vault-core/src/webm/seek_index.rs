@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ebml::{id, write, write_header, write_unsigned};
+use super::ebml::{UNKNOWN_SIZE, id, write, write_header, write_unsigned};
 
 /// Most bytes of the elements that are kept from before the first cluster.
 pub(super) const MAX_HEAD: usize = 64 * 1024;
@@ -25,6 +25,9 @@ pub struct SeekIndex {
     pub(super) others: Vec<u8>,
     /// Offset of the first cluster in the track's plaintext.
     pub(super) first_cluster: u64,
+    /// Whether a cluster does not say how long it is. Then the segment does not either: some readers want an element of unknown
+    /// size only within another.
+    pub(super) open_ended: bool,
     /// Nanoseconds of a tick.
     pub(super) scale: u64,
     /// Playing time in milliseconds.
@@ -90,7 +93,8 @@ impl SeekIndex {
         // Every number in the cues has 8 bytes, so that how long they are does not depend on what they say.
         let clusters_at = cues_at + self.write_cues(cues, 0, 0).len() as u64;
         let mut head = self.ebml.clone();
-        write_header(&mut head, id::SEGMENT, clusters_at + (track_bytes - body_from));
+        let segment = clusters_at + (track_bytes - body_from);
+        write_header(&mut head, id::SEGMENT, if self.open_ended { UNKNOWN_SIZE } else { segment });
         head.extend(seek_head(info_at, tracks_at, cues_at));
         head.extend_from_slice(&self.info);
         head.extend_from_slice(&self.tracks);
