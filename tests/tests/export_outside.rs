@@ -12,6 +12,7 @@ use std::process::Command;
 use serde_json::Value;
 use vault_tests::command::{Said, end};
 use vault_tests::playing::browser;
+use vault_tests::scene::shown_words;
 use vault_tests::world::{World, bytes, sha256};
 
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/media/mediarecorder.webm");
@@ -32,12 +33,7 @@ impl Patient {
         let home = world.folder().join("patient");
         let made = vault_tests::command::run(&home, ["keygen", "--suite", suite]);
         let account = made.text();
-        // Six words a line, each line with its number.
-        let words = made
-            .stderr
-            .lines()
-            .filter(|line| line.trim_start().split('.').next().is_some_and(|n| n.parse::<u8>().is_ok()));
-        let words: String = words.map(|line| line.split_once('.').unwrap().1.to_owned()).collect();
+        let words = shown_words(&made.stderr);
         assert_eq!(words.split_whitespace().count(), 24, "{words}");
         let certificate = world.folder().join("patient.certificate");
         world.certify(&account, "patient", &["--label", "Ada & <Lovelace>"], &certificate).text();
@@ -109,9 +105,7 @@ fn sealed_export_opens(suite: &str) {
     let other = elsewhere.path().join("other");
     let stranger =
         vault_tests::command::run(&elsewhere.path().join("stranger"), ["keygen", "--suite", suite]);
-    let wrong: Vec<&str> =
-        stranger.stderr.lines().filter(|line| line.trim_start().starts_with(char::is_numeric)).collect();
-    std::fs::write(words, wrong.join("\n")).unwrap();
+    std::fs::write(words, shown_words(&stranger.stderr)).unwrap();
     let refused = python(&[script, "--key", words, "-o", other.to_str().unwrap()]).unwrap();
     assert_ne!(refused.exit, Some(0));
     std::fs::write(words, &patient.words).unwrap();
