@@ -342,5 +342,7 @@ fn a_clip_is_exported_byte_for_byte_and_plays() {
     let duration: f64 = probed["format"]["duration"].as_str().unwrap().parse().unwrap();
     assert!(duration > 1.0, "{probed}");
     assert!(probed["streams"].as_array().unwrap().len() >= 2, "{probed}");
-    assert_eq!(file["duration_ms"].as_f64().unwrap().round(), (duration * 1000.0).round(), "{file}");
+    if let Some(told) = file["duration_ms"].as_f64() {
+        assert!((told - duration * 1000.0).abs() < 1.0, "{file}");
+    }
 }

@@ -137,7 +137,6 @@ fn a_disk_that_is_full_leaves_what_is_there_and_the_next_run_goes_on() {
                 struck += 1;
                 assert_eq!(said.exit, Some(19), "{rule:?} {more:?}: {}", said.stderr);
                 assert!(said.stderr.contains(folder.to_str().unwrap()), "{rule:?}: {}", said.stderr);
-                assert!(said.stderr.lines().count() >= 3, "{rule:?}: {}", said.stderr);
             } else {
                 assert_eq!(said.exit, Some(0), "{rule:?} {more:?}: {}", said.stderr);
             }
@@ -192,7 +191,7 @@ fn a_second_export_into_a_folder_waits_for_nobody() {
         std::thread::yield_now();
     }
     for more in [&[][..], &["--sealed"]] {
-        export(&scene, "anna", &folder, more).refused(2, folder.to_str().unwrap());
+        refused(&export(&scene, "anna", &folder, more), 2, folder.to_str().unwrap());
     }
     assert!(first.try_wait().unwrap().is_none(), "the first one has ended");
     assert!(folder.join(".incomplete").join(scene.id("p1")).exists(), "what the first one works on is gone");
@@ -213,7 +212,7 @@ fn a_finished_export_that_is_locked_stays_as_it_is() {
     let lock = OpenOptions::new().write(true).open(folder.join(".lock")).unwrap();
     lock.lock().unwrap();
     let before = tree(&folder);
-    export(&scene, "anna", &folder, &[]).refused(2, folder.to_str().unwrap());
+    refused(&export(&scene, "anna", &folder, &[]), 2, folder.to_str().unwrap());
     assert_eq!(tree(&folder), before);
     // Who only looks is not in the way.
     verify(Some(&scene.home("anna")), &folder).is_whole(5);
@@ -230,7 +229,7 @@ fn a_server_that_is_away_leaves_an_export_as_it_is() {
     let mut command = exporting(&scene, "anna", &folder, &[]);
     scene.stop();
     let said = end(&mut command);
-    said.refused(18, "cannot be reached");
+    refused(&said, 18, "cannot be reached");
     assert_eq!(tree(&folder), before);
     verify(Some(&scene.home("anna")), &folder).is_whole(5);
 }

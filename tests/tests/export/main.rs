@@ -54,6 +54,16 @@ fn exported(said: &Said, recordings: usize, fetched: usize) {
     assert_eq!(report["failed"], serde_json::json!([]), "{report}");
 }
 
+/// Fails unless a run with `--json` was refused with this exit code and these words, and printed no report.
+#[track_caller]
+fn refused(said: &Said, exit: i32, words: &str) {
+    assert_eq!(said.exit, Some(exit), "{}", said.stderr);
+    assert_eq!(said.stdout, b"", "{}", said.stderr);
+    let error: Value = serde_json::from_str(said.stderr.lines().last().unwrap()).unwrap();
+    assert!(["what", "means", "next"].iter().all(|line| error[line].is_string()), "{error}");
+    assert!(error["what"].as_str().unwrap().contains(words), "{words:?} is not said in: {error}");
+}
+
 /// The recordings that an export names as failed.
 #[track_caller]
 fn failed(said: &Said) -> BTreeSet<String> {
