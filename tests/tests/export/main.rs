@@ -97,7 +97,9 @@ impl Verified {
 
     #[track_caller]
     fn is_whole(&self, recordings: usize) {
-        assert_eq!(self.said.exit, Some(0), "{:?} {:?} {}", self.wrong(), self.files, self.said.stderr);
+        let wrong: Vec<&Value> =
+            self.recordings.values().filter(|entry| entry["finding"] != "right").collect();
+        assert_eq!(self.said.exit, Some(0), "{wrong:?} {:?} {}", self.files, self.said.stderr);
         assert_eq!(self.recordings.len(), recordings);
         assert_eq!(self.wrong(), BTreeMap::new());
         assert_eq!(self.summary["right"], recordings, "{}", self.summary);
