@@ -20,6 +20,13 @@ impl ServerProcess {
         Self::start_on(data, log, "127.0.0.1:0")
     }
 
+    /// As [`Self::start_on`], for a server whose callers know it as `name`.
+    pub fn start_as(data: &Path, log: &Path, listen: &str, name: &str) -> Self {
+        let mut command = Command::new(binary("vault-server"));
+        command.arg("serve").arg("--data").arg(data).args(["--listen", listen, "--authority", name]);
+        Self::spawn(command, log)
+    }
+
     /// Starts it on an address.
     pub fn start_on(data: &Path, log: &Path, listen: &str) -> Self {
         let mut command = Command::new(binary("vault-server"));

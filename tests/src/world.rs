@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::command::{Said, binary, end, run, vault_cli};
+use crate::faults::proxy::Proxy;
 use crate::server_process::ServerProcess;
 
 /// A world of its own for one test; gone when dropped.
@@ -12,6 +13,8 @@ pub struct World {
     pub organisation: String,
     server: Option<ServerProcess>,
     authority: Option<String>,
+    /// Another address by which it is known: that of a proxy in front of it.
+    known_as: Option<String>,
 }
 
 /// Somebody with a home and an account.
@@ -32,6 +35,15 @@ impl World {
         world
     }
 
+    /// As [`Self::new`], with a server that everybody reaches through `proxy` only.
+    pub fn behind(proxy: &Proxy) -> Self {
+        let mut world = Self::offline();
+        world.known_as = Some(proxy.authority());
+        world.start();
+        proxy.lead_to(Some(world.server().authority().parse().expect("an address")));
+        world
+    }
+
     /// A registrar and a server that was set up and does not run yet.
     pub fn offline() -> Self {
         Self::with_init(|_, _| ())
@@ -41,7 +53,7 @@ impl World {
     pub fn with_init(prepare: impl FnOnce(&Path, &mut std::process::Command)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let organisation = run(&folder.path().join("registrar"), ["registrar", "init"]).text();
-        let world = Self { folder, organisation, server: None, authority: None };
+        let world = Self { folder, organisation, server: None, authority: None, known_as: None };
         let mut init = std::process::Command::new(binary("vault-server"));
         init.arg("init").arg("--data").arg(world.data()).args(["--organisation", &world.organisation]);
         prepare(&world.data(), &mut init);
@@ -99,7 +111,10 @@ impl World {
     /// Starts the server; a second time on the address it had.
     pub fn start(&mut self) {
         let listen = self.authority.as_deref().unwrap_or("127.0.0.1:0");
-        let server = ServerProcess::start_on(&self.data(), &self.log(), listen);
+        let server = match &self.known_as {
+            Some(name) => ServerProcess::start_as(&self.data(), &self.log(), listen, name),
+            None => ServerProcess::start_on(&self.data(), &self.log(), listen),
+        };
         self.authority = Some(server.authority().to_owned());
         self.server = Some(server);
     }

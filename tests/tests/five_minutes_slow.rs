@@ -22,11 +22,10 @@ fn sixty_jumps_show_the_right_picture_and_fetch_two_parts_at_most_and_the_export
     let original = Path::new(&original);
     let length = original.metadata().unwrap().len();
     assert!(length > 20 << 20, "only {length} bytes: a few parts would be all of it");
-    let world = World::new();
     let proxy = Arc::new(Proxy::start());
-    proxy.lead_to(Some(world.server().authority().parse().unwrap()));
+    let world = World::behind(&proxy);
     let patient = world.person_with("patient", "patient", &[], &proxy.url());
-    let clinician = world.person("clinician", "clinician");
+    let clinician = world.person_with("clinician", "clinician", &[], &proxy.url());
     let recording = clinician.seal(original, &patient, &clinician, &["--title", "Five minutes"]).text();
     let listed = patient.run(&["list", "--json"]).json();
     let duration = listed.get("duration_ms").and_then(serde_json::Value::as_u64).unwrap();

@@ -23,11 +23,10 @@ struct Clinic {
 
 impl Clinic {
     fn new() -> Self {
-        let world = World::new();
         let proxy = Arc::new(Proxy::start());
-        proxy.lead_to(Some(world.server().authority().parse().unwrap()));
+        let world = World::behind(&proxy);
         let patient = world.person_with("patient", "patient", &[], &proxy.url());
-        let clinician = world.person("clinician", "clinician");
+        let clinician = world.person_with("clinician", "clinician", &[], &proxy.url());
         Self { world, patient, clinician, proxy }
     }
 

@@ -1,9 +1,6 @@
 //! Random access through the SDK: `Read` and `Seek` over all segments of a remote track, against a truthful server and lying ones.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test's helpers fail by panicking, as its test functions do"
-)]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::sync::Arc;

@@ -175,6 +175,12 @@ impl From<ClientError> for Failure {
                 "It may have been lost, or be kept back; this account's own list proves that it was there.",
                 "Tell the operator, with the recording's id.",
             ),
+            ClientError::ShownLess => Self::new(
+                Kind::CutOff,
+                "The server shows less of this recording than it did when it was taken home.",
+                "What was taken home stays as it is: more is never replaced by less.",
+                "Tell the operator, with the recording's id: the store may have been rolled back.",
+            ),
             ClientError::Ambiguous { prefix, matches } => {
                 Self::usage(format!("{prefix:?} fits several ids: {}", matches.join(", ")))
             }

@@ -80,7 +80,9 @@ impl Player {
                 arguments.extend(["--force-window=yes".into(), "--".into(), list.into()]);
                 (program, arguments)
             }
-            Self::Media { program, .. } => (program, vec!["--play-and-exit".into(), list.into()]),
+            Self::Media { program, .. } => {
+                (program, vec!["--no-one-instance".into(), "--play-and-exit".into(), list.into()])
+            }
             Self::Browser(program) => (program, vec![list.into()]),
         }
     }

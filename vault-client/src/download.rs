@@ -10,10 +10,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 use vault_core::details::Details;
 use vault_core::opening::{Opening, PartOpener};
+use vault_proto::envelope::Verified;
 use vault_proto::geometry::{self, MAX_PARTS};
 use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
+use vault_proto::recording_list::ListEntry;
 use vault_proto::sealed_header::MAX_SEALED_HEADER;
 use vault_proto::statements::RecordingStatus;
 use vault_proto::timestamp::Timestamp;
@@ -296,6 +298,16 @@ impl RemoteRecording {
             }
         }
         files
+    }
+
+    /// Its entry in an account's own list.
+    pub(crate) fn entry(&self) -> ListEntry {
+        let manifest = self.checked.manifest();
+        ListEntry {
+            recording: manifest.recording,
+            manifest: manifest.digest(),
+            final_seal: self.checked.final_seal().map(Verified::digest),
+        }
     }
 
     /// Generation of a segment's current header, as the server says.

@@ -42,6 +42,9 @@ pub enum ClientError {
     /// A recording that the account's own list names and the server does not list any more.
     #[error("the server has listed it before, and does not any more")]
     NoLongerListed,
+    /// A recording of which less is shown than was taken home before.
+    #[error("the server shows less of it than it did when it was taken home")]
+    ShownLess,
     /// A shortened id that fits several.
     #[error("{prefix:?} is the beginning of several: {}", .matches.join(", "))]
     Ambiguous {

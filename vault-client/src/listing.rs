@@ -58,6 +58,8 @@ pub struct ListedRecording {
     pub created: Timestamp,
     /// Whether it is complete.
     pub status: Status,
+    /// When something of it was last stored, as the server says.
+    pub last_stored: Timestamp,
     /// Plaintext bytes that are sealed.
     pub bytes: u64,
     /// What the people are called in their certificates, the organisation's word.
@@ -168,7 +170,19 @@ async fn look_at(
 }
 
 async fn check(session: Session<'_>, recording: RecordingId) -> Result<ListedRecording, ClientError> {
-    let remote = RemoteRecording::fetch(session, recording).await?;
+    let mut listed = describe(session, &RemoteRecording::fetch(session, recording).await?).await?;
+    // A list is not for seeking, and one of many recordings would hold many indexes.
+    for track in listed.details.iter_mut().flat_map(|details| &mut details.tracks) {
+        track.seek = None;
+    }
+    Ok(listed)
+}
+
+/// What there is to say of a recording; a reader's details are fetched and opened for it.
+pub(crate) async fn describe(
+    session: Session<'_>,
+    remote: &RemoteRecording,
+) -> Result<ListedRecording, ClientError> {
     let manifest = remote.checked().manifest();
     let own = session.account.id;
     if ![manifest.patient, manifest.clinician, manifest.sealer].contains(&own) {
@@ -187,7 +201,7 @@ async fn check(session: Session<'_>, recording: RecordingId) -> Result<ListedRec
         }
     };
     Ok(ListedRecording {
-        recording,
+        recording: manifest.recording,
         consultation: manifest.consultation.to_string(),
         patient: manifest.patient,
         clinician: manifest.clinician,
@@ -196,6 +210,7 @@ async fn check(session: Session<'_>, recording: RecordingId) -> Result<ListedRec
         created: manifest.created,
         status,
         bytes: remote.checked().plaintext_length(),
+        last_stored: remote.last_stored(),
         labels: remote.labels(),
         manifest: manifest.digest(),
         final_seal: remote.checked().final_seal().map(Verified::digest),

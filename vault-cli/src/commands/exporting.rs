@@ -69,7 +69,7 @@ pub(crate) async fn export(unlocked: &Unlocked, terminal: &Terminal, wanted: Wan
     Err(Failure::new(
         Kind::Partly,
         format!("{} could not be exported, named above.", counted(failures.len(), "recording", "recordings")),
-        "All others are in the export, checked; nothing of those that failed is in it.",
+        "All others are in the export, checked. Of those that failed there is at most what an earlier run had taken home.",
         "Run the same command again: it fetches only what is missing. If one keeps failing, tell the operator its id.",
     ))
 }
@@ -94,6 +94,19 @@ pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) ->
             terminal.data(&format!("{what}  {}", file.path))?;
         }
     }
+    for path in &checked.strangers {
+        if terminal.json() {
+            terminal.document(&serde_json::json!({ "file": path, "finding": "unknown" }))?;
+        } else {
+            terminal
+                .data(&format!("unknown     {path}: no part of the export, so nothing vouches for it"))?;
+        }
+    }
+    if checked.unknown_list {
+        terminal.insist(
+            "This home did not sign the list of this export: another device of the account did, or this home before it was restored.",
+        );
+    }
     let whose = if checked.pinned {
         format!("account {}", checked.account)
     } else {
@@ -107,6 +120,7 @@ pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) ->
         terminal.document(&serde_json::json!({
             "account": checked.account, "organisation": checked.organisation, "pinned": checked.pinned,
             "created": checked.created, "list": checked.list, "superseded": checked.superseded,
+            "unknown_list": checked.unknown_list,
             "right": checked.right(), "recordings": checked.recordings.len(),
         }))?;
     } else {

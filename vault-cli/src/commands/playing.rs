@@ -11,7 +11,7 @@ use super::Unlocked;
 use super::opening::{chosen, write_from};
 use super::output::Output;
 use super::reading::{fetch, provenance};
-use crate::failure::{Failure, cut_off};
+use crate::failure::{Failure, Kind, cut_off};
 use crate::play_server::{PlayServer, Playing};
 use crate::player::{Player, Started};
 use crate::stop::Stop;
@@ -42,6 +42,9 @@ pub(crate) async fn play(
         remote.require_complete(&unlocked.home)?;
     }
     let media = media::media(session, &remote).await?;
+    if let Some(at) = remote.cut_off(&unlocked.home)? {
+        terminal.insist(&cut_off(&at).what);
+    }
     if let Some(path) = output {
         if path != Path::new("-") {
             return Err(Failure::usage(
@@ -70,21 +73,25 @@ pub(crate) async fn play(
         playing.push(Playing { track: medium.track, media_type: medium.media_type.clone(), view, start });
     }
     let title = title(unlocked, &remote).await?;
-    if let Some(at) = remote.cut_off(&unlocked.home)? {
-        terminal.insist(&cut_off(&at).what);
-    }
     terminal.say(&format!("{}.", provenance(unlocked, &remote)?));
     let server = PlayServer::bind(title, playing)?;
     let mut started = show(terminal, &server, url, start)?;
     let closed = async {
         match started.as_mut().and_then(|started| started.child.as_mut()) {
-            Some(child) => child.wait().await.map(drop),
+            Some(child) => child.wait().await.is_ok_and(|status| status.success()),
             None => std::future::pending().await,
         }
     };
     tokio::select! {
         failure = server.serve() => Err(failure),
-        _ = closed => Ok(()),
+        well = closed => if well { Ok(()) } else {
+            Err(Failure::new(
+                Kind::Usage,
+                "The player ended with an error.",
+                "Nothing of the recording was stored.",
+                "Try another one: --url prints an address for any player or browser on this machine.",
+            ))
+        },
         () = stop.asked() => Ok(()),
     }
 }

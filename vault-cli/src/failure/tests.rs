@@ -134,6 +134,7 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
         ("comparison without an end", comparison(CompareProblem::TimedOut)),
         ("not found", ClientError::NotFound("recording 00112233445566778899aabbccddeeff".into())),
         ("no longer listed", ClientError::NoLongerListed),
+        ("shown less", ClientError::ShownLess),
         (
             "unreachable",
             ClientError::Unreachable {

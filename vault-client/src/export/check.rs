@@ -13,7 +13,7 @@ use vault_proto::statements::{Export, RecordingList, RecordingStatus};
 use vault_proto::timestamp::Timestamp;
 
 use super::catalogue::{ExportedRecording, Person};
-use super::folder::{SUMS, Sums, digest_of, read_sums};
+use super::folder::{INCOMPLETE, LOCK, SUMS, Sums, digest_of, files_below, read_sums};
 use super::folder_names::RECORDINGS;
 use super::objects;
 use super::run::proof;
@@ -24,7 +24,7 @@ use crate::own_list;
 /// Most bytes of `SHA256SUMS`.
 const MAX_SUMS: usize = 256 * 1024 * 1024;
 /// Most bytes of a `recording.json`.
-const MAX_DESCRIPTION: usize = 1024 * 1024;
+pub(crate) const MAX_DESCRIPTION: usize = 1024 * 1024;
 
 /// What an export is, and what of it is right.
 #[derive(Debug)]
@@ -41,10 +41,15 @@ pub struct CheckedExport {
     pub list: u64,
     /// The home's own list is newer.
     pub superseded: bool,
+    /// The home did not sign its list: another device of the account did, or this home before it was restored. Whether there is a
+    /// newer one cannot be told then.
+    pub unknown_list: bool,
     /// Every recording of the list, in the order in which the account learned of them.
     pub recordings: Vec<CheckedEntry>,
     /// Files that belong to no recording and are changed or missing.
     pub other_files: Vec<DamagedFile>,
+    /// Files that lie in the folder and are no part of the export.
+    pub strangers: Vec<String>,
 }
 
 /// One recording of the list.
@@ -163,21 +168,16 @@ pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, Client
         Some(home) => own_list::read(home)?,
         None => None,
     };
-    let mut superseded = false;
+    let (mut superseded, mut unknown_list) = (false, false);
     if let Some(newest) = newest {
         let number = signed.list.statement().number;
         let known =
             usize::try_from(number).ok().and_then(|number| newest.history.get(number.checked_sub(1)?));
         match known {
-            Some(known) if *known != signed.list.statement().digest() => {
-                return Err(Refusal::MixUp(format!(
-                    "its list is number {number}, and this home signed another one under that number"
-                ))
-                .into());
-            }
+            // Another device of the account, or this home before it was restored, has signed one under that number.
+            Some(known) if *known != signed.list.statement().digest() => unknown_list = true,
             Some(_) => superseded = newest.history.len() as u64 > number,
-            // Newer than what this home knows: made by another device, or before the home was restored.
-            None => {}
+            None => unknown_list = true,
         }
     }
     let damaged_files = changed_files(folder, &signed.sums)?;
@@ -189,9 +189,25 @@ pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, Client
         created: signed.export.created,
         list: signed.list.statement().number,
         superseded,
+        unknown_list,
         recordings,
         other_files,
+        strangers: strangers(folder, &signed.sums)?,
     })
+}
+
+/// The files that lie in the folder and are not named.
+fn strangers(folder: &Path, sums: &Sums) -> Result<Vec<String>, ClientError> {
+    let own =
+        |name: &str| matches!(name, SUMS | proof::EXPORT) || name == LOCK || name.starts_with(INCOMPLETE);
+    let mut names: Vec<String> = files_below(folder)?
+        .iter()
+        .filter_map(|path| path.strip_prefix(folder).ok())
+        .map(|path| path.to_string_lossy().into_owned())
+        .filter(|name| !own(name) && !sums.contains_key(name))
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 fn parse<T: Statement>(bytes: &[u8]) -> Result<Envelope<T>, ClientError> {
@@ -225,9 +241,24 @@ fn entries(
     let folders = described(folder, &signed.sums);
     let mut by_recording: HashMap<RecordingId, Vec<DamagedFile>> = HashMap::new();
     let mut other_files = Vec::new();
-    let owners: BTreeMap<String, RecordingId> = folders
-        .iter()
-        .map(|(recording, described)| (described.folder.clone(), *recording))
+    let listed = &signed.list.object().recordings;
+    // Ids whole and shortened, the latter only where they are one recording's.
+    let mut by_id: HashMap<String, Option<RecordingId>> = HashMap::new();
+    for entry in listed {
+        let one = |known: &mut Option<RecordingId>| *known = None;
+        by_id.entry(entry.recording.short()).and_modify(one).or_insert(Some(entry.recording));
+        by_id.insert(entry.recording.to_string(), Some(entry.recording));
+    }
+    // A description that was changed names no folder any more; the folder's own name ends with the recording's id.
+    let named =
+        signed.sums.keys().filter_map(|path| path.strip_suffix("/recording.json")).filter_map(|place| {
+            let id = place.strip_suffix(')')?.rsplit_once('(')?.1;
+            let entry = listed.iter().find(|entry| entry.recording.to_string().starts_with(id))?;
+            Some((place.to_owned(), entry.recording))
+        });
+    let described = folders.iter().map(|(recording, described)| (described.folder.clone(), *recording));
+    let owners: BTreeMap<String, RecordingId> = named
+        .chain(described)
         .chain(
             signed
                 .list
@@ -256,7 +287,9 @@ fn entries(
 fn described(folder: &Path, sums: &Sums) -> HashMap<RecordingId, ExportedRecording> {
     let mut found = HashMap::new();
     for (path, digest) in sums {
-        let place = path.strip_suffix("/recording.json").filter(|place| place.starts_with(RECORDINGS));
+        let place = path
+            .strip_suffix("/recording.json")
+            .filter(|place| place.strip_prefix(RECORDINGS).is_some_and(|name| name.starts_with('/')));
         let Some(place) = place else {
             continue;
         };
@@ -333,8 +366,8 @@ fn find(
         Some(described) => {
             let tracks: HashSet<u8> = checked.segments().iter().map(|segment| segment.track).collect();
             let there: HashSet<u8> = described.files.iter().map(|file| file.track).collect();
-            let bytes: u64 = described.files.iter().map(|file| file.sealed_bytes).sum();
-            if !tracks.is_subset(&there) || bytes != checked.plaintext_length() {
+            let bytes = described.files.iter().try_fold(0u64, |sum, file| sum.checked_add(file.sealed_bytes));
+            if !tracks.is_subset(&there) || bytes != Some(checked.plaintext_length()) {
                 return Finding::Missing;
             }
             let named = |path: &str| format!("{}/{path}", described.folder);

@@ -1,21 +1,34 @@
 //! The folder of an export: one process at a time writes in it, files appear in it whole, and what is in it is known by digest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use vault_proto::ids::Digest;
 
+use super::objects::small_file;
+use super::run::Form;
 use crate::error::ClientError;
-use crate::home::{make_private_folder, write_durably};
+use crate::home::{make_private_folder, sync_folder};
 
 /// File that names every other file of the export, as `sha256sum` writes it.
 pub(crate) const SUMS: &str = "SHA256SUMS";
 /// Folder in which what is not whole yet is kept apart.
-const INCOMPLETE: &str = ".incomplete";
-const LOCK: &str = ".lock";
+pub(crate) const INCOMPLETE: &str = ".incomplete";
+/// Held for as long as a process writes in an export.
+pub(crate) const LOCK: &str = ".lock";
+/// Folders of an export. A link in the place of one would lead what is written out of it.
+const FOLDERS: [&str; 5] = [INCOMPLETE, "rec", "recordings", "proof", "fhir"];
+
+/// What stands in the lock file, by which a folder is known as an export's, and of which form.
+const fn mark(form: Form) -> &'static str {
+    match form {
+        Form::Opened => "recording-vault export, opened\n",
+        Form::Sealed => "recording-vault export, sealed\n",
+    }
+}
 
 /// An export that this process is the only one to write in.
 pub(crate) struct ExportFolder {
@@ -26,7 +39,7 @@ pub(crate) struct ExportFolder {
 impl Drop for ExportFolder {
     /// What is not whole is of no use to anybody; after a kill the next run removes it.
     fn drop(&mut self) {
-        let _ = self.remove(INCOMPLETE);
+        let _ = remove_all(&self.path(INCOMPLETE));
     }
 }
 
@@ -34,25 +47,35 @@ impl Drop for ExportFolder {
 pub(crate) type Sums = BTreeMap<String, Digest>;
 
 impl ExportFolder {
-    /// Takes a folder, which is made if it is not there. What an earlier run left half-written is removed.
+    /// Takes a folder for an export of `form`; it is made if it is not there. What an earlier run left half-written is removed.
     ///
     /// # Errors
-    /// [`ClientError::Usage`] while another process writes in it, or if it holds other things than an export;
-    /// [`ClientError::Disk`].
-    pub(crate) fn take(root: &Path) -> Result<Self, ClientError> {
+    /// [`ClientError::Usage`] while another process writes in it, or if it holds other things than such an export: what is opened
+    /// must not lie where what is sealed may. [`ClientError::Disk`].
+    pub(crate) fn take(root: &Path, form: Form) -> Result<Self, ClientError> {
         make_private_folder(root).map_err(ClientError::disk(root))?;
         let path = root.join(LOCK);
-        if !path.exists() {
+        let found = small_file(&path, mark(form).len()).map_err(ClientError::disk(path.clone()))?;
+        if found.as_deref() != Some(mark(form).as_bytes()) {
+            let other = [Form::Opened, Form::Sealed].map(|form| Some(mark(form).as_bytes()));
+            if other.contains(&found.as_deref()) {
+                return Err(ClientError::Usage(format!(
+                    "{} holds an export of the other form, and opened recordings do not lie beside sealed ones; name another folder",
+                    root.display()
+                )));
+            }
+            // A process that died at once leaves an empty one.
+            let begun = found.is_some_and(|found| found.is_empty());
             let mut entries = fs::read_dir(root).map_err(ClientError::disk(root))?;
-            if entries.next().is_some() {
+            if entries.nth(usize::from(begun)).is_some() {
                 return Err(ClientError::Usage(format!(
                     "{} is not empty and holds no export of ours; name a new or empty folder",
                     root.display()
                 )));
             }
         }
-        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let lock = open.map_err(ClientError::disk(path.clone()))?;
+        let open = private().create(true).truncate(false).write(true).open(&path);
+        let mut lock = open.map_err(ClientError::disk(path.clone()))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -63,28 +86,24 @@ impl ExportFolder {
             }
             Err(TryLockError::Error(error)) => return Err(ClientError::disk(path)(error)),
         }
+        lock.write_all(mark(form).as_bytes()).map_err(ClientError::disk(path))?;
+        for name in FOLDERS {
+            let path = root.join(name);
+            if path.is_symlink() {
+                return Err(ClientError::Usage(format!(
+                    "{} is a link: nothing is written through it; remove it, or name another folder",
+                    path.display()
+                )));
+            }
+        }
         let folder = Self { root: root.to_owned(), _lock: lock };
-        folder.remove(INCOMPLETE)?;
+        remove_all(&folder.path(INCOMPLETE))?;
         Ok(folder)
     }
 
     /// Path of something in it.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
-    }
-
-    /// Writes a file unless it is there already as it should be; it appears whole.
-    pub(crate) fn put(&self, sums: &mut Sums, name: &str, bytes: &[u8]) -> Result<(), ClientError> {
-        let path = self.path(name);
-        let same = fs::read(&path).is_ok_and(|present| present == bytes);
-        if !same {
-            if let Some(folder) = path.parent() {
-                make_private_folder(folder).map_err(ClientError::disk(folder))?;
-            }
-            write_durably(&path, bytes).map_err(ClientError::disk(path.clone()))?;
-        }
-        sums.insert(name.to_owned(), Digest::of(bytes));
-        Ok(())
     }
 
     /// A new empty folder apart from the export, for something that is to appear in it as a whole.
@@ -95,29 +114,45 @@ impl ExportFolder {
         Ok(path)
     }
 
-    /// Puts what was written apart in its place, durably, instead of what is there.
-    pub(crate) fn appear(&self, apart: &Path, name: &str) -> Result<(), ClientError> {
+    /// Puts what was written apart in its place, durably, instead of what is there, and gives the files that it is.
+    pub(crate) fn appear(&self, apart: &Path, name: &str) -> Result<Sums, ClientError> {
         let place = self.path(name);
         for path in files_below(apart)? {
             File::open(&path).and_then(|file| file.sync_all()).map_err(ClientError::disk(path.clone()))?;
         }
         let above = place.parent().unwrap_or(&self.root).to_owned();
         make_private_folder(&above).map_err(ClientError::disk(&above))?;
-        if place.exists() {
-            let old = self.path(INCOMPLETE).join("replaced");
-            remove_all(&old)?;
+        let old = self.path(INCOMPLETE).join(format!("{}-replaced", name.replace('/', "-")));
+        remove_all(&old)?;
+        let replaces = place.symlink_metadata().is_ok();
+        if replaces {
             fs::rename(&place, &old).map_err(ClientError::disk(place.clone()))?;
-            fs::rename(apart, &place).map_err(ClientError::disk(place.clone()))?;
-            remove_all(&old)?;
-        } else {
-            fs::rename(apart, &place).map_err(ClientError::disk(place.clone()))?;
         }
-        crate::home::sync_folder(&above).map_err(ClientError::disk(above))
+        if let Err(error) = fs::rename(apart, &place) {
+            if replaces {
+                fs::rename(&old, &place).map_err(ClientError::disk(place.clone()))?;
+            }
+            return Err(ClientError::disk(place)(error));
+        }
+        sync_folder(&above).map_err(ClientError::disk(above))?;
+        // A link in its place was moved itself, and not what it leads to.
+        if old.is_symlink() {
+            fs::remove_file(&old).map_err(ClientError::disk(old))?
+        } else {
+            remove_all(&old)?
+        }
+        let mut sums = Sums::new();
+        for name in self.files_below(name)? {
+            if let Some((digest, _)) = digest_of(&self.path(&name))? {
+                sums.insert(name, digest);
+            }
+        }
+        Ok(sums)
     }
 
-    /// Removes something of an export.
-    pub(crate) fn remove(&self, name: &str) -> Result<(), ClientError> {
-        remove_all(&self.path(name))
+    /// Begins to write files that appear together.
+    pub(crate) fn batch(&self) -> Result<Batch<'_>, ClientError> {
+        Ok(Batch { folder: self, apart: self.apart("batch")?, files: Vec::new() })
     }
 
     /// Names of all files below a folder of the export, relative to the export.
@@ -144,7 +179,60 @@ impl ExportFolder {
     }
 }
 
-fn files_below(folder: &Path) -> Result<Vec<PathBuf>, ClientError> {
+/// Files that are written apart first, all of them, and then appear one right after the other: a disk that is full, or a process that
+/// dies while they are written, leaves what was there before.
+pub(crate) struct Batch<'a> {
+    folder: &'a ExportFolder,
+    apart: PathBuf,
+    files: Vec<(PathBuf, String)>,
+}
+
+impl Batch<'_> {
+    /// Writes a file, unless it is in its place already as it should be.
+    pub(crate) fn put(&mut self, sums: &mut Sums, name: &str, bytes: &[u8]) -> Result<(), ClientError> {
+        let present = small_file(&self.folder.path(name), bytes.len()).ok().flatten();
+        if present.as_deref() != Some(bytes) {
+            let path = self.apart.join(self.files.len().to_string());
+            let mut file = create(&path)?;
+            file.write_all(bytes).and_then(|()| file.sync_all()).map_err(ClientError::disk(&path))?;
+            self.files.push((path, name.to_owned()));
+        }
+        sums.insert(name.to_owned(), Digest::of(bytes));
+        Ok(())
+    }
+
+    /// Lets the files appear, in the order in which they were written.
+    pub(crate) fn finish(self) -> Result<(), ClientError> {
+        let mut folders = BTreeSet::new();
+        for (path, name) in self.files {
+            let place = self.folder.path(&name);
+            let above = place.parent().unwrap_or(&self.folder.root).to_owned();
+            make_private_folder(&above).map_err(ClientError::disk(&above))?;
+            fs::rename(&path, &place).map_err(ClientError::disk(place))?;
+            folders.insert(above);
+        }
+        for folder in folders {
+            sync_folder(&folder).map_err(ClientError::disk(folder))?;
+        }
+        Ok(())
+    }
+}
+
+/// How files are made that only their owner may read.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes a new file that only its owner may read.
+pub(crate) fn create(path: &Path) -> Result<File, ClientError> {
+    private().create_new(true).write(true).open(path).map_err(ClientError::disk(path))
+}
+
+/// All files below a folder; links are not followed.
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, ClientError> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -166,6 +254,10 @@ fn remove_all(path: &Path) -> Result<(), ClientError> {
 
 /// SHA-256 of a file and its length; `None` if it is not there.
 pub(crate) fn digest_of(path: &Path) -> Result<Option<(Digest, u64)>, ClientError> {
+    // Anything else could keep its reader waiting.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Ok(None);
+    }
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -231,12 +323,12 @@ mod tests {
     fn one_process_at_a_time_and_never_in_a_folder_of_other_things() {
         let folder = tempfile::tempdir().unwrap();
         let export = folder.path().join("export");
-        let first = ExportFolder::take(&export).unwrap();
-        assert!(matches!(ExportFolder::take(&export), Err(ClientError::Usage(_))));
+        let first = ExportFolder::take(&export, Form::Opened).unwrap();
+        assert!(matches!(ExportFolder::take(&export, Form::Opened), Err(ClientError::Usage(_))));
         let apart = first.apart("1").unwrap();
         fs::write(apart.join("half"), b"x").unwrap();
         drop(first);
-        let second = ExportFolder::take(&export).unwrap();
+        let second = ExportFolder::take(&export, Form::Opened).unwrap();
         assert!(!apart.exists());
         let whole = second.apart("1").unwrap();
         fs::write(whole.join("file"), b"new").unwrap();
@@ -246,9 +338,11 @@ mod tests {
         second.appear(&whole, "recordings/one").unwrap();
         assert_eq!(fs::read(export.join("recordings/one/file")).unwrap(), b"newer");
         assert_eq!(digest_of(&export.join("recordings/one/file")).unwrap(), Some((Digest::of(b"newer"), 5)));
+        drop(second);
+        assert!(matches!(ExportFolder::take(&export, Form::Sealed), Err(ClientError::Usage(_))));
         let other = folder.path().join("other");
         fs::create_dir(&other).unwrap();
         fs::write(other.join("diary"), b"mine").unwrap();
-        assert!(matches!(ExportFolder::take(&other), Err(ClientError::Usage(_))));
+        assert!(matches!(ExportFolder::take(&other, Form::Opened), Err(ClientError::Usage(_))));
     }
 }

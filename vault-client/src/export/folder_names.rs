@@ -47,25 +47,30 @@ fn name(recording: &ListedRecording, id: &str) -> String {
     }
 }
 
-/// Gives each recording a folder, relative to the export: the one that it has, or a new one. No two get the same, also not where
-/// a file system knows no capitals.
+/// Gives each recording a folder, relative to the export: the one that it has, or a new one. No two get the same, however a file
+/// system compares names.
 pub(crate) fn assign(
     recordings: &[ListedRecording],
     present: &HashMap<RecordingId, String>,
 ) -> BTreeMap<RecordingId, String> {
-    let mut taken: HashSet<String> = present.values().map(|folder| folder.to_lowercase()).collect();
+    // A sealer chooses ids: two may begin alike, and what tells two titles apart is no file system's business.
+    let known: HashSet<RecordingId> =
+        present.keys().copied().chain(recordings.iter().map(|recording| recording.recording)).collect();
+    let mut short: HashMap<String, usize> = HashMap::new();
+    for id in &known {
+        *short.entry(id.short()).or_default() += 1;
+    }
     let mut folders = BTreeMap::new();
     for recording in recordings {
         let id = recording.recording;
         let folder = match present.get(&id) {
             Some(folder) => folder.clone(),
             None => {
-                let folder = |id: &str| format!("{RECORDINGS}/{}", name(recording, id));
-                let short = folder(&id.short());
-                if taken.contains(&short.to_lowercase()) { folder(&id.to_string()) } else { short }
+                let unique = short.get(&id.short()) == Some(&1);
+                let id = if unique { id.short() } else { id.to_string() };
+                format!("{RECORDINGS}/{}", name(recording, &id))
             }
         };
-        taken.insert(folder.to_lowercase());
         folders.insert(id, folder);
     }
     folders

@@ -2,28 +2,37 @@
 
 use std::collections::HashMap;
 
+use vault_proto::envelope::{Envelope, MAX_ENVELOPE, Verified};
 use vault_proto::ids::RecordingId;
 use vault_proto::recording::CheckedRecording;
+use vault_proto::statements::RecordingList;
 
+use super::catalogue::ExportedRecording;
+use super::check::MAX_DESCRIPTION;
 use super::folder::{ExportFolder, Sums};
 use super::folder_names::RECORDINGS;
 use super::objects;
-use super::run::{Form, Run};
+use super::run::{Run, proof};
 use crate::download::RemoteRecording;
 use crate::error::ClientError;
 use crate::listing::ListedRecording;
 
-/// Refuses to mix opened and sealed recordings in one export: what is sealed may lie where what is opened must not.
-pub(super) fn check_form(folder: &ExportFolder, form: Form) -> Result<(), ClientError> {
-    let is_opened = folder.path(RECORDINGS).exists() || folder.path("index.html").exists();
-    let is_sealed = folder.path("open_recordings.py").exists();
-    match form {
-        Form::Opened if is_sealed => Err(ClientError::Usage(
-            "this folder holds a sealed export; name another one for opened recordings".to_owned(),
-        )),
-        Form::Sealed if is_opened => Err(ClientError::Usage(
-            "this folder holds opened recordings; name another one for a sealed export".to_owned(),
-        )),
+/// Refuses to write into what another account took home.
+pub(super) fn check_owner(run: &Run<'_>) -> Result<(), ClientError> {
+    let Ok(Some(list)) = objects::small_file(&run.folder.path(proof::LIST), MAX_ENVELOPE) else {
+        return Ok(());
+    };
+    // One that cannot be read any more is replaced, like every other file that was changed.
+    let list = Envelope::<RecordingList>::parse(&list).ok();
+    let other = list.map(|list| (list.unverified().account, list.unverified().organisation));
+    let own = (run.session.account.id, run.session.enrolment.organisation);
+    match other {
+        Some(other) if other != own => Err(ClientError::Usage(format!(
+            "{} holds the export of account {} of organisation {}; name another folder",
+            run.folder.path("").display(),
+            other.0,
+            other.1
+        ))),
         _ => Ok(()),
     }
 }
@@ -32,39 +41,58 @@ pub(super) fn check_form(folder: &ExportFolder, form: Form) -> Result<(), Client
 pub(super) fn folders(folder: &ExportFolder) -> Result<HashMap<RecordingId, String>, ClientError> {
     let mut folders = HashMap::new();
     for name in folder.names(RECORDINGS)? {
+        // Names that this program would never give have no place in SHA256SUMS.
+        if name.chars().any(|c| c.is_control() || c == '\\') {
+            continue;
+        }
         let place = format!("{RECORDINGS}/{name}");
-        let described = std::fs::read(folder.path(&format!("{place}/recording.json"))).ok();
-        let described: Option<super::catalogue::ExportedRecording> =
-            described.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if let Some(described) = described {
-            folders.insert(described.recording, place);
+        let described =
+            objects::small_file(&folder.path(&format!("{place}/recording.json")), MAX_DESCRIPTION);
+        let described: Option<ExportedRecording> =
+            described.ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let named = || name.strip_suffix(')')?.rsplit_once('(')?.1.parse().ok();
+        if let Some(recording) = described.map(|described| described.recording).or_else(named) {
+            folders.insert(recording, place);
         }
     }
     Ok(folders)
 }
 
 /// The statements of a recording that are in the export, if they are those of what the server has.
-pub(super) fn statements(run: &Run<'_>, recording: &ListedRecording) -> Result<Option<Sums>, ClientError> {
-    let organisation = run.session.enrolment.organisation;
-    let Some((checked, sums)) =
-        objects::read(run.folder.path("").as_path(), recording.recording, organisation)
-    else {
-        return Ok(None);
-    };
-    let same = checked.is_ok_and(|checked: CheckedRecording| {
-        checked.manifest().digest() == recording.manifest
-            && checked.final_seal().map(vault_proto::envelope::Verified::digest) == recording.final_seal
-            && checked.plaintext_length() == recording.bytes
-    });
-    Ok(same.then_some(sums))
+pub(super) fn statements(run: &Run<'_>, recording: &ListedRecording) -> Option<Sums> {
+    let (checked, sums) = proved(run, recording.recording)?;
+    let same = checked.manifest().digest() == recording.manifest
+        && checked.final_seal().map(Verified::digest) == recording.final_seal
+        && checked.plaintext_length() == recording.bytes;
+    same.then_some(sums)
 }
 
-/// Writes the statements of a recording as the specification names them.
-pub(super) fn write_statements(run: &Run<'_>, remote: &RemoteRecording) -> Result<Sums, ClientError> {
-    let mut sums = Sums::new();
-    let folder = objects::folder(remote.checked().manifest().recording);
-    for (name, bytes) in remote.statements() {
-        run.folder.put(&mut sums, &format!("{folder}/{name}"), &bytes)?;
+/// The statements of a recording that are in the export, if they prove what they should.
+pub(super) fn proved(run: &Run<'_>, recording: RecordingId) -> Option<(CheckedRecording, Sums)> {
+    let organisation = run.session.enrolment.organisation;
+    let (checked, sums) = objects::read(&run.folder.path(""), recording, organisation)?;
+    Some((checked.ok()?, sums))
+}
+
+/// Refuses what would replace more by less: a server that shows a recording without the end that it had, or shorter than it was.
+pub(super) fn check_shows_no_less(run: &Run<'_>, remote: &RemoteRecording) -> Result<(), ClientError> {
+    let checked = remote.checked();
+    let Some((here, _)) = proved(run, checked.manifest().recording) else {
+        return Ok(());
+    };
+    let ended = here.final_seal().is_some() && checked.final_seal().is_none();
+    if ended || here.plaintext_length() > checked.plaintext_length() {
+        return Err(ClientError::ShownLess);
     }
-    Ok(sums)
+    Ok(())
+}
+
+/// Writes the statements of a recording as the specification names them, in place of older ones.
+pub(super) fn write_statements(run: &Run<'_>, remote: &RemoteRecording) -> Result<Sums, ClientError> {
+    let recording = remote.checked().manifest().recording;
+    let apart = run.folder.apart(&format!("{recording}-statements"))?;
+    for (name, bytes) in remote.statements() {
+        objects::write(&apart, &name, &bytes)?;
+    }
+    run.folder.appear(&apart, &objects::folder(recording))
 }

@@ -1,7 +1,7 @@
 //! The objects of a recording in a folder, named as FORMAT.md, "Objects of a recording", names them. Nothing here needs a key.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 
 use vault_proto::credentials::MAX_CREDENTIALS;
@@ -14,7 +14,9 @@ use vault_proto::sealed_header::{MAX_SEALED_HEADER, SealedHeader};
 use vault_proto::tree;
 use vault_proto::wire::MAX_DETAILS;
 
-use super::folder::Sums;
+use super::folder::{Sums, create};
+use crate::error::ClientError;
+use crate::home::make_private_folder;
 
 /// Folder of a recording's objects, in an export.
 pub(crate) fn folder(recording: RecordingId) -> String {
@@ -102,19 +104,16 @@ fn check_segment(
 ) -> Result<(), String> {
     let words = |error: io::Error| error.to_string();
     let manifest = checked.manifest();
-    let mut generation = 0;
-    loop {
-        let name = format!("{place}/{}", header(proven.index, generation));
-        let Some(bytes) = small_file(&export.join(&name), MAX_SEALED_HEADER).map_err(words)? else {
-            break;
-        };
+    let generations = generations(&export.join(format!("{place}/seg/{}", proven.index))).map_err(words)?;
+    for generation in &generations {
+        let name = format!("{place}/{}", header(proven.index, *generation));
+        let bytes = small_file(&export.join(&name), MAX_SEALED_HEADER).map_err(words)?.unwrap_or_default();
         let context = labels::context(&manifest.digest(), proven.index, proven.track);
         SealedHeader::parse(&bytes, &context, manifest.suite)
             .map_err(|error| format!("its header: {error}"))?;
         sums.insert(name, Digest::of(&bytes));
-        generation += 1;
     }
-    if generation == 0 {
+    if generations.is_empty() {
         return Err("its header is missing".to_owned());
     }
     let name = format!("{place}/{}", of_segment(proven.index, "parts"));
@@ -133,6 +132,24 @@ fn check_segment(
     Ok(())
 }
 
+/// The generations of a segment's header that are there.
+fn generations(folder: &Path) -> io::Result<Vec<u32>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let generation: Option<u32> =
+            name.to_str().and_then(|name| name.strip_prefix("header.")?.parse().ok());
+        // In one spelling only.
+        found.extend(generation.filter(|generation| name.to_str() == Some(&format!("header.{generation}"))));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
 fn check_body(path: &Path, proven: &ProvenSegment, hashes: &[Digest]) -> Result<Digest, String> {
     use sha2::Digest as _;
     let mut body = File::open(path).map_err(|_| "its body is missing")?;
@@ -141,7 +158,10 @@ fn check_body(path: &Path, proven: &ProvenSegment, hashes: &[Digest]) -> Result<
     for (part, hash) in (0u32..).zip(hashes) {
         buffer.clear();
         let wanted = proven.shape.part_length(part);
-        let read = body.by_ref().take(wanted).read_to_end(&mut buffer).map_err(|error| error.to_string())?;
+        let read = Read::by_ref(&mut body)
+            .take(wanted)
+            .read_to_end(&mut buffer)
+            .map_err(|error| error.to_string())?;
         if read as u64 != wanted || Digest::of(&buffer) != *hash {
             return Err(format!("part {part} is not the part that was sealed"));
         }
@@ -153,8 +173,20 @@ fn check_body(path: &Path, proven: &ProvenSegment, hashes: &[Digest]) -> Result<
     Ok(Digest::from_bytes(whole.finalize().into()))
 }
 
+/// Writes an object of a recording into a folder for its objects.
+pub(crate) fn write(apart: &Path, name: &str, bytes: &[u8]) -> Result<(), ClientError> {
+    let path = apart.join(name);
+    if let Some(folder) = path.parent() {
+        make_private_folder(folder).map_err(ClientError::disk(folder))?;
+    }
+    create(&path)?.write_all(bytes).map_err(ClientError::disk(path.clone()))
+}
+
 /// A file of at most `limit` bytes; `None` if it is not there. One that is longer is cut behind the limit, and fits no digest.
 pub(crate) fn small_file(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no file"));
+    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vault_core::webm::SeekableLayout;
-use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::envelope::Verified;
+use vault_proto::ids::RecordingId;
 use vault_proto::statements::Role;
 
 use super::catalogue::{ExportedFile, ExportedRecording, ExportedStatus, Person};
-use super::folder::{Sums, digest_of};
+use super::folder::{Sums, create, digest_of};
 use super::kept;
 use super::run::{Present, Run};
 use crate::download::RemoteRecording;
 use crate::error::ClientError;
-use crate::home::Home;
-use crate::listing::{ListedRecording, Status};
+use crate::listing::{self, ListedRecording, Status};
 use crate::media::{Medium, media};
 use crate::media_type::{file_extension, playable};
 use crate::seekable_file::{SeekableFile, Written};
@@ -27,10 +27,9 @@ use crate::seekable_file::{SeekableFile, Written};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OpenedHere {
-    manifest: Digest,
-    final_seal: Option<Digest>,
+    /// Plaintext bytes of all tracks, as they were sealed.
     bytes: u64,
-    files: Vec<ExportedFile>,
+    described: ExportedRecording,
 }
 
 fn memory(recording: RecordingId) -> String {
@@ -43,26 +42,56 @@ pub(super) fn find(
     recording: &ListedRecording,
     place: &str,
 ) -> Result<Option<Present>, ClientError> {
-    let home: &Home = run.session.home;
-    let Some(here) = home.read_json::<OpenedHere>(&memory(recording.recording))? else {
+    let Some(statements) = kept::statements(run, recording) else {
         return Ok(None);
     };
-    let newest = here.manifest == recording.manifest
-        && here.final_seal == recording.final_seal
-        && here.bytes == recording.bytes;
-    if !newest {
-        return Ok(None);
+    if is_sealed_for_others(run, recording) {
+        return Ok(Some(present(describe(recording, place, Vec::new()), statements)));
     }
-    for file in &here.files {
-        let present = digest_of(&run.folder.path(&format!("{place}/{}", file.path)))?;
-        if present != Some((file.sha256, file.bytes)) {
+    let Some(here) = unchanged(run, recording.recording, place)? else {
+        return Ok(None);
+    };
+    let newest = here.described.manifest == recording.manifest
+        && here.described.final_seal == recording.final_seal
+        && here.bytes == recording.bytes;
+    Ok(newest.then(|| present(describe(recording, place, here.described.files), statements)))
+}
+
+/// The recording as an earlier run left it, for when the server does not show it, or less of it than it had.
+pub(super) fn carry_over(
+    run: &Run<'_>,
+    recording: RecordingId,
+    place: &str,
+) -> Result<Option<Present>, ClientError> {
+    let Some((checked, statements)) = kept::proved(run, recording) else {
+        return Ok(None);
+    };
+    let here = unchanged(run, recording, place)?.filter(|here| {
+        here.described.manifest == checked.manifest().digest()
+            && here.described.final_seal == checked.final_seal().map(Verified::digest)
+            && here.bytes == checked.plaintext_length()
+    });
+    Ok(here.map(|here| present(ExportedRecording { folder: place.to_owned(), ..here.described }, statements)))
+}
+
+/// What this home opened of a recording, if its files lie in `place` as they were written.
+fn unchanged(run: &Run<'_>, recording: RecordingId, place: &str) -> Result<Option<OpenedHere>, ClientError> {
+    let Some(here) = run.session.home.read_json::<OpenedHere>(&memory(recording))? else {
+        return Ok(None);
+    };
+    for file in &here.described.files {
+        let present = digest_of(&run.folder.path(&format!("{place}/{}", file.path)));
+        if present.ok().flatten() != Some((file.sha256, file.bytes)) {
             return Ok(None);
         }
     }
-    let Some(statements) = kept::statements(run, recording)? else {
-        return Ok(None);
-    };
-    Ok(Some(describe(recording, place, here.files, statements)))
+    Ok(Some(here))
+}
+
+/// What proves a recording is all of it that its sealer can take home who is no reader.
+fn is_sealed_for_others(run: &Run<'_>, recording: &ListedRecording) -> bool {
+    let own = run.session.account.id;
+    own == recording.sealer && own != recording.patient && own != recording.clinician
 }
 
 /// Fetches a recording, and puts it in its place.
@@ -73,10 +102,15 @@ pub(super) async fn fetch(
 ) -> Result<Present, ClientError> {
     let id = recording.recording;
     let remote = RemoteRecording::fetch(run.session, id).await?;
-    let statements = kept::write_statements(run, &remote)?;
-    if remote.opening(run.session).is_err() && run.session.account.id == recording.sealer {
-        // Sealed for others: what proves it is all that its sealer can take home.
-        return Ok(describe(recording, place, Vec::new(), statements));
+    kept::check_shows_no_less(run, &remote)?;
+    // It may have come further since it was listed.
+    let recording = &listing::describe(run.session, &remote).await?;
+    let entry = Some(recording.entry());
+    if is_sealed_for_others(run, recording) {
+        let here = OpenedHere { bytes: recording.bytes, described: describe(recording, place, Vec::new()) };
+        run.session.home.write_json(&memory(id), &here)?;
+        let statements = kept::write_statements(run, &remote)?;
+        return Ok(Present { entry, ..present(here.described, statements) });
     }
     let media = media(run.session, &remote).await?;
     let apart = run.folder.apart(&id.to_string())?;
@@ -89,15 +123,13 @@ pub(super) async fn fetch(
         let path = apart.join(&name);
         files.push(write(run, &remote, medium, name, &path).await?);
     }
-    run.folder.appear(&apart, place)?;
-    let here = OpenedHere {
-        manifest: remote.checked().manifest().digest(),
-        final_seal: remote.checked().final_seal().map(vault_proto::envelope::Verified::digest),
-        bytes: remote.checked().plaintext_length(),
-        files,
-    };
+    let described = describe(recording, place, files);
+    // Before the files are in their place: what lies there without this is fetched again, never believed.
+    let here = OpenedHere { bytes: remote.checked().plaintext_length(), described };
     run.session.home.write_json(&memory(id), &here)?;
-    Ok(describe(recording, place, here.files, statements))
+    run.folder.appear(&apart, place)?;
+    let statements = kept::write_statements(run, &remote)?;
+    Ok(Present { entry, ..present(here.described, statements) })
 }
 
 /// Opens a track into a file that can be sought in where its medium allows that.
@@ -108,7 +140,7 @@ async fn write(
     name: String,
     path: &Path,
 ) -> Result<ExportedFile, ClientError> {
-    let mut out = BufWriter::new(File::create_new(path).map_err(ClientError::disk(path))?);
+    let mut out = BufWriter::new(create(path)?);
     let mut seekable = SeekableFile::new(&mut out, medium.layout());
     let written = remote
         .write_to(run.session, Some(medium.track), &mut seekable, &mut |bytes| run.advance(bytes))
@@ -126,7 +158,7 @@ async fn write(
     let duration = medium.duration.or(found.duration_ms.map(Duration::from_millis));
     // Its sealer left none: it died, or knew of none.
     if let Some(layout) = found.index.and_then(|index| index.layout(opened.bytes)) {
-        written = put_head(path, layout).map_err(ClientError::disk(path))?;
+        written = put_head(path, layout)?;
     }
     Ok(ExportedFile {
         track: medium.track,
@@ -141,24 +173,30 @@ async fn write(
 }
 
 /// Puts a head in front of a file that was written without one.
-fn put_head(path: &Path, layout: SeekableLayout) -> io::Result<Written> {
+fn put_head(path: &Path, layout: SeekableLayout) -> Result<Written, ClientError> {
     let bare = path.with_extension("as-sealed");
-    std::fs::rename(path, &bare)?;
-    let mut out = BufWriter::new(File::create_new(path)?);
+    std::fs::rename(path, &bare).map_err(ClientError::disk(path))?;
+    let mut out = BufWriter::new(create(path)?);
     let mut seekable = SeekableFile::new(&mut out, Some(layout));
-    io::copy(&mut File::open(&bare)?, &mut seekable)?;
+    let copied = File::open(&bare).and_then(|mut bare| io::copy(&mut bare, &mut seekable));
+    copied.map_err(ClientError::disk(path))?;
     let written = seekable.finish();
-    out.flush()?;
-    std::fs::remove_file(bare)?;
+    out.flush().and_then(|()| std::fs::remove_file(&bare)).map_err(ClientError::disk(path))?;
     Ok(written)
 }
 
-fn describe(recording: &ListedRecording, place: &str, files: Vec<ExportedFile>, statements: Sums) -> Present {
+/// What a recording adds to the export.
+fn present(described: ExportedRecording, statements: Sums) -> Present {
     let mut sums = statements;
-    sums.extend(files.iter().map(|file| (format!("{place}/{}", file.path), file.sha256)));
+    let named = |file: &ExportedFile| (format!("{}/{}", described.folder, file.path), file.sha256);
+    sums.extend(described.files.iter().map(named));
+    Present { sums, described: Some(described), entry: None }
+}
+
+fn describe(recording: &ListedRecording, place: &str, files: Vec<ExportedFile>) -> ExportedRecording {
     let person = |account, role| Person { account, role, label: recording.labels.get(&account).cloned() };
     let details = recording.details.as_ref();
-    let described = ExportedRecording {
+    ExportedRecording {
         recording: recording.recording,
         folder: place.to_owned(),
         consultation: recording.consultation.clone(),
@@ -177,6 +215,5 @@ fn describe(recording: &ListedRecording, place: &str, files: Vec<ExportedFile>, 
         manifest: recording.manifest,
         final_seal: recording.final_seal,
         files,
-    };
-    Present { sums, described: Some(described) }
+    }
 }

@@ -1,6 +1,7 @@
 //! Taking recordings home: fetched several at a time, each checked and put in its place as a whole, then everything named and
 //! signed. One that fails stops no other; the next run fetches what is missing.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +10,8 @@ use futures_util::stream::{self, StreamExt as _};
 use vault_proto::envelope;
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::{Digest, RecordingId};
-use vault_proto::statements::{Export, RecordingList};
+use vault_proto::recording_list::ListEntry;
+use vault_proto::statements::{Export, RecordingList, Role};
 
 use super::catalogue::{Catalogue, ExportedRecording, Person};
 use super::fhir::{FhirVersion, bundle};
@@ -18,10 +20,10 @@ use super::folder_names;
 use super::page::page;
 use super::{kept, opened, sealed};
 use crate::connection::now;
-use crate::download::Session;
+use crate::download::{CutOff, CutOffReason, Session};
 use crate::error::ClientError;
 use crate::listing::{self, ListedRecording};
-use crate::own_list::{self, OwnList, device_key_id, own_credentials};
+use crate::own_list::{self, OwnList, device_key_id};
 
 /// Recordings that are fetched at the same time.
 const IN_FLIGHT: usize = 4;
@@ -117,6 +119,8 @@ pub(super) struct Present {
     pub(super) sums: Sums,
     /// What a person is told of it; only of what was opened.
     pub(super) described: Option<ExportedRecording>,
+    /// What the server showed of it, if it was fetched just now.
+    pub(super) entry: Option<ListEntry>,
 }
 
 /// Exports recordings into a folder, or brings an earlier export up to date.
@@ -130,9 +134,9 @@ pub async fn export(
     request: ExportRequest<'_>,
     on_event: &mut (dyn FnMut(ExportEvent) + Send),
 ) -> Result<Exported, ClientError> {
-    let folder = ExportFolder::take(request.folder)?;
-    kept::check_form(&folder, request.form)?;
+    let folder = ExportFolder::take(request.folder, request.form)?;
     let run = Run { session, folder, progress: Mutex::new(on_event) };
+    kept::check_owner(&run)?;
     let listing = listing::list(session).await?;
     let list = own_list::learn(session.home, session.account, &[])?.list;
     let mut failed: Vec<(RecordingId, ClientError)> =
@@ -142,7 +146,9 @@ pub async fn export(
     let mut recordings = listing.recordings;
     recordings.retain(|recording| wanted(&recording.recording));
     failed.retain(|(recording, _)| wanted(recording));
-    let folders = folder_names::assign(&recordings, &kept::folders(&run.folder)?);
+    let there = kept::folders(&run.folder)?;
+    let folders = folder_names::assign(&recordings, &there);
+    let known = list.object.by_recording();
 
     let mut present = HashMap::new();
     let mut missing = Vec::new();
@@ -150,8 +156,16 @@ pub async fn export(
         let place = folders.get(&recording.recording).cloned().unwrap_or_default();
         let found = match request.form {
             Form::Opened => opened::find(&run, recording, &place)?,
-            Form::Sealed => sealed::find(&run, recording)?,
+            Form::Sealed => sealed::find(&run, recording),
         };
+        let known_end = known.get(&recording.recording).and_then(|entry| entry.final_seal);
+        if let (Some(final_seal), None) = (known_end, recording.final_seal) {
+            failed.push((recording.recording, end_taken_back(recording, final_seal)));
+            if found.is_none() && kept::proved(&run, recording.recording).is_some() {
+                // What was taken home is carried over: it is no less than what the server shows now.
+                continue;
+            }
+        }
         match found {
             Some(found) => drop(present.insert(recording.recording, found)),
             None => missing.push((recording, place)),
@@ -162,18 +176,48 @@ pub async fn export(
         kept: present.len(),
         bytes: missing.iter().map(|(recording, _)| recording.bytes).sum(),
     });
-    let fetched = fetch(&run, request.form, missing, &mut present, &mut failed).await?;
-    finish(&run, request.form, &recordings, present, &failed, &list)?;
-    Ok(Exported {
-        recordings: recordings.len() - count(&recordings, &failed),
-        fetched,
-        failed,
-        list: list.statement,
-    })
+    let fetched = fetch(&run, request.form, missing, &mut present, &mut failed).await;
+    // Some may have come further since they were listed.
+    let shown: Vec<ListEntry> = present.values().filter_map(|found| found.entry).collect();
+    let list = own_list::learn(session.home, session.account, &shown)?.list;
+    // What is at home stays there, and signed, whatever the server shows today and whichever recordings were asked for.
+    for entry in &list.object.recordings {
+        if !present.contains_key(&entry.recording)
+            && let Some(found) = carry_over(&run, request.form, entry.recording, there.get(&entry.recording))?
+        {
+            present.insert(entry.recording, found);
+        }
+    }
+    let recordings = present.len();
+    let finished = finish(&run, request.form, list, present, &failed);
+    // What could be fetched is signed even where the rest could not be.
+    let fetched = fetched?;
+    let list = finished?;
+    Ok(Exported { recordings, fetched, failed, list: list.statement })
 }
 
-fn count(recordings: &[ListedRecording], failed: &[(RecordingId, ClientError)]) -> usize {
-    recordings.iter().filter(|listed| failed.iter().any(|(id, _)| *id == listed.recording)).count()
+fn carry_over(
+    run: &Run<'_>,
+    form: Form,
+    recording: RecordingId,
+    place: Option<&String>,
+) -> Result<Option<Present>, ClientError> {
+    match (form, place) {
+        (Form::Opened, Some(place)) => opened::carry_over(run, recording, place),
+        (Form::Opened, None) => Ok(None),
+        (Form::Sealed, _) => Ok(sealed::carry_over(run, recording)),
+    }
+}
+
+/// Says that the server hides an end that this account has seen.
+fn end_taken_back(recording: &ListedRecording, final_seal: Digest) -> ClientError {
+    ClientError::CutOff(Box::new(CutOff {
+        created: recording.created,
+        until: None,
+        last_stored: recording.last_stored,
+        bytes: recording.bytes,
+        why: CutOffReason::EndForgotten { final_seal },
+    }))
 }
 
 /// Fetches what is missing, several at a time. Says how many that were.
@@ -213,33 +257,31 @@ async fn fetch(
     Ok(fetched)
 }
 
-/// Writes what describes the export as a whole, and signs it.
+/// Writes what describes the export as a whole, and signs it. Gives the list that it names.
 fn finish(
     run: &Run<'_>,
     form: Form,
-    recordings: &[ListedRecording],
-    mut present: HashMap<RecordingId, Present>,
+    list: OwnList,
+    present: HashMap<RecordingId, Present>,
     failed: &[(RecordingId, ClientError)],
-    list: &OwnList,
-) -> Result<(), ClientError> {
+) -> Result<OwnList, ClientError> {
     let Run { session, folder, .. } = run;
+    let (credentials, list) = own_list::provable(session.home, session.account, list)?;
+    let mut batch = folder.batch()?;
     let mut sums = Sums::new();
     let mut described = Vec::new();
-    for recording in recordings {
-        if let Some(found) = present.remove(&recording.recording) {
-            sums.extend(found.sums);
-            described.extend(found.described);
-        }
+    for found in present.into_values() {
+        sums.extend(found.sums);
+        described.extend(found.described);
     }
-    let credentials = own_credentials(session.home)?;
+    described.sort_by_key(|recording: &ExportedRecording| (Reverse(recording.created), recording.recording));
     match form {
         Form::Opened => {
             let certificate = credentials.members.first().map(|member| member.certificate.unverified());
             let catalogue = Catalogue {
                 account: Person {
                     account: session.account.id,
-                    role: certificate
-                        .map_or(vault_proto::statements::Role::Patient, |certificate| certificate.role),
+                    role: certificate.map_or(Role::Patient, |certificate| certificate.role),
                     label: certificate.and_then(|certificate| certificate.label.clone()),
                 },
                 organisation: session.enrolment.organisation,
@@ -249,24 +291,24 @@ fn finish(
             };
             for recording in &catalogue.recordings {
                 let json = pretty(recording)?;
-                folder.put(&mut sums, &format!("{}/recording.json", recording.folder), &json)?;
+                batch.put(&mut sums, &format!("{}/recording.json", recording.folder), &json)?;
             }
             for (name, version) in [("fhir/r4.json", FhirVersion::R4), ("fhir/r5.json", FhirVersion::R5)] {
-                folder.put(&mut sums, name, &pretty(&bundle(&catalogue, version))?)?;
+                batch.put(&mut sums, name, &pretty(&bundle(&catalogue, version))?)?;
             }
-            folder.put(&mut sums, "index.html", page(&catalogue).as_bytes())?;
-            folder.put(&mut sums, "README.txt", include_bytes!("opened-README.txt"))?;
+            batch.put(&mut sums, "index.html", page(&catalogue).as_bytes())?;
+            batch.put(&mut sums, "README.txt", include_bytes!("opened-README.txt"))?;
         }
         Form::Sealed => {
-            folder.put(&mut sums, "README.txt", include_bytes!("sealed-README.txt"))?;
-            folder.put(&mut sums, "FORMAT.md", include_bytes!("../../../docs/FORMAT.md"))?;
-            folder.put(&mut sums, "open_recordings.py", include_bytes!("open_recordings.py"))?;
-            folder.put(&mut sums, "bip39-english.txt", vault_core::seed::word_list().as_bytes())?;
+            batch.put(&mut sums, "README.txt", include_bytes!("sealed-README.txt"))?;
+            batch.put(&mut sums, "FORMAT.md", include_bytes!("../../../docs/FORMAT.md"))?;
+            batch.put(&mut sums, "open_recordings.py", include_bytes!("open_recordings.py"))?;
+            batch.put(&mut sums, "bip39-english.txt", vault_core::seed::word_list().as_bytes())?;
         }
     }
-    folder.put(&mut sums, proof::ACCOUNT, &credentials.to_bytes()?)?;
-    folder.put(&mut sums, proof::LIST, list.statement.bytes())?;
-    folder.put(&mut sums, proof::LIST_OBJECT, &list.object.to_bytes()?)?;
+    batch.put(&mut sums, proof::ACCOUNT, &credentials.to_bytes()?)?;
+    batch.put(&mut sums, proof::LIST, list.statement.bytes())?;
+    batch.put(&mut sums, proof::LIST_OBJECT, &list.object.to_bytes()?)?;
     let sums = write_sums(&sums);
     let export = Export {
         account: session.account.id,
@@ -278,8 +320,10 @@ fn finish(
         envelope::sign(&export, device_key_id(session.account), |bytes| session.account.device.sign(bytes))?;
     // What is signed is there, all of it, before its signature.
     let mut unsigned = BTreeMap::new();
-    folder.put(&mut unsigned, SUMS, sums.as_bytes())?;
-    folder.put(&mut unsigned, proof::EXPORT, export.bytes())
+    batch.put(&mut unsigned, SUMS, sums.as_bytes())?;
+    batch.put(&mut unsigned, proof::EXPORT, export.bytes())?;
+    batch.finish()?;
+    Ok(list)
 }
 
 fn pretty<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, ClientError> {

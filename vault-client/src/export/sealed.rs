@@ -1,44 +1,37 @@
 //! Recordings of an export that stay sealed: the objects as the server has them, to be opened later with the account's key.
 
-use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use vault_core::opening::Opening;
+use vault_proto::ids::RecordingId;
 use vault_proto::recording::ProvenSegment;
 
-use super::folder::{Sums, digest_of};
+use super::folder::create;
 use super::run::{Present, Run};
 use super::{kept, objects};
 use crate::download::{RemoteRecording, fetch_part, open_part, start_segment};
 use crate::error::ClientError;
-use crate::home::make_private_folder;
 use crate::listing::ListedRecording;
 
 /// Parts of one recording that are fetched and checked at the same time.
 const IN_FLIGHT: usize = 4;
 
 /// The recording, if all of it is in the export, undamaged and as new as the server's.
-pub(super) fn find(run: &Run<'_>, recording: &ListedRecording) -> Result<Option<Present>, ClientError> {
-    let Some(mut sums) = kept::statements(run, recording)? else {
-        return Ok(None);
-    };
-    let root = run.folder.path("");
-    let organisation = run.session.enrolment.organisation;
-    let Some((Ok(checked), _)) = objects::read(&root, recording.recording, organisation) else {
-        return Ok(None);
-    };
-    let readable =
-        checked.manifest().recipients.iter().any(|reader| reader.account == run.session.account.id);
-    if readable {
-        match objects::check_ciphertext(&root, &checked) {
-            Ok(ciphertext) => sums.extend(ciphertext),
-            Err(_) => return Ok(None),
-        }
+pub(super) fn find(run: &Run<'_>, recording: &ListedRecording) -> Option<Present> {
+    kept::statements(run, recording)?;
+    carry_over(run, recording.recording)
+}
+
+/// The recording as an earlier run left it, for when the server does not show it, or less of it than it had.
+pub(super) fn carry_over(run: &Run<'_>, recording: RecordingId) -> Option<Present> {
+    let (checked, mut sums) = kept::proved(run, recording)?;
+    if checked.manifest().recipients.iter().any(|reader| reader.account == run.session.account.id) {
+        sums.extend(objects::check_ciphertext(&run.folder.path(""), &checked).ok()?);
     }
-    Ok(Some(Present { sums, described: None }))
+    Some(Present { sums, described: None, entry: None })
 }
 
 /// Fetches a recording and puts it in its place. All of it is opened on the way, to see that it can be, and what comes out is
@@ -46,14 +39,16 @@ pub(super) fn find(run: &Run<'_>, recording: &ListedRecording) -> Result<Option<
 pub(super) async fn fetch(run: &Run<'_>, recording: &ListedRecording) -> Result<Present, ClientError> {
     let id = recording.recording;
     let remote = RemoteRecording::fetch(run.session, id).await?;
+    kept::check_shows_no_less(run, &remote)?;
+    let entry = remote.entry();
     let apart = run.folder.apart(&id.to_string())?;
     for (name, bytes) in remote.statements() {
-        write(&apart, &name, &bytes)?;
+        objects::write(&apart, &name, &bytes)?;
     }
     match remote.opening(run.session) {
         Ok(opening) => {
             if let Some(object) = remote.details_object(run.session).await? {
-                write(&apart, "details", &object)?;
+                objects::write(&apart, "details", &object)?;
             }
             for proven in remote.checked().segments() {
                 fetch_segment(run, &remote, &opening, &proven, &apart).await?;
@@ -63,15 +58,8 @@ pub(super) async fn fetch(run: &Run<'_>, recording: &ListedRecording) -> Result<
         Err(_) if run.session.account.id == recording.sealer => {}
         Err(error) => return Err(error),
     }
-    let place = objects::folder(id);
-    run.folder.appear(&apart, &place)?;
-    let mut sums = Sums::new();
-    for name in run.folder.files_below(&place)? {
-        if let Some((digest, _)) = digest_of(&run.folder.path(&name))? {
-            sums.insert(name, digest);
-        }
-    }
-    Ok(Present { sums, described: None })
+    let sums = run.folder.appear(&apart, &objects::folder(id))?;
+    Ok(Present { sums, described: None, entry: Some(entry) })
 }
 
 async fn fetch_segment(
@@ -85,11 +73,11 @@ async fn fetch_segment(
     let recording = remote.checked().manifest().recording;
     let started = start_segment(connection, opening, proven).await?;
     let index = proven.index;
-    write(apart, &objects::header(index, remote.header_generation(index)), &started.header)?;
+    objects::write(apart, &objects::header(index, remote.header_generation(index)), &started.header)?;
     let proved = started.hashes.len().min(32 * proven.shape.parts() as usize);
-    write(apart, &objects::of_segment(index, "parts"), &started.hashes.slice(..proved))?;
+    objects::write(apart, &objects::of_segment(index, "parts"), &started.hashes.slice(..proved))?;
     let path = apart.join(objects::of_segment(index, "body"));
-    let mut body = BufWriter::new(File::create_new(&path).map_err(ClientError::disk(&path))?);
+    let mut body = BufWriter::new(create(&path)?);
     let opener = Arc::new(started.opener);
     let shape = proven.shape;
     let mut first = Some(started.first);
@@ -111,12 +99,4 @@ async fn fetch_segment(
         run.advance(bytes);
     }
     body.flush().map_err(ClientError::disk(&path))
-}
-
-fn write(apart: &Path, name: &str, bytes: &[u8]) -> Result<(), ClientError> {
-    let path = apart.join(name);
-    if let Some(folder) = path.parent() {
-        make_private_folder(folder).map_err(ClientError::disk(folder))?;
-    }
-    std::fs::write(&path, bytes).map_err(ClientError::disk(path.clone()))
 }

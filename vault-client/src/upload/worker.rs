@@ -232,7 +232,10 @@ impl Worker {
             until_ms: milliseconds(until),
             at_ms: unix_ms(at),
         };
-        self.journal.part(line, matches!(payload, Payload::Spooled))?;
+        // What cannot be read again is acknowledged only with its line on this disk: whoever ends the recording after a loss of
+        // power seals what the journal names.
+        let once_only = matches!(self.patience, Patience::Keep(_));
+        self.journal.part(line, once_only || matches!(payload, Payload::Spooled))?;
         let mark = Mark { recorded: until, bytes: self.bytes() };
         let mark_now = (!last).then_some(mark);
         let (segment, part) = (start.index, sealed.index);
