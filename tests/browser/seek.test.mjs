@@ -10,7 +10,7 @@ import { serveRanges } from "./range-server.mjs";
 import { withScratch } from "./scratch.mjs";
 
 const run = promisify(execFile);
-const ORIGINAL = new URL("../media/mediarecorder.webm", import.meta.url).pathname;
+const ORIGINAL = process.env.RECORDING || new URL("../media/mediarecorder.webm", import.meta.url).pathname;
 const SEEK = new URL("seek.mjs", import.meta.url).pathname;
 
 const remux = (to, ...settings) => run("ffmpeg", ["-v", "error", "-i", ORIGINAL, "-c", "copy", ...settings, "-cues_to_front", "1", to]);

@@ -92,3 +92,10 @@ pub fn browser(script: &str, arguments: &[&str]) -> Option<Said> {
     command.current_dir(folder).arg(script).args(arguments).stdin(Stdio::null());
     Some(end(&mut command))
 }
+
+/// `sha256sum -c SHA256SUMS` in a folder; `None` where there is no such program.
+pub fn sha256sum(folder: &Path) -> Option<Said> {
+    let mut command = Command::new("sha256sum");
+    command.current_dir(folder).args(["--check", "--strict", "--quiet", "SHA256SUMS"]);
+    command.output().ok().map(Said::new)
+}

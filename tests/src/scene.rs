@@ -124,7 +124,7 @@ fn founded() -> &'static Path {
 }
 
 /// The 24 words that `keygen` shows.
-fn shown_words(stderr: &str) -> String {
+pub fn shown_words(stderr: &str) -> String {
     let rows = stderr.lines().filter_map(|line| line.trim_start().split_once(". "));
     let rows = rows.filter(|(number, _)| number.parse::<u8>().is_ok());
     rows.map(|(_, words)| words.trim()).collect::<Vec<_>>().join(" ")

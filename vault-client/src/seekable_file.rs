@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use sha2::{Digest as _, Sha256};
-use vault_core::webm::SeekableLayout;
+use vault_core::webm::{SeekIndex, SeekIndexer, SeekableLayout};
 use vault_proto::ids::Digest;
 
 /// Takes a track as it was sealed, from its start, and writes it with the head of a layout in place of its beginning. Without a
@@ -14,19 +14,36 @@ pub struct SeekableFile<'a> {
     skip: u64,
     bytes: u64,
     hash: Sha256,
+    /// Looks for an index where nobody has left one.
+    indexer: Option<SeekIndexer>,
+}
+
+/// What was written.
+pub struct Written {
+    /// Bytes.
+    pub bytes: u64,
+    /// SHA-256 of them.
+    pub sha256: Digest,
+    /// What would make a seekable file of them: found on the way, where there was no layout.
+    pub index: Option<SeekIndex>,
 }
 
 impl<'a> SeekableFile<'a> {
     /// Writes to `out`.
     pub fn new(out: &'a mut (dyn Write + Send), layout: Option<SeekableLayout>) -> Self {
+        let indexer = layout.is_none().then(SeekIndexer::new);
         let SeekableLayout { head, body_from } =
             layout.unwrap_or(SeekableLayout { head: Vec::new(), body_from: 0 });
-        Self { out, head, skip: body_from, bytes: 0, hash: Sha256::new() }
+        Self { out, head, skip: body_from, bytes: 0, hash: Sha256::new(), indexer }
     }
 
-    /// Bytes that were written, and their SHA-256.
-    pub fn finish(self) -> (u64, Digest) {
-        (self.bytes, Digest::from_bytes(self.hash.finalize().into()))
+    /// Says what was written.
+    pub fn finish(self) -> Written {
+        Written {
+            bytes: self.bytes,
+            sha256: Digest::from_bytes(self.hash.finalize().into()),
+            index: self.indexer.and_then(SeekIndexer::finish),
+        }
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -39,6 +56,9 @@ impl<'a> SeekableFile<'a> {
 
 impl Write for SeekableFile<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(indexer) = &mut self.indexer {
+            indexer.push(bytes);
+        }
         let head = std::mem::take(&mut self.head);
         self.put(&head)?;
         let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
@@ -71,11 +91,12 @@ mod tests {
             for piece in body.chunks(piece) {
                 file.write_all(piece).unwrap();
             }
-            let (bytes, hash) = file.finish();
+            let Written { bytes, sha256, index } = file.finish();
             let expected = [&head[..], body.get(from..).unwrap_or_default()].concat();
             prop_assert_eq!(&out, &expected);
             prop_assert_eq!(bytes, expected.len() as u64);
-            prop_assert_eq!(hash, Digest::of(&expected));
+            prop_assert_eq!(sha256, Digest::of(&expected));
+            prop_assert_eq!(index, None);
         }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) async fn open(unlocked: &Unlocked, terminal: &Terminal, wanted: Wante
             let track = medium.map(|medium| medium.track);
             let opened = write_out(unlocked, terminal, &remote, ("opening", track), &mut file).await;
             opened.map_err(|error| output_failure(error, &name))?;
-            bytes += file.finish().0;
+            bytes += file.finish().bytes;
         }
         // Only once all of them are right.
         for (_, output) in plan.outputs {

@@ -23,6 +23,13 @@ pub(crate) struct ExportFolder {
     _lock: File,
 }
 
+impl Drop for ExportFolder {
+    /// What is not whole is of no use to anybody; after a kill the next run removes it.
+    fn drop(&mut self) {
+        let _ = self.remove(INCOMPLETE);
+    }
+}
+
 /// The files that belong to an export, by their path in it.
 pub(crate) type Sums = BTreeMap<String, Digest>;
 

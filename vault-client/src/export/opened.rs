@@ -1,9 +1,12 @@
 //! Recordings of an export that are opened: media files in a folder that a person can read the name of.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use vault_core::webm::SeekableLayout;
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::statements::Role;
 
@@ -17,7 +20,7 @@ use crate::home::Home;
 use crate::listing::{ListedRecording, Status};
 use crate::media::{Medium, media};
 use crate::media_type::{file_extension, playable};
-use crate::seekable_file::SeekableFile;
+use crate::seekable_file::{SeekableFile, Written};
 
 /// What this home opened of a recording: files are known by what was checked when they were written, never by what lies beside
 /// them.
@@ -97,37 +100,59 @@ pub(super) async fn fetch(
     Ok(describe(recording, place, here.files, statements))
 }
 
+/// Opens a track into a file that can be sought in where its medium allows that.
 async fn write(
     run: &Run<'_>,
     remote: &RemoteRecording,
     medium: &Medium,
     name: String,
-    path: &std::path::Path,
+    path: &Path,
 ) -> Result<ExportedFile, ClientError> {
-    let file = File::create_new(path).map_err(ClientError::disk(path))?;
-    let mut out = BufWriter::new(file);
+    let mut out = BufWriter::new(File::create_new(path).map_err(ClientError::disk(path))?);
     let mut seekable = SeekableFile::new(&mut out, medium.layout());
     let written = remote
         .write_to(run.session, Some(medium.track), &mut seekable, &mut |bytes| run.advance(bytes))
         .await;
     let opened = written.map_err(|error| match error {
-        ClientError::Disk { path: output, source } if output == std::path::Path::new("output") => {
+        ClientError::Disk { path: output, source } if output == Path::new("output") => {
             ClientError::disk(path)(source)
         }
         other => other,
     })?;
-    let (bytes, sha256) = seekable.finish();
+    let mut written = seekable.finish();
     out.flush().map_err(ClientError::disk(path))?;
+    drop(out);
+    let mut duration = medium.duration;
+    if let Some(index) = written.index.take() {
+        // Its sealer left none: it died, or knew of none.
+        duration = duration.or(Some(Duration::from_millis(index.duration_ms())));
+        if let Some(layout) = index.layout(opened.bytes) {
+            written = put_head(path, layout).map_err(ClientError::disk(path))?;
+        }
+    }
     Ok(ExportedFile {
         track: medium.track,
         path: name,
         media_type: playable(&medium.media_type).to_owned(),
-        bytes,
-        sha256,
-        duration_ms: medium.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        bytes: written.bytes,
+        sha256: written.sha256,
+        duration_ms: duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
         sealed_bytes: opened.bytes,
         sealed_sha256: opened.sha256,
     })
+}
+
+/// Puts a head in front of a file that was written without one.
+fn put_head(path: &Path, layout: SeekableLayout) -> io::Result<Written> {
+    let bare = path.with_extension("as-sealed");
+    std::fs::rename(path, &bare)?;
+    let mut out = BufWriter::new(File::create_new(path)?);
+    let mut seekable = SeekableFile::new(&mut out, Some(layout));
+    io::copy(&mut File::open(&bare)?, &mut seekable)?;
+    let written = seekable.finish();
+    out.flush()?;
+    std::fs::remove_file(bare)?;
+    Ok(written)
 }
 
 fn describe(recording: &ListedRecording, place: &str, files: Vec<ExportedFile>, statements: Sums) -> Present {
