@@ -55,16 +55,12 @@ impl KnownMedia {
         let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let known =
             |player, media_type, extension| Some(Self { player, media_type, extension, announced: true });
+        let unannounced = |known| Self { announced: false, ..known };
         match essence.as_str() {
             "video/webm" => known(Player::Video, "video/webm", "webm"),
             "video/mp4" => known(Player::Video, "video/mp4", "mp4"),
             "video/ogg" => known(Player::Video, "video/ogg", "ogg"),
-            "video/x-matroska" => Some(Self {
-                player: Player::Video,
-                media_type: "video/x-matroska",
-                extension: "mkv",
-                announced: false,
-            }),
+            "video/x-matroska" => known(Player::Video, "video/x-matroska", "mkv").map(unannounced),
             "audio/webm" => known(Player::Audio, "audio/webm", "webm"),
             "audio/mp4" => known(Player::Audio, "audio/mp4", "m4a"),
             "audio/ogg" => known(Player::Audio, "audio/ogg", "ogg"),

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use sha2::{Digest as _, Sha256};
-use vault_core::webm::{SeekIndex, SeekIndexer, SeekableLayout};
+use vault_core::webm::{Indexed, SeekIndexer, SeekableLayout};
 use vault_proto::ids::Digest;
 
 /// Takes a track as it was sealed, from its start, and writes it with the head of a layout in place of its beginning. Without a
@@ -24,8 +24,8 @@ pub struct Written {
     pub bytes: u64,
     /// SHA-256 of them.
     pub sha256: Digest,
-    /// What would make a seekable file of them: found on the way, where there was no layout.
-    pub index: Option<SeekIndex>,
+    /// How long it plays and what would make a seekable file of it: found on the way, where there was no layout.
+    pub indexed: Indexed,
 }
 
 impl<'a> SeekableFile<'a> {
@@ -42,7 +42,7 @@ impl<'a> SeekableFile<'a> {
         Written {
             bytes: self.bytes,
             sha256: Digest::from_bytes(self.hash.finalize().into()),
-            index: self.indexer.and_then(SeekIndexer::finish),
+            indexed: self.indexer.map(SeekIndexer::finish).unwrap_or_default(),
         }
     }
 
@@ -91,12 +91,12 @@ mod tests {
             for piece in body.chunks(piece) {
                 file.write_all(piece).unwrap();
             }
-            let Written { bytes, sha256, index } = file.finish();
+            let Written { bytes, sha256, indexed } = file.finish();
             let expected = [&head[..], body.get(from..).unwrap_or_default()].concat();
             prop_assert_eq!(&out, &expected);
             prop_assert_eq!(bytes, expected.len() as u64);
             prop_assert_eq!(sha256, Digest::of(&expected));
-            prop_assert_eq!(index, None);
+            prop_assert_eq!(indexed, Indexed::default());
         }
     }
 }

@@ -122,13 +122,11 @@ async fn write(
     let mut written = seekable.finish();
     out.flush().map_err(ClientError::disk(path))?;
     drop(out);
-    let mut duration = medium.duration;
-    if let Some(index) = written.index.take() {
-        // Its sealer left none: it died, or knew of none.
-        duration = duration.or(Some(Duration::from_millis(index.duration_ms())));
-        if let Some(layout) = index.layout(opened.bytes) {
-            written = put_head(path, layout).map_err(ClientError::disk(path))?;
-        }
+    let found = std::mem::take(&mut written.indexed);
+    let duration = medium.duration.or(found.duration_ms.map(Duration::from_millis));
+    // Its sealer left none: it died, or knew of none.
+    if let Some(layout) = found.index.and_then(|index| index.layout(opened.bytes)) {
+        written = put_head(path, layout).map_err(ClientError::disk(path))?;
     }
     Ok(ExportedFile {
         track: medium.track,

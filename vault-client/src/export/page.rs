@@ -258,13 +258,13 @@ fn how_to_check() -> Markup {
             }
             ul.proof {
                 li {
-                    strong { "Shows" } " that each recording was sealed by a device of the person named here, whom the "
-                    "organisation certified, and that nothing in it was changed, swapped or left out since. For a recording "
-                    "that is cut off, that holds up to where it stops."
+                    strong { "Shows" } " by whom each recording was sealed, as the organisation certified them; that these are the "
+                    "very files that your own device opened and checked; and that every recording of your list is here. For a "
+                    "recording that is cut off, that holds up to where it stops."
                 }
                 li {
                     strong { "Does not show" } " that the device's clock was right, or that what was said in front of it is true. "
-                    "It also cannot know of recordings that are not in this folder."
+                    "It also cannot know of recordings that your device was never shown."
                 }
             }
         }

@@ -54,14 +54,10 @@ pub(crate) fn span(began: Timestamp, ended: Option<Timestamp>) -> Markup {
     }
 }
 
-/// The length of a recording: of its longest file, or without one that says so, from its beginning to its end.
+/// The length of a recording: of its longest file. When it was begun and ended says nothing of it: a file is sealed faster than it
+/// plays.
 pub(crate) fn length(recording: &ExportedRecording) -> Option<String> {
-    let longest = recording.files.iter().filter_map(|file| file.duration_ms).max();
-    let between = || {
-        let seconds = recording.ended?.unix_seconds().checked_sub(recording.started?.unix_seconds())?;
-        u64::try_from(seconds).ok()?.checked_mul(1000)
-    };
-    longest.or_else(between).map(playing_time)
+    recording.files.iter().filter_map(|file| file.duration_ms).max().map(playing_time)
 }
 
 /// `1 hour 2 minutes`; seconds only below one hour.

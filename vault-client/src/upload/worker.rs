@@ -12,7 +12,7 @@ use vault_core::details::{Details, Track};
 use vault_core::payload::PayloadSealer;
 use vault_core::sealing::{RecordingSealer, SegmentSealer};
 use vault_core::signing_key::SigningKey;
-use vault_core::webm::{SeekIndex, SeekIndexer};
+use vault_core::webm::{Indexed, SeekIndexer};
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::BodyEnd;
 use vault_proto::ids::Digest;
@@ -70,16 +70,15 @@ impl SealedTrack {
     /// What the details say of it.
     pub(super) fn details(self, real_time: bool) -> Track {
         let length = self.until.saturating_sub(self.from);
-        let seek = self.indexer.and_then(SeekIndexer::finish);
+        let Indexed { duration_ms, index } = self.indexer.map(SeekIndexer::finish).unwrap_or_default();
         // What the media say themselves is better than how long it took to write them.
-        let played = seek.as_ref().map(SeekIndex::duration_ms);
-        let duration_ms = played.or_else(|| real_time.then(|| milliseconds(length)));
+        let duration_ms = duration_ms.or_else(|| real_time.then(|| milliseconds(length)));
         Track {
             track: self.track,
             media_type: self.media_type.unwrap_or_else(|| media_type::UNKNOWN.to_owned()),
             bytes: self.bytes,
             duration_ms,
-            seek,
+            seek: index,
         }
     }
 }

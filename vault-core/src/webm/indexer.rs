@@ -14,6 +14,8 @@ const BLOCK_HEAD: usize = 11;
 const DEFAULT_SCALE: u64 = 1_000_000;
 /// Most bytes of an index in JSON.
 const MAX_JSON: usize = 200 * 1024;
+/// Longest duration that is believed, in milliseconds: a hundred years.
+const MAX_SAID: f64 = 100.0 * 366.0 * 86_400_000.0;
 /// `TrackType` of a track with pictures.
 const VIDEO: u64 = 1;
 
@@ -24,6 +26,17 @@ pub struct SeekIndexer {
     /// `None` once something was not understood.
     parser: Option<Box<Parser>>,
     begun: bool,
+    /// What the recording says itself of how long it is, in milliseconds.
+    said: Option<u64>,
+}
+
+/// What was found out about a recording.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Indexed {
+    /// How long it plays, in milliseconds: by its blocks, or what it says itself where these were not followed.
+    pub duration_ms: Option<u64>,
+    /// What makes it seekable; `None` where it is seekable as it is, and where it was not understood.
+    pub index: Option<SeekIndex>,
 }
 
 impl SeekIndexer {
@@ -38,16 +51,20 @@ impl SeekIndexer {
             self.begun = true;
             self.parser = Some(Box::default());
         }
-        if let Some(parser) = &mut self.parser
-            && parser.push(bytes).is_none()
-        {
-            self.parser = None;
+        if let Some(parser) = &mut self.parser {
+            let understood = parser.push(bytes).is_some();
+            self.said = self.said.or_else(|| parser.said());
+            if !understood {
+                self.parser = None;
+            }
         }
     }
 
-    /// The index, as far as the bytes went; `None` if they are no WebM or Matroska, not understood, or seekable as they are.
-    pub fn finish(self) -> Option<SeekIndex> {
-        self.parser?.finish()
+    /// What was found out, as far as the bytes went: nothing, if they are no WebM or Matroska.
+    pub fn finish(self) -> Indexed {
+        let index = self.parser.and_then(|parser| parser.finish());
+        let duration_ms = index.as_ref().map(SeekIndex::duration_ms).or(self.said);
+        Indexed { duration_ms, index }
     }
 
     #[cfg(test)]
@@ -454,6 +471,28 @@ impl Parser {
         }
     }
 
+    /// How long the recording says that it is, in milliseconds.
+    fn said(&self) -> Option<u64> {
+        let (_, _, info) = children(&self.info).next()??;
+        let (mut scale, mut ticks) = (DEFAULT_SCALE, None);
+        for child in children(info) {
+            let (id, _, payload) = child?;
+            match id {
+                id::TIMESTAMP_SCALE => scale = unsigned(payload)?,
+                id::DURATION => ticks = float(payload),
+                _ => {}
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "no scale is so large that its last digits matter")]
+        let milliseconds = ticks? * scale as f64 / 1e6;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "within a century, as the line before it says"
+        )]
+        (0.0..=MAX_SAID).contains(&milliseconds).then(|| milliseconds.round() as u64)
+    }
+
     fn finish(mut self) -> Option<SeekIndex> {
         self.leave()?;
         let first_cluster = self.first_cluster?;
@@ -501,6 +540,15 @@ fn halve(cues: &mut Vec<(u64, u64)>) {
         keep = !keep;
         keep
     });
+}
+
+/// A floating-point number of 4 or 8 bytes, as elements hold it.
+fn float(payload: &[u8]) -> Option<f64> {
+    match payload.len() {
+        4 => Some(f32::from_be_bytes(payload.try_into().ok()?).into()),
+        8 => Some(f64::from_be_bytes(payload.try_into().ok()?)),
+        _ => None,
+    }
 }
 
 /// The element `Info` with another duration. What it says of its own checksum or leaves free is dropped.

@@ -10,5 +10,5 @@ mod ebml;
 mod indexer;
 mod seek_index;
 
-pub use self::indexer::SeekIndexer;
+pub use self::indexer::{Indexed, SeekIndexer};
 pub use self::seek_index::{SeekIndex, SeekableLayout};

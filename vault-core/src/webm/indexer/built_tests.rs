@@ -54,10 +54,14 @@ fn recording(elements: &[Vec<u8>]) -> Vec<u8> {
     [element(id::EBML, &unsigned_element(0x4286, 1)), open_ended(id::SEGMENT, &elements.concat())].concat()
 }
 
-fn index(bytes: &[u8]) -> Option<SeekIndex> {
+fn indexed(bytes: &[u8]) -> Indexed {
     let mut indexer = SeekIndexer::new();
     indexer.push(bytes);
     indexer.finish()
+}
+
+fn index(bytes: &[u8]) -> Option<SeekIndex> {
+    indexed(bytes).index
 }
 
 /// The index of a recording of these clusters.
@@ -243,7 +247,13 @@ fn of_everything() -> Vec<u8> {
     recording(&[
         element(id::SEEK_HEAD, &[]),
         element(id::VOID, &[0; 9]),
-        beginning(&unsigned_element(id::TIMESTAMP_SCALE, 1_000_000)),
+        beginning(
+            &[
+                unsigned_element(id::TIMESTAMP_SCALE, 1_000_000),
+                element(id::DURATION, &5000f64.to_be_bytes()),
+            ]
+            .concat(),
+        ),
         element(id::TAGS, &[0xec, 0x80]),
         cluster(0, &[simple_block(1, 0, true), simple_block(2, 3, true), block_group(2, 40, &refers)]),
         open_ended(id::CLUSTER, &times.concat()),
@@ -299,8 +309,8 @@ proptest! {
             }
         }
         let found = indexer.finish();
-        prop_assert_eq!(&found, &index(&file));
-        if let Some(found) = found {
+        prop_assert_eq!(&found, &indexed(&file));
+        if let Some(found) = found.index {
             let layout = found.layout(file.len() as u64).expect("an own index fits its recording");
             prop_assert!(layout.body_from <= file.len() as u64);
         }

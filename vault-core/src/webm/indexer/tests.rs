@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::SeekableLayout;
+use super::super::ebml::{UNKNOWN_SIZE, write_header};
 use super::*;
 
 /// Eight seconds by a real browser: no duration, no cues, key frames at 0 and 6.73 s.
@@ -11,7 +12,7 @@ const MEMORY: usize = 4 * MAX_HEAD + 64 * MAX_CUES;
 fn index(bytes: &[u8]) -> Option<SeekIndex> {
     let mut indexer = SeekIndexer::new();
     indexer.push(bytes);
-    indexer.finish()
+    indexer.finish().index
 }
 
 fn applied(bytes: &[u8], layout: SeekableLayout) -> Vec<u8> {
@@ -75,6 +76,25 @@ fn a_browsers_recording_becomes_seekable_and_its_clusters_stay_as_they_are() {
 fn clusters_at(elements: &[Element<'_>]) -> u64 {
     // Sizes are in 8 bytes and the id of the cues in 4.
     elements[3].1 + 12 + elements[3].2.len() as u64
+}
+
+#[test]
+fn what_is_seekable_already_says_how_long_it_is() {
+    let index = index(RECORDED).unwrap();
+    let mut indexer = SeekIndexer::new();
+    indexer.push(&applied(RECORDED, index.layout(RECORDED.len() as u64).unwrap()));
+    let indexed = indexer.finish();
+    assert_eq!(indexed, Indexed { duration_ms: Some(index.duration_ms()), index: None });
+    for wrong in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
+        let mut info = Vec::new();
+        write(&mut info, id::DURATION, &wrong.to_be_bytes());
+        let mut file = index.ebml.clone();
+        write_header(&mut file, id::SEGMENT, UNKNOWN_SIZE);
+        write(&mut file, id::INFO, &info);
+        let mut indexer = SeekIndexer::new();
+        indexer.push(&file);
+        assert_eq!(indexer.finish(), Indexed::default(), "{wrong}");
+    }
 }
 
 #[test]
@@ -183,7 +203,7 @@ proptest! {
             indexer.push(piece);
             prop_assert!(indexer.memory() <= MEMORY, "{} bytes", indexer.memory());
         }
-        if let Some(index) = indexer.finish() {
+        if let Some(index) = indexer.finish().index {
             try_every_use(&index, bytes.len() as u64);
         }
     }
@@ -213,7 +233,7 @@ proptest! {
                 break;
             }
         }
-        prop_assert_eq!(indexer.finish(), index(RECORDED));
+        prop_assert_eq!(indexer.finish().index, index(RECORDED));
     }
 
     #[test]
