@@ -12,6 +12,8 @@ const MAX_TRACKS: usize = 16;
 const BLOCK_HEAD: usize = 11;
 /// Nanoseconds of a tick, where nothing else is said.
 const DEFAULT_SCALE: u64 = 1_000_000;
+/// Most bytes of an index in JSON.
+const MAX_JSON: usize = 200 * 1024;
 /// Longest duration that is believed, in milliseconds: a hundred years.
 const MAX_SAID: f64 = 100.0 * 366.0 * 86_400_000.0;
 /// `TrackType` of a track with pictures.
@@ -122,6 +124,9 @@ struct Times {
     last: u64,
     /// Ticks between its last two blocks.
     step: u64,
+    /// Latest block of which nothing says how long it lasts.
+    latest: Option<u64>,
+    /// Latest end of those of which something does.
     end: u64,
 }
 
@@ -145,6 +150,9 @@ struct Parser {
     group: Option<Group>,
     times: Vec<Times>,
     cues: Vec<(u64, u64)>,
+    /// Places met from which it can be played, and how often every second one of them was dropped.
+    places: u64,
+    halvings: u32,
 }
 
 /// Whether an element stands beside clusters, and so ends one of unknown size.
@@ -433,13 +441,16 @@ impl Parser {
         let default =
             self.default_durations.iter().find(|(number, _)| *number == track).map(|(_, lasts)| *lasts);
         let lasts = lasts.or(default.filter(|&lasts| lasts > 0));
+        if self.times.len() < MAX_TRACKS && self.times.iter().all(|times| times.track != track) {
+            self.times.push(Times { track, last: time, step: 0, latest: None, end: 0 });
+        }
         if let Some(times) = self.times.iter_mut().find(|times| times.track == track) {
             times.step = time.checked_sub(times.last).filter(|&step| step > 0).unwrap_or(times.step);
             times.last = time;
-            times.end = times.end.max(time.saturating_add(lasts.unwrap_or(times.step)));
-        } else if self.times.len() < MAX_TRACKS {
-            let end = time.saturating_add(lasts.unwrap_or(0));
-            self.times.push(Times { track, last: time, step: 0, end });
+            match lasts {
+                Some(lasts) => times.end = times.end.max(time.saturating_add(lasts)),
+                None => times.latest = times.latest.max(Some(time)),
+            }
         }
         let Some(cluster) = self.cluster.as_mut().filter(|cluster| !cluster.cued) else {
             return;
@@ -448,14 +459,15 @@ impl Parser {
         let forward = self.cues.last().is_none_or(|&(last, offset)| last <= time && offset < cluster.offset);
         if key && track == self.cue_track && forward {
             cluster.cued = true;
-            self.cues.push((time, cluster.offset));
-            if self.cues.len() > MAX_CUES {
-                let mut keep = false;
-                self.cues.retain(|_| {
-                    keep = !keep;
-                    keep
-                });
+            // After n halvings one of 2^n is kept of those to come too, so that they stay evenly apart.
+            if self.places.trailing_zeros() >= self.halvings {
+                self.cues.push((time, cluster.offset));
+                if self.cues.len() > MAX_CUES {
+                    halve(&mut self.cues);
+                    self.halvings += 1;
+                }
             }
+            self.places += 1;
         }
     }
 
@@ -484,21 +496,50 @@ impl Parser {
     fn finish(mut self) -> Option<SeekIndex> {
         self.leave()?;
         let first_cluster = self.first_cluster?;
-        let ticks = self.times.iter().map(|times| times.end).max()?;
+        let ticks = self.times.iter().map(|times| times.ends(self.scale)).max()?;
         let nanoseconds = u128::from(ticks) * u128::from(self.scale);
-        Some(SeekIndex {
+        // What was cut off within an element does not end with the segment either.
+        let cut_off = self.cluster.is_some() || self.next != Next::Header || !self.pending.is_empty();
+        let mut index = SeekIndex {
             info: with_duration(&self.info, ticks)?,
             ebml: self.ebml,
             tracks: self.tracks,
             others: self.others,
             first_cluster,
-            open_ended: self.open_ended,
+            open_ended: self.open_ended || cut_off,
             scale: self.scale,
             duration_ms: u64::try_from(nanoseconds / 1_000_000).ok()?,
             cue_track: self.cue_track,
             cues: self.cues,
-        })
+        };
+        while serde_json::to_vec(&index).ok()?.len() > MAX_JSON {
+            // Halving does not shorten these.
+            if index.cues.len() < 2 {
+                return None;
+            }
+            halve(&mut index.cues);
+        }
+        Some(index)
     }
+}
+
+impl Times {
+    /// When the track ends. A last block of unknown length is taken to last as long as the one before it, but no longer than
+    /// a second: before it there may have been a gap.
+    fn ends(&self, scale: u64) -> u64 {
+        let second = 1_000_000_000 / scale.max(1);
+        let latest = self.latest.map_or(0, |latest| latest.saturating_add(self.step.min(second)));
+        self.end.max(latest)
+    }
+}
+
+/// Drops every second one, from the second on.
+fn halve(cues: &mut Vec<(u64, u64)>) {
+    let mut keep = false;
+    cues.retain(|_| {
+        keep = !keep;
+        keep
+    });
 }
 
 /// A floating-point number of 4 or 8 bytes, as elements hold it.
@@ -527,5 +568,7 @@ fn with_duration(info: &[u8], ticks: u64) -> Option<Vec<u8>> {
     Some(element)
 }
 
+#[cfg(test)]
+mod built_tests;
 #[cfg(test)]
 mod tests;

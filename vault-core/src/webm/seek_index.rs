@@ -86,7 +86,8 @@ impl SeekIndex {
     /// The layout whose first cluster is the one at `offset` from the first cluster.
     fn beginning_at(&self, track_bytes: u64, offset: u64, cues: &[(u64, u64)]) -> SeekableLayout {
         let body_from = self.first_cluster + offset;
-        let seek_head_length = seek_head(0, 0, 0).len() as u64;
+        let has_cues = !cues.is_empty();
+        let seek_head_length = seek_head(0, 0, has_cues.then_some(0)).len() as u64;
         let info_at = seek_head_length;
         let tracks_at = info_at + self.info.len() as u64;
         let cues_at = tracks_at + (self.tracks.len() + self.others.len()) as u64;
@@ -95,7 +96,7 @@ impl SeekIndex {
         let mut head = self.ebml.clone();
         let segment = clusters_at + (track_bytes - body_from);
         write_header(&mut head, id::SEGMENT, if self.open_ended { UNKNOWN_SIZE } else { segment });
-        head.extend(seek_head(info_at, tracks_at, cues_at));
+        head.extend(seek_head(info_at, tracks_at, has_cues.then_some(cues_at)));
         head.extend_from_slice(&self.info);
         head.extend_from_slice(&self.tracks);
         head.extend_from_slice(&self.others);
@@ -126,9 +127,10 @@ impl SeekIndex {
 }
 
 /// Says where in the segment the other elements are.
-fn seek_head(info_at: u64, tracks_at: u64, cues_at: u64) -> Vec<u8> {
+fn seek_head(info_at: u64, tracks_at: u64, cues_at: Option<u64>) -> Vec<u8> {
     let mut seeks = Vec::new();
-    for (element, position) in [(id::INFO, info_at), (id::TRACKS, tracks_at), (id::CUES, cues_at)] {
+    let always = [(id::INFO, info_at), (id::TRACKS, tracks_at)];
+    for (element, position) in always.into_iter().chain(cues_at.map(|at| (id::CUES, at))) {
         let mut seek = Vec::new();
         write(&mut seek, id::SEEK_ID, &element.to_be_bytes());
         write_unsigned(&mut seek, id::SEEK_POSITION, position);
