@@ -10,7 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use vault_client::ClientError;
@@ -234,7 +234,8 @@ fn an_encoder_is_sealed_in_real_time() {
     let path = world.folder().join("opened.webm");
     let recording = sealed["recording"].as_str().unwrap();
     assert_eq!(patient.run(&["open", recording, "-o", path.to_str().unwrap()]).exit, Some(0));
-    assert!(std::fs::read(&path).unwrap() == encoded);
+    let as_sealed = patient.run(&["open", recording, "--as-sealed"]);
+    assert!(as_sealed.stdout == encoded, "the sealed bytes differ");
     let mut probe = program("FFPROBE_BIN", "ffprobe");
     probe.args(["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0"]).arg(&path);
     let streams = String::from_utf8(probe.output().unwrap().stdout).unwrap();
@@ -282,7 +283,6 @@ fn an_audio_call_becomes_a_video_call_for_the_same_two_people() {
     let (patient, clinician) = people(&world);
     let [audio, video] = [false, true].map(|video| encoder(1, video).output().unwrap().stdout);
     let app = App::of(&clinician);
-    let begun = Instant::now();
     let sealed = runtime().block_on(async {
         let mut recorder = app.begin(&patient, &clinician, RecorderOptions::default()).await;
         for piece in audio.chunks(1000) {
@@ -296,7 +296,6 @@ fn an_audio_call_becomes_a_video_call_for_the_same_two_people() {
         }
         recorder.finish(true, Duration::ZERO).await.unwrap()
     });
-    let longest = begun.elapsed().as_millis();
     assert_eq!(sealed.segments, 2, "the switch began a segment, and nothing else did");
     let recording = sealed.recording.to_string();
     let folder = world.folder().join("both");
@@ -311,14 +310,16 @@ fn an_audio_call_becomes_a_video_call_for_the_same_two_people() {
         assert_eq!(lengths, [audio.len() as u64, video.len() as u64]);
         let durations: u64 = tracks.iter().map(|track| track["duration_ms"].as_u64().unwrap()).sum();
         assert_eq!(listed["duration_ms"], durations);
-        assert!(u128::from(durations) <= longest, "{durations} of {longest} ms");
+        // Both media say themselves how long they play; how long it took to write them says nothing then.
+        assert!((1_900..2_300).contains(&durations), "two seconds, of {tracks:?}");
         for (track, content) in [("0", &audio), ("1", &video)] {
-            let opened = reader.run(&["open", &recording, "--track", track]);
+            let opened = reader.run(&["open", &recording, "--track", track, "--as-sealed"]);
             assert_eq!(opened.exit, Some(0), "{}", opened.stderr);
             assert!(&opened.stdout == content, "track {track}");
         }
         assert_eq!(reader.run(&["open", &recording, "-o", folder.to_str().unwrap()]).exit, Some(0));
-        assert!(std::fs::read(folder.join("track-1.webm")).unwrap() == video);
+        let opened = std::fs::read(folder.join("track-1.webm")).unwrap();
+        assert!(opened.ends_with(&video[video.len() / 2..]), "only what is in front of the clusters is another");
         reader.open(&recording).refused(2, "several tracks");
     }
 }

@@ -4,7 +4,8 @@
 //! identity.age      the device's secrets              certificate.json  from the registrar
 //! key-list.json     the account's own key list        server.json       where it is enrolled, under which organisation
 //! pins/<account>    what was seen of each account      names.json        what the holder calls accounts
-//! recordings/<id>   which recording an id was seen to name
+//! list.json         the account's own signed list of recordings
+//! exports/<id>/     what was opened for exports, so that their files vouch for nothing themselves
 //! chain.json        the device's chain of manifests   uploads/          journals and spools of unfinished uploads
 //! recordings/<id>   which manifest an id names        endings/<id>      final seals that this device made
 //! registrar.age, issuer.json                          only in a registrar's home

@@ -287,7 +287,7 @@ fn an_older_export_of_a_recording_that_was_cut_off_then_is_too_old() {
     scene.server().clear();
     end(scene.command("anna").arg("list")).text();
     // A run that brings nothing but the newest list.
-    exported(&export(&scene, "anna", &folder, &[scene.id("o1")]), 1, 0);
+    exported(&export(&scene, "anna", &folder, &[scene.id("o1")]), 5, 0);
     let verified = verify(Some(&scene.home("anna")), &folder);
     assert_eq!(verified.said.exit, Some(20), "{}", verified.said.stderr);
     assert_eq!(verified.finding(scene.id("a1")), "too-old");

@@ -186,7 +186,7 @@ fn a_second_export_into_a_folder_waits_for_nobody() {
     let path = format!("/v1/recordings/{}/segments/0/body", scene.id("p1"));
     scene.server().answer(&path, Canned::SilentBehind(1_000));
     let mut first = exporting(&scene, "anna", &folder, &[]).spawn().unwrap();
-    while !folder.join("rec").join(scene.id("p1")).exists() {
+    while !folder.join(".incomplete").join(scene.id("p1")).exists() {
         assert!(first.try_wait().unwrap().is_none(), "the first one has ended");
         std::thread::yield_now();
     }

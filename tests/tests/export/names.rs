@@ -186,7 +186,7 @@ fn opened_and_sealed_recordings_are_not_mixed() {
         let folder = scene.folder().join(format!("export {}", first.len()));
         exported(&export(&scene, "anna", &folder, first), 5, 5);
         let before = tree(&folder);
-        refused(&export(&scene, "anna", &folder, second), 2, "folder holds");
+        refused(&export(&scene, "anna", &folder, second), 2, "holds an export of the other form");
         assert_eq!(tree(&folder), before);
         verify(Some(&scene.home("anna")), &folder).is_whole(5);
     }

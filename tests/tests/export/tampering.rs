@@ -18,6 +18,9 @@ struct Original {
     wrong: Vec<String>,
 }
 
+/// Ids or paths, each with what is found of it.
+type Findings<'a> = &'a [(&'a str, &'a str)];
+
 impl Original {
     fn new(more: &[&str]) -> Self {
         let scene = Scene::new();
@@ -42,7 +45,7 @@ impl Original {
         &mut self,
         what: &str,
         exit: i32,
-        (recordings, files): (&[(&str, &str)], &[(&str, &str)]),
+        (recordings, files): (Findings<'_>, Findings<'_>),
         change: impl FnOnce(&Scene, &Path),
     ) {
         let folder = self.copy();

@@ -65,7 +65,7 @@ impl ExportFolder {
                 )));
             }
             // A process that died at once leaves an empty one.
-            let begun = found.is_some_and(|found| found.is_empty());
+            let begun = found.as_ref().is_some_and(|found| found.is_empty());
             let mut entries = fs::read_dir(root).map_err(ClientError::disk(root))?;
             if entries.nth(usize::from(begun)).is_some() {
                 return Err(ClientError::Usage(format!(
@@ -86,7 +86,9 @@ impl ExportFolder {
             }
             Err(TryLockError::Error(error)) => return Err(ClientError::disk(path)(error)),
         }
-        lock.write_all(mark(form).as_bytes()).map_err(ClientError::disk(path))?;
+        if found.is_none_or(|found| found.is_empty()) {
+            lock.write_all(mark(form).as_bytes()).map_err(ClientError::disk(path))?;
+        }
         for name in FOLDERS {
             let path = root.join(name);
             if path.is_symlink() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vault_core::webm::SeekableLayout;
 use vault_proto::envelope::Verified;
-use vault_proto::ids::RecordingId;
+use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::statements::Role;
 
 use super::catalogue::{ExportedFile, ExportedRecording, ExportedStatus, Person};
@@ -17,6 +17,7 @@ use super::kept;
 use super::run::{Present, Run};
 use crate::download::RemoteRecording;
 use crate::error::ClientError;
+use crate::home::Home;
 use crate::listing::{self, ListedRecording, Status};
 use crate::media::{Medium, media};
 use crate::media_type::{file_extension, playable};
@@ -32,8 +33,17 @@ struct OpenedHere {
     described: ExportedRecording,
 }
 
-fn memory(recording: RecordingId) -> String {
-    format!("exports/{recording}.json")
+impl OpenedHere {
+    /// Where it is remembered: a recording that grows, or whose end is hidden later, is another one each time.
+    fn name(recording: RecordingId, final_seal: Option<Digest>, bytes: u64) -> String {
+        let end = final_seal.map_or_else(|| "open".to_owned(), |digest| digest.to_string());
+        format!("exports/{recording}/{end}-{bytes}.json")
+    }
+
+    fn remember(&self, home: &Home) -> Result<(), ClientError> {
+        let ExportedRecording { recording, final_seal, .. } = self.described;
+        home.write_json(&Self::name(recording, final_seal, self.bytes), self)
+    }
 }
 
 /// The recording, if all of it is in the export, unchanged and as new as the server's.
@@ -48,13 +58,9 @@ pub(super) fn find(
     if is_sealed_for_others(run, recording) {
         return Ok(Some(present(describe(recording, place, Vec::new()), statements)));
     }
-    let Some(here) = unchanged(run, recording.recording, place)? else {
-        return Ok(None);
-    };
-    let newest = here.described.manifest == recording.manifest
-        && here.described.final_seal == recording.final_seal
-        && here.bytes == recording.bytes;
-    Ok(newest.then(|| present(describe(recording, place, here.described.files), statements)))
+    let state = (recording.manifest, recording.final_seal, recording.bytes);
+    let here = unchanged(run, recording.recording, state, place)?;
+    Ok(here.map(|here| present(describe(recording, place, here.described.files), statements)))
 }
 
 /// The recording as an earlier run left it, for when the server does not show it, or less of it than it had.
@@ -66,17 +72,22 @@ pub(super) fn carry_over(
     let Some((checked, statements)) = kept::proved(run, recording) else {
         return Ok(None);
     };
-    let here = unchanged(run, recording, place)?.filter(|here| {
-        here.described.manifest == checked.manifest().digest()
-            && here.described.final_seal == checked.final_seal().map(Verified::digest)
-            && here.bytes == checked.plaintext_length()
-    });
+    let final_seal = checked.final_seal().map(Verified::digest);
+    let state = (checked.manifest().digest(), final_seal, checked.plaintext_length());
+    let here = unchanged(run, recording, state, place)?;
     Ok(here.map(|here| present(ExportedRecording { folder: place.to_owned(), ..here.described }, statements)))
 }
 
 /// What this home opened of a recording, if its files lie in `place` as they were written.
-fn unchanged(run: &Run<'_>, recording: RecordingId, place: &str) -> Result<Option<OpenedHere>, ClientError> {
-    let Some(here) = run.session.home.read_json::<OpenedHere>(&memory(recording))? else {
+fn unchanged(
+    run: &Run<'_>,
+    recording: RecordingId,
+    (manifest, final_seal, bytes): (Digest, Option<Digest>, u64),
+    place: &str,
+) -> Result<Option<OpenedHere>, ClientError> {
+    let here: Option<OpenedHere> =
+        run.session.home.read_json(&OpenedHere::name(recording, final_seal, bytes))?;
+    let Some(here) = here.filter(|here| here.described.manifest == manifest) else {
         return Ok(None);
     };
     for file in &here.described.files {
@@ -108,7 +119,7 @@ pub(super) async fn fetch(
     let entry = Some(recording.entry());
     if is_sealed_for_others(run, recording) {
         let here = OpenedHere { bytes: recording.bytes, described: describe(recording, place, Vec::new()) };
-        run.session.home.write_json(&memory(id), &here)?;
+        here.remember(run.session.home)?;
         let statements = kept::write_statements(run, &remote)?;
         return Ok(Present { entry, ..present(here.described, statements) });
     }
@@ -126,7 +137,7 @@ pub(super) async fn fetch(
     let described = describe(recording, place, files);
     // Before the files are in their place: what lies there without this is fetched again, never believed.
     let here = OpenedHere { bytes: remote.checked().plaintext_length(), described };
-    run.session.home.write_json(&memory(id), &here)?;
+    here.remember(run.session.home)?;
     run.folder.appear(&apart, place)?;
     let statements = kept::write_statements(run, &remote)?;
     Ok(Present { entry, ..present(here.described, statements) })
