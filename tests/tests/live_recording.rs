@@ -319,7 +319,10 @@ fn an_audio_call_becomes_a_video_call_for_the_same_two_people() {
         }
         assert_eq!(reader.run(&["open", &recording, "-o", folder.to_str().unwrap()]).exit, Some(0));
         let opened = std::fs::read(folder.join("track-1.webm")).unwrap();
-        assert!(opened.ends_with(&video[video.len() / 2..]), "only what is in front of the clusters is another");
+        assert!(
+            opened.ends_with(&video[video.len() / 2..]),
+            "only what is in front of the clusters is another"
+        );
         reader.open(&recording).refused(2, "several tracks");
     }
 }
