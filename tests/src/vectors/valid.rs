@@ -164,5 +164,19 @@ fn by_spelling(cast: &Cast) -> Vec<Scenario> {
         cast,
         &title.record(),
     );
-    vec![order, space, later, field, title]
+
+    let name = "opens-seek-index-in-details";
+    let index = r#""seek":{"ebml":"GkXfow==","info":"","tracks":"","others":"","first_cluster":100,"open_ended":true,"scale":1000000,"duration_ms":2000,"cue_track":1,"cues":[[0,0],[1000,100]]},"duration_ms""#;
+    let mut sought = Draft::new(cast, Suite::X25519, name, &[(0, 300)]);
+    sought.on_details = Box::new(move |text| *text = text.replacen(r#""duration_ms""#, index, 1));
+    let sought =
+        Scenario::opened(name, "details with a seek index, which changes no byte", cast, &sought.record());
+
+    let name = "opens-seek-index-of-no-known-form";
+    let mut strange = Draft::new(cast, Suite::X25519, name, &[(0, 300)]);
+    let index = r#""seek":{"cues":[[9,0],[1,-1]]},"duration_ms""#;
+    strange.on_details = Box::new(move |text| *text = text.replacen(r#""duration_ms""#, index, 1));
+    let strange =
+        Scenario::opened(name, "a seek index of no known form counts as none", cast, &strange.record());
+    vec![order, space, later, field, title, sought, strange]
 }

@@ -353,17 +353,24 @@ impl Recorder {
         }
     }
 
+    /// Gives the buffer to the sealing thread. Nothing is taken out of it before there is a place for it: whoever drops the
+    /// future that waits loses nothing.
     async fn emit(&mut self, last: bool) -> Result<(), ClientError> {
+        let Ok(place) = self.commands.reserve().await else {
+            return self.gone().await;
+        };
         let plaintext = std::mem::replace(&mut *self.buffer, PayloadSealer::part_buffer());
         let part = Part { plaintext, last, until: self.clock.recorded(), at: SystemTime::now() };
         self.segment = if last { (0, None) } else { (self.segment.0 + 1, self.segment.1) };
-        self.command(Command::Part(part)).await
+        place.send(Command::Part(part));
+        Ok(())
     }
 
     async fn command(&mut self, command: Command) -> Result<(), ClientError> {
-        if self.commands.send(command).await.is_ok() {
-            return Ok(());
-        }
+        if self.commands.send(command).await.is_ok() { Ok(()) } else { self.gone().await }
+    }
+
+    async fn gone(&mut self) -> Result<(), ClientError> {
         // The sealing thread is gone; it or, where nothing is kept, the sender says why.
         if self.spool.is_none() {
             self.sender.end().await?;

@@ -370,20 +370,25 @@ impl PartAttempts {
             Attempt::Part { place, ciphertext: ciphertext.clone(), hash, progress: progress.clone() };
         let mut share = share;
         let mut keep = || {
-            let (Some(spool), true) = (&spool, share.is_some()) else {
-                return;
-            };
-            match spool.put(segment, part, progress.as_deref(), &ciphertext) {
+            if let (Some(spool), true) = (&spool, share.is_some()) {
+                let put = spool.put(segment, part, progress.as_deref(), &ciphertext);
+                put.map_err(ClientError::disk("the spool of unsent parts"))?;
                 // The memory is free for the next part.
-                Ok(()) => share = None,
-                Err(error) => tracing::warn!(%error, "a part stays in memory: the spool cannot be written"),
+                share = None;
             }
+            Ok(())
         };
         if refused {
-            keep();
-            return Ok(());
+            // A part that is neither sent nor kept must not be followed by a seal that counts it.
+            return keep();
         }
-        tries.until_sent(&statements, &attempt, keep).await?;
+        let keep_if_possible = || {
+            let kept: Result<(), ClientError> = keep();
+            if let Err(error) = kept {
+                tracing::warn!(%error, "a part stays in memory: the spool cannot be written");
+            }
+        };
+        tries.until_sent(&statements, &attempt, keep_if_possible).await?;
         if let Some(spool) = &spool {
             spool.remove(segment, part, length);
         }
