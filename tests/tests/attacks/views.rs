@@ -191,7 +191,7 @@ fn row_12_yesterdays_database() {
     report(
         NAME,
         "yesterdays-database, listed",
-        "NOT DETECTED YET: a list that is shorter than yesterday's cannot be told before there are checkpoints",
+        "NOT DETECTED YET: for somebody who has not seen today's list, the shorter one cannot be told before there are checkpoints",
         listed.said.exit,
         0,
     );
@@ -220,11 +220,19 @@ fn row_12_split_view() {
     assert!(!String::from_utf8_lossy(&listed.said.stdout).contains(&id));
     report(
         NAME,
-        "omission of a recording, listed",
-        "NOT DETECTED YET: an omission cannot be told before there are checkpoints",
+        "omission of a recording, listed to somebody who never saw it",
+        "NOT DETECTED YET: cannot be told before there are checkpoints",
         listed.said.exit,
         0,
     );
+    // Once she was shown it, her own list names it.
+    scene.server().clear();
+    assert_eq!(attack.run("anna", &["list"], false).said.exit, Some(0));
+    scene.server().inject(Fault::on(FaultKind::HideRecording, &id).only_for(anna));
+    let listed = attack.run("anna", &["list"], false);
+    assert_eq!(listed.said.exit, Some(20), "{}", listed.said.stderr);
+    assert!(listed.said.stderr.contains(&format!("Missing {id}")), "{}", listed.said.stderr);
+    report(NAME, "omission of a recording that was shown before", "named as missing", listed.said.exit, 0);
     // Two histories of the patient's keys: the one that the clinician has pinned, and another one.
     scene.server().clear();
     scene.stop();
