@@ -16,6 +16,7 @@ import getpass
 import hashlib
 import hmac
 import json
+import math
 import os
 import re
 import shutil
@@ -420,15 +421,19 @@ ENVELOPE = re.compile(
     rb'"payload":"([A-Za-z0-9+/=]*)","signatures":\[\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/=]{88})"\}\]\}')
 
 
-def parse_json(data, what):
-    """JSON as section 1 has it: repeated fields, fractions and negative numbers are refused."""
+def parse_json(data, what, strict=True):
+    """JSON as section 1 has it: repeated fields, fractions and negative numbers are refused.
+
+    Unless strict, other numbers may stand in fields that are not known; as none of them is an integer, no known field takes one.
+    """
     def unique(pairs):
         require(len(dict(pairs)) == len(pairs), f"{what} repeats a field")
         return dict(pairs)
 
     def whole(digits):
-        require(digits.isdigit() and len(digits) <= 16, f"{what} has a number that is not allowed")
-        return int(digits)
+        allowed = digits.isdigit() and len(digits) <= 16
+        require(allowed or not strict, f"{what} has a number that is not allowed")
+        return int(digits) if allowed else math.nan
 
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_int=whole, parse_float=whole,
@@ -650,7 +655,8 @@ class Recording:
         file_key, length = open_header(data, self.context((1 << 32) - 1, 255), self.identity, whole=False)
         key = hkdf(file_key, data[length:length + NONCE], b"payload")
         require(len(data) > length + NONCE, "the details have no payload")
-        details = parse_json(b"".join(decrypt_chunks(key, data[length + NONCE:], 0, True)), "the text of the details")
+        text = b"".join(decrypt_chunks(key, data[length + NONCE:], 0, True))
+        details = parse_json(text, "the text of the details", strict=False)
         known = {"title": or_null(lambda value: isinstance(value, str)), "started": is_time, "ended": is_time,
                  "tracks": lambda value: isinstance(value, list) and all(isinstance(x, dict) and has(
                      {name: x.get(name, "") for name in track}, track) for x in value)}
