@@ -14,6 +14,7 @@ pub mod attack;
 pub mod command;
 pub mod faults;
 pub mod forging;
+pub mod fuzz;
 pub mod hostile;
 pub mod measured;
 pub mod playing;
