@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 
-static PARSER: OnceLock<fn(&[u8])> = OnceLock::new();
+static PARSER: OnceLock<parsers::Parser> = OnceLock::new();
 
 fuzz_target!(
     init: {

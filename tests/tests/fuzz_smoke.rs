@@ -1,6 +1,6 @@
 //! A million changed inputs, through every parser of bytes that somebody else wrote.
 //!
-//! `tests/run fuzz` searches for more with libFuzzer. What it finds goes into `tests/fuzz/found/PARSER/` and is tried here
+//! `tests/run fuzz` searches for more with libFuzzer. What it finds goes into `tests/src/fuzz/found/PARSER/` and is tried here
 //! ever after.
 
 #![expect(clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]

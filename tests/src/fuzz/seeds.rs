@@ -46,9 +46,9 @@ pub fn seeds(parser: &str) -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Inputs that a search found and that were mended, under `tests/fuzz/found/`.
+/// Inputs that a search found and that were mended, under `tests/src/fuzz/found/`.
 fn found(parser: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/found").join(parser);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/fuzz/found").join(parser);
     fs::read_dir(folder).map_or_else(
         |_| Vec::new(),
         |entries| entries.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect(),
