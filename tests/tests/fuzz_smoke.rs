@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
-use vault_tests::fuzz::{parsers::PARSERS, seeds::seeds};
+use vault_tests::fuzz::parsers::PARSERS;
+use vault_tests::fuzz::seeds::{found, seeds};
 
 /// Of all parsers together a million.
 const CASES: u32 = 1_000_000 / PARSERS.len() as u32 + 1;
@@ -95,6 +96,9 @@ fn smoke(name: &str) {
     // Among the test vectors are some that are refused. If most were, the search would begin at the wrong end.
     let accepted = seeds.iter().filter(|seed| parser(seed)).count();
     assert!(2 * accepted > seeds.len(), "{name} accepts {accepted} of {} seeds", seeds.len());
+    for trouble in found(name) {
+        parser(&trouble);
+    }
     let inputs = (any::<Index>(), prop::collection::vec(change(), 1..6));
     let outcome =
         TestRunner::new(Config { cases: CASES, ..Config::default() }).run(&inputs, |(seed, changes)| {

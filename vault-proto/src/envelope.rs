@@ -7,11 +7,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use data_encoding::BASE64;
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::base64;
 use crate::ids::{Digest, KeyId, PublicKey};
 
 /// Most bytes of a payload; the largest statement is a key list of 64 devices and 8 recipients.
@@ -164,8 +164,8 @@ pub fn sign<T: Statement>(
     let signature = sign(&pre_authentication_encoding(T::PAYLOAD_TYPE, &payload));
     let text = EnvelopeText {
         payload_type: T::PAYLOAD_TYPE.to_owned(),
-        payload: BASE64.encode(&payload),
-        signatures: [SignatureText { keyid: key_id, sig: BASE64.encode(&signature) }],
+        payload: base64::encode(&payload),
+        signatures: [SignatureText { keyid: key_id, sig: base64::encode(signature) }],
     };
     let bytes = serde_json::to_vec(&text).map_err(|error| malformed(error.to_string()))?;
     Envelope::parse(&bytes)
@@ -194,13 +194,12 @@ impl<T: Statement> Envelope<T> {
                 StatementError::Type { expected: T::NAME, found }
             });
         }
-        let payload = BASE64.decode(text.payload.as_bytes()).map_err(|_| damaged())?;
+        let payload = base64::decode(&text.payload).ok_or_else(damaged)?;
         if payload.len() > MAX_PAYLOAD {
             return Err(damaged());
         }
         let [SignatureText { keyid, sig }] = text.signatures;
-        let signature =
-            BASE64.decode(sig.as_bytes()).ok().and_then(|sig| sig.try_into().ok()).ok_or_else(damaged)?;
+        let signature = base64::decode(&sig).and_then(|sig| sig.try_into().ok()).ok_or_else(damaged)?;
         let malformed = |reason: String| StatementError::Payload { name: T::NAME, reason };
         let statement: T = serde_json::from_slice(&payload).map_err(|error| {
             let value = serde_json::from_slice::<serde_json::Value>(&payload).ok();

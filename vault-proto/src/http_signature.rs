@@ -5,8 +5,9 @@
 
 use std::fmt;
 
-use data_encoding::{BASE64, BASE64URL_NOPAD};
+use data_encoding::BASE64URL_NOPAD;
 
+use crate::base64;
 use crate::envelope::{SignatureError, verify_strict};
 use crate::ids::{Digest, KeyId, PublicKey};
 use crate::labels::REQUEST_TAG;
@@ -149,7 +150,7 @@ impl RequestTarget<'_> {
 
 /// Value of a `Signature` header.
 pub fn signature_value(signature: &[u8; 64]) -> String {
-    format!("rv=:{}:", BASE64.encode(signature))
+    format!("rv=:{}:", base64::encode(signature))
 }
 
 /// Parses the value of a `Signature` header.
@@ -162,7 +163,7 @@ pub fn parse_signature(value: &str) -> Result<[u8; 64], SignatureHeaderError> {
 
 /// Value of a `Content-Digest` header.
 pub fn content_digest_value(digest: &Digest) -> String {
-    format!("sha-256=:{}:", BASE64.encode(digest.as_bytes()))
+    format!("sha-256=:{}:", base64::encode(digest.as_bytes()))
 }
 
 /// Parses the value of a `Content-Digest` header.
@@ -177,7 +178,7 @@ pub fn parse_content_digest(value: &str) -> Result<Digest, SignatureHeaderError>
 
 fn parse_byte_sequence<const N: usize>(value: &str, prefix: &str) -> Option<[u8; N]> {
     let text = value.strip_prefix(prefix)?.strip_suffix(':')?;
-    BASE64.decode(text.as_bytes()).ok()?.try_into().ok()
+    base64::decode(text)?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -263,7 +264,7 @@ mod tests {
         );
         let published =
             "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==";
-        let signature: [u8; 64] = BASE64.decode(published.as_bytes()).unwrap().try_into().unwrap();
+        let signature: [u8; 64] = base64::decode(published).unwrap().try_into().unwrap();
         assert_eq!(verify_strict(&public, &base, &signature), Ok(()));
         assert_eq!(secret.sign(&base).to_bytes(), signature);
         for at in 0..base.len() {

@@ -7,6 +7,7 @@
 //! The normative documents are `docs/FORMAT.md` (bytes) and `docs/PROTOCOL.md` (HTTP); each module names its section.
 
 pub mod age_header;
+pub mod base64;
 pub mod byte_ranges;
 pub mod compare;
 pub mod credentials;

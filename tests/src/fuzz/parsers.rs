@@ -8,6 +8,7 @@ use std::str::FromStr;
 use data_encoding::BASE64;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use vault_core::details::Details;
 use vault_core::identity::Identity;
 use vault_core::payload_reader::read_header;
@@ -115,6 +116,12 @@ fn seekable(index: &SeekIndex, bytes: u64) {
 fn envelope(data: &[u8]) -> bool {
     fn parse<T: Statement>(data: &[u8]) -> bool {
         Envelope::<T>::parse(data).is_ok_and(|envelope| {
+            let written: Value = serde_json::from_slice(envelope.bytes()).expect("an envelope is JSON");
+            for field in ["/payload", "/signatures/0/sig"] {
+                let text = written.pointer(field).and_then(Value::as_str).expect("an envelope has this text");
+                let bytes = BASE64.decode(text.as_bytes()).expect("an envelope's field is base64");
+                assert_eq!(BASE64.encode(&bytes), text, "one envelope has two spellings");
+            }
             assert_eq!(envelope.bytes(), data);
             true
         })

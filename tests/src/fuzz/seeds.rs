@@ -25,12 +25,12 @@ use crate::vectors;
 
 const MEDIA: &[u8] = include_bytes!("../../media/mediarecorder.webm");
 
-/// Inputs for the parser of this name; what was found to be trouble once is among them.
+/// Inputs for the parser of this name.
 ///
 /// # Panics
 /// If there is no such parser, or a test vector cannot be read.
 pub fn seeds(parser: &str) -> Vec<Vec<u8>> {
-    let mut seeds = match parser {
+    match parser {
         "webm" => vec![MEDIA[..2_500].to_vec(), two_clusters()],
         "details" => details(),
         "envelope" => envelopes(),
@@ -41,13 +41,11 @@ pub fn seeds(parser: &str) -> Vec<Vec<u8>> {
         "answer" => answers(),
         "text" => texts(),
         other => panic!("no seeds for {other}"),
-    };
-    seeds.extend(found(parser));
-    seeds
+    }
 }
 
-/// Inputs that a search found and that were mended, under `tests/src/fuzz/found/`.
-fn found(parser: &str) -> Vec<Vec<u8>> {
+/// Inputs that were trouble for the parser of this name once, under `tests/src/fuzz/found/`.
+pub fn found(parser: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/fuzz/found").join(parser);
     fs::read_dir(folder).map_or_else(
         |_| Vec::new(),

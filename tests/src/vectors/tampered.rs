@@ -1,5 +1,6 @@
 //! What a store without any key can do to recordings: alter, exchange, drop, double, cut, lengthen.
 
+use data_encoding::BASE64;
 use vault_proto::geometry::{MAX_PART, PART_PLAINTEXT};
 use vault_proto::statements::Suite;
 
@@ -384,6 +385,17 @@ fn lengths(cast: &Cast) -> Vec<Scenario> {
     all
 }
 
+/// Puts padding into the middle of an envelope's base64: of its first byte, then of the others.
+fn respell(envelope: &mut Vec<u8>, field: &str) {
+    let text = String::from_utf8(envelope.clone()).unwrap();
+    let at = text.find(&format!(r#""{field}":""#)).unwrap() + field.len() + 4;
+    let length = text[at..].find('"').unwrap();
+    let bytes = BASE64.decode(&envelope[at..at + length]).unwrap();
+    let otherwise = BASE64.encode(&bytes[..1]) + &BASE64.encode(&bytes[1..]);
+    assert_eq!(BASE64.decode(otherwise.as_bytes()).unwrap(), bytes, "a lenient reader sees no difference");
+    *envelope = [&text[..at], &otherwise, &text[at + length..]].concat().into();
+}
+
 /// Other spellings of the same envelope: its signature would still verify.
 fn respelt(cast: &Cast) -> Vec<Scenario> {
     changed(
@@ -427,6 +439,22 @@ fn respelt(cast: &Cast) -> Vec<Scenario> {
                 let text = String::from_utf8(o.manifest.clone()).unwrap();
                 o.manifest = text.replace("==\"}", "\"}").into_bytes();
             }),
+            (
+                "respelt-padded-payload",
+                "a manifest's payload in two texts of base64 behind each other",
+                Damaged,
+                |o| {
+                    respell(&mut o.manifest, "payload");
+                },
+            ),
+            (
+                "respelt-padded-signature",
+                "a seal's signature in two texts of base64 behind each other",
+                Damaged,
+                |o| {
+                    respell(&mut o.segments[0].seal, "sig");
+                },
+            ),
             ("respelt-key-id-in-capitals", "the key id in capitals", Damaged, |o| {
                 let text = String::from_utf8(o.manifest.clone()).unwrap();
                 let at = text.find(r#""keyid":""#).unwrap() + 9;

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use vault_proto::base64;
 use vault_proto::ids::Digest;
 
 use super::catalogue::{Catalogue, ExportedFile, ExportedRecording, ExportedStatus};
@@ -25,7 +25,7 @@ const MANY: usize = 7;
 ///
 /// It shows titles cut to 200 characters; the catalogue has the whole text.
 pub fn page(catalogue: &Catalogue) -> String {
-    let style_hash = BASE64.encode(Digest::of(STYLE.as_bytes()).as_bytes());
+    let style_hash = base64::encode(Digest::of(STYLE.as_bytes()).as_bytes());
     // `file:` is there for browsers to which a page from the disk has no origin, so that 'self' allows it nothing.
     let policy = format!(
         "default-src 'none'; media-src 'self' file:; style-src 'sha256-{style_hash}'; base-uri 'none'; form-action 'none'"

@@ -93,7 +93,9 @@ fn the_policy_names_no_other_origin_and_the_style_sheet_that_is_there() {
         assert!(allowed.contains(&word) || word.starts_with("'sha256-"), "{word}");
     }
     let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
-    assert!(policy.contains(&format!("'sha256-{}'", BASE64.encode(Digest::of(style.as_bytes()).as_bytes()))));
+    assert!(
+        policy.contains(&format!("'sha256-{}'", base64::encode(Digest::of(style.as_bytes()).as_bytes())))
+    );
     assert!(
         !page.contains("http:")
             && !page.contains("https:")

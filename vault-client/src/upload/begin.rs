@@ -1,9 +1,9 @@
 //! The start of a recording: its readers trusted, its manifest signed, noted and durable on the server before the first part.
 
-use data_encoding::BASE64;
 use vault_core::age_file;
 use vault_core::details::MAX_TITLE;
 use vault_core::sealing::{self, RecordingSealer};
+use vault_proto::base64;
 use vault_proto::envelope::{Envelope, Verified};
 use vault_proto::ids::{Digest, PublicKey};
 use vault_proto::problem::ProblemCode;
@@ -170,12 +170,12 @@ fn keep_title(title: &str, account: &Account) -> Result<String, ClientError> {
     let own = [account.identity.recipient().clone()];
     let sealed = age_file::seal_small(&own, None, title.as_bytes())
         .map_err(|error| ClientError::Bug(format!("the title could not be kept: {error}")))?;
-    Ok(BASE64.encode(&sealed))
+    Ok(base64::encode(&sealed))
 }
 
 /// The title of an upload that was interrupted; `None` if it had none, or if it can no longer be read.
 pub(super) fn kept_title(begin: &Begin, account: &Account) -> Option<String> {
-    let sealed = BASE64.decode(begin.title.as_ref()?.as_bytes()).ok()?;
+    let sealed = base64::decode(begin.title.as_ref()?)?;
     let title = age_file::open_small(&account.identity, &sealed, 4 * MAX_TITLE).ok()?;
     String::from_utf8(title.to_vec()).ok()
 }

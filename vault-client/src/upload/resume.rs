@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use data_encoding::BASE64;
 use tokio::task::spawn_blocking;
 use vault_core::details::Details;
+use vault_proto::base64;
 use vault_proto::ids::RecordingId;
 use vault_proto::statements::RecordingStatus;
 
@@ -166,7 +166,7 @@ pub(super) async fn end_here(
             };
             let (object, final_seal) =
                 begun.sealer.finish(&details, RecordingStatus::Recovered, ended, &account.device)?;
-            let end = EndLine { details: BASE64.encode(&object), final_seal };
+            let end = EndLine { details: base64::encode(&object), final_seal };
             begun.journal.end(&end)?;
             let kept = live.then(|| Duration::from_millis(last.until_ms));
             (end, Ending::CutOff { bytes, kept, lost: lost_after(last.at_ms) })

@@ -1,8 +1,8 @@
 //! What is put on the server of one recording, request by request (PROTOCOL.md, "Creating and filling a recording").
 
 use bytes::Bytes;
-use data_encoding::BASE64;
 use http::Method;
+use vault_proto::base64;
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::MAX_PARTS;
 use vault_proto::ids::{Digest, RecordingId};
@@ -56,9 +56,8 @@ impl Statements {
 
     /// The details, then the final seal.
     pub(crate) async fn end(&self, end: &EndLine) -> Result<(), ClientError> {
-        let details = BASE64
-            .decode(end.details.as_bytes())
-            .map_err(|_| ClientError::Bug("the journal's details are not base64".to_owned()))?;
+        let details = base64::decode(&end.details)
+            .ok_or_else(|| ClientError::Bug("the journal's details are not base64".to_owned()))?;
         self.put(&wire::path::details(&self.recording), details, "application/octet-stream").await?;
         let final_seal = end.final_seal.bytes().to_vec();
         self.put(&wire::path::final_seal(&self.recording), final_seal, "application/json").await

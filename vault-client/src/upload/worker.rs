@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use data_encoding::BASE64;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -13,6 +12,7 @@ use vault_core::payload::PayloadSealer;
 use vault_core::sealing::{RecordingSealer, SegmentSealer};
 use vault_core::signing_key::SigningKey;
 use vault_core::webm::{Indexed, SeekIndexer};
+use vault_proto::base64;
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::BodyEnd;
 use vault_proto::ids::Digest;
@@ -176,7 +176,7 @@ impl Worker {
         }
         let segment = self.sealer.begin_segment(track.track)?;
         let start = segment.start();
-        let header = BASE64.encode(segment.header());
+        let header = base64::encode(segment.header());
         self.journal.segment(SegmentLine {
             index: start.index,
             track: start.track,
@@ -330,7 +330,7 @@ impl Worker {
         limit_indexes(&mut tracks);
         let details = Details { title: self.title.take(), started, ended, tracks };
         let (object, final_seal) = self.sealer.finish(&details, status, ended, &self.device)?;
-        let end = EndLine { details: BASE64.encode(&object), final_seal: final_seal.clone() };
+        let end = EndLine { details: base64::encode(&object), final_seal: final_seal.clone() };
         self.journal.end(&end)?;
         self.send(Item::End(Box::new(end)))?;
         let sha256 = Digest::from_bytes(self.hash.finalize().into());

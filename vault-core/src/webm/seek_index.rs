@@ -143,15 +143,15 @@ fn seek_head(info_at: u64, tracks_at: u64, cues_at: Option<u64>) -> Vec<u8> {
 
 /// Bytes as base64 in JSON.
 mod base64 {
-    use data_encoding::BASE64;
     use serde::{Deserialize as _, Deserializer, Serializer};
+    use vault_proto::base64;
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64.encode(bytes))
+        serializer.serialize_str(&base64::encode(bytes))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        BASE64.decode(text.as_bytes()).map_err(serde::de::Error::custom)
+        base64::decode(&text).ok_or_else(|| serde::de::Error::custom("not base64"))
     }
 }

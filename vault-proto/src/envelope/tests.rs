@@ -34,8 +34,8 @@ fn forge(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let signature = key().sign(&pre_authentication_encoding(payload_type, payload)).to_bytes();
     let text = EnvelopeText {
         payload_type: payload_type.to_owned(),
-        payload: BASE64.encode(payload),
-        signatures: [SignatureText { keyid: key_id(), sig: BASE64.encode(&signature) }],
+        payload: base64::encode(payload),
+        signatures: [SignatureText { keyid: key_id(), sig: base64::encode(signature) }],
     };
     serde_json::to_vec(&text).unwrap()
 }

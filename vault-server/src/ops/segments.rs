@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use data_encoding::BASE64;
+use vault_proto::base64;
 use vault_proto::geometry::{MAX_PARTS, MAX_SEGMENTS, is_possible_part_length, part_offset};
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::labels::{DETAILS_TRACK, context};
@@ -70,9 +70,8 @@ pub fn open(
     let permit = vault.permit(caller, Action::OpenSegment, recording)?;
     let request: OpenSegment =
         serde_json::from_slice(body).map_err(|_| Problem::bad_request("The body is not a segment."))?;
-    let header = BASE64
-        .decode(request.header.as_bytes())
-        .map_err(|_| Problem::bad_request("The header is not base64."))?;
+    let header =
+        base64::decode(&request.header).ok_or_else(|| Problem::bad_request("The header is not base64."))?;
     if index >= MAX_SEGMENTS || request.track == DETAILS_TRACK {
         return Err(refused("No segment can have this index or track."));
     }
