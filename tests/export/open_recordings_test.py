@@ -397,6 +397,9 @@ class Output(unittest.TestCase):
         for other in ("", "text/html", "video/webm/../x.sh", "x/webm.desktop"):
             self.assertEqual(script.extension(other), "bin")
         for start, ending in ((b"\x1aE\xdf\xa3....webm", "webm"), (b"\x1aE\xdf\xa3....", "mkv"), (b"....ftyp", "mp4"),
+                              (b"....ftypM4A ", "m4a"), (b"....ftypqt  ", "mov"), (b"\xff\xf1\x50\x40", "aac"),
+                              (b"\xff\xfb\x90\x64", "mp3"), (b"\xff\xf3\x84\xc4", "mp3"), (b"\xff\xfb\xff\xff", "bin"),
+                              (b"\xff\xd8\xff\xe0", "bin"), (b"\xff\xfb", "bin"),
                               (b"OggS", "ogg"), (b"RIFF....WAVE", "wav"), (b"fLaC", "flac"), (b"ID3", "mp3"),
                               (b"", "bin"), (b"#!/bin/sh", "bin")):
             self.assertEqual(script.extension(script.sniff(start)), ending)

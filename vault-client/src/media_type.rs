@@ -12,7 +12,11 @@ pub fn sniff(start: &[u8]) -> &'static str {
     if at(0, &[0x1a, 0x45, 0xdf, 0xa3]) {
         if has(b"webm") { "video/webm" } else { "video/x-matroska" }
     } else if at(4, b"ftyp") {
-        "video/mp4"
+        match start.get(8..12) {
+            Some(b"M4A " | b"M4B ") => "audio/mp4",
+            Some(b"qt  ") => "video/quicktime",
+            _ => "video/mp4",
+        }
     } else if at(0, b"OggS") {
         "audio/ogg"
     } else if at(0, b"RIFF") && at(8, b"WAVE") {
@@ -22,7 +26,21 @@ pub fn sniff(start: &[u8]) -> &'static str {
     } else if at(0, b"ID3") {
         "audio/mpeg"
     } else {
-        UNKNOWN
+        frames(start).unwrap_or(UNKNOWN)
+    }
+}
+
+/// Sound without a container begins with the head of a frame: twelve set bits, or eleven for MPEG 2.5; then what it is.
+fn frames(start: &[u8]) -> Option<&'static str> {
+    let &[0xff, second, third, ..] = start else {
+        return None;
+    };
+    let rates_exist = third >> 4 != 0xf && (third >> 2) & 3 != 3;
+    match second {
+        0xf0 | 0xf1 | 0xf8 | 0xf9 => Some("audio/aac"),
+        // Layer III of a version that exists.
+        0xe2 | 0xe3 | 0xf2 | 0xf3 | 0xfa | 0xfb if rates_exist => Some("audio/mpeg"),
+        _ => None,
     }
 }
 
@@ -60,11 +78,13 @@ impl KnownMedia {
             "video/webm" => known(Player::Video, "video/webm", "webm"),
             "video/mp4" => known(Player::Video, "video/mp4", "mp4"),
             "video/ogg" => known(Player::Video, "video/ogg", "ogg"),
+            "video/quicktime" => known(Player::Video, "video/quicktime", "mov").map(unannounced),
             "video/x-matroska" => known(Player::Video, "video/x-matroska", "mkv").map(unannounced),
             "audio/webm" => known(Player::Audio, "audio/webm", "webm"),
             "audio/mp4" => known(Player::Audio, "audio/mp4", "m4a"),
             "audio/ogg" => known(Player::Audio, "audio/ogg", "ogg"),
             "audio/wav" | "audio/x-wav" => known(Player::Audio, "audio/wav", "wav"),
+            "audio/aac" => known(Player::Audio, "audio/aac", "aac"),
             "audio/flac" => known(Player::Audio, "audio/flac", "flac"),
             "audio/mpeg" => known(Player::Audio, "audio/mpeg", "mp3"),
             _ => None,
@@ -98,6 +118,34 @@ pub fn is_media_type(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_bytes_tell() {
+        for (start, media_type) in [
+            (&b"\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm"[..], "video/webm"),
+            (b"\x1a\x45\xdf\xa3\xa3\x42\x82\x88matroska", "video/x-matroska"),
+            (b"\0\0\0\x1cftypisom\0\0\x02\0", "video/mp4"),
+            (b"\0\0\0\x1cftyp", "video/mp4"),
+            (b"\0\0\0\x1cftypM4A \0\0\x02\0", "audio/mp4"),
+            (b"\0\0\0\x14ftypqt  \0\0\x02\0", "video/quicktime"),
+            (b"OggS\0\x02", "audio/ogg"),
+            (b"RIFF\xff\xff\xff\xffWAVEfmt ", "audio/wav"),
+            (b"RIFF\xff\xff\xff\xffAVI LIST", UNKNOWN),
+            (b"fLaC\0", "audio/flac"),
+            (b"ID3\x04", "audio/mpeg"),
+            (b"\xff\xfb\x90\x64\0", "audio/mpeg"),
+            (b"\xff\xf3\x84\xc4", "audio/mpeg"),
+            (b"\xff\xf1\x50\x40", "audio/aac"),
+            // A JPEG, texts in UTF-16, a rate that does not exist, and too little to tell.
+            (b"\xff\xd8\xff\xe0", UNKNOWN),
+            (b"\xff\xfe<\0h\0", UNKNOWN),
+            (b"\xff\xfb\xff\xff", UNKNOWN),
+            (b"\xff\xfb", UNKNOWN),
+            (b"", UNKNOWN),
+        ] {
+            assert_eq!(sniff(start), media_type, "{start:?}");
+        }
+    }
 
     #[test]
     fn no_media_type_chooses_an_ending_that_runs() {

@@ -707,6 +707,7 @@ class Recording:
 # ---- Output
 
 EXTENSIONS = {"video/webm": "webm", "audio/webm": "webm", "video/x-matroska": "mkv", "video/mp4": "mp4",
+              "video/quicktime": "mov", "audio/aac": "aac",
               "audio/mp4": "m4a", "audio/ogg": "ogg", "video/ogg": "ogg", "audio/wav": "wav", "audio/x-wav": "wav",
               "audio/flac": "flac", "audio/mpeg": "mp3"}
 
@@ -720,10 +721,16 @@ def sniff(start):
     """The media type that a file's first bytes announce, for a recording without details."""
     if start.startswith(b"\x1aE\xdf\xa3"):
         return "video/webm" if b"webm" in start else "video/x-matroska"
-    for offset, mark, kind in ((4, b"ftyp", "video/mp4"), (0, b"OggS", "audio/ogg"), (8, b"WAVE", "audio/wav"),
-                               (0, b"fLaC", "audio/flac"), (0, b"ID3", "audio/mpeg")):
+    for offset, mark, kind in ((4, b"ftypM4A ", "audio/mp4"), (4, b"ftypM4B ", "audio/mp4"),
+                               (4, b"ftypqt  ", "video/quicktime"), (4, b"ftyp", "video/mp4"), (0, b"OggS", "audio/ogg"),
+                               (8, b"WAVE", "audio/wav"), (0, b"fLaC", "audio/flac"), (0, b"ID3", "audio/mpeg")):
         if start[offset:offset + len(mark)] == mark:
             return kind
+    if start[:1] == b"\xff" and len(start) > 2:  # sound without a container begins with the head of a frame
+        if start[1] in (0xf0, 0xf1, 0xf8, 0xf9):
+            return "audio/aac"
+        if start[1] in (0xe2, 0xe3, 0xf2, 0xf3, 0xfa, 0xfb) and start[2] >> 4 != 0xf and (start[2] >> 2) & 3 != 3:
+            return "audio/mpeg"
     return ""
 
 
