@@ -10,6 +10,7 @@
     reason = "a test's helpers fail by panicking, as its test functions do"
 )]
 
+pub mod app;
 pub mod attack;
 pub mod command;
 pub mod faults;

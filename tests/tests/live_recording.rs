@@ -9,17 +9,13 @@
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use vault_client::ClientError;
-use vault_client::account::{self, Account};
-use vault_client::connection::Connection;
-use vault_client::home::{Enrolment, Home};
-use vault_client::upload::{Recorder, RecorderOptions, SealRequest, Sealer};
+use vault_client::upload::RecorderOptions;
 use vault_proto::geometry::PART_PLAINTEXT;
-use vault_tests::command::{PASSPHRASE, Said, vault_cli};
+use vault_tests::app::{App, runtime};
+use vault_tests::command::{Said, vault_cli};
 use vault_tests::world::{Person, World, bytes, sha256};
 
 /// A live recording by the command line.
@@ -240,41 +236,6 @@ fn an_encoder_is_sealed_in_real_time() {
     probe.args(["-v", "error", "-show_entries", "stream=codec_name", "-of", "csv=p=0"]).arg(&path);
     let streams = String::from_utf8(probe.output().unwrap().stdout).unwrap();
     assert!(streams.contains("vp8") && streams.contains("opus"), "{streams}");
-}
-
-/// An app that uses the SDK with one account.
-struct App {
-    home: Home,
-    enrolment: Enrolment,
-    account: Account,
-    connection: Connection,
-}
-
-impl App {
-    fn of(person: &Person) -> Self {
-        let home = Home::new(&person.home);
-        let enrolment = home.enrolment().unwrap();
-        let account = account::unlock(&home, &SecretString::from(PASSPHRASE)).unwrap();
-        let connection = Connection::new(&enrolment.server, Arc::clone(&account.device)).unwrap();
-        Self { home, enrolment, account, connection }
-    }
-
-    async fn begin(&self, patient: &Person, clinician: &Person, options: RecorderOptions) -> Recorder {
-        let Self { home, enrolment, account, connection } = self;
-        let request = SealRequest {
-            patient: patient.account.parse().unwrap(),
-            clinician: clinician.account.parse().unwrap(),
-            consultation: None,
-            title: Some("From audio to video".to_owned()),
-            media_type: Some("audio/webm".to_owned()),
-        };
-        let sealer = Sealer { connection, home, enrolment, account };
-        Recorder::begin(sealer, &request, options).await.unwrap()
-    }
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 #[test]

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
+use vault_client::upload::RecorderOptions;
+use vault_tests::app::{App, runtime};
 use vault_tests::command::{end, vault_cli};
 use vault_tests::faults::proxy::{Proxy, Strike};
 use vault_tests::playing::{PlayProcess, browser, count_parts, fetched};
@@ -214,14 +218,110 @@ fn a_recording_opens_from_a_moment_on() {
     clinic.patient.run(&["open", &other, "--from", "0:01"]).refused(2, "seek index");
 }
 
+/// A call of eight seconds of sound and pictures, then eight more on another track.
+fn switched(clinic: &Clinic) -> String {
+    let content = std::fs::read(RECORDED).unwrap();
+    let app = App::of(&clinic.clinician);
+    let sealed = runtime().block_on(async {
+        let mut recorder = app.begin(&clinic.patient, &clinic.clinician, RecorderOptions::default()).await;
+        recorder.write(&content).await.unwrap();
+        recorder.switch_track(Some("video/webm")).await.unwrap();
+        recorder.write(&content).await.unwrap();
+        recorder.finish(true, Duration::ZERO).await.unwrap()
+    });
+    sealed.recording.to_string()
+}
+
 #[test]
 fn two_tracks_are_two_addresses_and_a_moment_finds_its_own() {
     let clinic = Clinic::new();
-    let recording = clinic.seal("one", &bytes(1000, 34), &[]);
+    let recording = switched(&clinic);
+    let both = clinic.play(&recording, &[]);
+    let [first, second] = [0, 1].map(|track| get(both.track(track), &[]).2);
+    assert!(first == second && first.len() > 100_000, "the same content on both tracks");
+    for (more, expected) in [
+        (&["--from", "0:03"][..], &[0, 1][..]),
+        (&["--from", "0:11"], &[1]),
+        (&["--track", "0"], &[0]),
+        (&["--track", "1", "--from", "0:03"], &[1]),
+    ] {
+        let play = clinic.play(&recording, more);
+        let tracks = play.addresses["tracks"].as_array().unwrap();
+        let tracks: Vec<_> = tracks.iter().map(|track| track["track"].as_u64().unwrap()).collect();
+        assert_eq!(tracks, expected, "{more:?}");
+    }
     let mut play = vault_cli(&clinic.patient.home);
     play.args(["play", &recording, "--track", "3", "--url"]);
     end(&mut play).refused(2, "no track 3");
     let mut play = vault_cli(&clinic.patient.home);
     play.args(["play", &recording, "-o", "file"]);
     end(&mut play).refused(2, "stores nothing");
+}
+
+/// What a player was started with: its arguments, its list, and the script that it was given.
+struct Started {
+    arguments: Vec<String>,
+    list: String,
+    script: Option<String>,
+}
+
+/// A player that writes down what it is told.
+const PLAYER: &str = r#"#!/bin/sh
+set -e
+export PATH=/usr/bin:/bin
+cd "$(dirname "$0")"
+printf '%s\n' "$@" >arguments
+for argument; do
+    case $argument in
+    --script=*) cp "${argument#--script=}" script ;;
+    *.m3u) cp "$argument" list ;;
+    esac
+done
+"#;
+
+/// Plays with a program called `player` that writes down what it is told, and ends.
+fn started(clinic: &Clinic, player: &str, arguments: &[&str]) -> Started {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join(player);
+    std::fs::write(&program, PLAYER).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut play = vault_cli(&clinic.patient.home);
+    play.env("PATH", folder.path()).env("DISPLAY", ":none");
+    let said = end(play.arg("play").args(arguments));
+    assert_eq!(said.exit, Some(0), "{}", said.stderr);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name));
+    Started {
+        arguments: read("arguments").unwrap().lines().map(str::to_owned).collect(),
+        list: read("list").unwrap(),
+        script: read("script").ok(),
+    }
+}
+
+#[test]
+fn a_player_is_told_where_to_begin_and_no_argument_tells_the_address() {
+    let clinic = Clinic::new();
+    let recording = switched(&clinic);
+    for (player, from, addresses, is_scripted) in [
+        ("mpv", "0:03", 2, true),
+        ("mpv", "0:00", 2, false),
+        ("mpv", "0:10", 1, false),
+        ("vlc", "0:03", 2, false),
+    ] {
+        let told = started(&clinic, player, &[&recording, "--from", from]);
+        let entries = told.list.lines().filter(|line| line.starts_with("http://127.0.0.1:")).count();
+        assert_eq!(entries, addresses, "{player} from {from}: {}", told.list);
+        assert!(!told.arguments.iter().any(|argument| argument.contains("http")), "{:?}", told.arguments);
+        // mpv would begin every entry of its list there, vlc does not.
+        assert_eq!(told.script.is_some(), is_scripted, "{player} from {from}");
+        if let Some(script) = told.script {
+            assert!(script.contains("file-loaded") && script.contains("options/start"), "{script}");
+        }
+        let start = match (player, from) {
+            ("mpv", "0:03") => told.arguments.contains(&"--start=3".to_owned()),
+            ("vlc", _) => told.list.contains("start-time=3\n"),
+            ("mpv", "0:10") => told.arguments.iter().any(|argument| argument.starts_with("--start=")),
+            _ => true,
+        };
+        assert!(start, "{player} from {from}: {:?}, {}", told.arguments, told.list);
+    }
 }

@@ -21,9 +21,13 @@ pub(crate) enum Player {
 pub(crate) struct Started {
     /// Ends when the person closes it; `None` if nobody can tell when that is.
     pub(crate) child: Option<Child>,
-    /// What it reads the address from; removed on drop.
-    _list: NamedTempFile,
+    /// What it reads the address from, and what else it is told; removed on drop.
+    _files: Vec<NamedTempFile>,
 }
+
+/// mpv's `--start` is for every entry of a list; this ends it with the first.
+const START_ONCE: &str =
+    "mp.register_event(\"file-loaded\", function() mp.set_property(\"options/start\", \"none\") end)\n";
 
 impl Player {
     /// The first of mpv, vlc and the platform's browser, where there is a screen to show it on.
@@ -56,10 +60,16 @@ impl Player {
             Self::Media { .. } => (".m3u", list(tracks, start)),
             Self::Browser(_) => (".html", redirection(page)),
         };
-        let mut file = tempfile::Builder::new().prefix("vault-play-").suffix(suffix).tempfile()?;
-        file.write_all(text.as_bytes())?;
-        file.flush()?;
-        let (program, arguments) = self.command(file.path(), start);
+        let list = private_file(suffix, &text)?;
+        let (program, mut arguments) = self.command(list.path(), start);
+        let mut files = vec![list];
+        if matches!(self, Self::Media { name: "mpv", .. }) && tracks.len() > 1 && !start.is_zero() {
+            let script = private_file(".lua", START_ONCE)?;
+            let mut option = OsString::from("--script=");
+            option.push(script.path());
+            arguments.insert(0, option);
+            files.push(script);
+        }
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.kill_on_drop(true).spawn()?;
@@ -70,7 +80,7 @@ impl Player {
                 None
             }
         };
-        Ok(Started { child, _list: file })
+        Ok(Started { child, _files: files })
     }
 
     fn command(&self, list: &Path, start: Duration) -> (&Path, Vec<OsString>) {
@@ -86,6 +96,14 @@ impl Player {
             Self::Browser(program) => (program, vec![list.into()]),
         }
     }
+}
+
+/// A file that only its owner can read.
+fn private_file(suffix: &str, text: &str) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new().prefix("vault-play-").suffix(suffix).tempfile()?;
+    file.write_all(text.as_bytes())?;
+    file.flush()?;
+    Ok(file)
 }
 
 /// A playlist. The start is for vlc; mpv takes it as an option.
