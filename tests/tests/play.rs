@@ -260,6 +260,7 @@ fn two_tracks_are_two_addresses_and_a_moment_finds_its_own() {
 
 /// What a player was started with: its arguments, its list, and the script that it was given.
 struct Started {
+    home: String,
     arguments: Vec<String>,
     list: String,
     script: Option<String>,
@@ -286,11 +287,16 @@ fn started(clinic: &Clinic, player: &str, arguments: &[&str]) -> Started {
     std::fs::write(&program, PLAYER).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut play = vault_cli(&clinic.patient.home);
-    play.env("PATH", folder.path()).env("DISPLAY", ":none");
+    play.env("PATH", folder.path()).env("DISPLAY", ":none").env("HOME", folder.path());
     let said = end(play.arg("play").args(arguments));
     assert_eq!(said.exit, Some(0), "{}", said.stderr);
+    // Where a snap finds it, and nowhere any more.
+    let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("vault-play-")).collect();
+    assert!(left.is_empty(), "{left:?}");
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name));
     Started {
+        home: folder.path().to_str().unwrap().to_owned(),
         arguments: read("arguments").unwrap().lines().map(str::to_owned).collect(),
         list: read("list").unwrap(),
         script: read("script").ok(),
@@ -316,6 +322,8 @@ fn a_player_is_told_where_to_begin_and_no_argument_tells_the_address() {
         if let Some(script) = told.script {
             assert!(script.contains("file-loaded") && script.contains("options/start"), "{script}");
         }
+        let list = told.arguments.last().unwrap();
+        assert!(list.starts_with(&told.home) && list.contains("/vault-play-"), "{list}");
         let start = match (player, from) {
             ("mpv", "0:03") => told.arguments.contains(&"--start=3".to_owned()),
             ("vlc", _) => told.list.contains("start-time=3\n"),

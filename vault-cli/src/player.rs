@@ -98,9 +98,13 @@ impl Player {
     }
 }
 
-/// A file that only its owner can read.
+/// A file that only its owner can read. It lies in the owner's home folder, under a name that does not begin with a dot: of anywhere
+/// else, browsers and players that are packaged as snaps see nothing, or a `/tmp` of their own.
 fn private_file(suffix: &str, text: &str) -> io::Result<NamedTempFile> {
-    let mut file = tempfile::Builder::new().prefix("vault-play-").suffix(suffix).tempfile()?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("vault-play-").suffix(suffix);
+    let at_home = dirs::home_dir().and_then(|home| builder.tempfile_in(home).ok());
+    let mut file = at_home.map_or_else(|| builder.tempfile(), Ok)?;
     file.write_all(text.as_bytes())?;
     file.flush()?;
     Ok(file)
