@@ -1,7 +1,7 @@
 // Records what a browser's own recorder makes: node capture.mjs OUT.webm SECONDS [options]
 //
 // A page in a real Chromium opens the camera and the microphone and records them with MediaRecorder (VP8 and
-// Opus) in slices of one second, as a consultation's page does: no duration, no cues, pieces in order. The
+// Opus, or another --type) in slices of one second, as a consultation's page does: no duration, no cues, pieces in order. The
 // camera shows numbered pictures (clock.mjs), the microphone beeps. Each slice goes to disk as it comes.
 
 import { once } from "node:events";
@@ -23,6 +23,7 @@ const options = {
   "video-bits": { type: "string", default: "1500000" },
   "audio-bits": { type: "string", default: "32000" },
   noise: { type: "string", default: "60" },
+  type: { type: "string", default: "video/webm;codecs=vp8,opus" },
 };
 
 function settingsOf(args) {
@@ -45,17 +46,18 @@ function settingsOf(args) {
     videoBits: number("--video-bits", values["video-bits"]),
     audioBits: number("--audio-bits", values["audio-bits"]),
     noise: number("--noise", values.noise, 0),
+    type: values.type,
   };
 }
 
 // Runs in the page. Slices are sent one after the other, so they arrive in the recorder's order.
-async function record({ seconds, width, height, rate, videoBits, audioBits }) {
+async function record({ seconds, width, height, rate, videoBits, audioBits, type }) {
   const stream = await navigator.mediaDevices.getUserMedia({
     video: { width: { exact: width }, height: { exact: height }, frameRate: { ideal: rate, max: rate } },
     audio: true,
   });
   const recorder = new MediaRecorder(stream, {
-    mimeType: "video/webm;codecs=vp8,opus",
+    mimeType: type,
     videoBitsPerSecond: videoBits,
     audioBitsPerSecond: audioBits,
   });
