@@ -163,30 +163,36 @@ fn what_is_damaged_is_never_played_and_said() {
     assert!(said.stderr.contains("part 1"), "{}", said.stderr);
 }
 
-#[test]
-fn a_browsers_recording_is_sought_in_as_a_browser_does() {
-    let clinic = Clinic::new();
-    let content = std::fs::read(RECORDED).unwrap();
-    let recording = clinic.seal("call.webm", &content, &[]);
-    let listed = clinic.patient.run(&["list", "--json"]).json();
-    let duration = listed.get("duration_ms").and_then(serde_json::Value::as_u64).unwrap();
-    assert!((7_500..9_500).contains(&duration), "{duration} ms");
-    let playing = clinic.play(&recording, &[]);
-    let counter = count_parts(Arc::clone(&clinic.proxy));
-    if let Some(said) =
-        browser("seek.mjs", &[playing.page(), RECORDED, "12", "20260609", "--counter", &counter, "--json"])
-    {
-        assert_eq!(said.exit, Some(0), "{}{}", String::from_utf8_lossy(&said.stdout), said.stderr);
+/// Chromium takes its time to start.
+mod in_a_browser_slow {
+    use super::*;
+
+    #[test]
+    fn a_browsers_recording_is_sought_in_as_a_browser_does() {
+        let clinic = Clinic::new();
+        let content = std::fs::read(RECORDED).unwrap();
+        let recording = clinic.seal("call.webm", &content, &[]);
+        let listed = clinic.patient.run(&["list", "--json"]).json();
+        let duration = listed.get("duration_ms").and_then(serde_json::Value::as_u64).unwrap();
+        assert!((7_500..9_500).contains(&duration), "{duration} ms");
+        let playing = clinic.play(&recording, &[]);
+        let counter = count_parts(Arc::clone(&clinic.proxy));
+        if let Some(said) = browser(
+            "seek.mjs",
+            &[playing.page(), RECORDED, "12", "20260609", "--counter", &counter, "--json"],
+        ) {
+            assert_eq!(said.exit, Some(0), "{}{}", String::from_utf8_lossy(&said.stdout), said.stderr);
+        }
+        // As it was sealed it can be had, too, byte for byte.
+        let sealed = clinic.patient.run(&["open", &recording, "--as-sealed"]);
+        assert!(sealed.stdout == content, "the sealed bytes differ");
+        let opened = clinic.patient.run(&["open", &recording]).stdout;
+        let piped = clinic.patient.run(&["play", &recording, "-o", "-"]).stdout;
+        assert!(opened == piped && opened != content);
+        // The clusters were not touched: all that differs is in front of them.
+        let tail = content.len() * 9 / 10;
+        assert!(opened.ends_with(content.get(content.len() - tail..).unwrap()));
     }
-    // As it was sealed it can be had, too, byte for byte.
-    let sealed = clinic.patient.run(&["open", &recording, "--as-sealed"]);
-    assert!(sealed.stdout == content, "the sealed bytes differ");
-    let opened = clinic.patient.run(&["open", &recording]).stdout;
-    let piped = clinic.patient.run(&["play", &recording, "-o", "-"]).stdout;
-    assert!(opened == piped && opened != content);
-    // The clusters were not touched: all that differs is in front of them.
-    let tail = content.len() * 9 / 10;
-    assert!(opened.ends_with(content.get(content.len() - tail..).unwrap()));
 }
 
 #[test]

@@ -135,66 +135,72 @@ fn sealing_to_whom_nobody_knows_uploads_nothing() {
     assert_eq!(patient.run(&["list", "--json"]).json_lines().len(), 1);
 }
 
-/// Every file below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
+/// A damaged object is asked for again and again, in case the server only has a bad moment.
+mod damage_slow {
+    use super::*;
 
-#[test]
-fn a_flipped_bit_in_any_stored_object_is_noticed() {
-    let scene = Scene::new(32);
-    let out = scene.world.folder().join("out");
-    std::fs::create_dir(&out).unwrap();
-    let target = out.join("talk.bin");
-    let stored = files(&scene.world.stored(&scene.recording));
-    assert_eq!(stored.len(), 8, "{stored:?}");
-    for path in stored {
-        let good = std::fs::read(&path).unwrap();
-        // What the server answers from its database does not depend on these copies of it.
-        let from_database = ["manifest", "parts", "seal", "final"].iter().any(|name| path.ends_with(name));
-        for at in [0, good.len() / 3, good.len() - 1] {
-            let mut bad = good.clone();
-            *bad.get_mut(at).unwrap() ^= 4;
-            std::fs::write(&path, bad).unwrap();
-            let said = scene.patient.run(&["open", &scene.recording, "-o", target.to_str().unwrap()]);
-            if from_database && said.exit == Some(0) {
-                assert_eq!(sha256(&std::fs::read(&target).unwrap()), sha256(&scene.content));
-                std::fs::remove_file(&target).unwrap();
-                continue;
+    /// Every file below a folder.
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                found.extend(files(&path));
+            } else {
+                found.push(path);
             }
-            assert!(
-                matches!(said.exit, Some(11 | 13 | 14 | 22)),
-                "{} at {at}: {}",
-                path.display(),
-                said.stderr
-            );
-            assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0, "{} at {at}", path.display());
         }
-        std::fs::write(&path, good).unwrap();
+        found.sort();
+        found
     }
-    scene.patient.run(&["verify", &scene.recording]).text();
-}
 
-#[test]
-fn a_truncated_body_is_noticed() {
-    let scene = Scene::new(33);
-    let body = scene.world.stored(&scene.recording).join("seg/0/body");
-    let good = std::fs::read(&body).unwrap();
-    for length in [0, 16, 1_048_848, good.len() - 1] {
-        std::fs::write(&body, good.get(..length).unwrap()).unwrap();
-        let said = scene.patient.run(&["verify", &scene.recording]);
-        assert!(matches!(said.exit, Some(11 | 18 | 22)), "{length}: {:?} {}", said.exit, said.stderr);
-        assert!(said.stdout.is_empty());
+    #[test]
+    fn a_flipped_bit_in_any_stored_object_is_noticed() {
+        let scene = Scene::new(32);
+        let out = scene.world.folder().join("out");
+        std::fs::create_dir(&out).unwrap();
+        let target = out.join("talk.bin");
+        let stored = files(&scene.world.stored(&scene.recording));
+        assert_eq!(stored.len(), 8, "{stored:?}");
+        for path in stored {
+            let good = std::fs::read(&path).unwrap();
+            // What the server answers from its database does not depend on these copies of it.
+            let from_database =
+                ["manifest", "parts", "seal", "final"].iter().any(|name| path.ends_with(name));
+            for at in [0, good.len() / 3, good.len() - 1] {
+                let mut bad = good.clone();
+                *bad.get_mut(at).unwrap() ^= 4;
+                std::fs::write(&path, bad).unwrap();
+                let said = scene.patient.run(&["open", &scene.recording, "-o", target.to_str().unwrap()]);
+                if from_database && said.exit == Some(0) {
+                    assert_eq!(sha256(&std::fs::read(&target).unwrap()), sha256(&scene.content));
+                    std::fs::remove_file(&target).unwrap();
+                    continue;
+                }
+                assert!(
+                    matches!(said.exit, Some(11 | 13 | 14 | 22)),
+                    "{} at {at}: {}",
+                    path.display(),
+                    said.stderr
+                );
+                assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0, "{} at {at}", path.display());
+            }
+            std::fs::write(&path, good).unwrap();
+        }
+        scene.patient.run(&["verify", &scene.recording]).text();
+    }
+
+    #[test]
+    fn a_truncated_body_is_noticed() {
+        let scene = Scene::new(33);
+        let body = scene.world.stored(&scene.recording).join("seg/0/body");
+        let good = std::fs::read(&body).unwrap();
+        for length in [0, 16, 1_048_848, good.len() - 1] {
+            std::fs::write(&body, good.get(..length).unwrap()).unwrap();
+            let said = scene.patient.run(&["verify", &scene.recording]);
+            assert!(matches!(said.exit, Some(11 | 18 | 22)), "{length}: {:?} {}", said.exit, said.stderr);
+            assert!(said.stdout.is_empty());
+        }
     }
 }
 

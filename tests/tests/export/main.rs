@@ -9,7 +9,7 @@
 )]
 
 mod contents;
-mod interrupted;
+mod interrupted_slow;
 mod lies;
 mod names;
 mod tampering;
