@@ -10,7 +10,7 @@ use vault_core::seed::Seed;
 use vault_core::signing_key::SigningKey;
 use vault_proto::credentials::{CertificateChain, Member, TrustError, TrustProblem};
 use vault_proto::envelope::{self, Envelope};
-use vault_proto::ids::{AccountId, KeyId, PublicKey};
+use vault_proto::ids::{AccountId, KeyId, OrganisationId, PublicKey};
 use vault_proto::statements::{DeviceKey, DeviceRole, EncryptionKey, KeyList, Suite};
 use vault_proto::wire::{self, Enrol};
 use zeroize::Zeroizing;
@@ -162,7 +162,7 @@ pub fn expiry(home: &Home) -> Result<Option<TrustProblem>, ClientError> {
     Ok(member.verify(enrolment.organisation, account, now()?).err().map(|error| error.problem))
 }
 
-/// Enrols the account at a server under a pinned organisation root, and remembers both.
+/// Enrols the account at the server of `connection` under a pinned organisation root, and remembers both.
 ///
 /// # Errors
 /// [`ClientError::Trust`] if the certificate is not one of that organisation for this account, or the home is pinned to another
@@ -170,24 +170,25 @@ pub fn expiry(home: &Home) -> Result<Option<TrustProblem>, ClientError> {
 pub async fn enrol(
     home: &Home,
     account: &Account,
-    enrolment: &Enrolment,
+    connection: &Connection,
+    organisation: OrganisationId,
     chain: CertificateChain,
 ) -> Result<(), ClientError> {
+    let enrolment = Enrolment { server: connection.server().to_owned(), organisation };
     match home.enrolment() {
-        Ok(before) if before.organisation != enrolment.organisation => {
+        Ok(before) if before.organisation != organisation => {
             let pinned = before.organisation;
-            let problem = TrustProblem::OrganisationChanged { pinned, found: enrolment.organisation };
+            let problem = TrustProblem::OrganisationChanged { pinned, found: organisation };
             return Err(TrustError { account: account.id, problem }.into());
         }
         Ok(_) | Err(ClientError::NotSetUp(_)) => {}
         // A pin that cannot be read is not replaced.
         Err(error) => return Err(error),
     }
-    chain.verify(enrolment.organisation, account.id, now()?)?;
+    chain.verify(organisation, account.id, now()?)?;
     let profile = profile(home)?;
-    let connection = Connection::new(&enrolment.server, Arc::clone(&account.device))?;
     let body = Enrol { chain, key_list: profile.key_list };
     connection.send_json(Method::POST, wire::path::ACCOUNTS, &body).await?;
     home.write_json(CERTIFICATE, &body.chain)?;
-    home.set_enrolment(enrolment)
+    home.set_enrolment(&enrolment)
 }

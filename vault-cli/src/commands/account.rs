@@ -4,11 +4,10 @@ use std::path::Path;
 
 use vault_client::ClientError;
 use vault_client::account;
-use vault_client::home::Enrolment;
 use vault_proto::ids::OrganisationId;
 use vault_proto::statements::Suite;
 
-use super::home;
+use super::{connect, home};
 use crate::arguments::Global;
 use crate::failure::{self, Failure, Kind};
 use crate::terminal::Terminal;
@@ -40,7 +39,7 @@ pub(crate) async fn enrol(
 ) -> Result<(), Failure> {
     let home = home(global)?;
     let server = match &global.server {
-        Some(server) => server.trim_end_matches('/').to_owned(),
+        Some(server) => server.clone(),
         None => home.enrolment().map(|enrolment| enrolment.server).map_err(|error| match error {
             ClientError::NotSetUp(_) => Failure::usage("name the server to enrol at with --server URL"),
             other => other.into(),
@@ -52,13 +51,14 @@ pub(crate) async fn enrol(
     account::profile(&home)?;
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     let unlocked = account::unlock(&home, &passphrase)?;
-    let enrolment = Enrolment { server, organisation };
+    let connection = connect(global, &server, &unlocked)?;
     let role = chain.certificate.unverified().role;
-    account::enrol(&home, &unlocked, &enrolment, chain).await?;
-    terminal.say(&format!("Account {} is enrolled at {} as {role}.", unlocked.id, enrolment.server));
+    account::enrol(&home, &unlocked, &connection, organisation, chain).await?;
+    let server = connection.server();
+    terminal.say(&format!("Account {} is enrolled at {server} as {role}.", unlocked.id));
     if terminal.json() {
         terminal.document(&serde_json::json!({
-            "account": unlocked.id, "server": enrolment.server, "organisation": organisation, "role": role,
+            "account": unlocked.id, "server": server, "organisation": organisation, "role": role,
         }))?;
     }
     Ok(())

@@ -133,6 +133,15 @@ async fn unlock(global: &Global, terminal: &Terminal) -> Result<Unlocked, Failur
     vault_client::account::profile(&home)?;
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     let account = vault_client::account::unlock(&home, &passphrase)?;
-    let connection = Connection::new(&enrolment.server, Arc::clone(&account.device))?;
+    let connection = connect(global, &enrolment.server, &account)?;
     Ok(Unlocked { home, enrolment, account, connection })
+}
+
+/// Prepares to talk to a server, as patiently as was asked for.
+fn connect(global: &Global, server: &str, account: &Account) -> Result<Connection, Failure> {
+    let connection = Connection::new(server, Arc::clone(&account.device))?;
+    Ok(match global.retry_for {
+        Some(retry_for) => connection.with_retry_for(retry_for),
+        None => connection,
+    })
 }
