@@ -130,7 +130,7 @@ fn a_server_that_cuts_or_is_away_costs_nothing_but_time() {
     let clinic = Clinic::new();
     let content = bytes(3 * PART, 32);
     let recording = clinic.seal("long", &content, &[]);
-    let playing = clinic.play(&recording, &[]);
+    let playing = clinic.play(&recording, &["--retry-for", "6"]);
     for bytes in [100_000, 900_000, 1_200_000, 2_500_000] {
         clinic.proxy.strike_after(bytes, Strike::Cut);
     }

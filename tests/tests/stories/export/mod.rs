@@ -11,6 +11,7 @@
 mod contents;
 mod interrupted_slow;
 mod lies;
+mod lies_slow;
 mod names;
 mod tampering;
 
