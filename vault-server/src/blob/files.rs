@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use vault_proto::ids::RecordingId;
-use vault_proto::labels::recording_folder;
+use vault_proto::object::{RECORDINGS, SEGMENTS, recording_folder, segment_folder};
 
 use super::{BlobError, BlobKey, BlobStore, BodyReader, StoredFile, listing};
 
@@ -16,9 +16,6 @@ use super::{BlobError, BlobKey, BlobStore, BodyReader, StoredFile, listing};
 pub struct FileBlobs {
     root: PathBuf,
 }
-
-/// The folder that all recordings share.
-const RECORDINGS: &str = "rec";
 
 struct OpenBody(File);
 
@@ -214,8 +211,8 @@ impl BlobStore for FileBlobs {
     fn remove_empty_folder(&self, recording: RecordingId, segment: Option<u32>) -> Result<(), BlobError> {
         let folder = self.root.join(recording_folder(&recording));
         match segment {
-            Some(segment) => gone_is_fine(std::fs::remove_dir(folder.join(format!("seg/{segment}")))),
-            None => gone_is_fine(std::fs::remove_dir(folder.join("seg")))
+            Some(segment) => gone_is_fine(std::fs::remove_dir(folder.join(segment_folder(segment)))),
+            None => gone_is_fine(std::fs::remove_dir(folder.join(SEGMENTS)))
                 .and_then(|()| gone_is_fine(std::fs::remove_dir(folder))),
         }
     }
