@@ -4,7 +4,6 @@ mod files;
 mod listing;
 
 pub use files::FileBlobs;
-pub(crate) use files::{create_folders, stop_unless_durable, sync_folder, sync_name, write_whole_file};
 
 use std::time::SystemTime;
 
