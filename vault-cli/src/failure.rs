@@ -5,8 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use vault_client::ClientError;
-use vault_client::compare::CompareProblem;
-use vault_client::download::{CutOff, CutOffReason};
+use vault_client::error::{CompareProblem, CutOff, CutOffReason};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;
@@ -199,6 +198,7 @@ impl From<ClientError> for Failure {
             ),
             ClientError::Refused(problem) => refused(&problem),
             ClientError::Disk { path, source } => Self::disk(&path.display().to_string(), &source),
+            ClientError::Output(source) => Self::disk("The output", &source),
             ClientError::Source(error) => Self::disk("The recording to be sealed", &error),
             ClientError::NotSetUp(what) => Self::new(
                 Kind::Unlock,

@@ -16,6 +16,7 @@ pub mod geometry;
 pub mod http_signature;
 pub mod ids;
 pub mod labels;
+pub mod object;
 pub mod problem;
 pub mod recording;
 pub mod recording_list;

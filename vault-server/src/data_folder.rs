@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vault_proto::ids::OrganisationId;
 
-use crate::blob::{create_folders, sync_folder, sync_name, write_whole_file};
+use crate::durable::{create_folders, sync_folder, sync_name, write_whole_file};
 use crate::server_error::ServerError;
 
 const DESCRIPTION: &str = "vault.json";

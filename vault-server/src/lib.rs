@@ -9,6 +9,7 @@ pub mod blob;
 mod collector;
 mod connections;
 pub mod data_folder;
+mod durable;
 pub mod event;
 pub mod limits;
 pub mod ops;

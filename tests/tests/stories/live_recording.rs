@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use vault_client::ClientError;
-use vault_client::upload::RecorderOptions;
+use vault_client::sealing::RecorderOptions;
 use vault_proto::geometry::PART_PLAINTEXT;
 use vault_tests::app::{App, runtime};
 use vault_tests::command::{Said, vault_cli};

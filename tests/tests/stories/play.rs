@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vault_client::upload::RecorderOptions;
+use vault_client::sealing::RecorderOptions;
 use vault_tests::app::{App, runtime};
 use vault_tests::command::{end, vault_cli};
 use vault_tests::faults::proxy::{Proxy, Strike};

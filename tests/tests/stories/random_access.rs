@@ -3,14 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
 
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::sync::Arc;
 
 use proptest::prelude::*;
+use secrecy::SecretString;
 use vault_client::ClientError;
-use vault_client::connection::Connection;
-use vault_client::download::{RemoteRecording, Session};
+use vault_client::Session;
 use vault_client::home::Home;
-use vault_client::remote_track::{BlockingReader, RemoteTrack};
+use vault_client::opening::recording::RemoteRecording;
+use vault_client::opening::track::{BlockingReader, RemoteTrack};
+use vault_tests::command::PASSPHRASE;
 use vault_tests::hostile::{Fault, FaultKind};
 use vault_tests::scene::{Scene, content, segments};
 
@@ -21,15 +22,12 @@ fn open(
     name: &str,
     track: u8,
 ) -> Result<RemoteTrack, ClientError> {
-    let device = scene.device("anna");
     let home = Home::new(scene.home("anna"));
-    let enrolment = home.enrolment().unwrap();
-    let connection = Connection::new(&scene.server().url(), Arc::clone(&device.account.device)).unwrap();
-    let session =
-        Session { connection: &connection, enrolment: &enrolment, account: &device.account, home: &home };
+    let passphrase = SecretString::from(PASSPHRASE);
+    let session = Session::unlock_with_server(home, &scene.server().url(), &passphrase).unwrap();
     runtime.block_on(async {
-        let remote = RemoteRecording::fetch(session, scene.id(name).parse().unwrap()).await?;
-        RemoteTrack::open(session, &remote, track, None).await
+        let remote = RemoteRecording::fetch(&session, scene.id(name).parse().unwrap()).await?;
+        RemoteTrack::open(&session, &remote, track, None).await
     })
 }
 

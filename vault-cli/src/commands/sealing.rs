@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use vault_client::Session;
+use vault_client::home::names::Names;
 use vault_client::media_type::is_media_type;
-use vault_client::names::Names;
-use vault_client::upload::{self, Ending, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent};
+use vault_client::sealing::{self, Ending, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent};
 use vault_proto::ids::ConsultationId;
 
-use super::{Unlocked, whom};
+use super::whom;
 use crate::elapsed::elapsed;
 use crate::failure::{Failure, Kind};
 use crate::stop::Stop;
@@ -29,7 +30,7 @@ pub(crate) struct Wanted {
 
 /// Seals a recording.
 pub(crate) async fn seal(
-    unlocked: &Unlocked,
+    session: &Session,
     terminal: &Terminal,
     wanted: Wanted,
     stop: &Stop,
@@ -38,18 +39,18 @@ pub(crate) async fn seal(
         return Err(Failure::usage(format!("{given:?} is not a media type such as video/webm")));
     }
     let request = SealRequest {
-        patient: whom::resolve(unlocked, terminal, &wanted.patient).await?,
-        clinician: whom::resolve(unlocked, terminal, &wanted.clinician).await?,
+        patient: whom::resolve(session, terminal, &wanted.patient).await?,
+        clinician: whom::resolve(session, terminal, &wanted.clinician).await?,
         consultation: wanted.consultation,
         title: wanted.title,
         media_type: wanted.media_type,
     };
     let sealed = if wanted.file == Path::new("-") {
-        seal_stream(unlocked, terminal, &request, stop).await?
+        seal_stream(session, terminal, &request, stop).await?
     } else {
-        seal_file(unlocked, terminal, &wanted.file, &request).await?
+        seal_file(session, terminal, &wanted.file, &request).await?
     };
-    let names = Names::read(&unlocked.home)?;
+    let names = Names::read(session.home())?;
     terminal.say(&format!(
         "Sealed {} bytes in {} for patient {} and clinician {}. Nobody else can open them.",
         sealed.bytes,
@@ -67,13 +68,13 @@ pub(crate) async fn seal(
 }
 
 async fn seal_file(
-    unlocked: &Unlocked,
+    session: &Session,
     terminal: &Terminal,
     file: &Path,
     request: &SealRequest,
 ) -> Result<Sealed, Failure> {
     let mut on_event = shown(terminal, "Sealing recording");
-    Ok(upload::seal_file(unlocked.sealer(), file, request, &mut on_event).await?)
+    Ok(sealing::seal_file(session, file, request, &mut on_event).await?)
 }
 
 /// Shows how far the sealing of files has come; `begun` says what each of them is.
@@ -95,7 +96,7 @@ fn shown(terminal: &Terminal, begun: &'static str) -> impl FnMut(UploadEvent) + 
 }
 
 async fn seal_stream(
-    unlocked: &Unlocked,
+    session: &Session,
     terminal: &Terminal,
     request: &SealRequest,
     stop: &Stop,
@@ -124,13 +125,13 @@ async fn seal_stream(
         tokio::time::sleep(ENCODER_GRACE).await;
     };
     let source = Box::new(std::io::stdin());
-    Ok(upload::seal_stream(unlocked.sealer(), source, request, stopped, &mut on_event).await?)
+    Ok(sealing::seal_stream(session, source, request, stopped, &mut on_event).await?)
 }
 
 /// Brings to an end what processes of this home left behind.
-pub(crate) async fn resume(unlocked: &Unlocked, terminal: &Terminal) -> Result<(), Failure> {
+pub(crate) async fn resume(session: &Session, terminal: &Terminal) -> Result<(), Failure> {
     let mut on_event = shown(terminal, "Going on with recording");
-    let resumed = upload::resume_all(unlocked.sealer(), &mut on_event).await?;
+    let resumed = sealing::resume_all(session, &mut on_event).await?;
     drop(on_event);
     if resumed.busy > 0 {
         terminal.say(&format!("{} more are being sealed by another process.", resumed.busy));

@@ -4,51 +4,15 @@ mod files;
 mod listing;
 
 pub use files::FileBlobs;
-pub(crate) use files::{create_folders, stop_unless_durable, sync_folder, sync_name, write_whole_file};
 
 use std::time::SystemTime;
 
 use vault_proto::ids::RecordingId;
-use vault_proto::labels::recording_folder;
+pub use vault_proto::object::Object;
 use vault_proto::problem::ProblemCode;
 
 use crate::authorize::{Access, Permit};
 use crate::problem::Problem;
-
-/// One object of a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Object {
-    /// The manifest's envelope.
-    Manifest,
-    /// The credentials object.
-    Credentials,
-    /// A segment's header of one generation.
-    Header {
-        /// The segment.
-        segment: u32,
-        /// The generation, from 0.
-        generation: u32,
-    },
-    /// A segment's body: the only object that grows.
-    Body {
-        /// The segment.
-        segment: u32,
-    },
-    /// A sealed segment's part hashes, 32 bytes each.
-    Parts {
-        /// The segment.
-        segment: u32,
-    },
-    /// A segment's seal.
-    Seal {
-        /// The segment.
-        segment: u32,
-    },
-    /// The details object.
-    Details,
-    /// The final seal's envelope.
-    Final,
-}
 
 /// The name of an object of a recording that the holder was allowed to reach. Made only from a [`Permit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,17 +40,7 @@ impl BlobKey {
 
     /// The folder and name under which every store keeps it, `rec/<id>/…`.
     pub fn path(&self) -> String {
-        let folder = recording_folder(&self.recording);
-        match self.object {
-            Object::Manifest => format!("{folder}/manifest"),
-            Object::Credentials => format!("{folder}/credentials"),
-            Object::Header { segment, generation } => format!("{folder}/seg/{segment}/header.{generation}"),
-            Object::Body { segment } => format!("{folder}/seg/{segment}/body"),
-            Object::Parts { segment } => format!("{folder}/seg/{segment}/parts"),
-            Object::Seal { segment } => format!("{folder}/seg/{segment}/seal"),
-            Object::Details => format!("{folder}/details"),
-            Object::Final => format!("{folder}/final"),
-        }
+        self.object.path(&self.recording)
     }
 }
 

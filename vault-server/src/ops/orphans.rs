@@ -68,6 +68,8 @@ fn is_named(named: Option<&Named>, object: Option<Object>) -> bool {
             named.segment.is_some_and(|segment| generation <= segment.header_generation)
         }
         Object::Body { .. } => named.segment.is_some(),
+        // Progress is a row; no store lists a file of it.
+        Object::Progress { .. } => false,
         Object::Parts { .. } | Object::Seal { .. } => named.segment.is_some_and(|segment| segment.sealed),
     }
 }

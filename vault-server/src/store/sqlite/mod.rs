@@ -345,7 +345,7 @@ fn is_failed_sync(error: &rusqlite::Error) -> bool {
 
 fn failed(error: rusqlite::Error) -> StoreError {
     if is_failed_sync(&error) {
-        crate::blob::stop_unless_durable(Err(std::io::Error::other(
+        crate::durable::stop_unless_durable(Err(std::io::Error::other(
             "the database could not be synchronised",
         )));
     }
