@@ -174,9 +174,16 @@ impl Clinic {
         (self.world.file(&format!("recording-{number}"), &content), content)
     }
 
+    /// `vault-cli` of the clinician, with its usual patience: these servers come back.
+    fn clinician_cli(&self) -> Command {
+        let mut command = vault_cli(&self.clinician.home);
+        command.env_remove("VAULT_RETRY_FOR");
+        command
+    }
+
     /// `vault-cli seal FILE`.
     pub fn seal_file(&self, file: &Path) -> Command {
-        let mut command = vault_cli(&self.clinician.home);
+        let mut command = self.clinician_cli();
         command.arg("seal").arg(file);
         command.args(["--patient", &self.patient.account, "--clinician", &self.clinician.account]);
         command
@@ -191,7 +198,7 @@ impl Clinic {
 
     /// `vault-cli resume`.
     pub fn resume(&self) -> Command {
-        let mut command = vault_cli(&self.clinician.home);
+        let mut command = self.clinician_cli();
         command.arg("resume");
         command
     }

@@ -40,7 +40,7 @@ pub(crate) async fn enrol(
 ) -> Result<(), Failure> {
     let home = home(global)?;
     let server = match &global.server {
-        Some(server) => server.trim_end_matches('/').to_owned(),
+        Some(server) => server.clone(),
         None => home.enrolment().map(|enrolment| enrolment.server).map_err(|error| match error {
             ClientError::NotSetUp(_) => Failure::usage("name the server to enrol at with --server URL"),
             other => other.into(),
@@ -53,7 +53,7 @@ pub(crate) async fn enrol(
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     let enrolment = Enrolment { server, organisation };
     let role = chain.certificate.unverified().role;
-    let session = Session::enrol(home, &passphrase, enrolment, chain).await?;
+    let session = Session::enrol(home, &passphrase, enrolment, chain, global.retry_for).await?;
     let (account, server) = (session.account().id, &session.enrolment().server);
     terminal.say(&format!("Account {account} is enrolled at {server} as {role}."));
     if terminal.json() {

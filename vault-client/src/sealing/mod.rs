@@ -42,7 +42,7 @@ use crate::session::Session;
 const READ: usize = 256 * 1024;
 /// Pieces of the source that are read ahead.
 const READ_AHEAD: usize = 4;
-/// How long the end of a stream waits for a server that cannot be reached.
+/// How long the end of a stream waits for a server that cannot be reached, unless its connection was told.
 const STREAM_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What to seal, and for whom.
@@ -107,9 +107,10 @@ pub async fn seal_stream(
 ) -> Result<Sealed, ClientError> {
     // What comes out of a pipe may as well be a file that somebody copies into it.
     let options = RecorderOptions { real_time: false, ..RecorderOptions::default() };
+    let patience = session.connection.retry_for().unwrap_or(STREAM_PATIENCE);
     let recorder = Recorder::begin(session, request, options).await?;
     on_event(UploadEvent::Begun { recording: recorder.recording(), total: None });
-    drive(recorder, source, stop, STREAM_PATIENCE, on_event).await
+    drive(recorder, source, stop, patience, on_event).await
 }
 
 /// Feeds a recorder from a source to its end, or until `stop` completes.

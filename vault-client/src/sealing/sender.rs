@@ -110,7 +110,7 @@ impl Sender {
         // Where parts are kept, each failed try has to be known at once.
         let connection = match patience {
             Patience::GiveUp => connection.clone(),
-            Patience::Keep(_) => connection.with_tries(1),
+            Patience::Keep(_) => connection.with_retry_for(Duration::ZERO),
         };
         let durable = progress.borrow().durable();
         Self {

@@ -19,10 +19,10 @@ use vault_proto::wire::SEGMENT_PROGRESS;
 use crate::clock::unix_seconds;
 use crate::error::{ClientError, is_passing};
 
-/// Tries of a request that got no answer or a passing refusal; every write of the protocol is idempotent.
-const TRIES: u32 = 6;
 /// Pause before the second try; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence of the server within an answer.
@@ -34,7 +34,7 @@ const MAX_PROBLEM: usize = 16 * 1024;
 #[derive(Clone)]
 pub struct Connection {
     inner: Arc<Inner>,
-    tries: u32,
+    retry_for: Option<Duration>,
 }
 
 struct Inner {
@@ -53,6 +53,29 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,
+}
+
+/// The pauses between the tries of one request.
+struct Pauses {
+    next: Duration,
+    left: Duration,
+}
+
+impl Pauses {
+    const fn of(retry_for: Duration) -> Self {
+        Self { next: FIRST_PAUSE, left: retry_for }
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.next.min(self.left);
+        self.left -= pause;
+        self.next = LONGEST_PAUSE.min(self.next * 2);
+        (!pause.is_zero()).then_some(pause)
+    }
 }
 
 /// One request, before it is signed.
@@ -100,6 +123,9 @@ impl From<Failure> for ClientError {
 }
 
 impl Connection {
+    /// For how long a request is tried again unless [`Self::with_retry_for`] says otherwise: six tries.
+    const RETRY_FOR: Duration = Duration::from_secs(6);
+
     /// Prepares requests to `server` (`https://host[:port]`; `http` is for one machine or a proxy's side), signed by
     /// `device`. Connects only when something is asked.
     ///
@@ -126,12 +152,24 @@ impl Connection {
             .build()
             .map_err(|error| ClientError::Bug(format!("the HTTP client could not be set up: {error}")))?;
         let key_id = KeyId::of_device(&PublicKey::from_bytes(device.public()));
-        Ok(Self { inner: Arc::new(Inner { base, authority, client, device, key_id }), tries: TRIES })
+        Ok(Self { inner: Arc::new(Inner { base, authority, client, device, key_id }), retry_for: None })
     }
 
-    /// The same connection, where each request is tried this many times.
-    pub(crate) fn with_tries(&self, tries: u32) -> Self {
-        Self { inner: Arc::clone(&self.inner), tries }
+    /// The same connection, where a request that got no answer or a passing refusal (busy, an object that the server finds
+    /// damaged) is tried again for this long, which every write of the protocol allows. What counts is the pauses between
+    /// the tries, 0.2 s and doubling up to 5 s, and not the tries themselves; with zero, a request is tried once. Unless it
+    /// is set, that is 6 s.
+    ///
+    /// The end of a stream ([`seal_stream`](crate::sealing::seal_stream)) waits as long for a server that is away, and 60 s
+    /// unless it is set.
+    #[must_use]
+    pub fn with_retry_for(&self, retry_for: Duration) -> Self {
+        Self { inner: Arc::clone(&self.inner), retry_for: Some(retry_for) }
+    }
+
+    /// What [`Self::with_retry_for`] was told.
+    pub(crate) const fn retry_for(&self) -> Option<Duration> {
+        self.retry_for
     }
 
     /// The server's address.
@@ -255,19 +293,18 @@ impl Connection {
     }
 
     async fn send(&self, request: Request<'_>, limit: usize) -> Result<Answer, Failure> {
-        let mut pause = FIRST_PAUSE;
-        let mut tried = 1;
+        let mut pauses = Pauses::of(self.retry_for.unwrap_or(Self::RETRY_FOR));
         loop {
-            match self.try_once(&request, limit).await {
+            let (error, pause) = match self.try_once(&request, limit).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Passing(error)) if tried < self.tries => {
-                    tracing::debug!(path = request.path, %error, tried, "trying again");
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                    tried += 1;
-                }
+                Err(Failure::Passing(error)) => match pauses.next() {
+                    Some(pause) => (error, pause),
+                    None => return Err(Failure::Passing(error)),
+                },
                 Err(failure) => return Err(failure),
-            }
+            };
+            tracing::debug!(path = request.path, %error, ?pause, "trying again");
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -363,5 +400,25 @@ impl Connection {
     /// An answer that breaks the protocol.
     pub(crate) fn off_protocol(&self, reason: String) -> ClientError {
         ClientError::Protocol { server: self.server().to_owned(), reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_are_together_as_long_as_was_asked_for() {
+        let milliseconds = |retry_for: Duration| -> Vec<u128> {
+            Pauses::of(retry_for).map(|pause| pause.as_millis()).collect()
+        };
+        assert_eq!(milliseconds(Connection::RETRY_FOR), [200, 400, 800, 1600, 3000]);
+        assert_eq!(milliseconds(Duration::from_millis(100)), [100]);
+        assert_eq!(milliseconds(Duration::from_secs(20)), [200, 400, 800, 1600, 3200, 5000, 5000, 3800]);
+        assert!(milliseconds(Duration::ZERO).is_empty());
+        assert_eq!(
+            Pauses::of(Duration::from_secs(24 * 3600)).sum::<Duration>(),
+            Duration::from_secs(24 * 3600)
+        );
     }
 }

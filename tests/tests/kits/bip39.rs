@@ -3,12 +3,12 @@
 //! The list is in the source of the very `bip39` package that the product is built with, and is read from there at test
 //! time; none of it is in this repository.
 
-mod registry_package;
-
 use data_encoding::HEXLOWER;
 use hkdf::Hkdf;
 use sha2::Sha256;
 use vault_core::seed::{Seed, SeedWordsError};
+
+use crate::registry_package;
 
 /// Pairs of 64 hexadecimal digits and the 24 words that stand in the string literal after them.
 fn vectors(source: &str) -> Vec<(Vec<u8>, String)> {

@@ -10,9 +10,6 @@
     reason = "a test's helpers fail by panicking, as its test functions do"
 )]
 
-mod age_bech32;
-mod registry_package;
-
 use std::convert::Infallible;
 
 use data_encoding::{BASE64_NOPAD, HEXLOWER};
@@ -26,6 +23,8 @@ use vault_core::identity::{Identity, StanzaError};
 use vault_core::recipient::Recipient;
 use vault_proto::age_header::Stanza;
 use vault_proto::statements::Suite;
+
+use crate::{age_bech32, registry_package};
 
 #[derive(Deserialize)]
 struct Vector {

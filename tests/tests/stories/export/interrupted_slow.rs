@@ -159,7 +159,7 @@ fn a_disk_that_is_full_when_an_export_grows_spoils_nothing_of_it() {
     let folder = scene.folder().join("export");
     exported(&export(&scene, "anna", &folder, &[]), 5, 5);
     let before = tree(&folder);
-    crate::contents::seal_another(&scene);
+    super::contents::seal_another(&scene);
     let rule = Rule { call: "write", effect: Effect::Fail(ENOSPC), from: 1, to: 1_000_000 };
     let disk = WatchedDisk::new(&folder, &scene.folder().join("trace")).with(&[rule]);
     let mut command = exporting(&scene, "anna", &folder, &[]);

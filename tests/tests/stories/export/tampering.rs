@@ -277,7 +277,7 @@ fn an_older_list_does_not_fit_a_newer_export() {
     exported(&export(&scene, "anna", &folder, &[]), 5, 5);
     let older = scene.folder().join("older");
     copy(&folder, &older);
-    let new = crate::contents::seal_another(&scene);
+    let new = super::contents::seal_another(&scene);
     exported(&export(&scene, "anna", &folder, &[]), 6, 1);
     for name in ["proof/list", "proof/list-object"] {
         fs::copy(older.join(name), folder.join(name)).unwrap();
