@@ -25,6 +25,15 @@ pub struct Session {
     pub(crate) connection: Connection,
 }
 
+/// What of a session may differ from what its home says. By default nothing does.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// Another address of the same server, for as long as the session lasts.
+    pub server: Option<String>,
+    /// For how long to try again; see [`Connection::with_retry_for`].
+    pub retry_for: Option<Duration>,
+}
+
 impl Session {
     /// Unlocks the account of `home`, for the server and the organisation that it is enrolled at.
     ///
@@ -32,37 +41,42 @@ impl Session {
     /// [`ClientError::NotSetUp`] if the home has no account, or one that is not enrolled; [`ClientError::Unlock`] if the
     /// passphrase is wrong or the identity file damaged; [`ClientError::Disk`].
     pub fn unlock(home: Home, passphrase: &SecretString) -> Result<Self, ClientError> {
-        let enrolment = home.enrolment()?;
-        Self::unlock_at(home, enrolment, passphrase)
+        Self::unlock_with(home, passphrase, SessionOptions::default())
     }
 
-    /// As [`Session::unlock`], at another address of the same server for as long as the session lasts.
+    /// As [`Session::unlock`], with what differs from what the home says.
     ///
     /// # Errors
-    /// As [`Session::unlock`]; [`ClientError::Usage`] if `server` is no address.
-    pub fn unlock_with_server(
+    /// As [`Session::unlock`]; [`ClientError::Usage`] if the server's address is none.
+    pub fn unlock_with(
         home: Home,
-        server: &str,
         passphrase: &SecretString,
+        options: SessionOptions,
     ) -> Result<Self, ClientError> {
-        let enrolment = Enrolment { server: server.to_owned(), ..home.enrolment()? };
-        Self::unlock_at(home, enrolment, passphrase)
+        let mut enrolment = home.enrolment()?;
+        if let Some(server) = options.server {
+            enrolment.server = server;
+        }
+        Self::unlock_at(home, enrolment, passphrase, options.retry_for)
     }
 
-    fn unlock_at(home: Home, enrolment: Enrolment, passphrase: &SecretString) -> Result<Self, ClientError> {
+    fn unlock_at(
+        home: Home,
+        mut enrolment: Enrolment,
+        passphrase: &SecretString,
+        retry_for: Option<Duration>,
+    ) -> Result<Self, ClientError> {
         let account = account::unlock(&home, passphrase)?;
-        let connection = Connection::new(&enrolment.server, Arc::clone(&account.device))?;
+        let mut connection = Connection::new(&enrolment.server, Arc::clone(&account.device))?;
+        if let Some(retry_for) = retry_for {
+            connection = connection.with_retry_for(retry_for);
+        }
+        connection.server().clone_into(&mut enrolment.server);
         Ok(Self { home, enrolment, account, connection })
     }
 
-    /// The same session, where requests are tried again for this long: see [`Connection::with_retry_for`].
-    #[must_use]
-    pub fn with_retry_for(self, retry_for: Duration) -> Self {
-        Self { connection: self.connection.with_retry_for(retry_for), ..self }
-    }
-
-    /// Enrols the account of `home` at a server under a pinned organisation root, and remembers both. `retry_for` is as with
-    /// [`Self::with_retry_for`], here and in the session.
+    /// Enrols the account of `home` at a server under a pinned organisation root, and remembers both. `retry_for` is that of
+    /// [`SessionOptions`].
     ///
     /// # Errors
     /// [`ClientError::Trust`] if the certificate is not one of that organisation for this account, or the home is pinned to
@@ -74,10 +88,7 @@ impl Session {
         chain: CertificateChain,
         retry_for: Option<Duration>,
     ) -> Result<Self, ClientError> {
-        let mut session = Self::unlock_at(home, enrolment, passphrase)?;
-        if let Some(retry_for) = retry_for {
-            session = session.with_retry_for(retry_for);
-        }
+        let session = Self::unlock_at(home, enrolment, passphrase, retry_for)?;
         let Self { home, enrolment, account, connection } = &session;
         match home.enrolment() {
             Ok(before) if before.organisation != enrolment.organisation => {

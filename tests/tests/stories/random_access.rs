@@ -3,14 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
 
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use secrecy::SecretString;
-use vault_client::ClientError;
-use vault_client::Session;
 use vault_client::home::Home;
 use vault_client::opening::recording::RemoteRecording;
 use vault_client::opening::track::{BlockingReader, RemoteTrack};
+use vault_client::{ClientError, Session, SessionOptions};
 use vault_tests::command::PASSPHRASE;
 use vault_tests::hostile::{Fault, FaultKind};
 use vault_tests::scene::{Scene, content, segments};
@@ -24,7 +24,9 @@ fn open(
 ) -> Result<RemoteTrack, ClientError> {
     let home = Home::new(scene.home("anna"));
     let passphrase = SecretString::from(PASSPHRASE);
-    let session = Session::unlock_with_server(home, &scene.server().url(), &passphrase).unwrap();
+    let options =
+        SessionOptions { server: Some(scene.server().url()), retry_for: Some(Duration::from_millis(200)) };
+    let session = Session::unlock_with(home, &passphrase, options).unwrap();
     runtime.block_on(async {
         let remote = RemoteRecording::fetch(&session, scene.id(name).parse().unwrap()).await?;
         RemoteTrack::open(&session, &remote, track, None).await

@@ -14,8 +14,8 @@ mod whom;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
-use vault_client::Session;
 use vault_client::home::Home;
+use vault_client::{Session, SessionOptions};
 
 use crate::arguments::{Arguments, Command, Global};
 use crate::failure::Failure;
@@ -97,6 +97,7 @@ async fn unlock(global: &Global, terminal: &Terminal) -> Result<Session, Failure
     home.enrolment()?;
     vault_client::home::account::profile(&home)?;
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
+<<<<<<< HEAD
     let session = match &global.server {
         Some(server) => Session::unlock_with_server(home, server, &passphrase)?,
         None => Session::unlock(home, &passphrase)?,
@@ -105,4 +106,8 @@ async fn unlock(global: &Global, terminal: &Terminal) -> Result<Session, Failure
         Some(retry_for) => session.with_retry_for(retry_for),
         None => session,
     })
+=======
+    let options = SessionOptions { server: global.server.clone(), retry_for: global.retry_for };
+    Ok(Session::unlock_with(home, &passphrase, options)?)
+>>>>>>> main
 }

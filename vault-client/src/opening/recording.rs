@@ -11,6 +11,7 @@ use vault_core::details::Details;
 use vault_core::opening::Opening;
 use vault_proto::envelope::Verified;
 use vault_proto::ids::{AccountId, Digest, RecordingId};
+use vault_proto::object::Object;
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, StoredStatements};
 use vault_proto::recording_list::ListEntry;
@@ -213,22 +214,21 @@ impl RemoteRecording {
         Ok(Some((opening.details(&object)?, object)))
     }
 
-    /// The statements that were checked, as the server has them, each under the name that FORMAT.md gives it ("Objects of a
-    /// recording", without `rec/<id>/`).
-    pub fn statements(&self) -> Vec<(String, Vec<u8>)> {
+    /// The statements that were checked, as the server has them.
+    pub fn statements(&self) -> Vec<(Object, Vec<u8>)> {
         let RecordingRecord { manifest, credentials, segments, final_seal, .. } = &self.record;
         let mut files = vec![
-            ("manifest".to_owned(), manifest.clone().into_bytes()),
-            ("credentials".to_owned(), credentials.clone().into_bytes()),
+            (Object::Manifest, manifest.clone().into_bytes()),
+            (Object::Credentials, credentials.clone().into_bytes()),
         ];
         let sealed = self.checked.seals().len();
         for (index, seal) in
             (0u32..).zip(segments.iter().take(sealed).filter_map(|segment| segment.seal.clone()))
         {
-            files.push((format!("seg/{index}/seal"), seal.into_bytes()));
+            files.push((Object::Seal { segment: index }, seal.into_bytes()));
         }
         match final_seal {
-            Some(seal) => files.push(("final".to_owned(), seal.clone().into_bytes())),
+            Some(seal) => files.push((Object::Final, seal.clone().into_bytes())),
             None => {
                 let growing = self
                     .checked
@@ -237,7 +237,7 @@ impl RemoteRecording {
                     .find(|segment| !segment.sealed)
                     .map(|segment| segment.index);
                 if let (Some(index), Some(progress)) = (growing, newest_progress(&self.record, sealed)) {
-                    files.push((format!("seg/{index}/progress"), progress.to_vec()));
+                    files.push((Object::Progress { segment: index }, progress.to_vec()));
                 }
             }
         }

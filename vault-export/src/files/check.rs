@@ -7,6 +7,7 @@ use std::path::Path;
 use vault_proto::credentials::{Credentials, MAX_CREDENTIALS};
 use vault_proto::envelope::{Envelope, MAX_ENVELOPE, Statement, StatementError, Verified};
 use vault_proto::ids::{AccountId, Digest, OrganisationId, RecordingId};
+use vault_proto::object::{Object, recording_folder};
 use vault_proto::recording::{CheckedRecording, Refusal};
 use vault_proto::recording_list::{CheckedList, ListEntry, MAX_LIST, check_export};
 use vault_proto::statements::{Export, RecordingList, RecordingStatus};
@@ -264,7 +265,7 @@ fn entries(
                 .object()
                 .recordings
                 .iter()
-                .map(|entry| (objects::folder(entry.recording), entry.recording)),
+                .map(|entry| (recording_folder(&entry.recording), entry.recording)),
         )
         .collect();
     for file in damaged_files {
@@ -310,7 +311,7 @@ fn look_at(
     described: Option<&ExportedRecording>,
     damaged: Vec<DamagedFile>,
 ) -> CheckedEntry {
-    let place = objects::folder(entry.recording);
+    let place = recording_folder(&entry.recording);
     let statements = objects::read(folder, entry.recording, organisation);
     let checked = statements.as_ref().and_then(|(checked, _)| checked.as_ref().ok());
     let finding = match &statements {
@@ -377,7 +378,7 @@ fn find(
         }
         None => match objects::check_ciphertext(folder, checked) {
             Ok(ciphertext) => ciphertext,
-            Err(_) if !folder.join(objects::folder(entry.recording)).join("seg/0/body").exists() => {
+            Err(_) if !folder.join(Object::Body { segment: 0 }.path(&entry.recording)).exists() => {
                 return Finding::Missing;
             }
             Err(what) => return Finding::Refused(Refusal::Damaged(what)),

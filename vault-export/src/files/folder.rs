@@ -6,15 +6,16 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use vault_proto::ids::Digest;
+use vault_proto::object;
 
 use super::single_file::{create, digest_of, files_below, private, small_file};
 use super::sums::Sums;
-use crate::layout::{Form, INCOMPLETE, LOCK};
+use crate::layout::{Form, INCOMPLETE, LOCK, RECORDINGS};
 use vault_client::error::ClientError;
 use vault_client::home::{make_private_folder, sync_folder};
 
 /// Folders of an export. A link in the place of one would lead what is written out of it.
-const FOLDERS: [&str; 5] = [INCOMPLETE, "rec", "recordings", "proof", "fhir"];
+const FOLDERS: [&str; 5] = [INCOMPLETE, object::RECORDINGS, RECORDINGS, "proof", "fhir"];
 
 /// What stands in the lock file, by which a folder is known as an export's, and of which form.
 const fn mark(form: Form) -> &'static str {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use vault_proto::envelope::{Envelope, MAX_ENVELOPE, Verified};
 use vault_proto::ids::RecordingId;
+use vault_proto::object::recording_folder;
 use vault_proto::recording::CheckedRecording;
 use vault_proto::statements::RecordingList;
 
@@ -91,8 +92,8 @@ pub(super) fn check_shows_no_less(run: &Run<'_>, remote: &RemoteRecording) -> Re
 pub(super) fn write_statements(run: &Run<'_>, remote: &RemoteRecording) -> Result<Sums, ClientError> {
     let recording = remote.checked().manifest().recording;
     let apart = run.folder.apart(&format!("{recording}-statements"))?;
-    for (name, bytes) in remote.statements() {
-        objects::write(&apart, &name, &bytes)?;
+    for (object, bytes) in remote.statements() {
+        objects::write(&apart, object, &bytes)?;
     }
-    run.folder.appear(&apart, &objects::folder(recording))
+    run.folder.appear(&apart, &recording_folder(&recording))
 }

@@ -9,6 +9,7 @@ use vault_proto::envelope::MAX_ENVELOPE;
 use vault_proto::geometry::MAX_PARTS;
 use vault_proto::ids::{Digest, OrganisationId, RecordingId};
 use vault_proto::labels;
+use vault_proto::object::{Object, recording_folder, segment_folder};
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
 use vault_proto::sealed_header::{MAX_SEALED_HEADER, SealedHeader};
 use vault_proto::tree;
@@ -19,49 +20,33 @@ use super::sums::Sums;
 use vault_client::error::ClientError;
 use vault_client::home::make_private_folder;
 
-/// Folder of a recording's objects, in an export.
-pub(crate) fn folder(recording: RecordingId) -> String {
-    format!("rec/{recording}")
-}
-
-/// Name of a segment's header of a generation, in the recording's folder.
-pub(crate) fn header(segment: u32, generation: u32) -> String {
-    format!("seg/{segment}/header.{generation}")
-}
-
-/// Name of another object of a segment.
-pub(crate) fn of_segment(segment: u32, object: &str) -> String {
-    format!("seg/{segment}/{object}")
-}
-
 /// The statements of a recording, checked, and the files that they are. `None` if there is no manifest.
 pub(crate) fn read(
     export: &Path,
     recording: RecordingId,
     organisation: OrganisationId,
 ) -> Option<(Result<CheckedRecording, Refusal>, Sums)> {
-    let place = folder(recording);
     let mut sums = Sums::new();
-    let mut file = |name: &str, limit: usize| {
-        let name = format!("{place}/{name}");
+    let mut file = |object: Object, limit: usize| {
+        let name = object.path(&recording);
         let bytes = small_file(&export.join(&name), limit).ok()??;
         sums.insert(name, Digest::of(&bytes));
         Some(bytes)
     };
-    let manifest = file("manifest", MAX_ENVELOPE)?;
-    let credentials = file("credentials", MAX_CREDENTIALS).unwrap_or_default();
+    let manifest = file(Object::Manifest, MAX_ENVELOPE)?;
+    let credentials = file(Object::Credentials, MAX_CREDENTIALS).unwrap_or_default();
     let mut seals = Vec::new();
     let mut progress = None;
-    let mut index = 0;
+    let mut segment = 0;
     loop {
-        progress = file(&of_segment(index, "progress"), MAX_ENVELOPE).or(progress);
-        let Some(seal) = file(&of_segment(index, "seal"), MAX_ENVELOPE) else {
+        progress = file(Object::Progress { segment }, MAX_ENVELOPE).or(progress);
+        let Some(seal) = file(Object::Seal { segment }, MAX_ENVELOPE) else {
             break;
         };
         seals.push(seal);
-        index += 1;
+        segment += 1;
     }
-    let final_seal = file("final", MAX_ENVELOPE);
+    let final_seal = file(Object::Final, MAX_ENVELOPE);
     let stored = StoredStatements {
         manifest: &manifest,
         credentials: &credentials,
@@ -76,14 +61,13 @@ pub(crate) fn read(
 /// of every body, the details. Gives the files that these are, or says what is damaged.
 pub(crate) fn check_ciphertext(export: &Path, checked: &CheckedRecording) -> Result<Sums, String> {
     let recording = checked.manifest().recording;
-    let place = folder(recording);
     let mut sums = Sums::new();
     for proven in checked.segments() {
-        check_segment(export, &place, checked, &proven, &mut sums)
+        check_segment(export, checked, &proven, &mut sums)
             .map_err(|problem| format!("segment {}: {problem}", proven.index))?;
     }
     if let Some(final_seal) = checked.final_seal() {
-        let name = format!("{place}/details");
+        let name = Object::Details.path(&recording);
         let details = small_file(&export.join(&name), MAX_DETAILS).map_err(|error| error.to_string())?;
         match details.map(|details| Digest::of(&details)) {
             None => return Err("its details are missing".to_owned()),
@@ -98,16 +82,17 @@ pub(crate) fn check_ciphertext(export: &Path, checked: &CheckedRecording) -> Res
 
 fn check_segment(
     export: &Path,
-    place: &str,
     checked: &CheckedRecording,
     proven: &ProvenSegment,
     sums: &mut Sums,
 ) -> Result<(), String> {
     let words = |error: io::Error| error.to_string();
     let manifest = checked.manifest();
-    let generations = generations(&export.join(format!("{place}/seg/{}", proven.index))).map_err(words)?;
-    for generation in &generations {
-        let name = format!("{place}/{}", header(proven.index, *generation));
+    let (recording, segment) = (manifest.recording, proven.index);
+    let folder = format!("{}/{}", recording_folder(&recording), segment_folder(segment));
+    let generations = generations(&export.join(folder), segment).map_err(words)?;
+    for &generation in &generations {
+        let name = Object::Header { segment, generation }.path(&recording);
         let bytes = small_file(&export.join(&name), MAX_SEALED_HEADER).map_err(words)?.unwrap_or_default();
         let context = labels::context(&manifest.digest(), proven.index, proven.track);
         SealedHeader::parse(&bytes, &context, manifest.suite)
@@ -117,7 +102,7 @@ fn check_segment(
     if generations.is_empty() {
         return Err("its header is missing".to_owned());
     }
-    let name = format!("{place}/{}", of_segment(proven.index, "parts"));
+    let name = Object::Parts { segment }.path(&recording);
     let list = small_file(&export.join(&name), 32 * MAX_PARTS as usize).map_err(words)?;
     let list = list.ok_or("its list of parts is missing")?;
     let (hashes, rest) = list.as_chunks::<32>();
@@ -127,14 +112,14 @@ fn check_segment(
         return Err("its list of parts is not the one that was sealed".to_owned());
     }
     sums.insert(name, Digest::of(&list));
-    let name = format!("{place}/{}", of_segment(proven.index, "body"));
+    let name = Object::Body { segment }.path(&recording);
     let digest = check_body(&export.join(&name), proven, &hashes)?;
     sums.insert(name, digest);
     Ok(())
 }
 
 /// The generations of a segment's header that are there.
-fn generations(folder: &Path) -> io::Result<Vec<u32>> {
+fn generations(folder: &Path, segment: u32) -> io::Result<Vec<u32>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -142,10 +127,11 @@ fn generations(folder: &Path) -> io::Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in entries {
         let name = entry?.file_name();
-        let generation: Option<u32> =
-            name.to_str().and_then(|name| name.strip_prefix("header.")?.parse().ok());
-        // In one spelling only.
-        found.extend(generation.filter(|generation| name.to_str() == Some(&format!("header.{generation}"))));
+        let object =
+            name.to_str().and_then(|name| Object::parse(&format!("{}/{name}", segment_folder(segment))));
+        if let Some(Object::Header { generation, .. }) = object {
+            found.push(generation);
+        }
     }
     found.sort_unstable();
     Ok(found)
@@ -175,8 +161,8 @@ fn check_body(path: &Path, proven: &ProvenSegment, hashes: &[Digest]) -> Result<
 }
 
 /// Writes an object of a recording into a folder for its objects.
-pub(crate) fn write(apart: &Path, name: &str, bytes: &[u8]) -> Result<(), ClientError> {
-    let path = apart.join(name);
+pub(crate) fn write(apart: &Path, object: Object, bytes: &[u8]) -> Result<(), ClientError> {
+    let path = apart.join(object.name());
     if let Some(folder) = path.parent() {
         make_private_folder(folder).map_err(ClientError::disk(folder))?;
     }

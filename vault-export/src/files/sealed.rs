@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 use vault_core::opening::Opening;
 use vault_proto::ids::RecordingId;
+use vault_proto::object::{Object, recording_folder};
 use vault_proto::recording::ProvenSegment;
 
 use super::run::{Present, Run};
@@ -43,13 +44,13 @@ pub(super) async fn fetch(run: &Run<'_>, recording: &ListedRecording) -> Result<
     kept::check_shows_no_less(run, &remote)?;
     let entry = remote.entry();
     let apart = run.folder.apart(&id.to_string())?;
-    for (name, bytes) in remote.statements() {
-        objects::write(&apart, &name, &bytes)?;
+    for (object, bytes) in remote.statements() {
+        objects::write(&apart, object, &bytes)?;
     }
     match remote.opening(run.session) {
         Ok(opening) => {
             if let Some(object) = remote.details_object(run.session).await? {
-                objects::write(&apart, "details", &object)?;
+                objects::write(&apart, Object::Details, &object)?;
             }
             for proven in remote.checked().segments() {
                 fetch_segment(run, &remote, &opening, &proven, &apart).await?;
@@ -59,7 +60,7 @@ pub(super) async fn fetch(run: &Run<'_>, recording: &ListedRecording) -> Result<
         Err(_) if run.session.account().id == recording.sealer => {}
         Err(error) => return Err(error),
     }
-    let sums = run.folder.appear(&apart, &objects::folder(id))?;
+    let sums = run.folder.appear(&apart, &recording_folder(&id))?;
     Ok(Present { sums, described: None, entry: Some(entry) })
 }
 
@@ -74,10 +75,11 @@ async fn fetch_segment(
     let recording = remote.checked().manifest().recording;
     let started = start_segment(connection, opening, proven).await?;
     let index = proven.index;
-    objects::write(apart, &objects::header(index, remote.header_generation(index)), &started.header)?;
+    let header = Object::Header { segment: index, generation: remote.header_generation(index) };
+    objects::write(apart, header, &started.header)?;
     let proved = started.hashes.len().min(32 * proven.shape.parts() as usize);
-    objects::write(apart, &objects::of_segment(index, "parts"), &started.hashes.slice(..proved))?;
-    let path = apart.join(objects::of_segment(index, "body"));
+    objects::write(apart, Object::Parts { segment: index }, &started.hashes.slice(..proved))?;
+    let path = apart.join(Object::Body { segment: index }.name());
     let mut body = BufWriter::new(create(&path)?);
     let opener = Arc::new(started.opener);
     let shape = proven.shape;
