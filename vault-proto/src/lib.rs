@@ -15,6 +15,7 @@ pub mod envelope;
 pub mod geometry;
 pub mod http_signature;
 pub mod ids;
+mod key_ids;
 pub mod labels;
 pub mod object;
 pub mod problem;
