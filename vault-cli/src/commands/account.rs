@@ -40,7 +40,7 @@ pub(crate) async fn enrol(
 ) -> Result<(), Failure> {
     let home = home(global)?;
     let server = match &global.server {
-        Some(server) => server.trim_end_matches('/').to_owned(),
+        Some(server) => server.clone(),
         None => home.enrolment().map(|enrolment| enrolment.server).map_err(|error| match error {
             ClientError::NotSetUp(_) => Failure::usage("name the server to enrol at with --server URL"),
             other => other.into(),

@@ -97,17 +97,6 @@ async fn unlock(global: &Global, terminal: &Terminal) -> Result<Session, Failure
     home.enrolment()?;
     vault_client::home::account::profile(&home)?;
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
-<<<<<<< HEAD
-    let session = match &global.server {
-        Some(server) => Session::unlock_with_server(home, server, &passphrase)?,
-        None => Session::unlock(home, &passphrase)?,
-    };
-    Ok(match global.retry_for {
-        Some(retry_for) => session.with_retry_for(retry_for),
-        None => session,
-    })
-=======
     let options = SessionOptions { server: global.server.clone(), retry_for: global.retry_for };
     Ok(Session::unlock_with(home, &passphrase, options)?)
->>>>>>> main
 }

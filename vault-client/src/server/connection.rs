@@ -160,11 +160,7 @@ impl Connection {
     /// the tries, 0.2 s and doubling up to 5 s, and not the tries themselves; with zero, a request is tried once. Unless it
     /// is set, that is 6 s.
     ///
-<<<<<<< HEAD
-    /// The end of a stream (`sealing::seal_stream`) waits as long for a server that is away, and 60 s
-=======
     /// The end of a stream ([`seal_stream`](crate::sealing::seal_stream)) waits as long for a server that is away, and 60 s
->>>>>>> main
     /// unless it is set.
     #[must_use]
     pub fn with_retry_for(&self, retry_for: Duration) -> Self {
