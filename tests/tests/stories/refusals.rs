@@ -137,8 +137,8 @@ fn sealing_to_whom_nobody_knows_uploads_nothing() {
     assert_eq!(patient.run(&["list", "--json"]).json_lines().len(), 1);
 }
 
-/// A damaged object is asked for again, in case the server only has a bad moment.
-mod damage {
+/// Every stored object in turn, and each takes a few openings.
+mod damage_slow {
     use super::*;
 
     /// Every file below a folder.
