@@ -85,6 +85,10 @@ hex_id!(
     RecordingId, 16, "recording id"
 );
 hex_id!(
+    /// One vault, the data folder of a server: 128 random bits, drawn when it is initialised.
+    VaultId, 16, "vault id"
+);
+hex_id!(
     /// One account: the labelled hash of its root public key, so that it certifies itself.
     AccountId, 32, "account id"
 );

@@ -68,12 +68,28 @@ pub(crate) fn write_whole_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
         file.write_all(bytes)?;
-        stop_unless_durable(file.sync_all());
-        std::fs::rename(&aside, path)?;
-        sync_folder(folder)
+        name_whole_file(&file, &aside, path)
     };
     write().inspect_err(|_| {
         // The first error is the one to report; a file left aside has a name that nothing reads.
         let _ = std::fs::remove_file(&aside);
     })
+}
+
+/// Makes a file that was written aside durable, and gives it its name in the same folder.
+pub(crate) fn name_whole_file(file: &File, aside: &Path, path: &Path) -> io::Result<()> {
+    stop_unless_durable(file.sync_all());
+    std::fs::rename(aside, path)?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Gives a file another name, in whichever folder of the disk, unless that name is taken. Both folders are durable
+/// afterwards. The caller makes sure that nobody else gives out names in the folder of `to`.
+pub(crate) fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(to).is_ok() {
+        return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+    }
+    std::fs::rename(from, to)?;
+    to.parent().map_or(Ok(()), sync_folder)?;
+    from.parent().map_or(Ok(()), sync_folder)
 }

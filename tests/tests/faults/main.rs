@@ -11,5 +11,6 @@ mod clock;
 mod connections;
 mod cuts;
 mod disk;
+mod index;
 mod kills;
 mod power_loss;

@@ -8,13 +8,17 @@ use std::path::{Path, PathBuf};
 use vault_proto::ids::RecordingId;
 use vault_proto::object::{RECORDINGS, SEGMENTS, recording_folder, segment_folder};
 
-use super::{BlobError, BlobKey, BlobStore, BodyReader, StoredFile, listing};
-use crate::durable::{create_folder, create_folders, stop_unless_durable, sync_folder, write_whole_file};
+use super::leftovers::Leftovers;
+use super::{BlobError, BlobKey, BlobStore, BodyReader, Day, StoredFile, listing};
+use crate::durable::{
+    create_folder, create_folders, stop_unless_durable, sync_folder, sync_name, write_whole_file,
+};
 
 /// A blob store in a folder of a local file system, each object in a file of its own. Only its owner can read it.
 #[derive(Debug)]
 pub struct FileBlobs {
     root: PathBuf,
+    leftovers: Leftovers,
 }
 
 struct OpenBody(File);
@@ -30,18 +34,38 @@ fn classified(error: io::Error) -> BlobError {
 }
 
 impl FileBlobs {
-    /// Opens the store in `root`, which is created if it is missing.
+    /// Makes a new store in `root`; what an earlier call has made of it is fine.
     ///
     /// # Errors
     /// [`BlobError::Full`], [`BlobError::Failed`].
-    pub fn open(root: PathBuf) -> Result<Self, BlobError> {
-        let create = || {
-            root.parent().map_or(Ok(()), create_folders)?;
-            create_folder(&root)?;
-            create_folder(&root.join(RECORDINGS))
-        };
-        create().map_err(classified)?;
-        Ok(Self { root })
+    pub fn create(root: &Path) -> Result<(), BlobError> {
+        create_folders(root).and_then(|()| create_folder(&root.join(RECORDINGS))).map_err(classified)
+    }
+
+    /// Opens the store in `root`, which [`create`](Self::create) has made, and keeps what is set aside in `leftovers`.
+    ///
+    /// # Errors
+    /// [`BlobError::NotFound`], [`BlobError::Failed`].
+    pub fn open(root: PathBuf, leftovers: PathBuf) -> Result<Self, BlobError> {
+        // Everything hangs from these names, and who made them may have died before they were synced.
+        sync_name(&root).and_then(|()| sync_folder(&root)).map_err(classified)?;
+        Ok(Self { leftovers: Leftovers::new(root.clone(), leftovers), root })
+    }
+
+    /// Whether there is nothing in `root` but what [`create`](Self::create) makes, a mark, and files that never got a name.
+    pub(crate) fn is_unused(root: &Path) -> io::Result<bool> {
+        for entry in std::fs::read_dir(root)? {
+            let name = entry?.file_name();
+            let unused = match name.to_str() {
+                Some(RECORDINGS) => std::fs::read_dir(root.join(RECORDINGS))?.next().is_none(),
+                Some(name) => name == "mark" || listing::is_aside(name),
+                None => false,
+            };
+            if !unused {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn path(&self, key: &BlobKey) -> PathBuf {
@@ -133,24 +157,37 @@ impl BlobStore for FileBlobs {
         listing::files(&self.root, recording).map_err(BlobError::Failed)
     }
 
-    fn remove(&self, file: &StoredFile) -> Result<(), BlobError> {
-        gone_is_fine(std::fs::remove_file(self.root.join(&file.name)))
+    fn set_aside(&self, name: &str, today: &Day) -> Result<(), BlobError> {
+        self.leftovers.set_aside(name, today).map_err(classified)
+    }
+
+    fn unlink_set_aside(&self, today: &Day) -> Result<u64, BlobError> {
+        self.leftovers.unlink_old(today).map_err(classified)
     }
 
     fn remove_empty_folder(&self, recording: RecordingId, segment: Option<u32>) -> Result<(), BlobError> {
-        let folder = self.root.join(recording_folder(&recording));
-        match segment {
-            Some(segment) => gone_is_fine(std::fs::remove_dir(folder.join(segment_folder(segment)))),
-            None => gone_is_fine(std::fs::remove_dir(folder.join(SEGMENTS)))
-                .and_then(|()| gone_is_fine(std::fs::remove_dir(folder))),
-        }
+        remove_empty_folder(&self.root, recording, segment).map_err(classified)
     }
 }
 
-fn gone_is_fine(removed: io::Result<()>) -> Result<(), BlobError> {
+pub(super) fn remove_empty_folder(
+    root: &Path,
+    recording: RecordingId,
+    segment: Option<u32>,
+) -> io::Result<()> {
+    let folder = root.join(recording_folder(&recording));
+    match segment {
+        Some(segment) => gone_is_fine(std::fs::remove_dir(folder.join(segment_folder(segment)))),
+        None => gone_is_fine(std::fs::remove_dir(folder.join(SEGMENTS)))
+            .and_then(|()| gone_is_fine(std::fs::remove_dir(folder))),
+    }
+}
+
+/// A folder that is not there, or is not empty, stays as it is.
+pub(super) fn gone_is_fine(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
-            Err(error.into())
+            Err(error)
         }
         Ok(()) | Err(_) => Ok(()),
     }

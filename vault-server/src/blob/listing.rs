@@ -18,7 +18,7 @@ fn entries(folder: &Path) -> io::Result<Option<ReadDir>> {
     }
 }
 
-fn is_aside(name: &str) -> bool {
+pub(super) fn is_aside(name: &str) -> bool {
     let random = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
     random.is_some_and(|random| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
@@ -96,5 +96,6 @@ fn file(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    Ok(Some(StoredFile { recording, segment, object, modified: metadata.modified()?, name }))
+    let (length, modified) = (metadata.len(), metadata.modified()?);
+    Ok(Some(StoredFile { recording, segment, object, length, modified, name }))
 }

@@ -1,9 +1,11 @@
 //! Ciphertext and statements as bytes: the objects of FORMAT.md, "Objects of one recording".
 
 mod files;
+mod leftovers;
 mod listing;
 
 pub use files::FileBlobs;
+pub use leftovers::{Day, KEPT_DAYS};
 
 use std::time::SystemTime;
 
@@ -53,6 +55,8 @@ pub struct StoredFile {
     pub segment: Option<u32>,
     /// What it is; `None` for one that was put aside and never got its name.
     pub object: Option<Object>,
+    /// Bytes that it has.
+    pub length: u64,
     /// When it was last written to, by the clock of the store.
     pub modified: SystemTime,
     /// Its name below the root of the store.
@@ -177,12 +181,19 @@ pub trait BlobStore: Send + Sync {
     /// [`BlobError::Failed`].
     fn files(&self, recording: RecordingId) -> Result<Vec<StoredFile>, BlobError>;
 
-    /// Removes a file that [`Self::files`] listed; one that is gone is fine. The caller makes sure that no row names it and
-    /// that nobody writes to it.
+    /// Takes a file, by its name below the root of the store, out of the store and keeps it aside, under the day `today`.
+    /// The caller makes sure that no row names it and that nobody writes to it.
     ///
     /// # Errors
-    /// [`BlobError::Failed`].
-    fn remove(&self, file: &StoredFile) -> Result<(), BlobError>;
+    /// [`BlobError::NotFound`], [`BlobError::Full`], [`BlobError::Failed`]; then it is where it was, or already aside.
+    fn set_aside(&self, name: &str, today: &Day) -> Result<(), BlobError>;
+
+    /// Counts `today` as a day of keeping what was set aside, and unlinks what was kept for [`KEPT_DAYS`]. Gives the number
+    /// of files.
+    ///
+    /// # Errors
+    /// [`BlobError::Full`], [`BlobError::Failed`].
+    fn unlink_set_aside(&self, today: &Day) -> Result<u64, BlobError>;
 
     /// Removes the folder of a segment, or of a whole recording, if nothing is left in it. The caller makes sure that nobody
     /// writes into it.

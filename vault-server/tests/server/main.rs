@@ -12,6 +12,8 @@ mod connections;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod data_folder;
+#[cfg(test)]
 mod documentation;
 #[cfg(test)]
 mod enrolment;
@@ -26,9 +28,9 @@ mod happy_path;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
-mod operation;
+mod leftovers;
 #[cfg(test)]
-mod orphans;
+mod operation;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]

@@ -1,3 +1,11 @@
+-- Whose index this is, and how far it has come; docs/OPERATING.md says what the mark is for. Written by `init`.
+CREATE TABLE vault (
+    only_row   INTEGER PRIMARY KEY CHECK (only_row = 1),
+    vault      BLOB NOT NULL CHECK (length(vault) = 16),
+    generation INTEGER NOT NULL CHECK (generation >= 1),
+    mark       INTEGER NOT NULL CHECK (mark >= 1)
+) STRICT;
+
 -- Accounts: the current certificate, and every key list from number 1.
 CREATE TABLE accounts (
     account     BLOB PRIMARY KEY CHECK (length(account) = 32),
@@ -95,3 +103,27 @@ CREATE TABLE events (
     request_id TEXT NOT NULL
 ) STRICT;
 CREATE INDEX events_by_recording ON events (recording) WHERE recording IS NOT NULL;
+
+-- What two accounts store for each other while they compare their keys: opaque values, gone after some minutes.
+CREATE TABLE comparisons (
+    -- Of two sides the one with the smaller number was there first.
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    account    BLOB NOT NULL CHECK (length(account) = 32),
+    other      BLOB NOT NULL CHECK (length(other) = 32),
+    commitment BLOB NOT NULL CHECK (length(commitment) = 32),
+    nonce      BLOB CHECK (length(nonce) = 32),
+    created    INTEGER NOT NULL,
+    UNIQUE (account, other)
+) STRICT;
+CREATE INDEX comparisons_by_created ON comparisons (created);
+
+-- Signed progress of growing segments: for each, the newest that the parts stored without a gap cover, and those that wait
+-- for a part still missing.
+CREATE TABLE progress (
+    number   INTEGER NOT NULL,
+    segment  INTEGER NOT NULL,
+    parts    INTEGER NOT NULL CHECK (parts > 0),
+    envelope BLOB NOT NULL,
+    PRIMARY KEY (number, segment, parts),
+    FOREIGN KEY (number, segment) REFERENCES segments (number, segment)
+) STRICT;
