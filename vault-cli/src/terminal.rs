@@ -82,11 +82,14 @@ impl Terminal {
 
     /// Tells of a failure, and gives the exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
-        let Failure { kind, what, means, next, .. } = failure;
+        let Failure { kind, what, means, next, whereabouts, .. } = failure;
         if self.json {
-            let document = serde_json::json!({
+            let mut document = serde_json::json!({
                 "error": kind.name(), "exit": kind.exit(), "what": what, "means": means, "next": next,
             });
+            if let (Some(whereabouts), Some(document)) = (whereabouts, document.as_object_mut()) {
+                whereabouts.add_to(document);
+            }
             tell(&printable_json(&document.to_string()));
         } else {
             for line in [what, means, next] {

@@ -71,7 +71,8 @@ fn seal(home: &str, file: &str, patient: &str, clinician: &str) {
         };
         let sealer =
             Sealer { connection: &connection, home: &home, enrolment: &enrolment, account: &account };
-        let sealed = upload::seal_file(sealer, Path::new(file), &request, &mut |_| ()).await;
+        let sealed =
+            upload::seal_file(sealer, Path::new(file), &request, std::future::pending(), &mut |_| ()).await;
         let recording = sealed.expect("it is sealed").recording;
         let session =
             Session { connection: &connection, enrolment: &enrolment, account: &account, home: &home };
