@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -239,6 +239,34 @@ fn every_command_that_waits_for_its_server_can_be_interrupted() {
     }
     assert_eq!(journals(&clinician), Vec::<PathBuf>::new(), "something was begun");
     assert!(!export.join("SHA256SUMS").exists());
+}
+
+/// Ctrl-C at the prompt gives the terminal its echo back. `script` is the terminal.
+#[test]
+fn a_prompt_can_be_interrupted() {
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    let program = vault_tests::command::binary("vault-cli");
+    let typed = format!("{} list; echo exit=$?; stty -a", program.display());
+    let mut terminal = Command::new("script");
+    terminal
+        .args(["-qec", &typed, "/dev/null"])
+        .env("VAULT_HOME", &patient.home)
+        .env_remove("VAULT_PASSPHRASE");
+    let mut child = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    let mut byte = [0];
+    while !shown.ends_with(b"Passphrase: ") {
+        assert_eq!(screen.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&shown));
+        shown.extend(byte);
+    }
+    keyboard.write_all(b"\x03").unwrap();
+    screen.read_to_end(&mut shown).unwrap();
+    child.wait().unwrap();
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("exit=130"), "{shown}");
+    assert!(shown.contains(" echo "), "{shown}");
 }
 
 #[test]

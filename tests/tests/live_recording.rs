@@ -372,7 +372,10 @@ struct Heard {
 
 impl Heard {
     fn start(sealer: &Person, patient: &Person, clinician: &Person) -> Self {
-        let mut live = Live::start(sealer, patient, clinician, &["--json"]);
+        Self::of(Live::start(sealer, patient, clinician, &["--json"]))
+    }
+
+    fn of(mut live: Live) -> Self {
         let words = BufReader::new(live.child.stderr.take().unwrap());
         Self { live, words, said: String::new() }
     }
@@ -408,7 +411,7 @@ impl Heard {
 }
 
 #[test]
-fn an_interrupt_ends_a_recording_and_the_server_has_all_of_it() {
+fn an_interrupt_ends_a_recording_to_its_last_byte() {
     let world = World::new();
     let (patient, clinician) = people(&world);
     let content = bytes(2 * PART_PLAINTEXT + 9, 46);
@@ -417,29 +420,69 @@ fn an_interrupt_ends_a_recording_and_the_server_has_all_of_it() {
     heard.live.until("two parts were there", || world.parts() == 2);
     heard.interrupt();
     let said = heard.end();
-    let sealed = said.json();
-    assert_eq!(sealed["sha256"], sha256(&content));
-    let opened = patient.open(sealed["recording"].as_str().unwrap());
+    // A machine that is busy with other tests may take longer than it is waited for; nothing is lost by that.
+    if said.exit == Some(130) {
+        assert!(said.stderr.contains("Nothing is lost"), "{}", said.stderr);
+        assert_eq!(clinician.run(&["resume", "--json"]).json()["status"], "complete");
+    } else {
+        assert_eq!(said.json()["sha256"], sha256(&content));
+    }
+    let opened = patient.open(&only_recording(&patient));
     assert!(opened.stdout == content, "{}", opened.stderr);
 }
 
 #[test]
 fn a_second_interrupt_waits_for_nothing() {
-    let world = World::new();
+    let mut world = World::new();
     let (patient, clinician) = people(&world);
     let content = bytes(2 * PART_PLAINTEXT + 9, 47);
     let mut heard = Heard::start(&clinician, &patient, &clinician);
     heard.live.write(&content);
     heard.live.until("two parts were there", || world.parts() == 2);
+    world.take_server().kill();
     heard.interrupt();
     heard.until_said("Ctrl-C again waits for nothing");
     heard.interrupt();
     let said = heard.end();
-    assert_eq!(said.exit, Some(130), "{}", said.stderr);
+    assert!(matches!(said.exit, Some(130 | 18)), "{}", said.stderr);
     assert!(said.stderr.contains("`vault-cli resume`"), "{}", said.stderr);
+    world.start();
     let resumed = clinician.run(&["resume", "--json"]).json();
-    assert_eq!(resumed["status"], "cut_off");
-    assert_eq!(resumed["bytes"], 2 * PART_PLAINTEXT);
+    let there = usize::try_from(resumed["bytes"].as_u64().unwrap()).unwrap();
+    assert!(there >= 2 * PART_PLAINTEXT, "{resumed}");
+    assert!(
+        clinician.run(&["open", &only_recording(&patient), "--allow-cut-off"]).stdout == content[..there]
+    );
+}
+
+/// A pipe by a file's name is a live recording like any other.
+#[test]
+fn a_pipe_by_name_is_recorded_while_the_server_is_away() {
+    let mut world = World::new();
+    let (patient, clinician) = people(&world);
+    let content = bytes(3 * PART_PLAINTEXT + 9, 50);
+    let pipe = world.folder().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let mut command = vault_cli(&clinician.home);
+    command.arg("seal").arg(&pipe).args(["--patient", &patient.account, "--clinician", &clinician.account]);
+    let child = command.spawn().unwrap();
+    let mut heard = Heard::of(Live { child, pipe: None });
+    let mut writer = File::options().write(true).open(&pipe).unwrap();
+    heard.until_said("Recording ");
+    writer.write_all(&content[..PART_PLAINTEXT + 1]).unwrap();
+    heard.live.until("a part was there", || world.parts() == 1);
+    world.take_server().kill();
+    writer.write_all(&content[PART_PLAINTEXT + 1..]).unwrap();
+    heard.until_said("going on into the encrypted spool of this machine");
+    drop(writer);
+    heard.interrupt();
+    let said = heard.end();
+    assert_eq!(said.exit, Some(18), "{}", said.stderr);
+    assert!(said.stderr.contains("Nothing is lost"), "{}", said.stderr);
+    world.start();
+    assert_eq!(clinician.run(&["resume", "--json"]).json()["status"], "complete");
+    assert!(patient.open(&only_recording(&patient)).stdout == content);
 }
 
 /// Everything that could take a part is gone: the recording waits, and whoever ends it is told what that costs, to the byte.

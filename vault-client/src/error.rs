@@ -195,6 +195,9 @@ pub enum SourceChange {
     /// It does not begin with what was sealed of it before.
     #[error("it does not begin with what was sealed of it before")]
     OtherBytes,
+    /// An earlier process found it changed or gone, and ended what it had sealed of it.
+    #[error("that was found when it was sealed before")]
+    Earlier,
 }
 
 impl ClientError {

@@ -1,6 +1,6 @@
 //! `seal` and `resume`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,8 +45,8 @@ pub(crate) async fn seal(
         title: wanted.title,
         media_type: wanted.media_type,
     };
-    let sealed = if wanted.file == Path::new("-") {
-        seal_stream(unlocked, terminal, &request, stop).await?
+    let sealed = if passes_once(&wanted.file) {
+        seal_stream(unlocked, terminal, &wanted.file, &request, stop).await?
     } else {
         seal_file(unlocked, terminal, &wanted.file, &request, stop).await?
     };
@@ -129,9 +129,16 @@ fn standing(now: &RecordingProgress) -> &'static str {
     }
 }
 
+/// Whether what is named cannot be read a second time: standard input, a pipe or a device.
+fn passes_once(file: &Path) -> bool {
+    let named = || fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    file == Path::new("-") || named()
+}
+
 async fn seal_stream(
     unlocked: &Unlocked,
     terminal: &Terminal,
+    source: &Path,
     request: &SealRequest,
     stop: &Stop,
 ) -> Result<Sealed, Failure> {
@@ -152,7 +159,12 @@ async fn seal_stream(
         }
     };
     // Ctrl-C reaches the encoder too, which then ends its stream properly.
-    let source = upload::opened(standard_input()?)?;
+    let source = if source == Path::new("-") {
+        standard_input()?
+    } else {
+        File::open(source).map_err(|error| Failure::disk(&source.display().to_string(), &error))?
+    };
+    let source = upload::opened(source)?;
     Ok(upload::seal_stream(unlocked.sealer(), source, request, stop.asked(), &mut on_event).await?)
 }
 

@@ -52,6 +52,7 @@ pub(super) async fn drive(
     let mut attendance = Attendance {
         stop: std::pin::pin!(stop),
         asked: None,
+        left_behind: false,
         given_up: false,
         progress: recorder.progress(),
         arrived: 0,
@@ -64,7 +65,7 @@ pub(super) async fn drive(
             return Err(with_unwritten(error, &mut read).await);
         }
     }
-    let failure = if attendance.grace_is_over() {
+    let failure = if attendance.left_behind {
         // The reading thread may wait for the source for ever; what it reads from now on is nobody's.
         read.close();
         while let Some(piece) = read.recv().await {
@@ -116,6 +117,8 @@ struct Attendance<'a, S> {
     stop: Pin<&'a mut S>,
     /// When it was asked to stop.
     asked: Option<Instant>,
+    /// Whether the source had not ended by itself in time.
+    left_behind: bool,
     given_up: bool,
     progress: watch::Receiver<RecordingProgress>,
     arrived: u64,
@@ -130,17 +133,15 @@ impl<S: Future<Output = ()>> Attendance<'_, S> {
             let grace = self.asked.map(|asked| asked + SOURCE_GRACE);
             tokio::select! {
                 biased;
-                () = at(grace) => return None,
+                () = at(grace) => {
+                    self.left_behind = true;
+                    return None;
+                }
                 () = self.stop.as_mut(), if self.asked.is_none() => self.stopping(),
                 piece = read.recv() => return piece,
                 Ok(()) = self.progress.changed() => self.tell(),
             }
         }
-    }
-
-    /// Whether the source was left behind.
-    fn grace_is_over(&self) -> bool {
-        self.asked.is_some_and(|asked| asked.elapsed() >= SOURCE_GRACE)
     }
 
     /// Waits for `work`. If it was asked to stop, and the server says yes to nothing for a while, nobody waits for the server any

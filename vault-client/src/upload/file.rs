@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use vault_core::webm::SeekIndexer;
+use vault_proto::statements::RecordingStatus;
 
 use super::attended::{Feed, drive};
 use super::begin::{Begun, Sealer, recording_sealer, remember_in_chain};
@@ -113,7 +114,16 @@ pub(super) async fn go_on(
         let segments = begun.sealer.segments();
         endings::remember(sealer.home, recording, &end.final_seal)?;
         begun.journal.finish()?;
-        return Ok(Sealed { recording, segments, bytes: caught_up.bytes, sha256: caught_up.source_hash() });
+        let bytes = caught_up.bytes;
+        return match end.final_seal.unverified().status {
+            RecordingStatus::Complete => {
+                Ok(Sealed { recording, segments, bytes, sha256: caught_up.source_hash() })
+            }
+            RecordingStatus::Recovered => {
+                let why = SourceFailure::Changed(SourceChange::Earlier);
+                Err(ClientError::CutShort { recording, bytes, why })
+            }
+        };
     }
     let bytes = caught_up.bytes;
     let skipped = spawn_blocking(move || {
