@@ -19,7 +19,7 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "vault-client/src/export/open_recordings.py"
+SCRIPT = ROOT / "vault-export/script/open_recordings.py"
 VECTORS = ROOT / "tests/vectors/v1"
 
 spec = importlib.util.spec_from_file_location("open_recordings", SCRIPT)

@@ -2,38 +2,28 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
 
-use std::sync::Arc;
-
 use secrecy::SecretString;
-use vault_client::account::{self, Account};
-use vault_client::connection::Connection;
-use vault_client::home::{Enrolment, Home};
-use vault_client::upload::{Recorder, RecorderOptions, SealRequest, Sealer};
+use vault_client::Session;
+use vault_client::home::Home;
+use vault_client::sealing::{Recorder, RecorderOptions, SealRequest};
 
 use crate::command::PASSPHRASE;
 use crate::world::Person;
 
 /// An app of one account.
 pub struct App {
-    home: Home,
-    enrolment: Enrolment,
-    account: Account,
-    connection: Connection,
+    session: Session,
 }
 
 impl App {
     /// The app of somebody who is enrolled.
     pub fn of(person: &Person) -> Self {
-        let home = Home::new(&person.home);
-        let enrolment = home.enrolment().unwrap();
-        let account = account::unlock(&home, &SecretString::from(PASSPHRASE)).unwrap();
-        let connection = Connection::new(&enrolment.server, Arc::clone(&account.device)).unwrap();
-        Self { home, enrolment, account, connection }
+        let passphrase = SecretString::from(PASSPHRASE);
+        Self { session: Session::unlock(Home::new(&person.home), &passphrase).unwrap() }
     }
 
     /// Begins an audio call; `switch_track` makes it a video call.
     pub async fn begin(&self, patient: &Person, clinician: &Person, options: RecorderOptions) -> Recorder {
-        let Self { home, enrolment, account, connection } = self;
         let request = SealRequest {
             patient: patient.account.parse().unwrap(),
             clinician: clinician.account.parse().unwrap(),
@@ -41,8 +31,7 @@ impl App {
             title: Some("From audio to video".to_owned()),
             media_type: Some("audio/webm".to_owned()),
         };
-        let sealer = Sealer { connection, home, enrolment, account };
-        Recorder::begin(sealer, &request, options).await.unwrap()
+        Recorder::begin(&self.session, &request, options).await.unwrap()
     }
 }
 

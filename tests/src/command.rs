@@ -7,6 +7,10 @@ use std::process::{Command, Output, Stdio};
 /// Passphrase of every home of a test world.
 pub const PASSPHRASE: &str = "seven lamps in the harbour";
 
+/// For how many seconds `vault-cli` tries again, unless a test is about more: a fifth of a second, so that one that is
+/// refused in passing is tried twice, and nobody waits for what is damaged or away for good.
+pub const RETRY_FOR: &str = "0.2";
+
 /// Path of a binary of this build; `./tests/run` builds them all before it runs the tests.
 pub fn binary(name: &str) -> PathBuf {
     let path = path_of(name);
@@ -93,6 +97,7 @@ pub fn vault_cli(home: &Path) -> Command {
         .env("HOME", home)
         .env("VAULT_HOME", home)
         .env("VAULT_PASSPHRASE", PASSPHRASE)
+        .env("VAULT_RETRY_FOR", RETRY_FOR)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

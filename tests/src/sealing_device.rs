@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::Method;
-use vault_client::account::{self, Account};
-use vault_client::connection::{Connection, now};
+use vault_client::clock::now;
 use vault_client::home::Home;
+use vault_client::home::account::{self, Account};
+use vault_client::server::connection::Connection;
 use vault_core::details::{Details, Track};
 use vault_core::recipient::Recipient;
 use vault_core::sealing::{RecordingSealer, device_key_id, sign_manifest};

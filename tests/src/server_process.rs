@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use crate::command::binary;
+use crate::command::{Said, binary};
 
 /// A running server; killed when dropped.
 pub struct ServerProcess {
@@ -63,6 +63,12 @@ impl ServerProcess {
             return Err(std::fs::read_to_string(log).unwrap_or_default());
         };
         Ok(Self { child, url, log: log.to_owned() })
+    }
+
+    /// Runs a prepared server command that is refused its data folder, at once or once it has looked at all of it.
+    pub fn refused(command: &mut Command) -> Said {
+        let output = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output();
+        Said::new(output.expect("the server starts"))
     }
 
     /// Its address, `http://127.0.0.1:PORT`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use vault_client::names::Petname;
+use vault_client::home::names::Petname;
 use vault_proto::ids::{AccountId, ConsultationId, OrganisationId};
 use vault_proto::statements::{Role, Suite};
 use vault_proto::timestamp::Timestamp;
@@ -31,6 +31,10 @@ pub(crate) struct Global {
     /// Read the passphrase from the first line of this file [otherwise: VAULT_PASSPHRASE, or a prompt]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// For how many seconds to try again while the server does not answer or cannot give what it stores; 0 for a single try
+    /// [default: 6, and 60 at the end of what was sealed from a stream]
+    #[arg(long, global = true, value_name = "SECONDS", env = "VAULT_RETRY_FOR", value_parser = parse_seconds)]
+    pub(crate) retry_for: Option<Duration>,
     /// Print JSON: one document, or one a line for lists; errors as JSON on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -247,6 +251,15 @@ fn parse_moment(text: &str) -> Result<Duration, String> {
     Ok(Duration::new(seconds, nanoseconds))
 }
 
+/// Seconds, with or without a fraction, up to a day.
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let longest = Duration::from_secs(24 * 3600);
+    match parse_moment(text) {
+        Ok(seconds) if !text.contains(':') && seconds <= longest => Ok(seconds),
+        _ => Err(format!("{text:?} is not a number of seconds from 0 to {}", longest.as_secs())),
+    }
+}
+
 /// The end of a day, or a moment.
 fn parse_end(text: &str) -> Result<Timestamp, String> {
     if let Ok(moment) = text.parse() {
@@ -289,6 +302,16 @@ mod tests {
             ["", ":", "1:", ":30", "1:60", "1:2:3:4", "-1", "1e3", "1.5:00", "12:3O", "0:01.", "99999999999"]
         {
             assert!(parse_moment(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_a_number() {
+        for (text, milliseconds) in [("0", 0), ("0.2", 200), ("30", 30_000), ("86400", 86_400_000)] {
+            assert_eq!(parse_seconds(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for wrong in ["", "-1", "1:00", "86400.1", "1e3", "30s", "for ever", "NaN"] {
+            assert!(parse_seconds(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -5,8 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use vault_client::ClientError;
-use vault_client::compare::CompareProblem;
-use vault_client::download::{CutOff, CutOffReason};
+use vault_client::error::{CompareProblem, CutOff, CutOffReason};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;
@@ -232,6 +231,7 @@ impl From<ClientError> for Failure {
                 "Check the disk. If the home folder was copied or restored, go on with the one that still has its uploads/.",
             ),
             ClientError::Source(error) => unreadable(&error),
+            ClientError::Output(source) => Self::disk("The output", &source),
             ClientError::NotSetUp(what) => Self::new(
                 Kind::Unlock,
                 format!("{}.", sentence(&what)),

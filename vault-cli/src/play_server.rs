@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use vault_client::ClientError;
 use vault_client::media_type::{file_extension, playable};
-use vault_client::remote_track::RemoteTrack;
+use vault_client::opening::track::RemoteTrack;
 use vault_proto::byte_ranges::{Requested, requested};
 
 use crate::failure::Failure;

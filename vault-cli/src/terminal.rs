@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secrecy::SecretString;
 use serde::Serialize;
-use vault_client::upload::RecordingProgress;
+use vault_client::sealing::RecordingProgress;
 use zeroize::Zeroizing;
 
 use crate::elapsed::elapsed;

@@ -5,13 +5,10 @@ use std::path::PathBuf;
 
 use vault_core::opening::OpenError;
 use vault_proto::credentials::TrustError;
-use vault_proto::ids::{AccountId, RecordingId};
+use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
-
-use crate::compare::CompareProblem;
-use crate::connection::is_passing;
-use crate::download::CutOff;
+use vault_proto::timestamp::Timestamp;
 
 /// A failure of a client operation.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +91,9 @@ pub enum ClientError {
         /// Why.
         source: io::Error,
     },
+    /// What was opened could not be written to where the caller wants it.
+    #[error("what was opened could not be written: {0}")]
+    Output(io::Error),
     /// The source of a recording could not be read; what was begun of it is not ended, and goes on when it can be read.
     #[error("the recording's source could not be read: {0}")]
     Source(io::Error),
@@ -131,9 +131,9 @@ pub struct Extent {
 /// How far the end of a recording has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordingEnd {
-    /// It is not sealed. [`resume_all`](crate::upload::resume_all) ends the recording where what is there ends, and it is shown as cut off.
+    /// It is not sealed. [`resume_all`](crate::sealing::resume_all) ends the recording where what is there ends, and it is shown as cut off.
     Unsealed,
-    /// It is sealed, and waits on this machine for [`resume_all`](crate::upload::resume_all).
+    /// It is sealed, and waits on this machine for [`resume_all`](crate::sealing::resume_all).
     SealedHere,
     /// The server has it; only this machine's note of it could not be written.
     OnServer,
@@ -200,6 +200,76 @@ pub enum SourceChange {
     Earlier,
 }
 
+/// Where a recording is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutOff {
+    /// When it began, by the sealing device's clock.
+    pub created: Timestamp,
+    /// Until when it was recorded, by the same clock; `None` if no signed statement says so.
+    pub until: Option<Timestamp>,
+    /// When the server last stored a part of it, as the server says.
+    pub last_stored: Timestamp,
+    /// Plaintext bytes that can be opened.
+    pub bytes: u64,
+    /// Why.
+    pub why: CutOffReason,
+}
+
+/// Why a recording is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutOffReason {
+    /// There is no end, or none that the server shows.
+    NoEnd,
+    /// Its sealer said that the rest was lost.
+    RestLost,
+    /// This very device sealed its end, the server acknowledged it, and does not show it any more.
+    EndHidden {
+        /// When it ended.
+        ended: Timestamp,
+        /// Digest of the final seal, which lies in the home.
+        final_seal: Digest,
+    },
+    /// The server has shown its end to this account before, and does not any more.
+    EndForgotten {
+        /// Digest of the final seal, as the account's own list names it.
+        final_seal: Digest,
+    },
+}
+
+/// Why a comparison came to no result that can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CompareProblem {
+    /// The digits differ.
+    #[error("the digits differ")]
+    Unequal,
+    /// This side's own values came back as the other side's.
+    #[error("this side's own values were handed back as the other side's")]
+    Reflected,
+    /// The other side's commitment changed after this side's nonce was given out.
+    #[error("the other side's commitment was replaced after this side had revealed its own value")]
+    Replaced,
+    /// The other side's nonce is not the one it was committed to.
+    #[error("the other side's value is not the one it was committed to")]
+    DoesNotOpen,
+    /// The server dropped the comparison after this side's nonce was given out.
+    #[error("it was begun again by the other side before it came to its end")]
+    BegunAgain,
+    /// Another process of this account compares with the same account.
+    #[error("this account began another comparison with the same account meanwhile")]
+    Elsewhere,
+    /// The other side did not come, or went away.
+    #[error("the other side did not answer in time")]
+    TimedOut,
+}
+
+/// Whether a refusal may be gone in a moment.
+pub(crate) const fn is_passing(code: ProblemCode) -> bool {
+    matches!(
+        code,
+        ProblemCode::Internal | ProblemCode::Busy | ProblemCode::Timeout | ProblemCode::DigestMismatch
+    )
+}
+
 impl ClientError {
     /// Whether what failed may go well later, without anybody changing anything here: the network, or a server that is busy,
     /// full or failing.
@@ -216,7 +286,7 @@ impl ClientError {
     }
 
     /// A failure of the file or folder at `path`.
-    pub(crate) fn disk(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub fn disk(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Disk { path, source }
     }

@@ -1,33 +1,136 @@
-//! The one client of the storage server, for apps and for the command line.
+//! The one client of the storage server, for apps and for the command line. Nothing the server says is believed beyond what
+//! signed statements and this home's pins prove.
 //!
-//! * an account: [`account`] makes, unlocks and enrols it in a [`home`]; [`registrar`] certifies it offline;
-//! * whose keys to seal to: [`directory`], fail closed; what is remembered of them: [`pins`]; what they are called: [`names`];
-//! * [`compare`] lets two people find out that they see the same keys;
-//! * [`upload`] seals a source of unknown length into the server as one pipeline of flat memory, and goes on where a process
-//!   that died left off;
-//! * [`download`] fetches, checks and opens; [`listing`] shows what is there; [`seen`] remembers which recording an id names;
-//! * [`export`] is what a person takes home.
+//! Everything begins with a [`Session`]: a person's home, unlocked, and the server it is enrolled at.
 //!
-//! Nothing the server says is believed beyond what signed statements and this home's pins prove.
+//! ```no_run
+//! use secrecy::SecretString;
+//! use vault_client::home::Home;
+//! use vault_client::{ClientError, Session};
+//!
+//! fn unlock(passphrase: &SecretString) -> Result<Session, ClientError> {
+//!     Session::unlock(Home::new("/home/anna/.config/recording-vault"), passphrase)
+//! }
+//! ```
+//!
+//! # Recording
+//!
+//! A [`Recorder`](sealing::Recorder) seals what is written to it while it is written, for the two people it was begun for and
+//! for nobody else. Whatever dies next, what it calls acknowledged opens for both.
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use vault_client::{ClientError, Session};
+//! # use vault_proto::ids::AccountId;
+//! use vault_client::sealing::{Recorder, RecorderOptions, SealRequest, resume_all};
+//!
+//! # async fn record(session: Session, patient: AccountId, clinician: AccountId, mut sound: impl Iterator<Item = Vec<u8>>,
+//! #     pictures: impl Iterator<Item = Vec<u8>>) -> Result<(), ClientError> {
+//! let request = SealRequest { patient, clinician, consultation: None, title: None, media_type: None };
+//! let mut recorder = Recorder::begin(&session, &request, RecorderOptions::default()).await?;
+//! for bytes in sound {
+//!     recorder.write(&bytes).await?;
+//! }
+//! recorder.switch_track(Some("video/webm")).await?; // the same readers, a new segment and key
+//! for bytes in pictures {
+//!     recorder.write(&bytes).await?;
+//! }
+//! match recorder.finish(true, Duration::from_secs(60)).await {
+//!     Ok(sealed) => println!("{} has {} bytes, all of them on the server", sealed.recording, sealed.bytes),
+//!     // Sealed, and kept in the home: this sends it, now or in another process.
+//!     Err(ClientError::Kept { .. }) => drop(resume_all(&session, &mut |_| ()).await?),
+//!     Err(error) => return Err(error),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Listing
+//!
+//! ```no_run
+//! # async fn list(session: vault_client::Session) -> Result<(), vault_client::ClientError> {
+//! let listing = vault_client::opening::listing::list(&session).await?;
+//! for recording in &listing.recordings {
+//!     println!("{} {:?} {} bytes", recording.created, recording.status, recording.bytes);
+//! }
+//! for refused in &listing.refused {
+//!     println!("{}: {}", refused.recording, refused.error); // shown, and not what it should be
+//! }
+//! for missing in &listing.missing {
+//!     println!("{} was listed before", missing.recording);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Opening
+//!
+//! The statements are checked first, then each part before a byte of it is written on.
+//!
+//! ```no_run
+//! # use vault_proto::ids::RecordingId;
+//! use vault_client::opening::recording::RemoteRecording;
+//!
+//! # async fn open(session: vault_client::Session, id: RecordingId) -> Result<(), vault_client::ClientError> {
+//! let remote = RemoteRecording::fetch(&session, id).await?;
+//! remote.require_complete(session.home())?; // or show `cut_off`, and go on
+//! let mut file = Vec::new();
+//! let opened = remote.write_to(&session, None, &mut file, &mut |_| ()).await?;
+//! assert_eq!(opened.bytes, file.len() as u64);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Playing
+//!
+//! A [`RemoteTrack`](opening::track::RemoteTrack) can be read from anywhere; a jump fetches the parts it lands in, and no more.
+//!
+//! ```no_run
+//! # use vault_client::opening::recording::RemoteRecording;
+//! use vault_client::opening::media::media;
+//! use vault_client::opening::track::RemoteTrack;
+//!
+//! # async fn play(session: vault_client::Session, remote: RemoteRecording) -> Result<(), vault_client::ClientError> {
+//! for medium in media(&session, &remote).await? {
+//!     let track = RemoteTrack::open(&session, &remote, medium.track, medium.layout()).await?;
+//!     let middle = track.read_at(track.length() / 2, 64 * 1024).await?;
+//!     println!("{}: {} bytes from the middle", medium.media_type, middle.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The rooms
+//!
+//! | room | holds | knows |
+//! |---|---|---|
+//! | [`error`], [`clock`], [`media_type`] | what can go wrong for a person; the time; kinds of media | nobody |
+//! | [`home`] | the folder: account, pins, petnames, the own list, what was seen and ended here | those above |
+//! | [`server`] | signed requests, and what is asked of one recording | those above |
+//! | [`session`] | the front door: an unlocked home and its server | `home`, `server` |
+//! | [`trust`] | whose keys: the directory, fail closed, and two people who compare | `session` |
+//! | [`opening`] | listing, opening, reading about in a track | `session`, `trust` |
+//! | [`sealing`] | one pipeline of flat memory, and what goes on where a process died | `session`, `trust` |
+//! | [`registrar`] | certificates, made offline | `home` |
+//!
+//! No room knows one below it, and `.ci/module-circles` keeps it so.
+//!
+//! # What is stable
+//!
+//! What this page shows: [`Session`], [`sealing::Recorder`], [`sealing::resume_all`], [`opening::listing::list`],
+//! [`opening::recording::RemoteRecording`], [`opening::media`], [`opening::track`], and [`ClientError`]. Everything else may
+//! still move between rooms.
 
-pub mod account;
-pub mod compare;
-pub mod connection;
-pub mod directory;
-pub mod download;
+pub mod clock;
 pub mod error;
-pub mod export;
 pub mod home;
-pub mod listing;
-pub mod media;
 pub mod media_type;
-pub mod names;
-pub mod own_list;
-pub mod pins;
+pub mod opening;
 pub mod registrar;
-pub mod remote_track;
-pub mod seekable_file;
-pub mod seen;
-pub mod upload;
+pub mod sealing;
+pub mod server;
+pub mod session;
+pub mod trust;
 
 pub use error::ClientError;
+pub use session::{Session, SessionOptions};

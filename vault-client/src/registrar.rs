@@ -13,7 +13,7 @@ use vault_proto::statements::{Certificate, IssuerCertificate, Role};
 use vault_proto::timestamp::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::connection::now;
+use crate::clock::now;
 use crate::error::ClientError;
 use crate::home::{Home, ISSUER, REGISTRAR};
 

@@ -6,8 +6,6 @@ use std::str::FromStr;
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
-use crate::labels;
-
 /// Fewest characters by which a person may shorten an id.
 pub const MIN_PREFIX: usize = 8;
 
@@ -87,6 +85,10 @@ hex_id!(
     RecordingId, 16, "recording id"
 );
 hex_id!(
+    /// One vault, the data folder of a server: 128 random bits, drawn when it is initialised.
+    VaultId, 16, "vault id"
+);
+hex_id!(
     /// One account: the labelled hash of its root public key, so that it certifies itself.
     AccountId, 32, "account id"
 );
@@ -115,47 +117,6 @@ impl Digest {
     /// SHA-256 of `data`.
     pub fn of(data: &[u8]) -> Self {
         Self(Sha256::digest(data).into())
-    }
-}
-
-impl AccountId {
-    /// The account that a root public key certifies.
-    pub fn of_root(root: &PublicKey) -> Self {
-        Self(*labels::labelled_hash(labels::ACCOUNT, root.as_bytes()).as_bytes())
-    }
-}
-
-impl OrganisationId {
-    /// The organisation that a root public key certifies.
-    pub fn of_root(root: &PublicKey) -> Self {
-        Self(*labels::labelled_hash(labels::ORGANISATION, root.as_bytes()).as_bytes())
-    }
-}
-
-impl KeyId {
-    /// Key id of a device's Ed25519 key.
-    pub fn of_device(key: &PublicKey) -> Self {
-        Self(*labels::labelled_hash(labels::DEVICE_KEY, key.as_bytes()).as_bytes())
-    }
-
-    /// Key id of an issuer's Ed25519 key.
-    pub fn of_issuer(key: &PublicKey) -> Self {
-        Self(*labels::labelled_hash(labels::ISSUER_KEY, key.as_bytes()).as_bytes())
-    }
-
-    /// Key id under which an account's root signs key lists.
-    pub fn of_account_root(root: &PublicKey) -> Self {
-        Self(*AccountId::of_root(root).as_bytes())
-    }
-
-    /// Key id under which an organisation's root signs issuer certificates.
-    pub fn of_organisation_root(root: &PublicKey) -> Self {
-        Self(*OrganisationId::of_root(root).as_bytes())
-    }
-
-    /// Key id of an encryption recipient, from its `age1…` text.
-    pub fn of_recipient(recipient: &str) -> Self {
-        Self(*labels::labelled_hash(labels::ENCRYPTION_KEY, recipient.as_bytes()).as_bytes())
     }
 }
 

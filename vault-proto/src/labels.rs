@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::ids::{Digest, RecordingId};
+use crate::ids::Digest;
 
 /// Account id: hash of the account's root public key.
 pub const ACCOUNT: &str = "recording-vault/v1/account";
@@ -56,11 +56,6 @@ pub fn context(manifest: &Digest, index: u32, track: u8) -> Digest {
 /// Context of a recording's details object.
 pub fn details_context(manifest: &Digest) -> Digest {
     context(manifest, DETAILS_INDEX, DETAILS_TRACK)
-}
-
-/// Name of a recording's folder in a store or an export, `rec/<id>`.
-pub fn recording_folder(recording: &RecordingId) -> String {
-    format!("rec/{recording}")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
-//! The server's data folder: `vault.json` says whose it is, `lock` keeps a second server out, `vault.db` and `blobs/` hold the
-//! data.
+//! The server's data folder (docs/OPERATING.md): `vault.json` says whose it is, `lock` keeps a second server out, `vault.db`
+//! is the index, `blobs/` holds the objects, `leftovers/` what crashes left of them.
+//!
+//! [`init`] alone creates an index or a folder of objects; [`DataFolder::open`] takes what is there or refuses it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -7,19 +9,36 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vault_proto::ids::OrganisationId;
+use vault_proto::ids::{OrganisationId, VaultId};
 
-use crate::blob::{create_folders, sync_folder, sync_name, write_whole_file};
+use crate::blob::FileBlobs;
+use crate::durable::{create_folders, sync_folder, sync_name, write_whole_file};
+use crate::mark::{self, Mark, MarkFile};
+use crate::refusal::{Reason, Refusal};
 use crate::server_error::ServerError;
+use crate::store::{InspectionError, SqliteStore, inspect, is_fresh};
 
 const DESCRIPTION: &str = "vault.json";
-const FORMAT: u32 = 1;
+const DATABASE: &str = "vault.db";
+const BLOBS: &str = "blobs";
+const LEFTOVERS: &str = "leftovers";
+const LOCK: &str = "lock";
+const FORMAT: u32 = 2;
 
+/// `vault.json`. Written last, by `init`: where it is, the rest has been there.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
     format: u32,
+    vault: VaultId,
     organisation: OrganisationId,
+    generation: u64,
+}
+
+/// What every format of it has.
+#[derive(Deserialize)]
+struct AnyDescription {
+    format: u32,
 }
 
 /// What `init` did.
@@ -31,12 +50,17 @@ pub enum Initialised {
     Already,
 }
 
-/// An initialised data folder that no other process uses while this value lives.
+/// A vault's data folder that no other process uses while this value lives.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
     organisation: OrganisationId,
+    mark: MarkFile,
     _lock: File,
+}
+
+fn refused(path: &Path, reason: Reason) -> ServerError {
+    Refusal { data: path.to_owned(), reason }.into()
 }
 
 fn describe(path: &Path) -> Result<Option<Description>, ServerError> {
@@ -45,19 +69,60 @@ fn describe(path: &Path) -> Result<Option<Description>, ServerError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ServerError::folder(path, error)),
     };
-    let description: Description =
-        serde_json::from_slice(&bytes).map_err(|_| ServerError::UnknownFolder(path.to_owned()))?;
-    if description.format == FORMAT {
-        Ok(Some(description))
-    } else {
-        Err(ServerError::UnknownFolder(path.to_owned()))
+    let damaged = |_| refused(path, Reason::DescriptionDamaged);
+    let AnyDescription { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    if format != FORMAT {
+        return Err(ServerError::OtherFormat { path: path.to_owned(), found: format, known: FORMAT });
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
+/// Whether a folder is empty or holds only what an `init` that died may have left: then nothing was ever stored in it.
+fn is_unused(path: &Path) -> Result<bool, ServerError> {
+    let failed = |error| ServerError::folder(path, error);
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        let unused = match &*name {
+            LOCK => true,
+            BLOBS => FileBlobs::is_unused(&path.join(BLOBS)).map_err(failed)?,
+            DATABASE => is_fresh(&path.join(DATABASE)),
+            // Put aside and never given its name: of the database, or of a small file.
+            name => name.starts_with("vault.db.new") || (name.starts_with('.') && name.ends_with(".new")),
+        };
+        if !unused {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn lock(path: &Path) -> Result<File, ServerError> {
+    let failed = |error| ServerError::folder(path, error);
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path.join(LOCK))
+        .map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(ServerError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
-/// Makes `path` the data folder of a server for `organisation`.
+/// Makes `path` the data folder of a server for `organisation`. What a call leaves that dies on the way, the next one
+/// finishes.
 ///
 /// # Errors
-/// [`ServerError::NotEmpty`] if something else is in it, [`ServerError::OtherOrganisation`] if it is another organisation's.
+/// [`ServerError::NotEmpty`] if something else is in it, [`ServerError::OtherOrganisation`] if it is another organisation's,
+/// [`ServerError::Refused`] if it holds a vault whose `vault.json` is gone or damaged. Then nothing in it was changed.
 pub fn init(path: &Path, organisation: OrganisationId) -> Result<Initialised, ServerError> {
     let failed = |error| ServerError::folder(path, error);
     if let Some(description) = describe(path)? {
@@ -67,38 +132,99 @@ pub fn init(path: &Path, organisation: OrganisationId) -> Result<Initialised, Se
             Err(ServerError::OtherOrganisation(path.to_owned()))
         };
     }
-    create_folders(path).map_err(failed)?;
-    if std::fs::read_dir(path).map_err(failed)?.next().is_some() {
-        return Err(ServerError::NotEmpty(path.to_owned()));
+    if !is_unused(path)? {
+        return Err(not_described(path));
     }
-    let description = Description { format: FORMAT, organisation };
+    create_folders(path).and_then(|()| sync_name(path)).map_err(failed)?;
+    let _lock = lock(path)?;
+    // Another `init` may have been at work until it let go of the lock.
+    if describe(path)?.is_some() {
+        return init_again(path, organisation);
+    }
+    let database = path.join(DATABASE);
+    let mark = match inspect(&database) {
+        // A call that died had got so far.
+        Ok(index) => index.file,
+        Err(InspectionError::Missing) => {
+            let mut vault = [0; VaultId::BYTES];
+            getrandom::fill(&mut vault).map_err(|error| failed(io::Error::other(error)))?;
+            let mark = Mark { vault: VaultId::from_bytes(vault), generation: 1, mark: 1 };
+            SqliteStore::create(&database, mark).map_err(|error| ServerError::index(path, error))?;
+            mark
+        }
+        Err(error) => return Err(inspection_failed(path, error)),
+    };
+    sync_folder(path).map_err(failed)?;
+    let blobs = path.join(BLOBS);
+    FileBlobs::create(&blobs).map_err(|error| ServerError::blobs(path, error))?;
+    MarkFile::create(&blobs, mark).map_err(failed)?;
+    let Mark { vault, generation, .. } = mark;
+    let description = Description { format: FORMAT, vault, organisation, generation };
     let bytes = serde_json::to_vec(&description).map_err(|error| failed(error.into()))?;
-    write_whole_file(&path.join(DESCRIPTION), &bytes).and_then(|()| sync_name(path)).map_err(failed)?;
+    write_whole_file(&path.join(DESCRIPTION), &bytes).map_err(failed)?;
     Ok(Initialised::New)
 }
 
+fn init_again(path: &Path, organisation: OrganisationId) -> Result<Initialised, ServerError> {
+    match describe(path)? {
+        Some(description) if description.organisation == organisation => Ok(Initialised::Already),
+        _ => Err(ServerError::OtherOrganisation(path.to_owned())),
+    }
+}
+
+/// A folder without `vault.json` in which there is something.
+fn not_described(path: &Path) -> ServerError {
+    // An index or objects are a vault's; everything else is somebody else's.
+    if path.join(DATABASE).exists() || path.join(BLOBS).exists() {
+        refused(path, Reason::DescriptionMissing)
+    } else {
+        ServerError::NotEmpty(path.to_owned())
+    }
+}
+
+fn inspection_failed(path: &Path, error: InspectionError) -> ServerError {
+    match error {
+        InspectionError::Missing => refused(path, Reason::IndexMissing),
+        InspectionError::NotAnIndex(found) => refused(path, Reason::NotAnIndex(found)),
+        InspectionError::Torn(found) => refused(path, Reason::IndexTorn(found)),
+        InspectionError::Failed(error) => ServerError::index(path, error),
+    }
+}
+
 impl DataFolder {
-    /// Takes an initialised folder for this process.
+    /// Takes an initialised folder for this process, once its index and its objects are known to belong together. Reads the
+    /// whole index.
     ///
     /// # Errors
-    /// [`ServerError::NotInitialised`], [`ServerError::InUse`], [`ServerError::Folder`].
+    /// [`ServerError::NotInitialised`], [`ServerError::OtherFormat`], [`ServerError::InUse`], [`ServerError::Refused`],
+    /// [`ServerError::Folder`]. Then nothing in it was changed.
     pub fn open(path: &Path) -> Result<Self, ServerError> {
         let failed = |error| ServerError::folder(path, error);
-        let description = describe(path)?.ok_or_else(|| ServerError::NotInitialised(path.to_owned()))?;
+        let Some(description) = describe(path)? else {
+            return Err(if is_unused(path)? {
+                ServerError::NotInitialised(path.to_owned())
+            } else {
+                match not_described(path) {
+                    ServerError::NotEmpty(path) => ServerError::NotInitialised(path),
+                    other => other,
+                }
+            });
+        };
+        let lock = lock(path)?;
+        let index = inspect(&path.join(DATABASE)).map_err(|error| inspection_failed(path, error))?;
+        let mark = match MarkFile::open(&path.join(BLOBS)) {
+            Ok(Some(mark)) => mark,
+            Ok(None) => return Err(refused(path, Reason::MarkMissing)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(refused(path, Reason::MarkDamaged));
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        mark::check((description.vault, description.generation), &index, mark.mark())
+            .map_err(|reason| refused(path, reason))?;
         // Everything that will be acknowledged hangs from these names, and `init` may have died before it synced them.
         sync_folder(path).and_then(|()| sync_name(path)).map_err(failed)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.join("lock"))
-            .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), organisation: description.organisation, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(ServerError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
-        }
+        Ok(Self { path: path.to_owned(), organisation: description.organisation, mark, _lock: lock })
     }
 
     /// The organisation it was initialised for.
@@ -106,21 +232,21 @@ impl DataFolder {
         self.organisation
     }
 
-    /// The metadata.
-    pub fn database(&self) -> PathBuf {
-        self.path.join("vault.db")
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Makes the names in the folder durable; called once everything in it is there.
+    /// Opens index and objects, and moves the mark. The lock stays with the caller, for as long as either is in use.
     ///
     /// # Errors
-    /// [`ServerError::Folder`].
-    pub fn sync(&self) -> Result<(), ServerError> {
-        sync_folder(&self.path).map_err(|error| ServerError::folder(&self.path, error))
-    }
-
-    /// Ciphertext and statements.
-    pub fn blobs(&self) -> PathBuf {
-        self.path.join("blobs")
+    /// [`ServerError::Index`], [`ServerError::Folder`].
+    pub fn into_stores(self) -> Result<(File, SqliteStore, FileBlobs), ServerError> {
+        let Self { path, mark, _lock, .. } = self;
+        let blobs = FileBlobs::open(path.join(BLOBS), path.join(LEFTOVERS))
+            .map_err(|error| ServerError::blobs(&path, error))?;
+        let store = SqliteStore::open(&path.join(DATABASE), mark)
+            .map_err(|error| ServerError::index(&path, error))?;
+        Ok((_lock, store, blobs))
     }
 }

@@ -9,10 +9,14 @@ pub mod blob;
 mod collector;
 mod connections;
 pub mod data_folder;
+mod durable;
 pub mod event;
 pub mod limits;
+pub mod mark;
+mod mark_mover;
 pub mod ops;
 pub mod problem;
+pub mod refusal;
 mod router;
 mod routes;
 mod server_error;
@@ -25,17 +29,19 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use vault_proto::timestamp::Timestamp;
 
+pub use collector::MOST_LEFTOVERS;
 pub use server_error::ServerError;
 
 use authentication::Authorities;
-use blob::FileBlobs;
 use data_folder::DataFolder;
 use limits::Limits;
-use ops::orphans::Collection;
+use ops::leftovers::{Collection, Search, SearchError};
 use ops::{Clock, Vault};
-use store::{SqliteStore, Store as _};
+use refusal::Refusal;
+use store::{SqliteStore, Store};
 
 /// How a server is to run.
 pub struct Config {
@@ -51,6 +57,9 @@ pub struct Config {
     pub grace: Duration,
     /// What it takes on at most.
     pub limits: Limits,
+    /// Whether it looks for leftovers of crashes and for what contradicts the index. Only who changes index or objects on
+    /// purpose has a reason not to.
+    pub searches: bool,
     /// Called after each search for leftovers of crashes.
     pub collected: Box<dyn Fn(Collection) + Send + Sync>,
 }
@@ -65,6 +74,7 @@ impl Config {
             announce: Box::new(|_| ()),
             grace: Duration::from_secs(30),
             limits: Limits::default(),
+            searches: true,
             collected: Box::new(|_| ()),
         }
     }
@@ -93,36 +103,46 @@ fn own_names(address: SocketAddr) -> Vec<String> {
 }
 
 /// What of a data folder has to be open to work on it.
-type Opened = (DataFolder, Arc<SqliteStore>, FileBlobs);
-
-fn open(data: &Path) -> Result<Opened, ServerError> {
-    let folder = DataFolder::open(data)?;
-    let store = SqliteStore::open(folder.database())?;
-    let blobs = FileBlobs::open(folder.blobs())?;
-    folder.sync()?;
-    Ok((folder, Arc::new(store), blobs))
+struct Opened {
+    path: PathBuf,
+    store: Arc<SqliteStore>,
+    vault: Arc<Vault>,
+    /// Keeps other processes out.
+    _lock: std::fs::File,
 }
 
-/// Removes leftovers of crashes from a data folder that no server uses: files that no row names and that were last written to
+fn open(data: &Path, clock: Clock, limits: &Limits) -> Result<Opened, ServerError> {
+    let folder = DataFolder::open(data)?;
+    let (path, organisation) = (folder.path().to_owned(), folder.organisation());
+    let (_lock, store, blobs) = folder.into_stores()?;
+    let store = Arc::new(store);
+    let vault = Vault::new(organisation, Arc::clone(&store) as Arc<dyn Store>, Arc::new(blobs), clock)
+        .with_room(limits)
+        .map_err(|error| ServerError::index(&path, error.into()))?;
+    Ok(Opened { path, store, vault: Arc::new(vault), _lock })
+}
+
+/// Sets leftovers of crashes aside in a data folder that no server uses: at most `at_most` files that were last written to
 /// before `grace`. Blocks.
 ///
 /// # Errors
 /// [`ServerError`].
-pub fn collect(data: &Path, grace: Duration) -> Result<Collection, ServerError> {
-    let (folder, store, blobs) = open(data)?;
-    let vault = Vault::new(
-        folder.organisation(),
-        Arc::clone(&store) as Arc<dyn store::Store>,
-        Arc::new(blobs),
-        Arc::new(system_time),
-    );
-    let done = ops::orphans::collect(&vault, collector::before(grace), &|| true)?;
-    store.checkpoint()?;
+pub fn collect(data: &Path, grace: Duration, at_most: u64) -> Result<Collection, ServerError> {
+    let opened = open(data, Arc::new(system_time), &Limits::default())?;
+    let search = Search { before: collector::before(grace), at_most, stop_beyond: false };
+    let done = ops::leftovers::collect(&opened.vault, &search, &|| true);
+    let closed = opened.store.close();
+    let done = done.map_err(|error| match error {
+        SearchError::Refused(reason) => Refusal { data: data.to_owned(), reason }.into(),
+        SearchError::Blobs(error) => ServerError::blobs(data, error),
+        SearchError::Store(error) => ServerError::index(data, error.into()),
+    })?;
+    closed.map_err(|error| ServerError::index(data, error.into()))?;
     Ok(done)
 }
 
-/// Serves the vault in `config.data` on `listener` until `shutdown` completes; then finishes running requests, brings the
-/// database into one file and returns.
+/// Serves the vault in `config.data` on `listener` until `shutdown` completes, or until index and objects are found to
+/// contradict each other; then finishes running requests, brings the database into one file and returns.
 ///
 /// # Errors
 /// [`ServerError`]; everything that was acknowledged is stored.
@@ -133,28 +153,37 @@ pub async fn serve(
 ) -> Result<(), ServerError> {
     let address = listener.local_addr().map_err(ServerError::Stopped)?;
     let names = if config.authorities.is_empty() { own_names(address) } else { config.authorities };
-    let data = config.data;
-    let limits = config.limits;
-    let clock = config.clock;
-    let opened = tokio::task::spawn_blocking(move || {
-        let (folder, store, blobs) = open(&data)?;
-        let all = Arc::clone(&store) as Arc<dyn store::Store>;
-        let vault = Vault::new(folder.organisation(), all, Arc::new(blobs), clock).with_room(&limits)?;
-        Ok::<_, ServerError>((folder, store, Arc::new(vault)))
-    });
-    let (folder, store, vault) = opened.await.map_err(|error| ServerError::Stopped(error.into()))??;
+    let Config { data, limits, clock, .. } = config;
+    let opened = tokio::task::spawn_blocking(move || open(&data, clock, &limits));
+    let Opened { path, store, vault, _lock } =
+        opened.await.map_err(|error| ServerError::Stopped(error.into()))??;
     let router = router::router(routes::App::new(Arc::clone(&vault), Authorities::new(names), limits));
     tracing::info!(%address, "listening");
     (config.announce)(address);
-    let collector = collector::start(vault, limits.orphan_grace, config.collected);
-    connections::serve(listener, router, limits, config.grace, shutdown).await;
-    collector.stop().await;
-    let checkpoint = tokio::task::spawn_blocking(move || store.checkpoint()).await;
-    match checkpoint {
+    let refused = Arc::new(Notify::new());
+    let collector = config
+        .searches
+        .then(|| collector::start(vault, limits.leftover_grace, config.collected, Arc::clone(&refused)));
+    let marks = mark_mover::start(Arc::clone(&store) as Arc<dyn Store>, limits.mark_every);
+    let stop = async {
+        tokio::select! {
+            () = shutdown => {}
+            () = refused.notified() => {}
+        }
+    };
+    connections::serve(listener, router, limits, config.grace, stop).await;
+    let refusal = match collector {
+        Some(collector) => collector.stop().await,
+        None => None,
+    };
+    marks.stop();
+    match tokio::task::spawn_blocking(move || store.close()).await {
         Ok(Ok(())) => tracing::info!("stopped"),
         Ok(Err(error)) => tracing::warn!(%error, "the write-ahead log was left for the next start"),
         Err(error) => tracing::warn!(%error, "the write-ahead log was left for the next start"),
     }
-    drop(folder);
-    Ok(())
+    match refusal {
+        Some(reason) => Err(Refusal { data: path, reason }.into()),
+        None => Ok(()),
+    }
 }

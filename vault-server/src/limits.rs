@@ -21,7 +21,9 @@ pub struct Limits {
     /// Bytes of the disk that parts and new recordings leave free, so that what is under way can be sealed.
     pub min_free: u64,
     /// Age from which a file that no row names is taken for the leftover of a crash.
-    pub orphan_grace: Duration,
+    pub leftover_grace: Duration,
+    /// Time after which the mark is moved, if anything was committed meanwhile.
+    pub mark_every: Duration,
 }
 
 impl Default for Limits {
@@ -34,7 +36,8 @@ impl Default for Limits {
             enrolment_body_time: Duration::from_secs(10),
             max_bytes: None,
             min_free: 64 * 1024 * 1024,
-            orphan_grace: Duration::from_secs(24 * 60 * 60),
+            leftover_grace: Duration::from_secs(24 * 60 * 60),
+            mark_every: Duration::from_secs(60),
         }
     }
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use vault_proto::ids::OrganisationId;
 use vault_server::data_folder::{Initialised, init};
 use vault_server::limits::Limits;
-use vault_server::{Config, ServerError, collect, serve};
+use vault_server::{Config, MOST_LEFTOVERS, ServerError, collect, serve};
 
 /// Storage server of the recording vault. It keeps ciphertext and cannot decrypt it.
 #[derive(Parser)]
@@ -57,14 +57,18 @@ enum Command {
         #[arg(long, value_enum, default_value = "text")]
         log: LogForm,
     },
-    /// Remove what crashes left behind: files that nothing stored refers to. A running server does so by itself every day.
+    /// Move what crashes left behind to the folder `leftovers`, where it stays for 30 days: files that nothing stored refers
+    /// to. A running server does so by itself every day.
     Collect {
         /// The folder; no server may be using it.
         #[arg(long)]
         data: PathBuf,
-        /// Hours for which such a file is left alone after it was last written to.
-        #[arg(long, value_name = "HOURS", default_value_t = 24)]
-        grace: u64,
+        /// Time for which such a file is left alone after it was last written to: 24h, 30d.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = time)]
+        older_than: Duration,
+        /// Most files to move.
+        #[arg(long, value_name = "N", default_value_t = MOST_LEFTOVERS)]
+        at_most: u64,
     },
 }
 
@@ -81,16 +85,16 @@ fn main() -> ExitCode {
             start_log(log);
             run_serve(data, listen, authority, Limits { max_bytes, min_free, ..Limits::default() })
         }
-        Command::Collect { data, grace } => {
+        Command::Collect { data, older_than, at_most } => {
             start_log(LogForm::Text);
-            run_collect(&data, Duration::from_secs(grace.saturating_mul(60 * 60)))
+            run_collect(&data, older_than, at_most)
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "vault-server: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -119,14 +123,34 @@ fn run_init(data: &std::path::Path, organisation: OrganisationId) -> Result<(), 
     Ok(())
 }
 
-fn run_collect(data: &std::path::Path, grace: Duration) -> Result<(), ServerError> {
-    let done = collect(data, grace)?;
+/// A time as it is typed: a number of minutes, hours or days.
+fn time(text: &str) -> Result<Duration, String> {
+    let unit = match text.chars().last() {
+        Some('m') => 60,
+        Some('h') => 60 * 60,
+        Some('d') => 24 * 60 * 60,
+        _ => 0,
+    };
+    let number = text.get(..text.len().saturating_sub(1)).and_then(|number| number.parse::<u64>().ok());
+    match number.and_then(|number| number.checked_mul(unit)) {
+        Some(seconds) if unit > 0 => Ok(Duration::from_secs(seconds)),
+        _ => Err("a number with m, h or d behind it is needed, such as 24h or 30d".to_owned()),
+    }
+}
+
+fn run_collect(data: &std::path::Path, grace: Duration, at_most: u64) -> Result<(), ServerError> {
+    let done = collect(data, grace, at_most)?;
     say(&format!(
-        "{}: {} recordings, {} leftovers removed, {} too young, {} recordings could not be looked at",
+        "{}: {} recordings; leftovers: {} moved, {} left, {} too young, {} of before unlinked; {} files unexplained; \
+         {} objects missing; {} failures",
         data.display(),
         done.recordings,
-        done.removed,
+        done.set_aside,
+        done.left,
         done.young,
+        done.unlinked,
+        done.unexplained,
+        done.missing,
         done.failed
     ));
     Ok(())

@@ -13,14 +13,13 @@
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use secrecy::SecretString;
-use vault_client::account;
-use vault_client::connection::Connection;
-use vault_client::download::{RemoteRecording, Session};
+use vault_client::Session;
 use vault_client::home::Home;
-use vault_client::upload::{self, SealRequest, Sealer};
+use vault_client::home::account;
+use vault_client::opening::recording::RemoteRecording;
+use vault_client::sealing::{self, SealRequest};
 use vault_proto::statements::Suite;
 
 fn main() {
@@ -58,10 +57,7 @@ fn keygen(suite: &str, home: &str) {
 fn seal(home: &str, file: &str, patient: &str, clinician: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let recording = runtime.block_on(async {
-        let home = Home::new(home);
-        let enrolment = home.enrolment().expect("an enrolment");
-        let account = account::unlock(&home, &passphrase()).expect("the passphrase fits");
-        let connection = Connection::new(&enrolment.server, Arc::clone(&account.device)).expect("an address");
+        let session = Session::unlock(Home::new(home), &passphrase()).expect("an account that is enrolled");
         let request = SealRequest {
             patient: patient.parse().expect("an account id"),
             clinician: clinician.parse().expect("an account id"),
@@ -69,15 +65,11 @@ fn seal(home: &str, file: &str, patient: &str, clinician: &str) {
             title: Some("A talk".to_owned()),
             media_type: None,
         };
-        let sealer =
-            Sealer { connection: &connection, home: &home, enrolment: &enrolment, account: &account };
-        let sealed =
-            upload::seal_file(sealer, Path::new(file), &request, std::future::pending(), &mut |_| ()).await;
+        let never = std::future::pending();
+        let sealed = sealing::seal_file(&session, Path::new(file), &request, never, &mut |_| ()).await;
         let recording = sealed.expect("it is sealed").recording;
-        let session =
-            Session { connection: &connection, enrolment: &enrolment, account: &account, home: &home };
-        let remote = RemoteRecording::fetch(session, recording).await.expect("it is there");
-        remote.write_to(session, None, &mut std::io::sink(), &mut |_| ()).await.expect("it opens");
+        let remote = RemoteRecording::fetch(&session, recording).await.expect("it is there");
+        remote.write_to(&session, None, &mut std::io::sink(), &mut |_| ()).await.expect("it opens");
         recording
     });
     drop(runtime);

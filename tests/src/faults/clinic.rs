@@ -140,6 +140,13 @@ impl Server {
     }
 }
 
+/// `vault-cli` as patient as it is unless told: these servers come back, and cut connections are bridged.
+fn patient_cli(home: &Path) -> Command {
+    let mut command = vault_cli(home);
+    command.env_remove("VAULT_RETRY_FOR");
+    command
+}
+
 impl Clinic {
     /// A clinic whose server runs.
     pub fn new() -> Self {
@@ -184,7 +191,7 @@ impl Clinic {
 
     /// `vault-cli seal FILE`.
     pub fn seal_file(&self, file: &Path) -> Command {
-        let mut command = vault_cli(&self.clinician.home);
+        let mut command = patient_cli(&self.clinician.home);
         command.arg("seal").arg(file);
         command.args(["--patient", &self.patient.account, "--clinician", &self.clinician.account]);
         command
@@ -199,7 +206,7 @@ impl Clinic {
 
     /// `vault-cli resume`.
     pub fn resume(&self) -> Command {
-        let mut command = vault_cli(&self.clinician.home);
+        let mut command = patient_cli(&self.clinician.home);
         command.arg("resume");
         command
     }
@@ -217,7 +224,7 @@ impl Clinic {
     /// Opens a finished recording as both readers, and holds what was acknowledged of it against what came.
     pub fn tally(&self, recording: &str, content: &[u8], tried: usize) -> Tally {
         let right = [&self.patient, &self.clinician].into_iter().all(|reader| {
-            let opened = reader.open(recording);
+            let opened = end(patient_cli(&reader.home).args(["open", recording]));
             assert_eq!(opened.exit, Some(0), "{recording} does not open: {}", opened.stderr);
             opened.stdout == content
         });
@@ -238,7 +245,7 @@ impl Clinic {
     /// parts from its beginning.
     pub fn tally_cut_off(&self, recording: &str, content: &[u8], tried: usize) -> Tally {
         let shortest = [&self.patient, &self.clinician].map(|reader| {
-            let opened = reader.run(&["open", recording, "--allow-cut-off"]);
+            let opened = end(patient_cli(&reader.home).args(["open", recording, "--allow-cut-off"]));
             assert_eq!(opened.exit, Some(0), "{recording} does not open: {}", opened.stderr);
             assert!(content.starts_with(&opened.stdout), "{recording}: a hole was spliced");
             opened.stdout.len() / PART_PLAINTEXT

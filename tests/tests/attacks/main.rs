@@ -9,6 +9,7 @@
 )]
 
 mod authorisation;
+mod drill_june_2020;
 mod keys;
 mod mix_ups;
 mod parts;

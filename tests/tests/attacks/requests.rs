@@ -113,7 +113,7 @@ impl Raw<'_> {
         nonce: u8,
     ) -> Signed {
         let key = PublicKey::from_bytes(self.device.account.device.public());
-        let created = vault_client::connection::now().unwrap().unix_seconds() + skew;
+        let created = vault_client::clock::now().unwrap().unix_seconds() + skew;
         let input =
             SignatureInput { created, nonce: Nonce::from_bytes([nonce; 16]), key_id: KeyId::of_device(&key) };
         let content_digest = Digest::of(body);
@@ -214,7 +214,7 @@ fn row_21_request_replayed_altered_or_stolen() {
     body.body = b"[]".to_vec();
     refused("another body", &body, "digest-mismatch");
     let stranger = Device {
-        account: vault_client::account::Account {
+        account: vault_client::home::account::Account {
             id: device.account.id,
             device: std::sync::Arc::new(vault_core::signing_key::SigningKey::generate().unwrap()),
             identity: vault_core::identity::Identity::generate(vault_proto::statements::Suite::X25519)

@@ -2,6 +2,7 @@
 
 use vault_tests::attack::{Attack, report};
 use vault_tests::hostile::{Fault, FaultKind};
+use vault_tests::rollback::match_mark;
 use vault_tests::scene::{Scene, content, title};
 
 use crate::keys::{next_key_list, seal_truthfully, submit};
@@ -119,6 +120,7 @@ fn row_11_metadata_edited() {
         assert!(changed.unwrap() > 0, "{column}: nothing was edited");
         drop(statement);
         drop(database);
+        match_mark(&scene.data());
         scene.start();
         let attack = Attack::new(&scene, NAME);
         let listed = attack.run("anna", &["list", "--json"], false).said;

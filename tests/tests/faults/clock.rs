@@ -7,7 +7,7 @@ use crate::kills::killed_after;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
-use vault_client::connection::now;
+use vault_client::clock::now;
 use vault_proto::geometry::PART_PLAINTEXT;
 use vault_server::{Config, serve};
 use vault_tests::command::end;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use vault_proto::geometry::PART_PLAINTEXT;
-use vault_tests::command::{Said, end};
+use vault_tests::command::{Said, binary, end};
 use vault_tests::faults::clinic::{Clinic, SEAL_FILE, recording};
 use vault_tests::faults::watched_disk::{EINTR, EIO, ENOSPC, Effect, Rule};
 use vault_tests::faults::{Chance, Tally, how_many};
@@ -126,5 +126,60 @@ fn a_client_whose_disk_fails_says_so_and_goes_on_when_it_is_well() {
         sum.tried += usize::from(disk.take_struck() > 0);
         std::fs::remove_file(file).unwrap();
     }
+    sum.report(class);
+}
+
+/// A full disk at every call of a server's first steps: what it says is exit code 19 and three lines, and once there is room
+/// it goes on.
+#[test]
+fn a_disk_that_is_full_from_the_start_is_told_and_mended() {
+    let class = "disk of the server full at init, start";
+    let calls = ["open", "write", "mkdir", "rename", "ftruncate"];
+    let (stride, clinic) = (if how_many(100) >= 100 { 1 } else { 4 }, Clinic::new());
+    let sealed = {
+        let (file, content) = clinic.new_file(1, LENGTH);
+        (recording(&end(&mut seal(&clinic, &file))), content)
+    };
+    clinic.server.stop();
+    let mut sum = Tally::default();
+    let mut full = |root: &Path, command: &dyn Fn() -> Command| {
+        let disk = clinic.watched(root);
+        for call in calls {
+            for from in (1..).step_by(stride) {
+                let rule = Rule { call, effect: Effect::Fail(ENOSPC), from, to: 1_000_000 };
+                let mut watched = command();
+                disk.with(&[rule]).watch(&mut watched);
+                let said = end(&mut watched);
+                if said.exit == Some(0) {
+                    break;
+                }
+                failed_clearly(&said, &[19], rule);
+                sum.tried += usize::from(disk.take_struck() > 0);
+                assert_eq!(end(&mut command()).exit, Some(0), "{rule:?}: it does not go on");
+            }
+            disk.take_struck();
+        }
+    };
+    let fresh = clinic.world.folder().join("fresh");
+    full(&fresh, &|| {
+        // After a failure the next call finishes what this one began; after a success all is made anew.
+        if fresh.join("vault.json").exists() {
+            std::fs::remove_dir_all(&fresh).unwrap();
+        }
+        let mut init = Command::new(binary("vault-server"));
+        init.arg("init").arg("--data").arg(&fresh).args(["--organisation", &clinic.world.organisation]);
+        init
+    });
+    // Opens the folder as a server does, and ends.
+    let data = clinic.world.data();
+    full(&data, &|| {
+        let mut collect = Command::new(binary("vault-server"));
+        collect.arg("collect").arg("--data").arg(&data);
+        collect
+    });
+    clinic.server.start();
+    let tried = sum.tried;
+    sum += clinic.tally(&sealed.0, &sealed.1, 0);
+    assert!(tried > 10, "a disk was full {tried} times only");
     sum.report(class);
 }

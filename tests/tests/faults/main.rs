@@ -12,5 +12,6 @@ mod clock;
 mod connections;
 mod cuts;
 mod disk;
+mod index;
 mod kills;
 mod power_loss;

@@ -12,15 +12,15 @@ use data_encoding::BASE64;
 use rusqlite::Connection;
 use vault_proto::geometry::{PART_PLAINTEXT, part_offset};
 use vault_proto::ids::Digest;
-use vault_server::blob::FileBlobs;
-use vault_server::data_folder::DataFolder;
-use vault_server::store::SqliteStore;
+use vault_server::data_folder::{DataFolder, init};
+use vault_server::store::Store as _;
 use vault_tests::command::end;
 use vault_tests::faults::clinic::{Clinic, SEAL_FILE, recording};
 use vault_tests::faults::simulated_disk::{Arrived, SimulatedDisk};
 use vault_tests::faults::traffic::{Exchange, request_id};
 use vault_tests::faults::watched_disk::{Effect, Event, Rule, WatchedDisk};
 use vault_tests::faults::{Chance, Tally, how_many};
+use vault_tests::world::World;
 
 const LENGTH: usize = 2 * PART_PLAINTEXT + 4321;
 /// Calls of the server, from its start, among which it is killed.
@@ -57,11 +57,12 @@ fn hexadecimal(id: [u8; 16]) -> String {
 /// What a data folder holds: of every row, that the objects which it names are there, by the names that requests give them.
 fn held(data: &Path) -> Result<(Rows, HashMap<String, Digest>), String> {
     let opened = || {
+        // As the server does when it starts: whether all belongs together, recovery, migrations, the mark.
         let folder = DataFolder::open(data).map_err(|error| error.to_string())?;
-        // As the server does when it starts: recovery, migrations, folders.
-        drop(SqliteStore::open(folder.database()).map_err(|error| error.to_string())?);
-        drop(FileBlobs::open(folder.blobs()).map_err(|error| error.to_string())?);
-        Connection::open(folder.database()).map_err(|error| error.to_string())
+        let (lock, store, blobs) = folder.into_stores().map_err(|error| error.to_string())?;
+        store.close().map_err(|error| error.to_string())?;
+        drop((lock, store, blobs));
+        Connection::open(data.join("vault.db")).map_err(|error| error.to_string())
     };
     let rows = Rows(opened()?);
     let sound: String = rows.0.query_row("PRAGMA integrity_check", (), |row| row.get(0)).unwrap();
@@ -198,6 +199,47 @@ fn recorded(chance: &mut Chance, recordings: u64) -> (Clinic, WatchedDisk, Vec<(
     (clinic, disk, sealed)
 }
 
+/// The moment from which on a data folder is one: the name of its last file is durable.
+fn initialised(events: &[Event]) -> usize {
+    let named = |event: &Event| matches!(event, Event::Rename(_, _, path) if path.ends_with("vault.json"));
+    let named = events.iter().position(named).unwrap();
+    let synced = events.iter().skip(named).position(|event| matches!(event, Event::SyncEnds(..)));
+    named + synced.unwrap()
+}
+
+/// Whatever is left of an `init` that the power cut off, the next one finishes.
+#[test]
+fn a_power_loss_while_a_vault_is_made_is_mended_by_making_it_again() {
+    let class = "power loss: init";
+    let states = how_many(400);
+    let mut chance = Chance::of_class(class);
+    let mut disk = None;
+    let world = World::with_init(|data, init| {
+        let disk = disk.insert(WatchedDisk::new(data.parent().unwrap(), &data.with_extension("trace")));
+        disk.watch(init);
+    });
+    let events = disk.unwrap().events();
+    let organisation = world.organisation.parse().unwrap();
+    let last = initialised(&events) as u64;
+    let mut tally = Tally::default();
+    for _ in 0..states {
+        let mut simulated = SimulatedDisk::new(world.data().parent().unwrap());
+        let moment = chance.below(last + 1) as usize;
+        events[..=moment].iter().for_each(|event| simulated.apply(event));
+        let arrived = Arrived::ALL[usize::try_from(chance.below(5)).unwrap()];
+        let folder = tempfile::tempdir().unwrap();
+        simulated.write_after_power_loss(folder.path(), arrived, &mut chance);
+        let data = folder.path().join("data");
+        let made = init(&data, organisation).map_err(|error| error.to_string());
+        let held = made.and_then(|_| check(&data, &[]));
+        tally.tried += 1;
+        tally.acknowledged += 1;
+        tally.opened += 1;
+        held.unwrap_or_else(|problem| panic!("moment {moment}, {arrived:?}: {problem}"));
+    }
+    tally.report(class);
+}
+
 #[test]
 fn a_power_loss_loses_nothing_that_was_acknowledged() {
     let class = "power loss: simulated disk";
@@ -213,9 +255,7 @@ fn a_power_loss_loses_nothing_that_was_acknowledged() {
         .map(|exchange| (exchange.request_id.as_str(), exchange))
         .collect();
     let data = clinic.world.data();
-    let initialised =
-        events.iter().position(|event| matches!(event, Event::Create(_, path) if path.ends_with("lock")));
-    let first = initialised.unwrap();
+    let first = initialised(&events);
     // Each moment as often as it takes to make so many states, or some of the moments.
     let mut tally = Tally::default();
     let per_moment = states as u64 * 1000 / (events.len() - first) as u64;

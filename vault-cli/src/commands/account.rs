@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use vault_client::ClientError;
-use vault_client::account;
 use vault_client::home::Enrolment;
+use vault_client::home::account;
+use vault_client::{ClientError, Session};
 use vault_proto::ids::OrganisationId;
 use vault_proto::statements::Suite;
 
@@ -40,7 +40,7 @@ pub(crate) async fn enrol(
 ) -> Result<(), Failure> {
     let home = home(global)?;
     let server = match &global.server {
-        Some(server) => server.trim_end_matches('/').to_owned(),
+        Some(server) => server.clone(),
         None => home.enrolment().map(|enrolment| enrolment.server).map_err(|error| match error {
             ClientError::NotSetUp(_) => Failure::usage("name the server to enrol at with --server URL"),
             other => other.into(),
@@ -51,14 +51,14 @@ pub(crate) async fn enrol(
     let chain = account::parse_certificate_file(&bytes)?;
     account::profile(&home)?;
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
-    let unlocked = account::unlock(&home, &passphrase)?;
     let enrolment = Enrolment { server, organisation };
     let role = chain.certificate.unverified().role;
-    account::enrol(&home, &unlocked, &enrolment, chain).await?;
-    terminal.say(&format!("Account {} is enrolled at {} as {role}.", unlocked.id, enrolment.server));
+    let session = Session::enrol(home, &passphrase, enrolment, chain, global.retry_for).await?;
+    let (account, server) = (session.account().id, &session.enrolment().server);
+    terminal.say(&format!("Account {account} is enrolled at {server} as {role}."));
     if terminal.json() {
         terminal.document(&serde_json::json!({
-            "account": unlocked.id, "server": enrolment.server, "organisation": organisation, "role": role,
+            "account": account, "server": server, "organisation": organisation, "role": role,
         }))?;
     }
     Ok(())

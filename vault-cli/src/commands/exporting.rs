@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use vault_client::download::resolve_recording;
-use vault_client::export::{self, CheckedEntry, CheckedExport, ExportEvent, ExportRequest, Finding, Form};
+use vault_client::Session;
 use vault_client::home::Home;
-use vault_client::names::Names;
+use vault_client::home::names::Names;
+use vault_client::opening::recording::resolve_recording;
+use vault_export::{CheckedEntry, CheckedExport, ExportEvent, ExportRequest, Finding, Form};
 
-use super::Unlocked;
 use super::reading::counted;
 use crate::failure::{Failure, Kind};
 use crate::terminal::Terminal;
@@ -20,9 +20,8 @@ pub(crate) struct Wanted {
 }
 
 /// Takes recordings home.
-pub(crate) async fn export(unlocked: &Unlocked, terminal: &Terminal, wanted: Wanted) -> Result<(), Failure> {
+pub(crate) async fn export(session: &Session, terminal: &Terminal, wanted: Wanted) -> Result<(), Failure> {
     let Wanted { folder, recordings, sealed } = wanted;
-    let session = unlocked.session();
     let mut chosen = Vec::with_capacity(recordings.len());
     for recording in &recordings {
         chosen.push(resolve_recording(session, recording).await?);
@@ -30,7 +29,7 @@ pub(crate) async fn export(unlocked: &Unlocked, terminal: &Terminal, wanted: Wan
     let form = if sealed { Form::Sealed } else { Form::Opened };
     let request = ExportRequest { folder: &folder, recordings: &chosen, form };
     let mut progress = terminal.progress("exporting", None);
-    let exported = export::export(session, request, &mut |event| match event {
+    let exported = vault_export::export(session, request, &mut |event| match event {
         ExportEvent::Listed { bytes, .. } => progress.set(0, Some(bytes)),
         ExportEvent::Fetched { bytes } => progress.advance(bytes),
     })
@@ -77,7 +76,7 @@ pub(crate) async fn export(unlocked: &Unlocked, terminal: &Terminal, wanted: Wan
 /// Checks an export offline.
 pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) -> Result<(), Failure> {
     let enrolled = home.filter(|home| home.enrolment().is_ok());
-    let checked = export::check(folder, enrolled)?;
+    let checked = vault_export::check(folder, enrolled)?;
     let names = enrolled.map(Names::read).transpose()?.unwrap_or_default();
     for entry in &checked.recordings {
         if terminal.json() {

@@ -12,47 +12,15 @@ mod trust;
 mod whom;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::CommandFactory as _;
-use vault_client::account::Account;
-use vault_client::connection::Connection;
-use vault_client::download::Session;
-use vault_client::home::{Enrolment, Home};
-use vault_client::upload::Sealer;
+use vault_client::home::Home;
+use vault_client::{Session, SessionOptions};
 
 use crate::arguments::{Arguments, Command, Global};
 use crate::failure::Failure;
 use crate::stop::Stop;
 use crate::terminal::Terminal;
-
-/// An unlocked account with a connection to its server.
-struct Unlocked {
-    home: Home,
-    enrolment: Enrolment,
-    account: Account,
-    connection: Connection,
-}
-
-impl Unlocked {
-    const fn sealer(&self) -> Sealer<'_> {
-        Sealer {
-            connection: &self.connection,
-            home: &self.home,
-            enrolment: &self.enrolment,
-            account: &self.account,
-        }
-    }
-
-    const fn session(&self) -> Session<'_> {
-        Session {
-            connection: &self.connection,
-            enrolment: &self.enrolment,
-            account: &self.account,
-            home: &self.home,
-        }
-    }
-}
 
 /// Runs what was typed.
 pub(crate) async fn run(arguments: Arguments, terminal: &Terminal, stop: &Stop) -> Result<(), Failure> {
@@ -77,27 +45,27 @@ async fn dispatch(
         }
         Command::Whoami => account::whoami(global, terminal),
         Command::Seal { file, patient, clinician, consultation, title, media_type } => {
-            let unlocked = unlock(global, terminal).await?;
+            let session = unlock(global, terminal).await?;
             let wanted = sealing::Wanted { file, patient, clinician, consultation, title, media_type };
-            sealing::seal(&unlocked, terminal, wanted, stop).await
+            sealing::seal(&session, terminal, wanted, stop).await
         }
         Command::Resume => sealing::resume(&unlock(global, terminal).await?, terminal).await,
         Command::List => reading::list(&unlock(global, terminal).await?, terminal).await,
         Command::Open { recording, output, from, track, as_sealed, allow_cut_off } => {
-            let unlocked = unlock(global, terminal).await?;
+            let session = unlock(global, terminal).await?;
             let wanted = opening::Wanted { recording, output, from, track, as_sealed, allow_cut_off };
-            opening::open(&unlocked, terminal, wanted).await
+            opening::open(&session, terminal, wanted).await
         }
         Command::Play { recording, from, track, output, url, allow_cut_off } => {
-            let unlocked = unlock(global, terminal).await?;
+            let session = unlock(global, terminal).await?;
             let wanted = playing::Wanted { recording, from, track, output, url, allow_cut_off };
-            playing::play(&unlocked, terminal, wanted, stop).await
+            playing::play(&session, terminal, wanted, stop).await
         }
         Command::Export { folder, recordings, sealed } => {
-            let unlocked = unlock(global, terminal).await?;
-            exporting::export(&unlocked, terminal, exporting::Wanted { folder, recordings, sealed }).await
+            let session = unlock(global, terminal).await?;
+            exporting::export(&session, terminal, exporting::Wanted { folder, recordings, sealed }).await
         }
-        Command::Verify { recording } if vault_client::export::is_export(Path::new(&recording)) => {
+        Command::Verify { recording } if vault_export::is_export(Path::new(&recording)) => {
             exporting::verify(home(global).ok().as_ref(), terminal, Path::new(&recording))
         }
         Command::Verify { recording } => {
@@ -123,16 +91,12 @@ fn home(global: &Global) -> Result<Home, Failure> {
 }
 
 /// Unlocks the account of the home and prepares to talk to its server.
-async fn unlock(global: &Global, terminal: &Terminal) -> Result<Unlocked, Failure> {
+async fn unlock(global: &Global, terminal: &Terminal) -> Result<Session, Failure> {
     let home = home(global)?;
-    let mut enrolment = home.enrolment()?;
-    if let Some(server) = &global.server {
-        enrolment.server.clone_from(server);
-    }
     // Fails before the passphrase is asked for if there is nothing to unlock.
-    vault_client::account::profile(&home)?;
+    home.enrolment()?;
+    vault_client::home::account::profile(&home)?;
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
-    let account = vault_client::account::unlock(&home, &passphrase)?;
-    let connection = Connection::new(&enrolment.server, Arc::clone(&account.device))?;
-    Ok(Unlocked { home, enrolment, account, connection })
+    let options = SessionOptions { server: global.server.clone(), retry_for: global.retry_for };
+    Ok(Session::unlock_with(home, &passphrase, options)?)
 }

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vault_client::ClientError;
-use vault_client::download::RemoteRecording;
-use vault_client::media::{self, Medium, at_moment};
+use vault_client::Session;
 use vault_client::media_type::file_extension;
-use vault_client::remote_track::RemoteTrack;
-use vault_client::seekable_file::SeekableFile;
+use vault_client::opening::media::{self, Medium, at_moment};
+use vault_client::opening::recording::RemoteRecording;
+use vault_client::opening::seekable_file::SeekableFile;
+use vault_client::opening::track::RemoteTrack;
 
-use super::Unlocked;
 use super::output::Output;
 use super::reading::{fetch, provenance, write_out};
 use crate::failure::{Failure, cut_off};
@@ -30,18 +30,18 @@ pub(crate) struct Wanted {
 }
 
 /// Checks, decrypts and writes out a recording: seekable where its sealer left an index, unless it is wanted as it was sealed.
-pub(crate) async fn open(unlocked: &Unlocked, terminal: &Terminal, wanted: Wanted) -> Result<(), Failure> {
+pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted) -> Result<(), Failure> {
     let Wanted { recording, output, from, track, as_sealed, allow_cut_off } = wanted;
-    let remote = fetch(unlocked, &recording).await?;
-    remote.opening(unlocked.session()).map_err(Failure::from)?;
+    let remote = fetch(session, &recording).await?;
+    remote.opening(session).map_err(Failure::from)?;
     if !allow_cut_off {
-        remote.require_complete(&unlocked.home)?;
+        remote.require_complete(session.home())?;
     }
-    let media = media::media(unlocked.session(), &remote).await?;
+    let media = media::media(session, &remote).await?;
     let bytes = if from.is_some() {
         let (medium, from) = chosen(&media, track, from)?;
         let mut output = Output::open(output.as_deref())?;
-        let bytes = write_from(unlocked, &remote, medium, from, &mut output).await?;
+        let bytes = write_from(session, &remote, medium, from, &mut output).await?;
         output.finish()?;
         bytes
     } else {
@@ -52,7 +52,7 @@ pub(crate) async fn open(unlocked: &Unlocked, terminal: &Terminal, wanted: Wante
             let layout = medium.filter(|_| !as_sealed).and_then(Medium::layout);
             let mut file = SeekableFile::new(output.writer(), layout);
             let track = medium.map(|medium| medium.track);
-            let opened = write_out(unlocked, terminal, &remote, ("opening", track), &mut file).await;
+            let opened = write_out(session, terminal, &remote, ("opening", track), &mut file).await;
             opened.map_err(|error| output_failure(error, &name))?;
             bytes += file.finish().bytes;
         }
@@ -62,16 +62,16 @@ pub(crate) async fn open(unlocked: &Unlocked, terminal: &Terminal, wanted: Wante
         }
         bytes
     };
-    if let Some(at) = remote.cut_off(&unlocked.home)? {
+    if let Some(at) = remote.cut_off(session.home())? {
         terminal.insist(&cut_off(&at).what);
     }
-    terminal.say(&format!("Opened {bytes} bytes, all of them checked: {}.", provenance(unlocked, &remote)?));
+    terminal.say(&format!("Opened {bytes} bytes, all of them checked: {}.", provenance(session, &remote)?));
     Ok(())
 }
 
 fn output_failure(error: ClientError, name: &str) -> Failure {
     match error {
-        ClientError::Disk { path, source } if path == Path::new("output") => Failure::disk(name, &source),
+        ClientError::Output(source) => Failure::disk(name, &source),
         other => other.into(),
     }
 }
@@ -114,7 +114,7 @@ fn listed(media: &[Medium]) -> String {
 
 /// Writes a track from a moment on, fetching only what is needed; says how many bytes that were.
 pub(super) async fn write_from(
-    unlocked: &Unlocked,
+    session: &Session,
     remote: &RemoteRecording,
     medium: &Medium,
     from: Option<Duration>,
@@ -124,7 +124,7 @@ pub(super) async fn write_from(
         Some(from) => Some(medium.layout_from(from)?),
         None => medium.layout(),
     };
-    let view = RemoteTrack::open(unlocked.session(), remote, medium.track, layout).await?;
+    let view = RemoteTrack::open(session, remote, medium.track, layout).await?;
     let mut reader = view.reader(0);
     let mut written = 0;
     loop {

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use vault_client::download::RemoteRecording;
-use vault_client::media;
-use vault_client::remote_track::RemoteTrack;
+use vault_client::Session;
+use vault_client::opening::media;
+use vault_client::opening::recording::RemoteRecording;
+use vault_client::opening::track::RemoteTrack;
 
-use super::Unlocked;
 use super::opening::{chosen, write_from};
 use super::output::Output;
 use super::reading::{fetch, provenance};
@@ -29,20 +29,19 @@ pub(crate) struct Wanted {
 
 /// Plays a recording: in a player that seeks in it through a server on this machine, or into a pipe.
 pub(crate) async fn play(
-    unlocked: &Unlocked,
+    session: &Session,
     terminal: &Terminal,
     wanted: Wanted,
     stop: &Stop,
 ) -> Result<(), Failure> {
     let Wanted { recording, from, track, output, url, allow_cut_off } = wanted;
-    let session = unlocked.session();
-    let remote = fetch(unlocked, &recording).await?;
+    let remote = fetch(session, &recording).await?;
     remote.opening(session)?;
     if !allow_cut_off {
-        remote.require_complete(&unlocked.home)?;
+        remote.require_complete(session.home())?;
     }
     let media = media::media(session, &remote).await?;
-    if let Some(at) = remote.cut_off(&unlocked.home)? {
+    if let Some(at) = remote.cut_off(session.home())? {
         terminal.insist(&cut_off(&at).what);
     }
     if let Some(path) = output {
@@ -53,7 +52,7 @@ pub(crate) async fn play(
         }
         let (medium, from) = chosen(&media, track, from)?;
         let mut output = Output::open(Some(&path))?;
-        write_from(unlocked, &remote, medium, from, &mut output).await?;
+        write_from(session, &remote, medium, from, &mut output).await?;
         return output.finish();
     }
     let (first, start) = match (track, from) {
@@ -72,8 +71,8 @@ pub(crate) async fn play(
         let start = if playing.is_empty() { start.as_secs() } else { 0 };
         playing.push(Playing { track: medium.track, media_type: medium.media_type.clone(), view, start });
     }
-    let title = title(unlocked, &remote).await?;
-    terminal.say(&format!("{}.", provenance(unlocked, &remote)?));
+    let title = title(session, &remote).await?;
+    terminal.say(&format!("{}.", provenance(session, &remote)?));
     let server = PlayServer::bind(title, playing)?;
     let mut started = show(terminal, &server, url, start)?;
     let closed = async {
@@ -131,7 +130,7 @@ fn show(
     Ok(None)
 }
 
-async fn title(unlocked: &Unlocked, remote: &RemoteRecording) -> Result<String, Failure> {
-    let title = remote.details(unlocked.session()).await?.and_then(|details| details.title);
+async fn title(session: &Session, remote: &RemoteRecording) -> Result<String, Failure> {
+    let title = remote.details(session).await?.and_then(|details| details.title);
     Ok(title.unwrap_or_else(|| format!("Recording of {}", remote.checked().manifest().created)))
 }

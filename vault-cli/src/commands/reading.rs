@@ -5,13 +5,13 @@ use std::io;
 
 use indicatif::BinaryBytes;
 use vault_client::ClientError;
-use vault_client::download::{self, Completeness, Opened, RemoteRecording};
-use vault_client::listing::{self, ListedRecording, Status};
-use vault_client::names::Names;
+use vault_client::Session;
+use vault_client::home::names::Names;
+use vault_client::opening::listing::{self, ListedRecording, Status};
+use vault_client::opening::recording::{self, Completeness, Opened, RemoteRecording};
 use vault_core::details::Track;
 use vault_proto::ids::AccountId;
 
-use super::Unlocked;
 use crate::failure::{Failure, Kind};
 use crate::terminal::Terminal;
 
@@ -19,9 +19,9 @@ use crate::terminal::Terminal;
 const TITLE_WIDTH: usize = 48;
 
 /// Lists the account's recordings.
-pub(crate) async fn list(unlocked: &Unlocked, terminal: &Terminal) -> Result<(), Failure> {
-    let listing = listing::list(unlocked.session()).await?;
-    let names = Names::read(&unlocked.home)?;
+pub(crate) async fn list(session: &Session, terminal: &Terminal) -> Result<(), Failure> {
+    let listing = listing::list(session).await?;
+    let names = Names::read(session.home())?;
     if !terminal.json() && !listing.recordings.is_empty() {
         terminal.say("recording                         began                 status     size        title");
     }
@@ -149,8 +149,8 @@ fn people(names: &Names, recording: &ListedRecording) -> String {
 }
 
 /// Whose recording it is, by whom and when.
-pub(super) fn provenance(unlocked: &Unlocked, remote: &RemoteRecording) -> Result<String, Failure> {
-    let names = Names::read(&unlocked.home)?;
+pub(super) fn provenance(session: &Session, remote: &RemoteRecording) -> Result<String, Failure> {
+    let names = Names::read(session.home())?;
     let labels = remote.labels();
     let called = |account| called(&names, &labels, account);
     let manifest = remote.checked().manifest();
@@ -181,9 +181,9 @@ fn as_row(recording: &ListedRecording) -> String {
 }
 
 /// Checks every byte of a recording.
-pub(crate) async fn verify(unlocked: &Unlocked, terminal: &Terminal, recording: &str) -> Result<(), Failure> {
-    let remote = fetch(unlocked, recording).await?;
-    let opened = write_out(unlocked, terminal, &remote, ("verifying", None), &mut io::sink()).await?;
+pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &str) -> Result<(), Failure> {
+    let remote = fetch(session, recording).await?;
+    let opened = write_out(session, terminal, &remote, ("verifying", None), &mut io::sink()).await?;
     let checked = remote.checked();
     let complete = remote.completeness() == Completeness::Complete;
     let segments = checked.segments().len();
@@ -207,22 +207,21 @@ pub(crate) async fn verify(unlocked: &Unlocked, terminal: &Terminal, recording: 
             counted(segments, "segment", "segments"),
             counted(usize::try_from(opened.parts).unwrap_or(usize::MAX), "part", "parts"),
             opened.bytes,
-            provenance(unlocked, &remote)?,
+            provenance(session, &remote)?,
             opened.sha256
         ))?;
     }
-    remote.require_complete(&unlocked.home)?;
+    remote.require_complete(session.home())?;
     Ok(())
 }
 
-pub(super) async fn fetch(unlocked: &Unlocked, recording: &str) -> Result<RemoteRecording, Failure> {
-    let session = unlocked.session();
-    let requested = download::resolve_recording(session, recording).await?;
+pub(super) async fn fetch(session: &Session, recording: &str) -> Result<RemoteRecording, Failure> {
+    let requested = recording::resolve_recording(session, recording).await?;
     Ok(RemoteRecording::fetch(session, requested).await?)
 }
 
 pub(super) async fn write_out(
-    unlocked: &Unlocked,
+    session: &Session,
     terminal: &Terminal,
     remote: &RemoteRecording,
     (what, track): (&'static str, Option<u8>),
@@ -231,5 +230,5 @@ pub(super) async fn write_out(
     let length = track.and_then(|track| remote.tracks().get(&track).copied());
     let length = length.unwrap_or_else(|| remote.checked().plaintext_length());
     let mut progress = terminal.progress(what, Some(length));
-    remote.write_to(unlocked.session(), track, out, &mut |bytes| progress.advance(bytes)).await
+    remote.write_to(session, track, out, &mut |bytes| progress.advance(bytes)).await
 }

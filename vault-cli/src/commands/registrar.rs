@@ -46,7 +46,7 @@ async fn certify(
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     let chain = registrar::certify(&home, &passphrase, request)?;
     let certificate = chain.certificate.unverified();
-    if certificate.not_after <= vault_client::connection::now()? {
+    if certificate.not_after <= vault_client::clock::now()? {
         terminal.insist(&format!(
             "Note: this certificate ended on {} and counts for nothing.",
             certificate.not_after

@@ -5,14 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use vault_client::Session;
+use vault_client::home::names::Names;
 use vault_client::media_type::is_media_type;
-use vault_client::names::Names;
-use vault_client::upload::{
+use vault_client::sealing::{
     self, Ending, RecordingProgress, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent,
 };
 use vault_proto::ids::ConsultationId;
 
-use super::{Unlocked, whom};
+use super::whom;
 use crate::elapsed::elapsed;
 use crate::failure::{Failure, Kind};
 use crate::stop::Stop;
@@ -30,7 +31,7 @@ pub(crate) struct Wanted {
 
 /// Seals a recording.
 pub(crate) async fn seal(
-    unlocked: &Unlocked,
+    session: &Session,
     terminal: &Terminal,
     wanted: Wanted,
     stop: &Stop,
@@ -39,18 +40,18 @@ pub(crate) async fn seal(
         return Err(Failure::usage(format!("{given:?} is not a media type such as video/webm")));
     }
     let request = SealRequest {
-        patient: whom::resolve(unlocked, terminal, &wanted.patient).await?,
-        clinician: whom::resolve(unlocked, terminal, &wanted.clinician).await?,
+        patient: whom::resolve(session, terminal, &wanted.patient).await?,
+        clinician: whom::resolve(session, terminal, &wanted.clinician).await?,
         consultation: wanted.consultation,
         title: wanted.title,
         media_type: wanted.media_type,
     };
     let sealed = if passes_once(&wanted.file) {
-        seal_stream(unlocked, terminal, &wanted.file, &request, stop).await?
+        seal_stream(session, terminal, &wanted.file, &request, stop).await?
     } else {
-        seal_file(unlocked, terminal, &wanted.file, &request, stop).await?
+        seal_file(session, terminal, &wanted.file, &request, stop).await?
     };
-    let names = Names::read(&unlocked.home)?;
+    let names = Names::read(session.home())?;
     terminal.say(&format!(
         "Sealed {} bytes in {} for patient {} and clinician {}. Nobody else can open them.",
         sealed.bytes,
@@ -77,14 +78,14 @@ pub(crate) async fn seal(
 }
 
 async fn seal_file(
-    unlocked: &Unlocked,
+    session: &Session,
     terminal: &Terminal,
     file: &Path,
     request: &SealRequest,
     stop: &Stop,
 ) -> Result<Sealed, Failure> {
     let mut on_event = shown(terminal, "Sealing recording");
-    Ok(upload::seal_file(unlocked.sealer(), file, request, stop.asked(), &mut on_event).await?)
+    Ok(sealing::seal_file(session, file, request, stop.asked(), &mut on_event).await?)
 }
 
 /// Shows how far the sealing of files has come; `begun` says what each of them is.
@@ -136,7 +137,7 @@ fn passes_once(file: &Path) -> bool {
 }
 
 async fn seal_stream(
-    unlocked: &Unlocked,
+    session: &Session,
     terminal: &Terminal,
     source: &Path,
     request: &SealRequest,
@@ -164,8 +165,8 @@ async fn seal_stream(
     } else {
         File::open(source).map_err(|error| Failure::disk(&source.display().to_string(), &error))?
     };
-    let source = upload::opened(source)?;
-    Ok(upload::seal_stream(unlocked.sealer(), source, request, stop.asked(), &mut on_event).await?)
+    let source = sealing::opened(source)?;
+    Ok(sealing::seal_stream(session, source, request, stop.asked(), &mut on_event).await?)
 }
 
 /// Standard input without a buffer of this program's own.
@@ -184,9 +185,9 @@ fn standard_input() -> Result<File, Failure> {
 }
 
 /// Brings to an end what processes of this home left behind.
-pub(crate) async fn resume(unlocked: &Unlocked, terminal: &Terminal) -> Result<(), Failure> {
+pub(crate) async fn resume(session: &Session, terminal: &Terminal) -> Result<(), Failure> {
     let mut on_event = shown(terminal, "Going on with recording");
-    let resumed = upload::resume_all(unlocked.sealer(), &mut on_event).await?;
+    let resumed = sealing::resume_all(session, &mut on_event).await?;
     drop(on_event);
     if resumed.busy > 0 {
         terminal.say(&format!("{} more are being sealed by another process.", resumed.busy));

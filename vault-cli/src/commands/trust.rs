@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use qrcode::render::unicode::Dense1x2;
-use vault_client::compare::{self, CompareEvent, Patience};
-use vault_client::directory;
-use vault_client::names::{self, Names};
-use vault_client::pins::{self, Standing};
+use vault_client::home::names::{self, Names};
+use vault_client::home::pins::{self, Standing};
+use vault_client::trust::compare::{self, CompareEvent, Patience};
+use vault_client::trust::directory;
 use vault_client::{ClientError, home::Home};
 use vault_proto::compare::grouped;
 use vault_proto::ids::AccountId;
 use vault_proto::wire::COMPARISON_LIFETIME;
 
-use super::{Unlocked, home, unlock, whom};
+use super::{home, unlock, whom};
 use crate::arguments::{Comparing, Global, Naming};
 use crate::failure::Failure;
 use crate::terminal::Terminal;
@@ -91,10 +91,10 @@ pub(crate) async fn compare(
         let code = compare::answer(&home, account, comparing.yes)?;
         return compared(terminal, &home, account, &code);
     }
-    let unlocked = unlock(global, terminal).await?;
-    let Unlocked { home, connection, enrolment, account: own, .. } = &unlocked;
-    let other = whom::resolve(&unlocked, terminal, &comparing.account).await?;
-    let comparison = compare::prepare(connection, home, enrolment, own, other).await?;
+    let session = unlock(global, terminal).await?;
+    let (home, own) = (session.home(), session.account());
+    let other = whom::resolve(&session, terminal, &comparing.account).await?;
+    let comparison = compare::prepare(&session, other).await?;
     if let Some(text) = comparing.scanned {
         compare::check_number(home, &comparison, &text)?;
         return compared(terminal, home, other, &comparison.number());
@@ -123,7 +123,7 @@ pub(crate) async fn compare(
         )),
         CompareEvent::Met => terminal.say("The other side is there."),
     };
-    let code = compare::code(connection, home, comparison, patience, &mut on_event).await?;
+    let code = compare::code(&session, comparison, patience, &mut on_event).await?;
     if terminal.json() {
         return document(terminal, other, &code, false);
     }

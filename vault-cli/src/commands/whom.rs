@@ -1,9 +1,9 @@
 //! Whom a person means by what they typed, and what they are told before anything is done with it.
 
-use vault_client::directory;
+use vault_client::Session;
+use vault_client::trust::directory;
 use vault_proto::ids::AccountId;
 
-use super::Unlocked;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
 
@@ -14,21 +14,21 @@ const SURE_DIGITS: usize = 16;
 /// The account that is meant: a whole id, a petname, or a prefix of an account that was met before, all without the server; or
 /// a prefix that the server completes, who is then named in full before anything is done.
 pub(super) async fn resolve(
-    unlocked: &Unlocked,
+    session: &Session,
     terminal: &Terminal,
     text: &str,
 ) -> Result<AccountId, Failure> {
-    if let Some(account) = directory::resolve_near(&unlocked.home, text)? {
+    if let Some(account) = directory::resolve_near(session.home(), text)? {
         return Ok(account);
     }
-    let met = directory::first_contact(&unlocked.connection, &unlocked.enrolment, text).await?;
+    let met = directory::first_contact(session, text).await?;
     let certificate = met.certificate();
     let label = certificate.label.as_deref().map_or_else(String::new, |label| format!(" {label:?}"));
     terminal.insist(&format!(
         "First contact: the server says that {text} is account {}, certified as {}{label} by organisation {} until {}.",
         met.account(),
         met.role(),
-        unlocked.enrolment.organisation,
+        session.enrolment().organisation,
         certificate.not_after
     ));
     if text.len() < SURE_DIGITS && terminal.ask("Is that who you mean? [y/N] ").await? == Some(false) {

@@ -1,24 +1,25 @@
 //! Objects as files of one folder.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use data_encoding::HEXLOWER;
 use vault_proto::ids::RecordingId;
-use vault_proto::labels::recording_folder;
+use vault_proto::object::{RECORDINGS, SEGMENTS, recording_folder, segment_folder};
 
-use super::{BlobError, BlobKey, BlobStore, BodyReader, StoredFile, listing};
+use super::leftovers::Leftovers;
+use super::{BlobError, BlobKey, BlobStore, BodyReader, Day, StoredFile, listing};
+use crate::durable::{
+    create_folder, create_folders, stop_unless_durable, sync_folder, sync_name, write_whole_file,
+};
 
 /// A blob store in a folder of a local file system, each object in a file of its own. Only its owner can read it.
 #[derive(Debug)]
 pub struct FileBlobs {
     root: PathBuf,
+    leftovers: Leftovers,
 }
-
-/// The folder that all recordings share.
-const RECORDINGS: &str = "rec";
 
 struct OpenBody(File);
 
@@ -32,90 +33,39 @@ fn classified(error: io::Error) -> BlobError {
     }
 }
 
-/// Stops the process if bytes may not have reached the disk. After a failed `fsync` the kernel has dropped the dirty
-/// pages, and the next `fsync` would succeed without them.
-pub(crate) fn stop_unless_durable(result: io::Result<()>) {
-    if let Err(error) = result {
-        tracing::error!(
-            %error,
-            "the disk did not confirm a write; whatever was acknowledged before is kept; check the disk, then start the \
-             server again"
-        );
-        std::process::abort();
-    }
-}
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = File::open(folder)?;
-    stop_unless_durable(folder.sync_all());
-    Ok(())
-}
-
-/// Makes the name of a folder durable that may have been made by a process which died before it could do so.
-pub(crate) fn sync_name(folder: &Path) -> io::Result<()> {
-    // The parent of a bare name is the working folder.
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    match sync_folder(parent.unwrap_or(Path::new("."))) {
-        // Then it was made by somebody else, before this program ran.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        result => result,
-    }
-}
-
-/// Creates `folder`, whose parent exists, and makes it durable. Also if it is there already: whoever created it may have
-/// crashed before its name was on the disk, or may not have got so far yet.
-fn create_folder(folder: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        Ok(()) | Err(_) => sync_name(folder),
-    }
-}
-
-/// Creates `folder` and what is missing above it, each durable before the next.
-pub(crate) fn create_folders(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    match folder.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => create_folders(parent)?,
-        _ => {}
-    }
-    create_folder(folder)
-}
-
-/// Writes a whole file aside, then gives it its name: a reader sees the old bytes or all of the new ones.
-pub(crate) fn write_whole_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().ok_or_else(|| io::Error::other("the file has no folder"))?;
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let aside = folder.join(format!(".{}.new", HEXLOWER.encode(&random)));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-        file.write_all(bytes)?;
-        stop_unless_durable(file.sync_all());
-        std::fs::rename(&aside, path)?;
-        sync_folder(folder)
-    };
-    write().inspect_err(|_| {
-        // The first error is the one to report; a file left aside has a name that nothing reads.
-        let _ = std::fs::remove_file(&aside);
-    })
-}
-
 impl FileBlobs {
-    /// Opens the store in `root`, which is created if it is missing.
+    /// Makes a new store in `root`; what an earlier call has made of it is fine.
     ///
     /// # Errors
     /// [`BlobError::Full`], [`BlobError::Failed`].
-    pub fn open(root: PathBuf) -> Result<Self, BlobError> {
-        let create = || {
-            root.parent().map_or(Ok(()), create_folders)?;
-            create_folder(&root)?;
-            create_folder(&root.join(RECORDINGS))
-        };
-        create().map_err(classified)?;
-        Ok(Self { root })
+    pub fn create(root: &Path) -> Result<(), BlobError> {
+        create_folders(root).and_then(|()| create_folder(&root.join(RECORDINGS))).map_err(classified)
+    }
+
+    /// Opens the store in `root`, which [`create`](Self::create) has made, and keeps what is set aside in `leftovers`.
+    ///
+    /// # Errors
+    /// [`BlobError::NotFound`], [`BlobError::Failed`].
+    pub fn open(root: PathBuf, leftovers: PathBuf) -> Result<Self, BlobError> {
+        // Everything hangs from these names, and who made them may have died before they were synced.
+        sync_name(&root).and_then(|()| sync_folder(&root)).map_err(classified)?;
+        Ok(Self { leftovers: Leftovers::new(root.clone(), leftovers), root })
+    }
+
+    /// Whether there is nothing in `root` but what [`create`](Self::create) makes, a mark, and files that never got a name.
+    pub(crate) fn is_unused(root: &Path) -> io::Result<bool> {
+        for entry in std::fs::read_dir(root)? {
+            let name = entry?.file_name();
+            let unused = match name.to_str() {
+                Some(RECORDINGS) => std::fs::read_dir(root.join(RECORDINGS))?.next().is_none(),
+                Some(name) => name == "mark" || listing::is_aside(name),
+                None => false,
+            };
+            if !unused {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn path(&self, key: &BlobKey) -> PathBuf {
@@ -207,24 +157,37 @@ impl BlobStore for FileBlobs {
         listing::files(&self.root, recording).map_err(BlobError::Failed)
     }
 
-    fn remove(&self, file: &StoredFile) -> Result<(), BlobError> {
-        gone_is_fine(std::fs::remove_file(self.root.join(&file.name)))
+    fn set_aside(&self, name: &str, today: &Day) -> Result<(), BlobError> {
+        self.leftovers.set_aside(name, today).map_err(classified)
+    }
+
+    fn unlink_set_aside(&self, today: &Day) -> Result<u64, BlobError> {
+        self.leftovers.unlink_old(today).map_err(classified)
     }
 
     fn remove_empty_folder(&self, recording: RecordingId, segment: Option<u32>) -> Result<(), BlobError> {
-        let folder = self.root.join(recording_folder(&recording));
-        match segment {
-            Some(segment) => gone_is_fine(std::fs::remove_dir(folder.join(format!("seg/{segment}")))),
-            None => gone_is_fine(std::fs::remove_dir(folder.join("seg")))
-                .and_then(|()| gone_is_fine(std::fs::remove_dir(folder))),
-        }
+        remove_empty_folder(&self.root, recording, segment).map_err(classified)
     }
 }
 
-fn gone_is_fine(removed: io::Result<()>) -> Result<(), BlobError> {
+pub(super) fn remove_empty_folder(
+    root: &Path,
+    recording: RecordingId,
+    segment: Option<u32>,
+) -> io::Result<()> {
+    let folder = root.join(recording_folder(&recording));
+    match segment {
+        Some(segment) => gone_is_fine(std::fs::remove_dir(folder.join(segment_folder(segment)))),
+        None => gone_is_fine(std::fs::remove_dir(folder.join(SEGMENTS)))
+            .and_then(|()| gone_is_fine(std::fs::remove_dir(folder))),
+    }
+}
+
+/// A folder that is not there, or is not empty, stays as it is.
+pub(super) fn gone_is_fine(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
-            Err(error.into())
+            Err(error)
         }
         Ok(()) | Err(_) => Ok(()),
     }

@@ -5,9 +5,9 @@ use std::io;
 use std::path::Path;
 
 use vault_proto::ids::RecordingId;
-use vault_proto::labels::recording_folder;
+use vault_proto::object::{Object, RECORDINGS, SEGMENTS, parse_number, recording_folder, segment_folder};
 
-use super::{Object, StoredFile};
+use super::StoredFile;
 
 /// A folder's entries; none if there is no such folder.
 fn entries(folder: &Path) -> io::Result<Option<ReadDir>> {
@@ -18,34 +18,13 @@ fn entries(folder: &Path) -> io::Result<Option<ReadDir>> {
     }
 }
 
-/// A number as the store writes it.
-fn number(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|number: &u32| number.to_string() == text)
-}
-
-fn is_aside(name: &str) -> bool {
+pub(super) fn is_aside(name: &str) -> bool {
     let random = name.strip_prefix('.').and_then(|name| name.strip_suffix(".new"));
     random.is_some_and(|random| random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn object(segment: Option<u32>, name: &str) -> Option<Object> {
-    Some(match (segment, name) {
-        (None, "manifest") => Object::Manifest,
-        (None, "credentials") => Object::Credentials,
-        (None, "details") => Object::Details,
-        (None, "final") => Object::Final,
-        (Some(segment), "body") => Object::Body { segment },
-        (Some(segment), "parts") => Object::Parts { segment },
-        (Some(segment), "seal") => Object::Seal { segment },
-        (Some(segment), name) => {
-            Object::Header { segment, generation: number(name.strip_prefix("header.")?)? }
-        }
-        (None, _) => return None,
-    })
-}
-
 pub(super) fn recordings(root: &Path, visit: &mut dyn FnMut(RecordingId) -> bool) -> io::Result<()> {
-    let Some(folders) = entries(&root.join("rec"))? else {
+    let Some(folders) = entries(&root.join(RECORDINGS))? else {
         return Ok(());
     };
     for folder in folders {
@@ -64,11 +43,11 @@ pub(super) fn files(root: &Path, recording: RecordingId) -> io::Result<Vec<Store
     let mut found = Vec::new();
     let folder = recording_folder(&recording);
     in_folder(root, &folder, recording, None, &mut found)?;
-    let segments = format!("{folder}/seg");
-    for entry in entries(&root.join(&segments))?.into_iter().flatten() {
+    for entry in entries(&root.join(&folder).join(SEGMENTS))?.into_iter().flatten() {
         let name = entry?.file_name();
-        if let Some(segment) = name.to_str().and_then(number) {
-            in_folder(root, &format!("{segments}/{segment}"), recording, Some(segment), &mut found)?;
+        if let Some(segment) = name.to_str().and_then(parse_number) {
+            let folder = format!("{folder}/{}", segment_folder(segment));
+            in_folder(root, &folder, recording, Some(segment), &mut found)?;
         }
     }
     Ok(found)
@@ -87,6 +66,13 @@ fn in_folder(
     Ok(())
 }
 
+/// The object that this store keeps under a name.
+fn object(path: &str) -> Option<Object> {
+    let (_, object) = Object::parse_path(path)?;
+    // Progress is a row here; a file of that name was made by somebody else.
+    (!matches!(object, Object::Progress { .. })).then_some(object)
+}
+
 /// The file of an entry, if the store made it.
 fn file(
     entry: &DirEntry,
@@ -94,12 +80,13 @@ fn file(
     recording: RecordingId,
     segment: Option<u32>,
 ) -> io::Result<Option<StoredFile>> {
-    let name = entry.file_name();
-    let Some(name) = name.to_str() else {
+    let last = entry.file_name();
+    let Some(last) = last.to_str() else {
         return Ok(None);
     };
-    let object = object(segment, name);
-    if object.is_none() && !is_aside(name) {
+    let name = format!("{folder}/{last}");
+    let object = object(&name);
+    if object.is_none() && !is_aside(last) {
         return Ok(None);
     }
     let metadata = match entry.metadata() {
@@ -109,6 +96,6 @@ fn file(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let name = format!("{folder}/{name}");
-    Ok(Some(StoredFile { recording, segment, object, modified: metadata.modified()?, name }))
+    let (length, modified) = (metadata.len(), metadata.modified()?);
+    Ok(Some(StoredFile { recording, segment, object, length, modified, name }))
 }

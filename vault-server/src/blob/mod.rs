@@ -1,54 +1,20 @@
 //! Ciphertext and statements as bytes: the objects of FORMAT.md, "Objects of one recording".
 
 mod files;
+mod leftovers;
 mod listing;
 
 pub use files::FileBlobs;
-pub(crate) use files::{create_folders, stop_unless_durable, sync_folder, sync_name, write_whole_file};
+pub use leftovers::{Day, KEPT_DAYS};
 
 use std::time::SystemTime;
 
 use vault_proto::ids::RecordingId;
-use vault_proto::labels::recording_folder;
+pub use vault_proto::object::Object;
 use vault_proto::problem::ProblemCode;
 
 use crate::authorize::{Access, Permit};
 use crate::problem::Problem;
-
-/// One object of a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Object {
-    /// The manifest's envelope.
-    Manifest,
-    /// The credentials object.
-    Credentials,
-    /// A segment's header of one generation.
-    Header {
-        /// The segment.
-        segment: u32,
-        /// The generation, from 0.
-        generation: u32,
-    },
-    /// A segment's body: the only object that grows.
-    Body {
-        /// The segment.
-        segment: u32,
-    },
-    /// A sealed segment's part hashes, 32 bytes each.
-    Parts {
-        /// The segment.
-        segment: u32,
-    },
-    /// A segment's seal.
-    Seal {
-        /// The segment.
-        segment: u32,
-    },
-    /// The details object.
-    Details,
-    /// The final seal's envelope.
-    Final,
-}
 
 /// The name of an object of a recording that the holder was allowed to reach. Made only from a [`Permit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,17 +42,7 @@ impl BlobKey {
 
     /// The folder and name under which every store keeps it, `rec/<id>/…`.
     pub fn path(&self) -> String {
-        let folder = recording_folder(&self.recording);
-        match self.object {
-            Object::Manifest => format!("{folder}/manifest"),
-            Object::Credentials => format!("{folder}/credentials"),
-            Object::Header { segment, generation } => format!("{folder}/seg/{segment}/header.{generation}"),
-            Object::Body { segment } => format!("{folder}/seg/{segment}/body"),
-            Object::Parts { segment } => format!("{folder}/seg/{segment}/parts"),
-            Object::Seal { segment } => format!("{folder}/seg/{segment}/seal"),
-            Object::Details => format!("{folder}/details"),
-            Object::Final => format!("{folder}/final"),
-        }
+        self.object.path(&self.recording)
     }
 }
 
@@ -99,6 +55,8 @@ pub struct StoredFile {
     pub segment: Option<u32>,
     /// What it is; `None` for one that was put aside and never got its name.
     pub object: Option<Object>,
+    /// Bytes that it has.
+    pub length: u64,
     /// When it was last written to, by the clock of the store.
     pub modified: SystemTime,
     /// Its name below the root of the store.
@@ -223,12 +181,19 @@ pub trait BlobStore: Send + Sync {
     /// [`BlobError::Failed`].
     fn files(&self, recording: RecordingId) -> Result<Vec<StoredFile>, BlobError>;
 
-    /// Removes a file that [`Self::files`] listed; one that is gone is fine. The caller makes sure that no row names it and
-    /// that nobody writes to it.
+    /// Takes a file, by its name below the root of the store, out of the store and keeps it aside, under the day `today`.
+    /// The caller makes sure that no row names it and that nobody writes to it.
     ///
     /// # Errors
-    /// [`BlobError::Failed`].
-    fn remove(&self, file: &StoredFile) -> Result<(), BlobError>;
+    /// [`BlobError::NotFound`], [`BlobError::Full`], [`BlobError::Failed`]; then it is where it was, or already aside.
+    fn set_aside(&self, name: &str, today: &Day) -> Result<(), BlobError>;
+
+    /// Counts `today` as a day of keeping what was set aside, and unlinks what was kept for [`KEPT_DAYS`]. Gives the number
+    /// of files.
+    ///
+    /// # Errors
+    /// [`BlobError::Full`], [`BlobError::Failed`].
+    fn unlink_set_aside(&self, today: &Day) -> Result<u64, BlobError>;
 
     /// Removes the folder of a segment, or of a whole recording, if nothing is left in it. The caller makes sure that nobody
     /// writes into it.

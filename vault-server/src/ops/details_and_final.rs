@@ -69,7 +69,14 @@ pub fn store_details(
         sealed_segments(vault, &permit)?;
         // Also if the row names these very bytes: a crash may have left others there.
         let room = vault.room.for_ciphertext(&*vault.blobs, length)?;
-        vault.blobs.put(&BlobKey::new(&permit, Object::Details)?, body)?;
+        let key = BlobKey::new(&permit, Object::Details)?;
+        let is_named =
+            |object: &[u8]| row.details.is_some_and(|named| measured(object) == (named.digest, named.length));
+        match vault.blobs.get(&key) {
+            // The sealer replaces them.
+            Ok(stored) if is_named(&stored) => vault.blobs.put(&key, body)?,
+            _ => vault.put_unnamed(&key, body)?,
+        }
         let event = Event::permitted(&permit, caller);
         let stored = vault.store.set_details(&permit, &event, &details)?;
         if stored == Stored::New {
@@ -137,7 +144,7 @@ pub fn store_final_seal(
         if final_seal.details != details.digest || Digest::of(&object) != details.digest {
             return Err(refused("The final seal is for other details."));
         }
-        vault.blobs.put(&BlobKey::new(&permit, Object::Final)?, body)?;
+        vault.put_unnamed(&BlobKey::new(&permit, Object::Final)?, body)?;
         let event = Event::permitted(&permit, caller);
         let last_seal = segments.last().and_then(|segment| segment.seal.as_deref()).unwrap_or_default();
         let final_row = FinalRow {

@@ -4,8 +4,8 @@
 pub mod accounts;
 pub mod comparisons;
 pub mod details_and_final;
+pub mod leftovers;
 mod locks;
-pub mod orphans;
 pub mod recordings;
 mod room;
 pub mod segments;
@@ -20,7 +20,7 @@ use vault_proto::recording::{CheckedManifest, Refusal};
 use vault_proto::timestamp::Timestamp;
 
 use crate::authorize::{Action, Permit, authorize};
-use crate::blob::{BlobKey, BlobStore, Object};
+use crate::blob::{BlobError, BlobKey, BlobStore, Day, Object};
 use crate::event::Caller;
 use crate::limits::Limits;
 use crate::problem::Problem;
@@ -94,6 +94,21 @@ impl Vault {
     fn permit(&self, caller: &Caller, action: Action, recording: RecordingId) -> Result<Permit, Problem> {
         let parties = self.store.parties(recording)?;
         authorize(&caller.actor, action, parties.as_ref())
+    }
+
+    /// Stores an object whose row is still to be written. One of that name that is there already, with other bytes, is what a
+    /// crash left, as far as the rows know: it is set aside and not replaced, for the rows may be the older ones.
+    fn put_unnamed(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), Problem> {
+        match self.blobs.get(key) {
+            Ok(stored) if stored != bytes => {
+                let name = key.path();
+                tracing::warn!(object = %name, "set aside an object that no row names, to store another");
+                self.blobs.set_aside(&name, &Day::of((self.clock)()))?;
+            }
+            Ok(_) | Err(BlobError::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.blobs.put(key, bytes)?)
     }
 
     /// Checks the stored manifest again; everything sealed later hangs from it.

@@ -10,7 +10,7 @@ use vault_proto::wire::{
 };
 
 use super::{Vault, parse_statement, statement_refused};
-use crate::authorize::{Action, Parties, authorize};
+use crate::authorize::{Action, Parties, Permit, authorize};
 use crate::blob::{BlobKey, Object};
 use crate::event::{Caller, Event};
 use crate::problem::Problem;
@@ -73,14 +73,31 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
         }
         let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
         let _room = vault.room.for_others(&*vault.blobs, length)?;
-        let put = |object, bytes: &str| -> Result<(), Problem> {
-            Ok(vault.blobs.put(&BlobKey::new(&permit, object)?, bytes.as_bytes())?)
-        };
-        put(Object::Credentials, &text.credentials)?;
-        put(Object::Manifest, &text.manifest)?;
+        check_objects_without_row(vault, &permit, text.manifest.as_bytes())?;
+        vault.put_unnamed(&BlobKey::new(&permit, Object::Credentials)?, text.credentials.as_bytes())?;
+        vault.put_unnamed(&BlobKey::new(&permit, Object::Manifest)?, text.manifest.as_bytes())?;
         let event = Event::permitted(&permit, caller);
         Ok(vault.store.create_recording(&permit, &event, &recording)?)
     })
+}
+
+/// Refuses to begin a recording over objects that the index does not know: it may be the older one.
+fn check_objects_without_row(vault: &Vault, permit: &Permit, manifest: &[u8]) -> Result<(), Problem> {
+    let recording = permit.recording().ok_or(Problem::not_found())?;
+    for file in vault.blobs.files(recording)? {
+        match (file.segment, file.object) {
+            (Some(_), _) | (None, Some(Object::Details | Object::Final)) => {
+                return Err(Problem::internal(&format_args!("the index does not know {}", file.name)));
+            }
+            (None, Some(Object::Manifest)) => {
+                if vault.blobs.get(&BlobKey::new(permit, Object::Manifest)?)? != manifest {
+                    return Err(ProblemCode::Conflict.into());
+                }
+            }
+            (None, _) => {}
+        }
+    }
+    Ok(())
 }
 
 /// A page of the caller's recordings.

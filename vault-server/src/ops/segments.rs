@@ -14,7 +14,7 @@ use vault_proto::wire::OpenSegment;
 
 use super::{Vault, parse_statement, statement_refused};
 use crate::authorize::{Action, Permit};
-use crate::blob::{BlobKey, BodyReader, Object};
+use crate::blob::{BlobError, BlobKey, BodyReader, Day, Object};
 use crate::event::{Caller, Event};
 use crate::problem::Problem;
 use crate::store::{NewPart, NewSeal, NewSegment, PartRow, SegmentRow, StoreError, Stored};
@@ -103,10 +103,32 @@ pub fn open(
         let key = |object| BlobKey::new(&permit, object);
         let generation = 0;
         let _room = vault.room.for_others(&*vault.blobs, u64::try_from(header.len()).unwrap_or(u64::MAX))?;
-        vault.blobs.put(&key(Object::Header { segment: index, generation })?, &header)?;
+        set_aside_dropped_body(vault, &permit, &key(Object::Body { segment: index })?, index)?;
+        vault.put_unnamed(&key(Object::Header { segment: index, generation })?, &header)?;
         vault.blobs.create_body(&key(Object::Body { segment: index })?)?;
         Ok(vault.store.open_segment(&permit, &event, &segment)?)
     })
+}
+
+/// Makes way for the body of a segment that is to be opened. One with bytes in it is that of a segment that its sealer dropped,
+/// or the index is older than it.
+fn set_aside_dropped_body(vault: &Vault, permit: &Permit, key: &BlobKey, index: u32) -> Result<(), Problem> {
+    match vault.blobs.size(key) {
+        Ok(0) | Err(BlobError::NotFound) => return Ok(()),
+        Ok(_) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let name = key.path();
+    if !was_abandoned(vault, permit, index)? {
+        return Err(Problem::internal(&format_args!("the index does not know {name}")));
+    }
+    Ok(vault.blobs.set_aside(&name, &Day::of((vault.clock)()))?)
+}
+
+/// Whether the sealer ever dropped a segment of this number.
+fn was_abandoned(vault: &Vault, permit: &Permit, index: u32) -> Result<bool, Problem> {
+    let recording = permit.recording().ok_or(Problem::not_found())?;
+    Ok(vault.store.named(recording, Some(index))?.is_some_and(|named| named.abandoned))
 }
 
 /// Drops a segment that was never sealed: its sealing process died before anything of it could be kept.
@@ -125,9 +147,13 @@ pub fn abandon(
         let bytes = vault.store.segment_bytes(&permit, index)?;
         let stored = vault.store.abandon_segment(&permit, &event, index)?;
         vault.room.give_back(bytes);
-        // The row is gone, so these bytes count for nothing; the next segment of this number starts from none.
+        if stored == Stored::Same && !was_abandoned(vault, &permit, index)? {
+            // The index never knew such a segment, so it cannot know what a body of that name holds.
+            return Ok(stored);
+        }
+        // The sealer dropped these bytes, now or before a crash; the next segment of this number starts from none.
         match vault.blobs.truncate_body(&BlobKey::new(&permit, Object::Body { segment: index })?, 0) {
-            Ok(()) | Err(crate::blob::BlobError::NotFound) => Ok(stored),
+            Ok(()) | Err(BlobError::NotFound) => Ok(stored),
             Err(error) => Err(error.into()),
         }
     })
@@ -260,8 +286,8 @@ pub fn seal(
             return Err(Problem::internal(&"a stored body is shorter than its rows say"));
         }
         let hashes: Vec<u8> = parts.iter().flat_map(|part| *part.digest.as_bytes()).collect();
-        vault.blobs.put(&BlobKey::new(&permit, Object::Parts { segment: index })?, &hashes)?;
-        vault.blobs.put(&BlobKey::new(&permit, Object::Seal { segment: index })?, body)?;
+        vault.put_unnamed(&BlobKey::new(&permit, Object::Parts { segment: index })?, &hashes)?;
+        vault.put_unnamed(&BlobKey::new(&permit, Object::Seal { segment: index })?, body)?;
         let new = NewSeal {
             segment: index,
             parts: seal.parts,

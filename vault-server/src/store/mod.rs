@@ -6,9 +6,11 @@ mod sqlite;
 
 pub use rows::{
     DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, Named,
-    NamedSegment, NewPart, NewRecording, NewSeal, NewSegment, PartRow, RecordingRow, SegmentRow,
+    NamedRecording, NamedSegment, NewPart, NewRecording, NewSeal, NewSegment, PartRow, RecordingRow,
+    SegmentRow,
 };
-pub use sqlite::{OpenError, SqliteStore};
+pub use sqlite::{InspectionError, OpenError, SqliteStore};
+pub(crate) use sqlite::{inspect, is_fresh};
 
 use vault_proto::credentials::Member;
 use vault_proto::http_signature::Nonce;
@@ -250,6 +252,13 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Failed`].
     fn named(&self, recording: RecordingId, segment: Option<u32>) -> Result<Option<Named>, StoreError>;
 
+    /// Some recordings with what their rows name, in the order of their numbers, of those above `after`; none if there are no
+    /// more. For the search for leftovers, which acts for nobody.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn named_recordings(&self, after: u64) -> Result<Vec<NamedRecording>, StoreError>;
+
     /// A page of the recordings of which the permit's actor is patient, clinician or sealer, newest first.
     ///
     /// # Errors
@@ -332,11 +341,18 @@ pub trait Store: Send + Sync {
         final_seal: &FinalRow,
     ) -> Result<Stored, StoreError>;
 
-    /// Brings everything into the main database file; called once, before the process ends.
+    /// Moves the mark by which index and objects know each other ([`crate::mark`]), if anything was changed since it was
+    /// moved last.
     ///
     /// # Errors
-    /// [`StoreError::Failed`]; nothing is lost.
-    fn checkpoint(&self) -> Result<(), StoreError>;
+    /// [`StoreError::Full`], [`StoreError::Failed`]; nothing is lost, and it is moved the next time.
+    fn move_mark(&self) -> Result<(), StoreError>;
+
+    /// Moves the mark, and leaves everything in the main database file. Every later call fails.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Failed`]; nothing is lost.
+    fn close(&self) -> Result<(), StoreError>;
 }
 
 /// How long a store remembers a nonce, in seconds: well over the time for which a request can be fresh.

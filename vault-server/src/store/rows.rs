@@ -3,6 +3,7 @@
 use vault_proto::credentials::CertificateChain;
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::{AccountId, Digest, RecordingId};
+use vault_proto::object::Object;
 use vault_proto::statements::{KeyList, Manifest};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::DirectoryEntry;
@@ -209,6 +210,8 @@ pub struct Named {
     pub final_seal: bool,
     /// The segment that was asked for, if it is there.
     pub segment: Option<NamedSegment>,
+    /// Whether its sealer ever dropped a segment of that number.
+    pub abandoned: bool,
 }
 
 /// Which objects of a segment rows name; its body always.
@@ -218,4 +221,15 @@ pub struct NamedSegment {
     pub header_generation: u32,
     /// Whether it has a seal and a list of parts.
     pub sealed: bool,
+}
+
+/// The objects that the rows of a recording name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedRecording {
+    /// The number by which rows name the recording, ascending in time.
+    pub number: u64,
+    /// The recording.
+    pub recording: RecordingId,
+    /// The objects, each with the fewest bytes that it has to have.
+    pub objects: Vec<(Object, u64)>,
 }

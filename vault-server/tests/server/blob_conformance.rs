@@ -1,7 +1,9 @@
 use vault_proto::ids::{AccountId, KeyId, RecordingId};
 use vault_proto::statements::Role;
 use vault_server::authorize::{Action, Actor, Parties, Permit, authorize};
-use vault_server::blob::{BlobError, BlobKey, BlobStore, FileBlobs, Object};
+use vault_server::blob::{BlobError, BlobKey, BlobStore, Object};
+
+use crate::support::open_blobs;
 
 /// What every blob store must do. `reopen` gives the store anew, as after a restart.
 fn conforms(reopen: impl Fn() -> Box<dyn BlobStore>) {
@@ -88,7 +90,7 @@ fn sealing_permit(recording: RecordingId) -> Permit {
 #[test]
 fn files_conform() {
     let folder = tempfile::tempdir().unwrap();
-    conforms(|| Box::new(FileBlobs::open(folder.path().join("blobs")).unwrap()));
+    conforms(|| Box::new(open_blobs(folder.path())));
     let left: Vec<_> = std::fs::read_dir(folder.path().join(format!("blobs/rec/{}", "01".repeat(16))))
         .unwrap()
         .map(|entry| entry.unwrap().file_name())

@@ -6,12 +6,12 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::path;
 use vault_server::authorize::{Action, Actor, Parties, authorize};
-use vault_server::blob::{BlobError, BlobKey, BlobStore, BodyReader, FileBlobs, StoredFile};
+use vault_server::blob::{BlobError, BlobKey, BlobStore, BodyReader, Day, FileBlobs, StoredFile};
 use vault_server::event::Caller;
 use vault_server::ops::{Vault, recordings, segments};
-use vault_server::store::{SqliteStore, Store, Stored};
+use vault_server::store::{Store, Stored};
 
-use crate::support::{Call, Draft, NOW, Organisation, Person, Server, at};
+use crate::support::{Call, Draft, NOW, Organisation, Person, Server, at, open_blobs, open_store};
 
 /// A disk without room for another part.
 struct FullDisk(FileBlobs);
@@ -62,8 +62,12 @@ impl BlobStore for FullDisk {
         self.0.files(recording)
     }
 
-    fn remove(&self, file: &StoredFile) -> Result<(), BlobError> {
-        self.0.remove(file)
+    fn set_aside(&self, name: &str, today: &Day) -> Result<(), BlobError> {
+        self.0.set_aside(name, today)
+    }
+
+    fn unlink_set_aside(&self, today: &Day) -> Result<u64, BlobError> {
+        self.0.unlink_set_aside(today)
     }
 
     fn remove_empty_folder(&self, recording: RecordingId, segment: Option<u32>) -> Result<(), BlobError> {
@@ -84,8 +88,8 @@ fn on_a_full_disk_nothing_becomes_visible_and_the_part_can_come_again() {
         request_id: "00".repeat(16),
         at: at(NOW),
     };
-    let store = Arc::new(SqliteStore::open(folder.path().join("vault.db")).unwrap());
-    let blobs = || FileBlobs::open(folder.path().join("blobs")).unwrap();
+    let store = Arc::new(open_store(folder.path()));
+    let blobs = || open_blobs(folder.path());
     let vault = |blobs| {
         let store = Arc::clone(&store) as Arc<dyn Store>;
         Vault::new(organisation.id(), store, blobs, Arc::new(|| at(NOW)))

@@ -26,9 +26,9 @@ mod happy_path;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
-mod operation;
+mod leftovers;
 #[cfg(test)]
-mod orphans;
+mod operation;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -8,7 +9,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::path;
 
-use crate::support::{Draft, Organisation, Server};
+use crate::support::{Draft, NOW, Organisation, Server, at};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_vault-server");
 
@@ -48,24 +49,24 @@ async fn the_program_serves_one_folder_once_and_stops_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("new");
     let organisation = Organisation::new(1);
-    assert_eq!(serve(&data).wait().unwrap().code(), Some(1), "not initialised");
+    assert_eq!(serve(&data).wait().unwrap().code(), Some(2), "not initialised");
     for _ in 0..2 {
         assert_eq!(init(&data, organisation.id()).status.code(), Some(0));
     }
     let other = init(&data, Organisation::new(2).id());
-    assert_eq!(other.status.code(), Some(1));
+    assert_eq!(other.status.code(), Some(2));
     assert_eq!(String::from_utf8(other.stderr).unwrap().lines().count(), 3);
     std::fs::create_dir(folder.path().join("used")).unwrap();
     std::fs::write(folder.path().join("used/file"), "x").unwrap();
     let used = init(&folder.path().join("used"), organisation.id());
-    assert_eq!(used.status.code(), Some(1));
+    assert_eq!(used.status.code(), Some(2));
     let usage = Command::new(PROGRAM).arg("serve").output().unwrap();
     assert_eq!(usage.status.code(), Some(2));
 
     let mut first = serve(&data);
     let (address, mut rest) = announced(&mut first);
     let second = serve(&data).wait_with_output().unwrap();
-    assert_eq!(second.status.code(), Some(1));
+    assert_eq!(second.status.code(), Some(19));
     assert!(String::from_utf8(second.stderr).unwrap().contains("Another vault-server"));
     for (place, body) in [("/healthz", "ok"), ("/readyz", "ready")] {
         let answer = reqwest::get(format!("http://{address}{place}")).await.unwrap();
@@ -77,11 +78,15 @@ async fn the_program_serves_one_folder_once_and_stops_cleanly() {
     rest.read_to_string(&mut more).unwrap();
     assert_eq!(more, "", "one line on stdout");
     assert_eq!(first.wait().unwrap().code(), Some(0));
-    let log = std::fs::metadata(data.join("vault.db-wal")).map_or(0, |log| log.len());
-    assert_eq!(log, 0, "everything is in the one database file");
+    assert!(!data.join("vault.db-wal").exists(), "everything is in the one database file");
+    let mode = |name: &str| std::fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
+    for private in ["vault.db", "vault.json", "lock", "blobs/mark"] {
+        assert_eq!(mode(private), 0o600, "{private}");
+    }
+    assert_eq!((mode("."), mode("blobs")), (0o700, 0o700));
 }
 
-/// The part before the rename, or before the commit, of a write that a crash cut off is replaced by the next one.
+/// What a crash left of a write before its row is not in the way of the next one, and is not destroyed either.
 #[tokio::test]
 async fn leftovers_of_a_crash_do_not_matter() {
     let organisation = Organisation::new(1);
@@ -91,15 +96,29 @@ async fn leftovers_of_a_crash_do_not_matter() {
     server.enrol(&[&patient, &clinician]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let folder = server.data().join(format!("blobs/rec/{}", draft.id()));
-    std::fs::create_dir_all(folder.join("seg/0")).unwrap();
-    for name in ["manifest", "credentials", "seg/0/header.0", "details", "final", "seg/0/seal"] {
-        std::fs::write(folder.join(name), "half of someth").unwrap();
-    }
-    std::fs::write(folder.join("seg/0/body"), vec![9; 3_000_000]).unwrap();
+    let leave = |name: &str, bytes: &str| {
+        std::fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+        std::fs::write(folder.join(name), bytes).unwrap();
+    };
+    leave("credentials", "of another try");
+    leave(".0123456789abcdef.new", "half of someth");
     server.get(&patient, path::recording(&draft.id())).await.refused(ProblemCode::NotFound);
-    let body = server.finish(&draft, 1_100_000).await;
-    assert!(std::fs::read(folder.join("seg/0/body")).unwrap() == body);
+    server.create(&draft).await;
+    let names = ["seg/0/header.0", "seg/0/parts", "seg/0/seal", "details", "final"];
+    for name in names {
+        leave(name, "of another try");
+    }
+    leave("seg/0/body", "");
+    let parts = draft.parts(0, 1_100_000);
+    server.finish_from(&draft, &parts).await;
+    assert!(std::fs::read(folder.join("seg/0/body")).unwrap() == parts.concat());
     assert_eq!(std::fs::read(folder.join("manifest")).unwrap(), draft.manifest.bytes());
+    let day = &at(NOW).to_string()[..10];
+    let aside = server.data().join(format!("leftovers/{day}/rec/{}", draft.id()));
+    for name in names.iter().chain(&["credentials"]) {
+        assert_eq!(std::fs::read(aside.join(name)).unwrap(), b"of another try", "{name}");
+        assert_ne!(std::fs::read(folder.join(name)).unwrap(), b"of another try", "{name}");
+    }
 }
 
 /// A sealed body that lost its tail's truncation in a crash is cut when the sealer, who got no answer, asks again.

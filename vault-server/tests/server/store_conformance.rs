@@ -6,10 +6,10 @@ use vault_server::authorize::{Action, Actor, Parties, Permit, authorize};
 use vault_server::event::{Caller, Event};
 use vault_server::store::{
     DetailsRow, Enrolment, FinalRow, HexPrefix, ListQuery, NONCE_RETENTION_SECONDS, Named, NamedSegment,
-    NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow, SqliteStore, Store, StoreError, Stored,
+    NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow, Store, StoreError, Stored,
 };
 
-use crate::support::{Draft, NOW, Organisation, Person, at};
+use crate::support::{Draft, NOW, Organisation, Person, at, open_store};
 
 /// What every store must do. `reopen` gives the store anew, as after a restart.
 fn conforms(reopen: impl Fn() -> Box<dyn Store>) {
@@ -267,9 +267,9 @@ fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     assert!(matches!(put(&for_another), Err(StoreError::OutOfOrder)));
     let named = || store.named(draft.id(), Some(0)).unwrap().unwrap();
     let segment = Some(NamedSegment { header_generation: 0, sealed: true });
-    assert_eq!(named(), Named { details: true, final_seal: false, segment });
+    assert_eq!(named(), Named { details: true, final_seal: false, segment, abandoned: false });
     assert_eq!(put(&last).unwrap(), Stored::New);
-    assert_eq!(named(), Named { details: true, final_seal: true, segment });
+    assert_eq!(named(), Named { details: true, final_seal: true, segment, abandoned: false });
     assert_eq!(store.named(draft.id(), Some(1)).unwrap().unwrap().segment, None);
     assert_eq!(store.named(draft.id(), None).unwrap().unwrap().segment, None);
     assert_eq!(store.named(RecordingId::from_bytes([0; 16]), Some(0)).unwrap(), None);
@@ -281,7 +281,9 @@ fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     assert!(matches!(store.set_details(&permit, &event, &earlier), Err(StoreError::Conflict)));
     let next = NewSegment { index: 1, track: 0, header: Digest::of(b"header") };
     assert!(matches!(store.open_segment(&permit, &event, &next), Err(StoreError::OutOfOrder)));
-    store.checkpoint().unwrap();
+    store.move_mark().unwrap();
+    store.close().unwrap();
+    assert!(store.recording(&permit).is_err() && store.set_details(&permit, &event, &details).is_err());
     let row = reopen().recording(&permit).unwrap();
     assert_eq!(row.final_seal, Some(last.envelope));
     assert_eq!(row.details, Some(details));
@@ -319,5 +321,5 @@ fn races(store: &dyn Store, draft: &Draft<'_>) {
 #[test]
 fn sqlite_conforms() {
     let folder = tempfile::tempdir().unwrap();
-    conforms(|| Box::new(SqliteStore::open(folder.path().join("vault.db")).unwrap()));
+    conforms(|| Box::new(open_store(folder.path())));
 }

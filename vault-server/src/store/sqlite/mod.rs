@@ -2,6 +2,9 @@
 
 mod accounts;
 mod comparisons;
+mod inspection;
+mod marks;
+mod named;
 mod nonces;
 mod recordings;
 mod rows;
@@ -9,8 +12,10 @@ mod segments;
 mod sizes;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use rusqlite::{Connection, OpenFlags};
 use vault_proto::credentials::Member;
@@ -21,11 +26,15 @@ use vault_proto::wire::ComparisonState;
 
 use super::{
     DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, Named,
-    NamedSegment, NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow, RecordingRow, SegmentRow,
-    Store, StoreError, Stored,
+    NamedRecording, NamedSegment, NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow,
+    RecordingRow, SegmentRow, Store, StoreError, Stored,
 };
 use crate::authorize::{Parties, Permit};
 use crate::event::Event;
+use crate::mark::{Mark, MarkFile};
+pub use inspection::InspectionError;
+pub(crate) use inspection::{inspect, is_fresh};
+use marks::Marks;
 use nonces::NonceMemory;
 use rows::classified;
 use writer::Writer;
@@ -40,9 +49,16 @@ const READERS: usize = 4;
 /// A [`Store`] in a SQLite database. Nobody else may write to the file.
 pub struct SqliteStore {
     writer: Writer,
-    readers: Mutex<Vec<Connection>>,
+    readers: Mutex<Readers>,
     returned: Condvar,
     nonces: Arc<NonceMemory>,
+}
+
+/// The connections that read.
+struct Readers {
+    idle: Vec<Connection>,
+    /// Whether the store is closed: what comes back is closed too.
+    closed: bool,
 }
 
 /// Why a database cannot be opened.
@@ -54,15 +70,15 @@ pub enum OpenError {
     /// A migration did not succeed, or the database is of a newer version of the program.
     #[error("{0}")]
     Migration(#[from] refinery::Error),
-    /// It cannot be read.
+    /// It cannot be read or written.
     #[error("{0}")]
-    Read(#[from] StoreError),
-    /// No thread could be started.
+    Store(#[from] StoreError),
+    /// The system refuses a file or a thread.
     #[error("{0}")]
-    Thread(#[from] std::io::Error),
+    System(#[from] std::io::Error),
 }
 
-fn open(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -70,26 +86,69 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
+/// All in one transaction, each with its line in the history: a crash between a change and its line would leave a database
+/// that no later start could bring forward.
+fn migrate(connection: &mut Connection) -> Result<(), refinery::Error> {
+    migrations::migrations::runner().set_grouped(true).run(connection).map(drop)
+}
+
 impl SqliteStore {
-    /// Opens the database at `path`, creates it if it is missing, and brings it to the current version.
+    /// Makes a new database at `path`, where there is none: the index of a vault without anything in it. A call that dies
+    /// on the way leaves no file of that name.
     ///
     /// # Errors
-    /// [`OpenError`]; the database is as it was.
-    pub fn open(path: PathBuf) -> Result<Self, OpenError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let mut connection = open(&path, flags)?;
+    /// [`OpenError`].
+    pub fn create(path: &Path, mark: Mark) -> Result<(), OpenError> {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".new");
+        let aside = Path::new(&aside);
+        // A database that a crash cut off was never anybody's, and what is beside it would be taken for its own.
+        for end in ["", "-journal", "-wal", "-shm"] {
+            let mut name = aside.as_os_str().to_owned();
+            name.push(end);
+            match std::fs::remove_file(&name) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        // SQLite gives its other files the mode of this one.
+        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(aside)?;
+        let mut connection = connect(aside, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        migrate(&mut connection)?;
+        rows::write(
+            &connection,
+            "INSERT INTO vault (only_row, vault, generation, mark) VALUES (1, ?1, ?2, ?3)",
+            (mark.vault.as_bytes(), rows::number(mark.generation)?, rows::number(mark.mark)?),
+        )?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.close().map_err(|(_, error)| error)?;
+        crate::durable::name_whole_file(&file, aside, path)?;
+        Ok(())
+    }
+
+    /// Opens the database at `path`, which goes with the objects of `marks`, brings it to the current version and moves the
+    /// mark.
+    ///
+    /// # Errors
+    /// [`OpenError`]; what was stored is as it was.
+    pub fn open(path: &Path, marks: MarkFile) -> Result<Self, OpenError> {
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
-        // All in one transaction, each with its line in the history: a crash between a change and its line would leave a
-        // database that no later start could bring forward.
-        migrations::migrations::runner().set_grouped(true).run(&mut connection)?;
-        let readers =
-            (0..READERS).map(|_| open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect::<Result<_, _>>()?;
+        // The log comes into the file only together with a mark.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        migrate(&mut connection)?;
+        let mut marks = Marks::new(path, &connection, marks)?;
+        marks.advance(&connection)?;
+        let idle = (0..READERS)
+            .map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY))
+            .collect::<Result<_, _>>()?;
         let nonces = Arc::new(NonceMemory::open(&connection)?);
         Ok(Self {
             nonces,
-            writer: Writer::start(connection)?,
-            readers: Mutex::new(readers),
+            writer: Writer::start(connection, marks)?,
+            readers: Mutex::new(Readers { idle, closed: false }),
             returned: Condvar::new(),
         })
     }
@@ -97,19 +156,30 @@ impl SqliteStore {
     /// Runs `work` on one of the reading connections.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         // A poisoned lock only means that another reader panicked; connections are whole between two calls.
-        let mut idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         let connection = loop {
-            match idle.pop() {
+            if readers.closed {
+                return Err(closed());
+            }
+            match readers.idle.pop() {
                 Some(connection) => break connection,
-                None => idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner),
+                None => readers = self.returned.wait(readers).unwrap_or_else(PoisonError::into_inner),
             }
         };
-        drop(idle);
+        drop(readers);
         let result = work(&connection);
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !readers.closed {
+            readers.idle.push(connection);
+        }
+        drop(readers);
         self.returned.notify_one();
         result
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::Failed("it is closed".to_owned())
 }
 
 impl Store for SqliteStore {
@@ -238,7 +308,11 @@ impl Store for SqliteStore {
     }
 
     fn named(&self, recording: RecordingId, segment: Option<u32>) -> Result<Option<Named>, StoreError> {
-        self.read(|db| sizes::named(db, recording, segment))
+        self.read(|db| named::named(db, recording, segment))
+    }
+
+    fn named_recordings(&self, after: u64) -> Result<Vec<NamedRecording>, StoreError> {
+        self.read(|db| named::recordings(db, after))
     }
 
     fn list(&self, permit: &Permit, query: &ListQuery) -> Result<Vec<ListedRecording>, StoreError> {
@@ -310,8 +384,18 @@ impl Store for SqliteStore {
         self.change(event, move |db, event| recordings::set_final_seal(db, recording, &final_seal, event.at))
     }
 
-    fn checkpoint(&self) -> Result<(), StoreError> {
-        self.writer.checkpoint()
+    fn move_mark(&self) -> Result<(), StoreError> {
+        self.writer.move_mark()
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        // The last connection to be closed brings the log into the file, and those that only read cannot.
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.closed = true;
+        readers.idle.clear();
+        drop(readers);
+        self.returned.notify_all();
+        self.writer.close()
     }
 }
 
@@ -345,7 +429,7 @@ fn is_failed_sync(error: &rusqlite::Error) -> bool {
 
 fn failed(error: rusqlite::Error) -> StoreError {
     if is_failed_sync(&error) {
-        crate::blob::stop_unless_durable(Err(std::io::Error::other(
+        crate::durable::stop_unless_durable(Err(std::io::Error::other(
             "the database could not be synchronised",
         )));
     }
@@ -360,7 +444,10 @@ mod tests {
     #[test]
     fn a_full_database_is_storage_full_and_recovers() {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path().join("vault.db")).unwrap();
+        let mark = Mark { vault: vault_proto::ids::VaultId::from_bytes([1; 16]), generation: 1, mark: 1 };
+        let path = folder.path().join("vault.db");
+        SqliteStore::create(&path, mark).unwrap();
+        let store = SqliteStore::open(&path, MarkFile::create(folder.path(), mark).unwrap()).unwrap();
         let key = KeyId::from_bytes([1; 32]);
         let most_pages = |pages: u32| {
             let set = move |db: &Connection| db.pragma_update(None, "max_page_count", pages).map_err(failed);

@@ -62,6 +62,12 @@ pub(super) fn time(seconds: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_unix_seconds(seconds).map_err(|error| damaged(&error))
 }
 
+/// A number as it is stored.
+pub(super) fn number(number: u64) -> Result<i64, StoreError> {
+    i64::try_from(number)
+        .map_err(|error| StoreError::Failed(format!("a number is too large to be stored: {error}")))
+}
+
 /// A row that does not hold what was stored.
 pub(super) fn damaged(what: &dyn std::fmt::Display) -> StoreError {
     StoreError::Failed(format!("a stored row is damaged: {what}"))

@@ -1,10 +1,10 @@
-//! How much is stored, and what of it rows name.
+//! How much is stored.
 
 use rusqlite::{Connection, Params};
 use vault_proto::ids::{AccountId, RecordingId};
 
+use super::StoreError;
 use super::rows::{damaged, first};
-use super::{Named, NamedSegment, StoreError};
 
 fn sum(db: &Connection, sql: &str, params: impl Params) -> Result<u64, StoreError> {
     let sum: i64 = first(db, sql, params, |row| row.get(0))?.unwrap_or(0);
@@ -47,27 +47,5 @@ pub(super) fn segment(db: &Connection, recording: RecordingId, segment: u32) -> 
         "SELECT coalesce(sum(length), 0) FROM parts
          WHERE number = (SELECT number FROM recordings WHERE recording = ?1) AND segment = ?2",
         (recording.as_bytes(), segment),
-    )
-}
-
-pub(super) fn named(
-    db: &Connection,
-    recording: RecordingId,
-    segment: Option<u32>,
-) -> Result<Option<Named>, StoreError> {
-    first(
-        db,
-        "SELECT details_digest IS NOT NULL, final_seal IS NOT NULL, header_generation, seal IS NOT NULL
-         FROM recordings LEFT JOIN segments ON segments.number = recordings.number AND segment = ?2
-         WHERE recording = ?1",
-        (recording.as_bytes(), segment),
-        |row| {
-            let (generation, sealed): (Option<u32>, bool) = (row.get(2)?, row.get(3)?);
-            Ok(Named {
-                details: row.get(0)?,
-                final_seal: row.get(1)?,
-                segment: generation.map(|header_generation| NamedSegment { header_generation, sealed }),
-            })
-        },
     )
 }

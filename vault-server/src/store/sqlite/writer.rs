@@ -4,7 +4,8 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use rusqlite::Connection;
 
-use super::{StoreError, failed};
+use super::marks::Marks;
+use super::{StoreError, closed, failed};
 
 /// Changes that share one commit at most.
 const BATCH: usize = 64;
@@ -16,7 +17,8 @@ pub(super) struct Writer {
 
 enum Message {
     Change(Box<dyn Job>),
-    Checkpoint(SyncSender<Result<(), StoreError>>),
+    MoveMark(SyncSender<Result<(), StoreError>>),
+    Close(SyncSender<Result<(), StoreError>>),
 }
 
 /// A change that waits for its commit.
@@ -56,16 +58,12 @@ where
     }
 }
 
-fn gone() -> StoreError {
-    StoreError::Failed("the writing thread has ended".to_owned())
-}
-
 impl Writer {
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(connection: Connection, marks: Marks) -> std::io::Result<Self> {
         let (jobs, queue) = channel();
         std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || write_all(connection, &queue))?;
+            .spawn(move || write_all(connection, marks, &queue))?;
         Ok(Self { jobs })
     }
 
@@ -75,42 +73,66 @@ impl Writer {
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = sync_channel(1);
-        let change = Change { work: Some(work), result: Err(gone()), reply };
-        self.jobs.send(Message::Change(Box::new(change))).map_err(|_| gone())?;
-        answer.recv().map_err(|_| gone())?
+        let change = Change { work: Some(work), result: Err(closed()), reply };
+        self.jobs.send(Message::Change(Box::new(change))).map_err(|_| closed())?;
+        answer.recv().map_err(|_| closed())?
     }
 
-    pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
+    /// Moves the mark, if anything was committed since it was moved last.
+    pub(super) fn move_mark(&self) -> Result<(), StoreError> {
+        self.ask(Message::MoveMark)
+    }
+
+    /// Moves the mark and closes the connection. Whatever is asked afterwards fails.
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        self.ask(Message::Close)
+    }
+
+    fn ask(
+        &self,
+        message: impl FnOnce(SyncSender<Result<(), StoreError>>) -> Message,
+    ) -> Result<(), StoreError> {
         let (reply, answer) = sync_channel(1);
-        self.jobs.send(Message::Checkpoint(reply)).map_err(|_| gone())?;
-        answer.recv().map_err(|_| gone())?
+        self.jobs.send(message(reply)).map_err(|_| closed())?;
+        answer.recv().map_err(|_| closed())?
     }
 }
 
-fn write_all(db: Connection, queue: &Receiver<Message>) {
+fn write_all(db: Connection, mut marks: Marks, queue: &Receiver<Message>) {
     while let Ok(first) = queue.recv() {
         let mut batch = Vec::new();
-        let mut checkpoint = None;
+        let mut other = None;
         let mut next = Some(first);
         while let Some(message) = next.take() {
             match message {
                 Message::Change(job) => batch.push(job),
-                Message::Checkpoint(reply) => checkpoint = Some(reply),
+                message => other = Some(message),
             }
-            if checkpoint.is_none() && batch.len() < BATCH {
+            if other.is_none() && batch.len() < BATCH {
                 next = queue.try_recv().ok();
             }
         }
         if !batch.is_empty() {
-            let outcome = commit(&db, &mut batch);
-            let message = outcome.err();
+            let failure = commit(&db, &mut batch).err();
             for job in batch {
-                job.answer(message.as_ref().map(repeated));
+                job.answer(failure.as_ref().map(repeated));
+            }
+            if failure.is_none() {
+                marks.committed(&db);
             }
         }
-        if let Some(reply) = checkpoint {
-            let result = db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").map_err(failed);
-            let _ = reply.send(result);
+        // Nobody waits for the answer any more if it cannot be sent.
+        match other {
+            None | Some(Message::Change(_)) => {}
+            Some(Message::MoveMark(reply)) => {
+                let _ = reply.send(marks.advance_if_changed(&db));
+            }
+            Some(Message::Close(reply)) => {
+                let moved = marks.advance_if_changed(&db);
+                let closed = db.close().map_err(|(_, error)| failed(error));
+                let _ = reply.send(moved.and(closed));
+                return;
+            }
         }
     }
 }

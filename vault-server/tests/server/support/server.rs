@@ -19,7 +19,7 @@ use vault_proto::problem::{PROBLEM_JSON, Problem, ProblemCode};
 use vault_proto::wire::path;
 use vault_server::data_folder::init;
 use vault_server::limits::Limits;
-use vault_server::ops::orphans::Collection;
+use vault_server::ops::leftovers::Collection;
 use vault_server::{Config, ServerError, serve};
 
 use super::people::{at, public};

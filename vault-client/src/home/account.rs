@@ -1,0 +1,166 @@
+//! An account on this machine: made, unlocked, enrolled (FORMAT.md, "Keys" and "Trust").
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use vault_core::identity::Identity;
+use vault_core::identity_file::DeviceSecrets;
+use vault_core::seed::Seed;
+use vault_core::signing_key::SigningKey;
+use vault_proto::credentials::{CertificateChain, Member, TrustProblem};
+use vault_proto::envelope::{self, Envelope};
+use vault_proto::ids::{AccountId, KeyId, PublicKey};
+use vault_proto::statements::{DeviceKey, DeviceRole, EncryptionKey, KeyList, Suite};
+use zeroize::Zeroizing;
+
+use crate::clock::now;
+use crate::error::ClientError;
+use crate::home::{CERTIFICATE, Enrolment, Home, IDENTITY, KEY_LIST};
+
+/// Seconds for which a key list counts: three years.
+const KEY_LIST_LIFETIME: i64 = 3 * 366 * 24 * 3600;
+/// Epoch of an account's first identity.
+const FIRST_EPOCH: u32 = 1;
+
+/// An account that was just made.
+pub struct NewAccount {
+    /// The account.
+    pub account: AccountId,
+    /// The 24 words from which everything of the account derives. They are kept nowhere else.
+    pub words: Zeroizing<String>,
+}
+
+/// An account whose secrets are in memory, until dropped.
+pub struct Account {
+    /// The account.
+    pub id: AccountId,
+    /// Signs requests and seals.
+    pub device: Arc<SigningKey>,
+    /// Opens recordings.
+    pub identity: Arc<Identity>,
+}
+
+/// What is public about the account of a home; readable without its passphrase.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// The account's key list.
+    pub key_list: Envelope<KeyList>,
+    /// Its certificate chain, once there is one.
+    pub chain: Option<CertificateChain>,
+    /// Where it is enrolled, once it is.
+    pub enrolment: Option<Enrolment>,
+}
+
+/// Makes an account of `suite` in an empty home: seed, root, identity of the first epoch, a device key. The seed and the
+/// root leave memory when this returns.
+///
+/// # Errors
+/// [`ClientError::Usage`] if the home has an identity already; it is never overwritten.
+pub fn create(home: &Home, suite: Suite, passphrase: &SecretString) -> Result<NewAccount, ClientError> {
+    let _lock = home.lock("home.lock")?;
+    if home.has(IDENTITY) {
+        return Err(ClientError::Usage(format!(
+            "{} already holds an identity, which is never overwritten; choose another --home",
+            home.folder().display()
+        )));
+    }
+    let no_random = |error: vault_core::random::RandomError| ClientError::Bug(error.to_string());
+    let seed = Seed::generate().map_err(no_random)?;
+    let root = seed.account_root();
+    let root_public = PublicKey::from_bytes(root.public());
+    let identity = seed.identity(suite, FIRST_EPOCH).map_err(|error| ClientError::Bug(error.to_string()))?;
+    let device = SigningKey::generate().map_err(no_random)?;
+    let created = now()?;
+    let account = AccountId::of_root(&root_public);
+    let key_list = KeyList {
+        account,
+        root: root_public,
+        number: 1,
+        previous: None,
+        created,
+        expires: created.saturating_add(KEY_LIST_LIFETIME),
+        encryption: vec![EncryptionKey {
+            suite,
+            epoch: FIRST_EPOCH,
+            recipient: identity.recipient().to_string(),
+        }],
+        devices: vec![DeviceKey {
+            key: PublicKey::from_bytes(device.public()),
+            roles: vec![DeviceRole::Auth, DeviceRole::Seal],
+        }],
+    };
+    let key_list = envelope::sign(&key_list, KeyId::of_account_root(&root_public), |bytes| root.sign(bytes))?;
+    let secrets = DeviceSecrets { account_root: root_public, device, epoch: FIRST_EPOCH, identity };
+    home.write(KEY_LIST, key_list.bytes())?;
+    // The identity comes last: a home without it is still empty, one with it is complete.
+    home.write(IDENTITY, &secrets.lock(passphrase)?)?;
+    Ok(NewAccount { account, words: seed.to_words() })
+}
+
+/// Unlocks the account of a home.
+///
+/// # Errors
+/// [`ClientError::NotSetUp`] or [`ClientError::Unlock`].
+pub fn unlock(home: &Home, passphrase: &SecretString) -> Result<Account, ClientError> {
+    let file = home.read(IDENTITY)?.ok_or_else(|| no_identity(home))?;
+    let DeviceSecrets { account_root, device, identity, .. } = DeviceSecrets::unlock(passphrase, &file)?;
+    Ok(Account {
+        id: AccountId::of_root(&account_root),
+        device: Arc::new(device),
+        identity: Arc::new(identity),
+    })
+}
+
+fn no_identity(home: &Home) -> ClientError {
+    ClientError::NotSetUp(format!("there is no identity in {}", home.folder().display()))
+}
+
+/// Reads what is public about the account of a home.
+///
+/// # Errors
+/// [`ClientError::NotSetUp`] or [`ClientError::Disk`].
+pub fn profile(home: &Home) -> Result<Profile, ClientError> {
+    let bytes = home.read(KEY_LIST)?.ok_or_else(|| no_identity(home))?;
+    let key_list = Envelope::parse(&bytes).map_err(|error| {
+        ClientError::disk(home.path(KEY_LIST))(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+    })?;
+    let enrolment = match home.enrolment() {
+        Err(ClientError::NotSetUp(_)) => None,
+        other => Some(other?),
+    };
+    Ok(Profile { key_list, chain: home.read_json(CERTIFICATE)?, enrolment })
+}
+
+/// Parses a certificate file from a registrar.
+///
+/// # Errors
+/// [`ClientError::Usage`].
+pub fn parse_certificate_file(bytes: &[u8]) -> Result<CertificateChain, ClientError> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        // The parser's own words repeat what stands in the file.
+        ClientError::Usage(format!(
+            "the certificate file is not one: it is not of the form it should have, at line {}, column {}",
+            error.line(),
+            error.column()
+        ))
+    })
+}
+
+/// Why the account's own certificate or key list does not count now, by this machine's clock; `None` if both do.
+///
+/// # Errors
+/// [`ClientError::NotSetUp`] or [`ClientError::Disk`].
+pub fn expiry(home: &Home) -> Result<Option<TrustProblem>, ClientError> {
+    let Profile { key_list, chain, enrolment } = profile(home)?;
+    let (Some(chain), Some(enrolment)) = (chain, enrolment) else {
+        return Ok(Some(TrustProblem::Missing));
+    };
+    let account = key_list.unverified().account;
+    let member = Member { issuer: chain.issuer, certificate: chain.certificate, key_list };
+    Ok(member.verify(enrolment.organisation, account, now()?).err().map(|error| error.problem))
+}
+
+/// Remembers the certificate that a server took.
+pub(crate) fn set_certificate(home: &Home, chain: &CertificateChain) -> Result<(), ClientError> {
+    home.write_json(CERTIFICATE, chain)
+}

@@ -1,0 +1,36 @@
+//! The ends that this device has sealed: with one of them it can prove that a recording has an end, whatever a server says.
+
+use serde::{Deserialize, Serialize};
+use vault_proto::envelope::Envelope;
+use vault_proto::ids::RecordingId;
+use vault_proto::statements::FinalSeal;
+
+use crate::error::ClientError;
+use crate::home::Home;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ending {
+    final_seal: Envelope<FinalSeal>,
+}
+
+fn name(recording: RecordingId) -> String {
+    format!("endings/{recording}.json")
+}
+
+/// Remembers the end of a recording that the server has acknowledged.
+pub(crate) fn remember(
+    home: &Home,
+    recording: RecordingId,
+    final_seal: &Envelope<FinalSeal>,
+) -> Result<(), ClientError> {
+    home.write_json(&name(recording), &Ending { final_seal: final_seal.clone() })
+}
+
+/// The final seal that this device signed for a recording, and a server acknowledged.
+///
+/// # Errors
+/// [`ClientError::Disk`].
+pub fn sealed_here(home: &Home, recording: RecordingId) -> Result<Option<Envelope<FinalSeal>>, ClientError> {
+    Ok(home.read_json::<Ending>(&name(recording))?.map(|ending| ending.final_seal))
+}

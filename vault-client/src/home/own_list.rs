@@ -1,0 +1,153 @@
+//! The account's own list of its recordings: which it has ever been shown, signed by its device, each list going on from the one
+//! before (FORMAT.md, "Lists and exports"). A server that leaves out later what it has shown once is noticed by it.
+//!
+//! One file in the home, `list.json`. One that cannot be read is an error and stays as it is.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use vault_proto::credentials::{Credentials, Member};
+use vault_proto::envelope::{self, Envelope};
+use vault_proto::ids::{Digest, KeyId, PublicKey, RecordingId};
+use vault_proto::recording::Refusal;
+use vault_proto::recording_list::{ListEntry, ListObject};
+use vault_proto::statements::RecordingList;
+
+use crate::clock::now;
+use crate::error::ClientError;
+use crate::home::Home;
+use crate::home::account::{Account, profile};
+
+const FILE: &str = "list.json";
+
+/// The newest list, with what it names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnList {
+    /// What was signed.
+    pub statement: Envelope<RecordingList>,
+    /// What it names.
+    pub object: ListObject,
+    /// Digests of all lists of this home by number, the newest among them.
+    pub history: Vec<Digest>,
+}
+
+/// What came of showing recordings to the list.
+pub struct Learned {
+    /// The newest list.
+    pub list: OwnList,
+    /// What was shown and contradicts what is known: not on the list.
+    pub refused: Vec<(RecordingId, Refusal)>,
+    /// What is known and was not shown.
+    pub missing: Vec<ListEntry>,
+}
+
+/// The newest list of a home; `None` before the first.
+///
+/// # Errors
+/// [`ClientError::Disk`].
+pub fn read(home: &Home) -> Result<Option<OwnList>, ClientError> {
+    home.read_json(FILE)
+}
+
+/// The final seal with which the account has seen a recording before.
+pub(crate) fn known_end(home: &Home, recording: RecordingId) -> Result<Option<Digest>, ClientError> {
+    let list = read(home)?.map(|list| list.object.recordings).unwrap_or_default();
+    Ok(list.into_iter().find(|entry| entry.recording == recording).and_then(|entry| entry.final_seal))
+}
+
+/// Adds what the account was shown, all of it, and signs another list if that is more than it knew.
+///
+/// # Errors
+/// [`ClientError::Disk`], [`ClientError::NotSetUp`].
+pub fn learn(home: &Home, account: &Account, shown: &[ListEntry]) -> Result<Learned, ClientError> {
+    let _lock = home.lock("list.lock")?;
+    let known = read(home)?;
+    let mut object = known.as_ref().map(|list| list.object.clone()).unwrap_or_default();
+    let mut more = known.is_none();
+    let mut refused = Vec::new();
+    for entry in shown {
+        match object.learn(*entry) {
+            Ok(new) => more |= new,
+            Err(refusal) => refused.push((entry.recording, refusal)),
+        }
+    }
+    let seen: HashSet<RecordingId> = shown.iter().map(|entry| entry.recording).collect();
+    let missing =
+        object.recordings.iter().filter(|entry| !seen.contains(&entry.recording)).copied().collect();
+    let list = match known {
+        Some(list) if !more => list,
+        known => {
+            let list = sign(home, account, object, known)?;
+            home.write_json(FILE, &list)?;
+            list
+        }
+    };
+    Ok(Learned { list, refused, missing })
+}
+
+/// The list with what proves it. A list is dated and its certificate and key list count for a time: one that these do not cover any
+/// more, as after another certificate, is signed again.
+///
+/// # Errors
+/// [`ClientError::Trust`] if not even a new list could be proved; [`ClientError::Disk`], [`ClientError::NotSetUp`].
+pub fn provable(
+    home: &Home,
+    account: &Account,
+    list: OwnList,
+) -> Result<(Credentials, OwnList), ClientError> {
+    let credentials = own_credentials(home)?;
+    let organisation = home.enrolment()?.organisation;
+    let proved = |list: &OwnList| {
+        credentials.verify(organisation, account.id, list.statement.unverified().created).map(drop)
+    };
+    if proved(&list).is_ok() {
+        return Ok((credentials, list));
+    }
+    let _lock = home.lock("list.lock")?;
+    let known = read(home)?.unwrap_or(list);
+    let object = known.object.clone();
+    let list = sign(home, account, object, Some(known))?;
+    proved(&list)?;
+    home.write_json(FILE, &list)?;
+    Ok((credentials, list))
+}
+
+fn sign(
+    home: &Home,
+    account: &Account,
+    object: ListObject,
+    known: Option<OwnList>,
+) -> Result<OwnList, ClientError> {
+    let statement = RecordingList {
+        account: account.id,
+        organisation: home.enrolment()?.organisation,
+        number: known.as_ref().map_or(0, |list| list.statement.unverified().number) + 1,
+        previous: known.as_ref().map(|list| list.statement.digest()),
+        created: now()?,
+        recordings: object.recordings.len() as u64,
+        entries: Digest::of(&object.to_bytes()?),
+    };
+    let statement = envelope::sign(&statement, device_key_id(account), |bytes| account.device.sign(bytes))?;
+    let mut history = known.map(|list| list.history).unwrap_or_default();
+    history.push(statement.digest());
+    Ok(OwnList { statement, object, history })
+}
+
+/// Id of the device key that signs for the account here.
+pub fn device_key_id(account: &Account) -> KeyId {
+    KeyId::of_device(&PublicKey::from_bytes(account.device.public()))
+}
+
+/// What proves whose keys the account's lists and exports are signed with: a credentials object with one member.
+///
+/// # Errors
+/// [`ClientError::NotSetUp`] before enrolment, or [`ClientError::Disk`].
+pub fn own_credentials(home: &Home) -> Result<Credentials, ClientError> {
+    let profile = profile(home)?;
+    let chain = profile
+        .chain
+        .ok_or_else(|| ClientError::NotSetUp("this account has no certificate yet".to_owned()))?;
+    let member = Member { issuer: chain.issuer, certificate: chain.certificate, key_list: profile.key_list };
+    Ok(Credentials { members: vec![member] })
+}

@@ -1,0 +1,96 @@
+//! Single parts of a remote recording: fetched, checked, opened (FORMAT.md, "Opening").
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+use vault_core::opening::{Opening, PartOpener};
+use vault_proto::geometry::{self, MAX_PARTS};
+use vault_proto::ids::RecordingId;
+use vault_proto::recording::{ProvenSegment, Refusal};
+use vault_proto::sealed_header::MAX_SEALED_HEADER;
+use vault_proto::wire;
+use zeroize::Zeroizing;
+
+use crate::error::ClientError;
+use crate::server::connection::Connection;
+
+/// A segment whose header and part list were fetched and checked.
+pub struct StartedSegment {
+    /// Its header, as the server has it.
+    pub header: Bytes,
+    /// Its part hash list; of a segment that was never sealed it may be longer than what is proved.
+    pub hashes: Bytes,
+    /// Opens its parts.
+    pub opener: PartOpener,
+    /// Part 0, still sealed: it was fetched for the payload nonce in it.
+    pub first: Vec<u8>,
+}
+
+/// Fetches what a segment begins with, and prepares to open its parts.
+pub async fn start_segment(
+    connection: &Connection,
+    opening: &Opening<'_>,
+    proven: &ProvenSegment,
+) -> Result<StartedSegment, ClientError> {
+    let recording = opening.recording().manifest().recording;
+    let path = wire::path::header(&recording, proven.index);
+    let missing = || format!("the header of segment {}", proven.index);
+    let header = stored(connection, &path, MAX_SEALED_HEADER, missing).await?;
+    let path = wire::path::parts(&recording, proven.index);
+    let missing = || format!("the list of parts of segment {}", proven.index);
+    let hashes = stored(connection, &path, 32 * MAX_PARTS as usize, missing).await?;
+    // All that a segment begins with is here before a key is touched: the server cannot see which header opens.
+    let first = fetch_part(connection, &recording, proven.index, 0, proven.shape.part_length(0)).await?;
+    let opener = opening.segment(proven, &header, &hashes)?.start(&first)?;
+    Ok(StartedSegment { header, hashes, opener, first })
+}
+
+/// Fetches a part of a segment, sealed as it is. Whatever comes has to be checked by [`open_part`].
+///
+/// # Errors
+/// [`ClientError::Open`] if the server does not have it, or what the server says.
+pub async fn fetch_part(
+    connection: &Connection,
+    recording: &RecordingId,
+    segment: u32,
+    part: u32,
+    length: u64,
+) -> Result<Vec<u8>, ClientError> {
+    let first = geometry::part_offset(part);
+    let last = first + length.saturating_sub(1);
+    let path = wire::path::body(recording, segment);
+    // Whatever comes is checked against the signed hash; only its size is limited here.
+    let body = connection.get_stored(&path, Some((first, last)), geometry::MAX_PART).await?;
+    Ok(body.ok_or_else(|| missing(&format!("segment {segment}, part {part}")))?.into())
+}
+
+/// Fetches what a recording whose statements were served must have.
+pub async fn stored(
+    connection: &Connection,
+    path: &str,
+    limit: usize,
+    what: impl FnOnce() -> String,
+) -> Result<Bytes, ClientError> {
+    let body = connection.get_stored(path, None, limit).await?;
+    body.ok_or_else(|| missing(&what()))
+}
+
+/// The statements prove that it was there; a server that hands them out and not this has lost it, or keeps it back.
+fn missing(what: &str) -> ClientError {
+    Refusal::Damaged(format!("the server does not have {what}")).into()
+}
+
+/// Checks a part against what was signed, and opens it on a thread of its own.
+///
+/// # Errors
+/// [`ClientError::Open`] if it is not the part that was sealed.
+pub async fn open_part(
+    opener: &Arc<PartOpener>,
+    part: u32,
+    ciphertext: Vec<u8>,
+) -> Result<Zeroizing<Vec<u8>>, ClientError> {
+    let opener = Arc::clone(opener);
+    let opened = spawn_blocking(move || opener.open(part, ciphertext).map(Zeroizing::new));
+    Ok(opened.await.map_err(|error| ClientError::Bug(error.to_string()))??)
+}

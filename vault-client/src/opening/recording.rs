@@ -1,0 +1,361 @@
+//! Fetching a recording, checking it and opening it; nothing is handed on before its own check (FORMAT.md, "Opening").
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
+use sha2::{Digest as _, Sha256};
+use vault_core::details::Details;
+use vault_core::opening::Opening;
+use vault_proto::envelope::Verified;
+use vault_proto::ids::{AccountId, Digest, RecordingId};
+use vault_proto::object::Object;
+use vault_proto::problem::ProblemCode;
+use vault_proto::recording::{CheckedRecording, ProvenSegment, StoredStatements};
+use vault_proto::recording_list::ListEntry;
+use vault_proto::statements::RecordingStatus;
+use vault_proto::timestamp::Timestamp;
+use vault_proto::wire::{self, MAX_DETAILS, RecordingPage, RecordingRecord};
+
+use super::parts::{fetch_part, open_part, start_segment, stored};
+use crate::error::{ClientError, CutOff, CutOffReason};
+use crate::home::Home;
+use crate::home::endings;
+use crate::home::own_list;
+use crate::home::seen;
+use crate::server::recording::MAX_RECORD;
+use crate::session::Session;
+use crate::trust::directory::{check_prefix, only_match};
+
+/// Parts that are fetched and opened ahead of the one being written.
+const IN_FLIGHT: usize = 4;
+/// Most bytes of a list page.
+pub(crate) const MAX_PAGE_BODY: usize = 1024 * 1024;
+
+/// A recording whose statements were fetched and checked.
+pub struct RemoteRecording {
+    record: RecordingRecord,
+    checked: CheckedRecording,
+}
+
+/// How complete a recording is, as its statements prove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completeness {
+    /// Its end is sealed and all of it is there.
+    Complete,
+    /// Its end is missing, or its sealer says that the rest was lost.
+    CutOff,
+}
+
+/// What was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Plaintext bytes.
+    pub bytes: u64,
+    /// SHA-256 of the plaintext.
+    pub sha256: Digest,
+    /// Ciphertext parts that were fetched and checked.
+    pub parts: u64,
+}
+
+/// Finds the recording that a person means: a whole id, or a prefix of one that the server lists for this account.
+///
+/// # Errors
+/// [`ClientError::Usage`], [`ClientError::NotFound`] or [`ClientError::Ambiguous`].
+pub async fn resolve_recording(session: &Session, text: &str) -> Result<RecordingId, ClientError> {
+    if let Ok(recording) = text.parse() {
+        return Ok(recording);
+    }
+    check_prefix(text, "a recording", RecordingId::BYTES * 2)?;
+    let query = format!("prefix={text}");
+    let page: RecordingPage =
+        session.connection.get_json(wire::path::RECORDINGS, Some(&query), MAX_PAGE_BODY).await?;
+    let matches: Vec<RecordingId> = page.recordings.iter().map(|entry| entry.recording).collect();
+    only_match(text, "recording", &matches)
+}
+
+impl RemoteRecording {
+    /// Fetches and checks the statements of `requested`, the id that the caller asked for, and that it names what it named
+    /// when it was first opened, verified or sealed here.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`], or [`ClientError::Open`] for the first check that fails.
+    pub async fn fetch(session: &Session, requested: RecordingId) -> Result<Self, ClientError> {
+        let path = wire::path::recording(&requested);
+        let record: RecordingRecord = match session.connection.get_json(&path, None, MAX_RECORD).await {
+            Err(ClientError::Refused(problem)) if problem.known_code() == Some(ProblemCode::NotFound) => {
+                return Err(ClientError::NotFound(format!("recording {requested}")));
+            }
+            other => other?,
+        };
+        // What was never sealed is proved by its progress, if it has one; the segments before it stand.
+        let seals: Vec<Vec<u8>> = record
+            .segments
+            .iter()
+            .map_while(|segment| segment.seal.clone())
+            .map(String::into_bytes)
+            .collect();
+        let checked = CheckedRecording::check(
+            requested,
+            session.enrolment.organisation,
+            &StoredStatements {
+                manifest: record.manifest.as_bytes(),
+                credentials: record.credentials.as_bytes(),
+                seals: &seals,
+                progress: newest_progress(&record, seals.len()),
+                final_seal: record.final_seal.as_deref().map(str::as_bytes),
+            },
+        )?;
+        seen::check(&session.home, requested, checked.manifest().digest())?;
+        Ok(Self { record, checked })
+    }
+
+    /// What the accounts of this recording are called in their certificates, as they were at sealing; the organisation's word.
+    pub fn labels(&self) -> BTreeMap<AccountId, String> {
+        let people = self.checked.readers().iter().chain([self.checked.sealer()]);
+        people.filter_map(|member| Some((member.account(), member.certificate().label.clone()?))).collect()
+    }
+
+    /// The tracks that have segments to open, ascending, each with its plaintext bytes.
+    pub fn tracks(&self) -> BTreeMap<u8, u64> {
+        let mut tracks = BTreeMap::new();
+        for segment in self.checked.segments() {
+            let total: &mut u64 = tracks.entry(segment.track).or_default();
+            *total = total.saturating_add(segment.shape.plaintext_length());
+        }
+        tracks
+    }
+
+    /// The checked statements.
+    pub const fn checked(&self) -> &CheckedRecording {
+        &self.checked
+    }
+
+    /// When the server last stored something of it, as the server says.
+    pub const fn last_stored(&self) -> Timestamp {
+        self.record.last_stored
+    }
+
+    /// Whether its end is there.
+    pub fn completeness(&self) -> Completeness {
+        match self.checked.final_seal().map(|seal| seal.status) {
+            Some(RecordingStatus::Complete) => Completeness::Complete,
+            Some(RecordingStatus::Recovered) | None => Completeness::CutOff,
+        }
+    }
+
+    /// Where it is cut off and why; `None` if it is complete. `home` knows the ends that its own device has sealed.
+    ///
+    /// # Errors
+    /// [`ClientError::Disk`].
+    pub fn cut_off(&self, home: &Home) -> Result<Option<CutOff>, ClientError> {
+        let manifest = self.checked.manifest();
+        let why = match self.checked.final_seal().map(|seal| seal.status) {
+            Some(RecordingStatus::Complete) => return Ok(None),
+            Some(RecordingStatus::Recovered) => CutOffReason::RestLost,
+            None => match endings::sealed_here(home, manifest.recording)? {
+                // The home is this device's own: what it sealed needs no other proof here.
+                Some(end) if end.unverified().manifest == manifest.digest() => {
+                    CutOffReason::EndHidden { ended: end.unverified().ended, final_seal: end.digest() }
+                }
+                _ => match own_list::known_end(home, manifest.recording)? {
+                    Some(final_seal) => CutOffReason::EndForgotten { final_seal },
+                    None => CutOffReason::NoEnd,
+                },
+            },
+        };
+        Ok(Some(CutOff {
+            created: manifest.created,
+            until: self.checked.recorded_until(),
+            last_stored: self.record.last_stored,
+            bytes: self.checked.plaintext_length(),
+            why,
+        }))
+    }
+
+    /// The error that says it is cut off, unless it is complete.
+    ///
+    /// # Errors
+    /// [`ClientError::CutOff`].
+    pub fn require_complete(&self, home: &Home) -> Result<(), ClientError> {
+        self.cut_off(home)?.map_or(Ok(()), |cut_off| Err(ClientError::CutOff(Box::new(cut_off))))
+    }
+
+    /// Prepares to open it with the session's identity.
+    ///
+    /// # Errors
+    /// [`ClientError::Open`] if the account is not a reader.
+    pub fn opening<'a>(&'a self, session: &'a Session) -> Result<Opening<'a>, ClientError> {
+        Ok(Opening::new(&self.checked, session.account.id, &session.account.identity)?)
+    }
+
+    /// Fetches and opens the details; `None` without a final seal, which is what binds them.
+    ///
+    /// # Errors
+    /// [`ClientError::Open`] if they are not those that were sealed.
+    pub async fn details(&self, session: &Session) -> Result<Option<Details>, ClientError> {
+        Ok(self.details_and_object(session).await?.map(|(details, _)| details))
+    }
+
+    /// Fetches the details object, which was seen to open; `None` without a final seal.
+    pub async fn details_object(&self, session: &Session) -> Result<Option<Bytes>, ClientError> {
+        Ok(self.details_and_object(session).await?.map(|(_, object)| object))
+    }
+
+    async fn details_and_object(&self, session: &Session) -> Result<Option<(Details, Bytes)>, ClientError> {
+        if self.checked.final_seal().is_none() {
+            return Ok(None);
+        }
+        let opening = self.opening(session)?;
+        let path = wire::path::details(&self.checked.manifest().recording);
+        let object = stored(&session.connection, &path, MAX_DETAILS, || "its details".to_owned()).await?;
+        Ok(Some((opening.details(&object)?, object)))
+    }
+
+    /// The statements that were checked, as the server has them.
+    pub fn statements(&self) -> Vec<(Object, Vec<u8>)> {
+        let RecordingRecord { manifest, credentials, segments, final_seal, .. } = &self.record;
+        let mut files = vec![
+            (Object::Manifest, manifest.clone().into_bytes()),
+            (Object::Credentials, credentials.clone().into_bytes()),
+        ];
+        let sealed = self.checked.seals().len();
+        for (index, seal) in
+            (0u32..).zip(segments.iter().take(sealed).filter_map(|segment| segment.seal.clone()))
+        {
+            files.push((Object::Seal { segment: index }, seal.into_bytes()));
+        }
+        match final_seal {
+            Some(seal) => files.push((Object::Final, seal.clone().into_bytes())),
+            None => {
+                let growing = self
+                    .checked
+                    .segments()
+                    .iter()
+                    .find(|segment| !segment.sealed)
+                    .map(|segment| segment.index);
+                if let (Some(index), Some(progress)) = (growing, newest_progress(&self.record, sealed)) {
+                    files.push((Object::Progress { segment: index }, progress.to_vec()));
+                }
+            }
+        }
+        files
+    }
+
+    /// Its entry in an account's own list.
+    pub fn entry(&self) -> ListEntry {
+        let manifest = self.checked.manifest();
+        ListEntry {
+            recording: manifest.recording,
+            manifest: manifest.digest(),
+            final_seal: self.checked.final_seal().map(Verified::digest),
+        }
+    }
+
+    /// Generation of a segment's current header, as the server says.
+    pub fn header_generation(&self, segment: u32) -> u32 {
+        let segment = usize::try_from(segment).ok().and_then(|segment| self.record.segments.get(segment));
+        segment.map_or(0, |segment| segment.header_generation)
+    }
+
+    /// Opens every sealed segment in order, or those of one track, and writes the plaintext to `out`, calling `on_progress`
+    /// with each number of bytes written. `out` gets only checked bytes; on an error it holds a beginning of what was asked for.
+    /// Without `track` the tracks of a recording that has several follow each other as they were sealed: good for checking, not
+    /// for keeping.
+    ///
+    /// From the first call on, this home knows what the recording's id names.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Disk`] with the path `output` if `out` fails.
+    pub async fn write_to(
+        &self,
+        session: &Session,
+        track: Option<u8>,
+        out: &mut (dyn Write + Send),
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Opened, ClientError> {
+        let opening = self.opening(session)?;
+        // A server that edited the details must not be noticed only by those who look at titles.
+        self.details(session).await?;
+        let manifest = self.checked.manifest();
+        seen::remember(&session.home, manifest.recording, manifest.digest())?;
+        let mut opened = Progress { hash: Sha256::new(), bytes: 0, parts: 0 };
+        let wanted = |proven: &ProvenSegment| track.is_none_or(|track| track == proven.track);
+        for proven in self.checked.segments().into_iter().filter(wanted) {
+            self.write_segment(session, &opening, &proven, out, &mut opened, on_progress).await?;
+        }
+        out.flush().map_err(output_failed)?;
+        Ok(Opened {
+            bytes: opened.bytes,
+            sha256: Digest::from_bytes(opened.hash.finalize().into()),
+            parts: opened.parts,
+        })
+    }
+
+    async fn write_segment(
+        &self,
+        session: &Session,
+        opening: &Opening<'_>,
+        proven: &ProvenSegment,
+        out: &mut (dyn Write + Send),
+        opened: &mut Progress,
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), ClientError> {
+        let recording = self.checked.manifest().recording;
+        let started = start_segment(&session.connection, opening, proven).await?;
+        let (opener, first, shape) = (Arc::new(started.opener), started.first, proven.shape);
+        let plaintext = open_part(&opener, 0, first).await?;
+        opened.write(&plaintext, out, on_progress)?;
+        let rest = (1..shape.parts()).map(|part| {
+            let opener = Arc::clone(&opener);
+            async move {
+                let length = shape.part_length(part);
+                let ciphertext =
+                    fetch_part(&session.connection, &recording, proven.index, part, length).await?;
+                open_part(&opener, part, ciphertext).await
+            }
+        });
+        let mut rest = std::pin::pin!(stream::iter(rest).buffered(IN_FLIGHT));
+        while let Some(plaintext) = rest.next().await {
+            opened.write(&plaintext?, out, on_progress)?;
+        }
+        Ok(())
+    }
+}
+
+/// The progress of the segment after the `sealed` ones, or of the last of these.
+fn newest_progress(record: &RecordingRecord, sealed: usize) -> Option<&[u8]> {
+    let growing = record.segments.get(sealed);
+    let newest = growing.or_else(|| record.segments.get(sealed.checked_sub(1)?))?;
+    newest.progress.as_deref().map(str::as_bytes)
+}
+
+/// Running totals of what was opened.
+struct Progress {
+    hash: Sha256,
+    bytes: u64,
+    parts: u64,
+}
+
+impl Progress {
+    fn write(
+        &mut self,
+        plaintext: &[u8],
+        out: &mut dyn Write,
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), ClientError> {
+        // The caller's output is a file or a pipe; a write to it is short next to fetching and opening a part.
+        out.write_all(plaintext).map_err(output_failed)?;
+        self.hash.update(plaintext);
+        self.bytes += plaintext.len() as u64;
+        self.parts += 1;
+        on_progress(plaintext.len() as u64);
+        Ok(())
+    }
+}
+
+fn output_failed(source: io::Error) -> ClientError {
+    ClientError::Output(source)
+}

@@ -1,0 +1,344 @@
+//! Random access to a track of a remote recording: a view over all its segments that fetches only the parts that hold the bytes
+//! asked for. Each part is checked before a byte of it is handed out (FORMAT.md, "Opening").
+//!
+//! [`RemoteTrack`] is the view; it may be read from several places at the same time. [`TrackReader`] reads on from one place
+//! and, once it has read from one part into the next, has a few parts fetched ahead. [`BlockingReader`] is the same as
+//! [`Read`] and [`Seek`].
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+use vault_core::identity::Identity;
+use vault_core::opening::{Opening, PartOpener};
+use vault_core::webm::SeekableLayout;
+use vault_proto::geometry::{self, PART_PLAINTEXT};
+use vault_proto::ids::AccountId;
+use vault_proto::recording::{CheckedRecording, ProvenSegment};
+use zeroize::Zeroizing;
+
+use super::parts::{fetch_part, open_part, start_segment};
+use super::recording::RemoteRecording;
+use crate::error::ClientError;
+use crate::home::seen;
+use crate::server::connection::Connection;
+use crate::session::Session;
+
+/// Opened parts that are kept: 8 MiB.
+const CACHE: usize = 8;
+/// Parts that are fetched ahead of a reader that reads on and on.
+const READ_AHEAD: u32 = 2;
+
+/// A part's plaintext, wiped when nobody reads it any more.
+type Plaintext = Arc<Zeroizing<Vec<u8>>>;
+/// Numbers of a segment in the track, and of a part in it.
+type PartKey = (usize, u32);
+/// A part that is there, or being fetched by whoever asked first.
+type Slot = Arc<OnceCell<Plaintext>>;
+
+/// A track of a remote recording, readable from anywhere. Clones are views of the same parts in memory: at most 8 opened ones
+/// are kept beside those being read.
+#[derive(Clone)]
+pub struct RemoteTrack {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    connection: Connection,
+    checked: CheckedRecording,
+    account: AccountId,
+    identity: Arc<Identity>,
+    segments: Vec<Segment>,
+    /// What stands in front of the track's own bytes, and how many of these it replaces.
+    head: Bytes,
+    body_from: u64,
+    length: u64,
+    /// The parts used last, the newest at the end.
+    cache: Mutex<Vec<(PartKey, Slot)>>,
+}
+
+/// A segment of the track; its header and part list are fetched when its first part is asked for.
+struct Segment {
+    proven: ProvenSegment,
+    start: u64,
+    opener: OnceCell<Arc<PartOpener>>,
+}
+
+/// A byte of the track: which part holds it, and where in its plaintext.
+#[derive(Clone, Copy)]
+struct Place {
+    key: PartKey,
+    offset: usize,
+}
+
+/// A piece of a part that stays in memory for as long as somebody holds it.
+struct Piece {
+    part: Plaintext,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        self.part.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+impl RemoteTrack {
+    /// A view of the track `track` of `remote`, as it was sealed, or with `layout` as a seekable file. Fetches nothing yet but
+    /// the details, which must be those that were sealed. From now on this home knows what the recording's id names.
+    ///
+    /// # Errors
+    /// [`ClientError::Open`] if the account is not a reader, or for a check that fails; [`ClientError::Usage`] if there is no
+    /// such track.
+    pub async fn open(
+        session: &Session,
+        remote: &RemoteRecording,
+        track: u8,
+        layout: Option<SeekableLayout>,
+    ) -> Result<Self, ClientError> {
+        remote.opening(session)?;
+        remote.details(session).await?;
+        let checked = remote.checked().clone();
+        seen::remember(&session.home, checked.manifest().recording, checked.manifest().digest())?;
+        let mut segments = Vec::new();
+        let mut length = 0;
+        for proven in checked.segments().into_iter().filter(|proven| proven.track == track) {
+            let bytes = proven.shape.plaintext_length();
+            segments.push(Segment { proven, start: length, opener: OnceCell::new() });
+            length += bytes;
+        }
+        if segments.is_empty() {
+            return Err(ClientError::Usage(format!("this recording has no track {track}")));
+        }
+        let layout = layout.unwrap_or(SeekableLayout { head: Vec::new(), body_from: 0 });
+        let shared = Shared {
+            connection: session.connection.clone(),
+            checked,
+            account: session.account.id,
+            identity: Arc::clone(&session.account.identity),
+            segments,
+            body_from: layout.body_from.min(length),
+            head: layout.head.into(),
+            length,
+            cache: Mutex::new(Vec::new()),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Bytes of the view.
+    pub fn length(&self) -> u64 {
+        self.shared.head.len() as u64 + (self.shared.length - self.shared.body_from)
+    }
+
+    /// Where the bytes end that are fetched together with the one at `offset`: those of one part, or of the head.
+    pub fn piece_end(&self, offset: u64) -> u64 {
+        let head = self.shared.head.len() as u64;
+        let Some(place) = self.locate(offset) else {
+            return head.max(offset);
+        };
+        let within = u64::try_from(PART_PLAINTEXT.saturating_sub(place.offset)).unwrap_or(u64::MAX);
+        let segment_end =
+            self.shared.segments.get(place.key.0).map_or(self.shared.length, |segment| {
+                segment.start + segment.proven.shape.plaintext_length()
+            });
+        let segment_end = head + segment_end.saturating_sub(self.shared.body_from);
+        offset.saturating_add(within).min(segment_end)
+    }
+
+    /// Some bytes from `offset` on, at most `most`: those that lie together in memory. None at the end and beyond.
+    ///
+    /// # Errors
+    /// [`ClientError`]; nothing of a part that fails is handed out, and a part that could not be fetched is asked for again
+    /// the next time.
+    pub async fn read_at(&self, offset: u64, most: usize) -> Result<Bytes, ClientError> {
+        let head = &self.shared.head;
+        if let Some(rest) = usize::try_from(offset).ok().filter(|&start| start < head.len()) {
+            let end = head.len().min(rest.saturating_add(most));
+            return Ok(head.slice(rest..end));
+        }
+        let Some(place) = self.locate(offset) else {
+            return Ok(Bytes::new());
+        };
+        let part = self.part(place.key).await?;
+        let end = part.len().min(place.offset.saturating_add(most));
+        let range = place.offset.min(end)..end;
+        Ok(Bytes::from_owner(Piece { part, range }))
+    }
+
+    /// A reader that starts at `offset`.
+    pub const fn reader(self, offset: u64) -> TrackReader {
+        TrackReader { track: self, position: offset, last: None }
+    }
+
+    /// The part that holds the byte `offset` of the view; `None` in the head and beyond the end.
+    fn locate(&self, offset: u64) -> Option<Place> {
+        let shared = &self.shared;
+        let position = offset.checked_sub(shared.head.len() as u64)?.checked_add(shared.body_from)?;
+        if position >= shared.length {
+            return None;
+        }
+        // Of several segments with one start, the empty ones come first: the last one holds the byte.
+        let index = shared.segments.partition_point(|segment| segment.start <= position).checked_sub(1)?;
+        let (part, offset) = geometry::locate(position - shared.segments.get(index)?.start);
+        Some(Place { key: (index, u32::try_from(part).ok()?), offset })
+    }
+
+    /// The part after `key`, over the segments.
+    fn after(&self, (index, part): PartKey) -> Option<PartKey> {
+        if part + 1 < self.shared.segments.get(index)?.proven.shape.parts() {
+            return Some((index, part + 1));
+        }
+        let later = self.shared.segments.iter().enumerate().skip(index + 1);
+        later.filter(|(_, segment)| segment.proven.shape.plaintext_length() > 0).map(|(at, _)| (at, 0)).next()
+    }
+
+    /// Has a part fetched while others are read. Whoever reads it learns of a failure, by trying again.
+    fn fetch_ahead(&self, key: PartKey) {
+        let track = self.clone();
+        tokio::spawn(async move { track.part(key).await.map(drop) });
+    }
+
+    async fn part(&self, key: PartKey) -> Result<Plaintext, ClientError> {
+        let slot = self.slot(key);
+        // Of several that ask for a part at once, one fetches it.
+        slot.get_or_try_init(|| self.fetch(key)).await.cloned()
+    }
+
+    /// Marks a part as used just now.
+    fn slot(&self, key: PartKey) -> Slot {
+        let mut cache = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = match cache.iter().position(|(cached, _)| *cached == key) {
+            Some(at) => cache.remove(at).1,
+            None => Slot::default(),
+        };
+        cache.push((key, Arc::clone(&slot)));
+        if cache.len() > CACHE {
+            cache.remove(0);
+        }
+        slot
+    }
+
+    async fn fetch(&self, (index, part): PartKey) -> Result<Plaintext, ClientError> {
+        let shared = &self.shared;
+        let outside = || ClientError::Bug("a position outside the recording".to_owned());
+        let segment = shared.segments.get(index).ok_or_else(outside)?;
+        let mut first = None;
+        let opener = segment.opener.get_or_try_init(async || {
+            let opening = Opening::new(&shared.checked, shared.account, &shared.identity)?;
+            let started = start_segment(&shared.connection, &opening, &segment.proven).await?;
+            first = Some(started.first);
+            Ok::<_, ClientError>(Arc::new(started.opener))
+        });
+        let opener = opener.await?;
+        if let Some(ciphertext) = first {
+            let first = Arc::new(open_part(opener, 0, ciphertext).await?);
+            if part == 0 {
+                return Ok(first);
+            }
+            // It was fetched for what stands in it; a reader that comes to it need not fetch it again.
+            let _ = self.slot((index, 0)).set(first);
+        }
+        let ProvenSegment { index, shape, .. } = segment.proven;
+        let recording = &shared.checked.manifest().recording;
+        let ciphertext =
+            fetch_part(&shared.connection, recording, index, part, shape.part_length(part)).await?;
+        Ok(Arc::new(open_part(opener, part, ciphertext).await?))
+    }
+}
+
+/// Reads a track from one place on.
+pub struct TrackReader {
+    track: RemoteTrack,
+    position: u64,
+    last: Option<PartKey>,
+}
+
+impl TrackReader {
+    /// The next bytes, at most `most`; none at the end. Reading from one part into the next has the parts after it fetched
+    /// meanwhile; a jump fetches nothing ahead.
+    ///
+    /// # Errors
+    /// As [`RemoteTrack::read_at`]; the reader stays where it is.
+    pub async fn next(&mut self, most: usize) -> Result<Bytes, ClientError> {
+        if let Some(place) = self.track.locate(self.position) {
+            let goes_on = self.last.is_some_and(|last| self.track.after(last) == Some(place.key));
+            if goes_on {
+                let mut ahead = place.key;
+                for _ in 0..READ_AHEAD {
+                    let Some(next) = self.track.after(ahead) else {
+                        break;
+                    };
+                    self.track.fetch_ahead(next);
+                    ahead = next;
+                }
+            }
+            self.last = Some(place.key);
+        }
+        let bytes = self.track.read_at(self.position, most).await?;
+        self.position += bytes.len() as u64;
+        Ok(bytes)
+    }
+
+    /// Goes to `position`, also beyond the end.
+    pub const fn seek(&mut self, position: u64) {
+        self.position = position;
+    }
+}
+
+/// A track as [`Read`] and [`Seek`], for threads that may wait: each read blocks until the part is there. Must not be used on
+/// a thread that runs asynchronous tasks.
+pub struct BlockingReader {
+    reader: TrackReader,
+    runtime: Handle,
+}
+
+impl BlockingReader {
+    /// Reads `track` from its start; `runtime` does the fetching.
+    pub const fn new(track: RemoteTrack, runtime: Handle) -> Self {
+        Self { reader: track.reader(0), runtime }
+    }
+}
+
+/// A failure as an I/O error, so that it passes through [`Read`]; its source is the [`ClientError`].
+fn failed(error: ClientError) -> io::Error {
+    let kind = match &error {
+        ClientError::Open(_) => io::ErrorKind::InvalidData,
+        ClientError::Unreachable { .. } => io::ErrorKind::NotConnected,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+impl Read for BlockingReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        let _runtime = self.runtime.enter();
+        let bytes = self.runtime.block_on(self.reader.next(out.len())).map_err(failed)?;
+        let taken = bytes.len().min(out.len());
+        let (Some(from), Some(to)) = (bytes.get(..taken), out.get_mut(..taken)) else {
+            return Ok(0);
+        };
+        to.copy_from_slice(from);
+        Ok(taken)
+    }
+}
+
+impl Seek for BlockingReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(offset) => self.reader.track.length().checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.reader.position.checked_add_signed(offset),
+        };
+        let position = target.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "a position before the start of the recording")
+        })?;
+        self.reader.seek(position);
+        Ok(position)
+    }
+}

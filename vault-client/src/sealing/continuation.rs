@@ -1,0 +1,205 @@
+//! Bringing an upload and the server to one state after a process died: what waits in the spool is sent, and what arrived is
+//! sealed. No key is needed for it, and none is left.
+
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use vault_core::sealing::SegmentFacts;
+use vault_core::signing_key::SigningKey;
+use vault_proto::envelope::Envelope;
+use vault_proto::geometry::{self, BodyEnd, BodyShape};
+use vault_proto::ids::Digest;
+use vault_proto::statements::SegmentSeal;
+use vault_proto::wire::OpenSegment;
+
+use super::begin::{Begun, is_final_refusal};
+use super::journal::{PartLine, Past, PastSegment};
+use super::sender::IN_FLIGHT;
+use super::spool::Spool;
+use super::worker::SealedTrack;
+use crate::error::ClientError;
+use crate::server::recording::Statements;
+
+/// How far an upload had come.
+pub(super) struct CaughtUp {
+    /// The tracks, as far as they are sealed or can be.
+    pub(super) tracks: Vec<SealedTrack>,
+    /// Plaintext bytes of them.
+    pub(super) bytes: u64,
+    /// The last part that is kept.
+    pub(super) last: Option<PartLine>,
+    /// What is left to do with the segment that was open.
+    pub(super) open: Open,
+}
+
+/// A segment that was open when its process died.
+pub(super) enum Open {
+    /// There was none.
+    None,
+    /// As far as it arrived, it can be sealed.
+    Sealable(SegmentFacts),
+    /// Nothing of it arrived.
+    Empty(u32),
+}
+
+/// A recording that never reached its server, and never will: its manifest is of another day, or refused.
+pub(super) struct NeverBegun;
+
+impl Begun {
+    /// Sends again what may not have arrived, and finds out how far the recording has come. Signs nothing.
+    ///
+    /// # Errors
+    /// [`ClientError`]; the journal stays as it is.
+    pub(super) async fn catch_up(
+        &mut self,
+        statements: &Statements,
+        past: &Past,
+        spool: &Spool,
+    ) -> Result<Result<CaughtUp, NeverBegun>, ClientError> {
+        match statements.create(&self.begin.manifest, &self.begin.credentials).await {
+            Ok(()) => {}
+            Err(ClientError::Refused(problem))
+                if past.segments.is_empty() && is_final_refusal(problem.known_code()) =>
+            {
+                return Ok(Err(NeverBegun));
+            }
+            Err(error) => return Err(error),
+        }
+        let stored = statements.record().await?.segments;
+        let mut caught_up = CaughtUp { tracks: Vec::new(), bytes: 0, last: None, open: Open::None };
+        for (at, segment) in past.segments.iter().enumerate() {
+            let is_sealed = stored.get(at).is_some_and(|stored| stored.seal.is_some());
+            if !is_sealed {
+                let (track, header) = (segment.line.track, segment.line.header.clone());
+                statements.open(segment.line.index, &OpenSegment { track, header }).await?;
+                send_kept(statements, segment, spool).await?;
+            }
+            match &segment.seal {
+                Some(seal) => {
+                    self.sealer.continue_after(seal)?;
+                    if !is_sealed {
+                        require_parts(statements, segment, seal.unverified()).await?;
+                        statements.seal(seal).await?;
+                    }
+                    let length = seal.unverified().shape().map_or(0, |shape| shape.plaintext_length());
+                    // Parts that were sealed and never arrived are in the journal too.
+                    let parts = usize::try_from(seal.unverified().parts).unwrap_or(usize::MAX);
+                    caught_up.add(past, segment, parts, length);
+                }
+                None => caught_up.open = self.agree(statements, past, segment, &mut caught_up).await?,
+            }
+        }
+        Ok(Ok(caught_up))
+    }
+
+    /// Finds the parts of a segment, from part 0 without a gap, that journal and server agree on.
+    async fn agree(
+        &self,
+        statements: &Statements,
+        past: &Past,
+        segment: &PastSegment,
+        caught_up: &mut CaughtUp,
+    ) -> Result<Open, ClientError> {
+        let stored = statements.part_hashes(segment.line.index).await?;
+        let agreed: Vec<&PartLine> = segment
+            .parts
+            .iter()
+            .zip(&stored)
+            .take_while(|(part, stored)| part.hash == **stored)
+            .map(|(part, _)| part)
+            .collect();
+        let Some(last) = agreed.last() else {
+            return Ok(Open::Empty(segment.line.index));
+        };
+        let facts = SegmentFacts {
+            start: segment.line.start(),
+            part_hashes: agreed.iter().map(|part| part.hash).collect(),
+            last_part_length: last.length,
+            end: last.end.unwrap_or(BodyEnd::Cut),
+        };
+        caught_up.add(past, segment, agreed.len(), plaintext_length(&facts));
+        Ok(Open::Sealable(facts))
+    }
+
+    /// Seals the segment that was open as far as it arrived, or drops it.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a seal that was signed is in the journal.
+    pub(super) async fn close_segment(
+        &mut self,
+        statements: &Statements,
+        open: &Open,
+        device: &SigningKey,
+    ) -> Result<(), ClientError> {
+        match open {
+            Open::None => Ok(()),
+            Open::Empty(index) => statements.abandon(*index).await,
+            Open::Sealable(facts) => {
+                let seal: Envelope<SegmentSeal> = self.sealer.seal_segment(facts, device)?;
+                self.journal.seal(&seal)?;
+                statements.seal(&seal).await
+            }
+        }
+    }
+}
+
+impl CaughtUp {
+    /// Counts a segment of which the first `parts` parts are kept.
+    fn add(&mut self, past: &Past, segment: &PastSegment, parts: usize, length: u64) {
+        let last = parts.checked_sub(1).and_then(|last| segment.parts.get(last)).copied();
+        let track = segment.line.track;
+        if self.tracks.last().is_none_or(|newest| newest.track != track) {
+            let line = past.tracks.iter().rev().find(|line| line.track == track);
+            let from = Duration::from_millis(line.map_or(0, |line| line.from_ms));
+            let media_type = line.map(|line| line.media_type.clone());
+            self.tracks.push(SealedTrack { track, media_type, bytes: 0, from, until: from, indexer: None });
+        }
+        if let Some(newest) = self.tracks.last_mut() {
+            newest.bytes += length;
+            newest.until = last.map_or(newest.until, |last| Duration::from_millis(last.until_ms));
+        }
+        self.bytes += length;
+        self.last = last.or(self.last);
+    }
+
+    /// SHA-256 of the source up to what is kept.
+    pub(super) fn source_hash(&self) -> Digest {
+        self.last.map_or_else(|| Digest::of(b""), |last| last.source_hash)
+    }
+}
+
+/// Sends the parts of a segment that wait in the spool.
+async fn send_kept(statements: &Statements, segment: &PastSegment, spool: &Spool) -> Result<(), ClientError> {
+    let sending = segment.parts.iter().map(async |line| {
+        let Some(kept) = spool.get(line.segment, line.part, &line.hash)? else {
+            return Ok(());
+        };
+        let place = (line.segment, line.part);
+        statements.part(place, kept.ciphertext, line.hash, kept.progress.as_deref()).await?;
+        spool.remove(line.segment, line.part, line.length);
+        Ok(())
+    });
+    stream::iter(sending).buffer_unordered(IN_FLIGHT).try_collect().await
+}
+
+/// A seal was signed only once each part was acknowledged or synced here; a disk that lost one since, or a server, is told of by
+/// name.
+async fn require_parts(
+    statements: &Statements,
+    segment: &PastSegment,
+    seal: &SegmentSeal,
+) -> Result<(), ClientError> {
+    let index = segment.line.index;
+    let stored = statements.part_hashes(index).await?;
+    let there = u32::try_from(stored.len()).unwrap_or(u32::MAX);
+    if there < seal.parts {
+        return Err(ClientError::KeptPartGone { segment: index, part: there });
+    }
+    Ok(())
+}
+
+fn plaintext_length(facts: &SegmentFacts) -> u64 {
+    let parts = u32::try_from(facts.part_hashes.len()).unwrap_or(u32::MAX);
+    let length = geometry::part_offset(parts.saturating_sub(1)) + facts.last_part_length as u64;
+    BodyShape::new(length, facts.end).map_or(0, |shape| shape.plaintext_length())
+}

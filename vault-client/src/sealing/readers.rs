@@ -1,0 +1,147 @@
+//! Whom a recording is sealed for: each account trusted now, or nothing is sealed.
+
+use vault_core::recipient::Recipient;
+use vault_core::sealing;
+use vault_proto::credentials::{Credentials, TrustError, TrustProblem, VerifiedMember};
+use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, RecordingId};
+use vault_proto::statements::{DeviceRole, Manifest, Policy, RecipientKey, Role, Suite};
+
+use super::SealRequest;
+use super::begin::ChainHead;
+use crate::clock::now;
+use crate::error::ClientError;
+use crate::home::Enrolment;
+use crate::home::account::Account;
+use crate::session::Session;
+use crate::trust::directory::{self, TrustedMember};
+
+/// The accounts of a recording, as trusted now.
+pub(super) struct Readers {
+    patient: TrustedMember,
+    clinician: TrustedMember,
+    sealer: TrustedMember,
+}
+
+impl Readers {
+    /// Looks all of them up; nothing has been sealed yet.
+    pub(super) async fn look_up(session: &Session, request: &SealRequest) -> Result<Self, ClientError> {
+        let account = &session.account;
+        if request.patient == request.clinician {
+            return Err(ClientError::Usage(
+                "the patient and the clinician must be different accounts".to_owned(),
+            ));
+        }
+        let patient = directory::look_up(session, request.patient).await?;
+        patient.verified.check_role(Role::Patient)?;
+        let clinician = directory::look_up(session, request.clinician).await?;
+        clinician.verified.check_role(Role::Clinician)?;
+        let sealer = directory::look_up(session, account.id).await?;
+        sealer.verified.check_may_seal(request.patient, request.clinician)?;
+        let key_id = sealing::device_key_id(&account.device);
+        if sealer.verified.key_list().device(key_id, DeviceRole::Seal).is_none() {
+            return Err(
+                TrustError { account: account.id, problem: TrustProblem::KeyNotListed(key_id) }.into()
+            );
+        }
+        Ok(Self { patient, clinician, sealer })
+    }
+
+    fn both(&self) -> [&VerifiedMember; 2] {
+        [&self.patient.verified, &self.clinician.verified]
+    }
+
+    /// Whether the keys that a manifest names are still the ones to seal to: readers who changed theirs since may have lost the
+    /// old ones.
+    pub(super) fn are_current(&self, manifest: &Manifest) -> bool {
+        self.both().into_iter().zip(&manifest.recipients).all(|(reader, named)| {
+            let current = reader.key_list().current_encryption_key(manifest.suite);
+            reader.account() == named.account && current.is_some_and(|key| key.key_id() == named.key)
+        })
+    }
+
+    /// The credentials object of a new recording.
+    pub(super) fn credentials(&self) -> Result<Credentials, ClientError> {
+        let mut members = vec![self.patient.member.clone(), self.clinician.member.clone()];
+        if !self.both().iter().any(|reader| reader.account() == self.sealer.verified.account()) {
+            members.push(self.sealer.member.clone());
+        }
+        Ok(Credentials { members })
+    }
+
+    /// The manifest of a new recording, without its place in the chain.
+    pub(super) fn manifest(
+        &self,
+        enrolment: &Enrolment,
+        account: &Account,
+        request: &SealRequest,
+        credentials: Digest,
+        head: Option<ChainHead>,
+    ) -> Result<Manifest, ClientError> {
+        let suite = account_suite(&self.patient.verified)?;
+        let mut recipients = Vec::new();
+        for reader in self.both() {
+            let key = reader.key_list().current_encryption_key(suite).ok_or(TrustError {
+                account: reader.account(),
+                problem: TrustProblem::NoKeyOfSuite(suite.name()),
+            })?;
+            let named = RecipientKey { account: reader.account(), key: key.key_id() };
+            // What cannot be wrapped to must not take a place in the chain.
+            named_recipient(reader, &named)?;
+            recipients.push(named);
+        }
+        Ok(Manifest {
+            suite,
+            recording: RecordingId::from_bytes(random()?),
+            tenant: enrolment.organisation,
+            consultation: match &request.consultation {
+                Some(consultation) => consultation.clone(),
+                None => unnamed_consultation()?,
+            },
+            patient: request.patient,
+            clinician: request.clinician,
+            recipients,
+            sealer: account.id,
+            sealer_key: sealing::device_key_id(&account.device),
+            sequence: head.map_or(1, |head| head.sequence + 1),
+            previous: head.map(|head| head.manifest),
+            credentials,
+            directory_checkpoint: None,
+            created: now()?,
+            policy: Policy::Participants,
+        })
+    }
+}
+
+/// The key that a manifest names for a reader.
+pub(super) fn named_recipient(
+    reader: &VerifiedMember,
+    named: &RecipientKey,
+) -> Result<Recipient, ClientError> {
+    let unlisted =
+        || TrustError { account: reader.account(), problem: TrustProblem::KeyNotListed(named.key) };
+    let key = reader.key_list().encryption_key(named.key).ok_or_else(unlisted)?;
+    Ok(key.recipient.parse().map_err(|_| unlisted())?)
+}
+
+/// Suite of an account's newest encryption key; an account has keys of one suite.
+fn account_suite(member: &VerifiedMember) -> Result<Suite, TrustError> {
+    member
+        .key_list()
+        .encryption
+        .first()
+        .map(|key| key.suite)
+        .ok_or(TrustError { account: member.account(), problem: TrustProblem::Missing })
+}
+
+fn random<const N: usize>() -> Result<[u8; N], ClientError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|_| ClientError::Bug("the operating system gave no random bytes".to_owned()))?;
+    Ok(bytes)
+}
+
+/// Name of a consultation that the organisation did not name.
+fn unnamed_consultation() -> Result<ConsultationId, ClientError> {
+    let name = format!("unnamed-{}", data_encoding::HEXLOWER.encode(&random::<8>()?));
+    name.parse().map_err(|error: ConsultationIdError| ClientError::Bug(error.to_string()))
+}

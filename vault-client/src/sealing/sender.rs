@@ -1,0 +1,277 @@
+//! Sends what was sealed, in its order, until the server has it: several parts at a time, everything else one after the other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use vault_proto::envelope::Envelope;
+use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::statements::SegmentSeal;
+use vault_proto::wire;
+
+use super::delivery::{Attempt, Outcome, PartAttempts, Tries};
+use super::journal::EndLine;
+use super::progress::{Mark, RecordingProgress, ServerState};
+use super::settlement::{Settled, Settlement};
+use super::spool::Spool;
+use crate::error::ClientError;
+use crate::server::connection::Connection;
+use crate::server::recording::Statements;
+
+/// Parts that are sent at the same time, and as many are held in memory.
+pub(crate) const IN_FLIGHT: usize = 4;
+/// Something to send.
+pub(crate) enum Item {
+    /// A segment to open.
+    Open {
+        segment: u32,
+        body: wire::OpenSegment,
+    },
+    Part(OutgoingPart),
+    /// A segment's seal, and how far the recording is durable with it.
+    Seal(Envelope<SegmentSeal>, Mark),
+    /// The end.
+    End(Box<EndLine>),
+}
+
+/// A sealed part on its way.
+pub(crate) struct OutgoingPart {
+    pub(crate) segment: u32,
+    pub(crate) part: u32,
+    pub(crate) hash: Digest,
+    pub(crate) length: usize,
+    pub(crate) payload: Payload,
+    /// How far the recording is durable with it; `None` for a segment's last part, which only the seal proves.
+    pub(crate) mark: Option<Mark>,
+}
+
+/// Where a part waits.
+pub(crate) enum Payload {
+    /// In memory, of which it takes a share.
+    Memory { ciphertext: Bytes, progress: Option<String>, share: OwnedSemaphorePermit },
+    /// In the spool.
+    Spooled,
+}
+
+/// What to do while the server cannot be reached.
+#[derive(Clone)]
+pub(crate) enum Patience {
+    /// Give up after some tries: the source can be read again.
+    GiveUp,
+    /// Keep parts in the spool and go on trying: nobody records this a second time.
+    Keep(Arc<Spool>),
+}
+
+/// Whether somebody still waits for the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GiveUp {
+    /// As long as it takes.
+    No,
+    /// One more try of each thing, and then no other.
+    AfterOneMoreTry,
+    /// Not even for the answers that are on their way.
+    Now,
+}
+
+/// What the sealing thread and the sender of one upload share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// How far it has come.
+    pub(crate) progress: watch::Sender<RecordingProgress>,
+    /// Whether somebody still waits for the server.
+    pub(crate) give_up: watch::Receiver<GiveUp>,
+    /// A share for each part that is held in memory.
+    pub(crate) memory: Arc<Semaphore>,
+    /// What became of each part.
+    pub(crate) settlement: Settlement,
+}
+
+/// Sends the items of one upload.
+pub(crate) struct Sender {
+    statements: Statements,
+    patience: Patience,
+    items: mpsc::UnboundedReceiver<Item>,
+    progress: watch::Sender<RecordingProgress>,
+    give_up: watch::Receiver<GiveUp>,
+    memory: Arc<Semaphore>,
+    settlement: Settlement,
+    /// What was handed out for sending, until all before it has arrived.
+    outstanding: BTreeMap<u64, Outstanding>,
+    handed_out: u64,
+    durable: Mark,
+    /// Why nothing more is sent; what comes is kept.
+    refused: Option<ClientError>,
+}
+
+/// Something on its way.
+struct Outstanding {
+    mark: Option<Mark>,
+    arrived: bool,
+}
+
+impl Sender {
+    pub(crate) fn new(
+        connection: &Connection,
+        recording: RecordingId,
+        patience: Patience,
+        items: mpsc::UnboundedReceiver<Item>,
+        shared: Shared,
+    ) -> Self {
+        let Shared { progress, give_up, memory, settlement } = shared;
+        // Where parts are kept, each failed try has to be known at once.
+        let connection = match patience {
+            Patience::GiveUp => connection.clone(),
+            Patience::Keep(_) => connection.with_retry_for(Duration::ZERO),
+        };
+        let durable = progress.borrow().durable();
+        Self {
+            statements: Statements::new(connection, recording),
+            patience,
+            items,
+            progress,
+            give_up,
+            memory,
+            settlement,
+            outstanding: BTreeMap::new(),
+            handed_out: 0,
+            durable,
+            refused: None,
+        }
+    }
+
+    /// Sends until the end was sent, or nothing more comes.
+    pub(crate) async fn run(mut self) -> Result<(), ClientError> {
+        let result = self.send_all().await;
+        // Whoever waits for a share of the memory, or for parts to settle, learns that there is nothing to wait for.
+        self.memory.close();
+        self.settlement.close();
+        match (result, self.refused) {
+            (Err(error), _) | (Ok(()), Some(error)) => Err(error),
+            (Ok(()), None) => Ok(()),
+        }
+    }
+
+    async fn send_all(&mut self) -> Result<(), ClientError> {
+        let mut in_flight: FuturesUnordered<BoxFuture<'static, Outcome>> = FuturesUnordered::new();
+        loop {
+            let item = tokio::select! {
+                biased;
+                Some(outcome) = in_flight.next() => {
+                    self.part_done(outcome)?;
+                    continue;
+                }
+                item = self.items.recv(), if in_flight.len() < IN_FLIGHT => item,
+            };
+            if let Some(Item::Part(part)) = item {
+                let number = self.hand_out(part.mark);
+                in_flight.push(Box::pin(self.part_attempts().send(number, part)));
+                continue;
+            }
+            // All that is not a part rests on the parts before it.
+            while let Some(outcome) = in_flight.next().await {
+                self.part_done(outcome)?;
+            }
+            match item {
+                None | Some(Item::Part(_)) => return Ok(()),
+                Some(Item::Open { segment, body }) => {
+                    self.one(None, Attempt::Open { segment, body }).await?;
+                }
+                Some(Item::Seal(seal, mark)) => self.one(Some(mark), Attempt::Seal(seal)).await?,
+                Some(Item::End(end)) => return self.one(None, Attempt::End(end)).await,
+            }
+        }
+    }
+
+    fn hand_out(&mut self, mark: Option<Mark>) -> u64 {
+        let number = self.handed_out;
+        self.handed_out += 1;
+        self.outstanding.insert(number, Outstanding { mark, arrived: false });
+        number
+    }
+
+    fn part_attempts(&self) -> PartAttempts {
+        PartAttempts {
+            statements: self.statements.clone(),
+            spool: match &self.patience {
+                Patience::GiveUp => None,
+                Patience::Keep(spool) => Some(Arc::clone(spool)),
+            },
+            tries: self.tries(),
+            refused: self.refused.is_some(),
+        }
+    }
+
+    fn tries(&self) -> Tries {
+        Tries {
+            keep: matches!(self.patience, Patience::Keep(_)),
+            progress: self.progress.clone(),
+            give_up: self.give_up.clone(),
+        }
+    }
+
+    fn part_done(&mut self, outcome: Outcome) -> Result<(), ClientError> {
+        let Outcome { number, place, settled, error } = outcome;
+        if matches!(settled, Settled::Acknowledged) {
+            self.acknowledged(number);
+        }
+        self.settlement.settle(place, settled);
+        error.map_or(Ok(()), |error| self.fail(error))
+    }
+
+    /// Sends one thing that is no part, unless nothing is sent any more.
+    async fn one(&mut self, mark: Option<Mark>, attempt: Attempt) -> Result<(), ClientError> {
+        if self.refused.is_some() {
+            return Ok(());
+        }
+        let number = self.hand_out(mark);
+        match self.tries().until_sent(&self.statements, &attempt, || ()).await {
+            Ok(()) => {
+                self.acknowledged(number);
+                Ok(())
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Where parts are kept, a failure ends the sending and not the recording.
+    fn fail(&mut self, error: ClientError) -> Result<(), ClientError> {
+        match self.patience {
+            Patience::GiveUp => Err(error),
+            Patience::Keep(_) => {
+                if matches!(error, ClientError::Refused(_)) && !error.may_pass() {
+                    self.progress.send_modify(|progress| progress.server = ServerState::Refusing);
+                }
+                // Later errors follow from the first; what they cost is in the settlement.
+                self.refused.get_or_insert(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes that something has arrived. Durable is all that stands before the first thing still on its way.
+    fn acknowledged(&mut self, number: u64) {
+        if let Some(outstanding) = self.outstanding.get_mut(&number) {
+            outstanding.arrived = true;
+        }
+        while let Some(first) = self.outstanding.first_entry().filter(|first| first.get().arrived) {
+            if let Some(mark) = first.remove().mark {
+                self.durable = mark;
+            }
+        }
+        let durable = self.durable;
+        let kept = match &self.patience {
+            Patience::GiveUp => 0,
+            Patience::Keep(spool) => spool.used(),
+        };
+        self.progress.send_modify(|progress| {
+            progress.acknowledged = durable.recorded;
+            progress.acknowledged_bytes = durable.bytes;
+            progress.kept_bytes = kept;
+            progress.arrived += 1;
+        });
+    }
+}

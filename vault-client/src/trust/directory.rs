@@ -1,0 +1,244 @@
+//! Whose keys: what the server's directory says of an account, believed only as far as the pinned organisation root, the
+//! account's own signatures and what was seen before allow (FORMAT.md, "Trust").
+
+use serde::Deserialize;
+use vault_proto::credentials::{Member, TrustError, TrustProblem, VerifiedMember, verify_key_list};
+use vault_proto::envelope::{Envelope, StatementError, Verified};
+use vault_proto::ids::{AccountId, Digest, MIN_PREFIX};
+use vault_proto::problem::ProblemCode;
+use vault_proto::statements::KeyList;
+use vault_proto::wire::{self, AccountMatches, DirectoryEntry};
+
+use crate::clock::now;
+use crate::error::ClientError;
+use crate::home::account;
+use crate::home::names::Names;
+use crate::home::pins::{self, Pin, Standing};
+use crate::home::{Enrolment, Home};
+use crate::server::connection::Connection;
+use crate::session::Session;
+
+/// Most bytes of a directory entry: some hundred key lists.
+const MAX_ENTRY: usize = 8 * 1024 * 1024;
+/// Most bytes of a list of matches.
+const MAX_MATCHES_BODY: usize = 16 * 1024;
+
+/// A directory entry as it comes. Its statements stand as strings: one that is altered says whose keys cannot be trusted,
+/// where an answer that breaks the protocol would not.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryText {
+    issuer: String,
+    certificate: String,
+    key_lists: Vec<String>,
+}
+
+impl EntryText {
+    fn parse(&self) -> Result<DirectoryEntry, StatementError> {
+        let key_lists = self.key_lists.iter().map(|list| Envelope::parse(list.as_bytes()));
+        Ok(DirectoryEntry {
+            issuer: Envelope::parse(self.issuer.as_bytes())?,
+            certificate: Envelope::parse(self.certificate.as_bytes())?,
+            key_lists: key_lists.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// An account whose keys can be sealed to, with the statements that prove it.
+#[derive(Debug, Clone)]
+pub struct TrustedMember {
+    /// The statements, for a credentials object.
+    pub member: Member,
+    /// What they prove.
+    pub verified: VerifiedMember,
+}
+
+/// Looks `account` up and checks it against the pinned root, its own chain of key lists, this home's pin, and what people found
+/// when they compared its keys.
+///
+/// # Errors
+/// [`ClientError::Trust`], naming the account; nothing is ever sealed to a key that fails.
+pub async fn look_up(session: &Session, account: AccountId) -> Result<TrustedMember, ClientError> {
+    let (trusted, pin) = look_up_pinned(session, account).await?;
+    match pin.standing.unequal {
+        Some(at) => Err(TrustError { account, problem: TrustProblem::ComparedUnequal { at } }.into()),
+        None => Ok(trusted),
+    }
+}
+
+/// As [`look_up`], but for an account that was found unequal too: only for comparing it again.
+pub(crate) async fn look_up_pinned(
+    session: &Session,
+    account: AccountId,
+) -> Result<(TrustedMember, Pin), ClientError> {
+    let Session { home, enrolment, connection, .. } = session;
+    let Checked { entry, newest, trusted } = fetch(connection, enrolment, account).await?;
+    // The account's own key list needs no pin: it lies in the home.
+    let own = account::profile(home)?.key_list;
+    if own.unverified().account == account {
+        check_seen(account, &entry, own.unverified().number, own.digest())?;
+    }
+    let certificate_from = trusted.verified.certificate().not_before;
+    let pin = pins::update(home, account, |seen| {
+        if let Some(seen) = seen {
+            if seen.organisation != enrolment.organisation {
+                let found = enrolment.organisation;
+                let problem = TrustProblem::OrganisationChanged { pinned: seen.organisation, found };
+                return Err(TrustError { account, problem }.into());
+            }
+            check_seen(account, &entry, seen.number, seen.key_list)?;
+            if certificate_from < seen.certificate_from {
+                let (served, seen) = (certificate_from, seen.certificate_from);
+                let problem = TrustProblem::CertificateRolledBack { served, seen };
+                return Err(TrustError { account, problem }.into());
+            }
+        }
+        Ok(Pin {
+            organisation: enrolment.organisation,
+            number: newest.number,
+            key_list: newest.digest(),
+            certificate_from,
+            standing: seen.map_or_else(Standing::default, |seen| seen.standing),
+            shown: seen.and_then(|seen| seen.shown.clone()),
+        })
+    })?;
+    Ok((trusted, pin))
+}
+
+/// What the server says of an account, checked as far as it can be without anything that was seen before.
+struct Checked {
+    entry: DirectoryEntry,
+    newest: Verified<KeyList>,
+    trusted: TrustedMember,
+}
+
+async fn fetch(
+    connection: &Connection,
+    enrolment: &Enrolment,
+    account: AccountId,
+) -> Result<Checked, ClientError> {
+    let missing = || TrustError { account, problem: TrustProblem::Missing };
+    let path = wire::path::account(&account);
+    let entry: EntryText = match connection.get_json(&path, None, MAX_ENTRY).await {
+        Err(ClientError::Refused(problem)) if problem.known_code() == Some(ProblemCode::NotFound) => {
+            return Err(missing().into());
+        }
+        other => other?,
+    };
+    let entry = entry.parse().map_err(|error| TrustError { account, problem: error.into() })?;
+    let newest = check_chain(account, &entry)?;
+    let member = entry.current().ok_or_else(missing)?;
+    let verified = member.verify(enrolment.organisation, account, now()?)?;
+    Ok(Checked { entry, newest, trusted: TrustedMember { member, verified } })
+}
+
+/// Whom the server took a prefix for that nobody here has met: to be told to the person before anything is done with it. Nothing
+/// is remembered of it yet, so that a person who says no is asked again the next time.
+///
+/// # Errors
+/// [`ClientError::Usage`], [`ClientError::NotFound`], [`ClientError::Ambiguous`], or [`ClientError::Trust`].
+pub async fn first_contact(session: &Session, prefix: &str) -> Result<VerifiedMember, ClientError> {
+    check_prefix(prefix, "an account", AccountId::BYTES * 2)?;
+    let account = ask(&session.connection, prefix).await?;
+    Ok(fetch(&session.connection, &session.enrolment, account).await?.trusted.verified)
+}
+
+async fn ask(connection: &Connection, prefix: &str) -> Result<AccountId, ClientError> {
+    let query = format!("prefix={prefix}");
+    let found: AccountMatches =
+        connection.get_json(wire::path::ACCOUNTS, Some(&query), MAX_MATCHES_BODY).await?;
+    only_match(prefix, "account", &found.accounts)
+}
+
+/// Every key list from number 1 on is signed by the account's root and names the one before it.
+fn check_chain(account: AccountId, entry: &DirectoryEntry) -> Result<Verified<KeyList>, TrustError> {
+    let refuse = |problem| TrustError { account, problem };
+    let mut newest: Option<Verified<KeyList>> = None;
+    for (number, envelope) in (1u64..).zip(&entry.key_lists) {
+        let list = verify_key_list(envelope, account).map_err(refuse)?;
+        if list.number != number || list.previous != newest.as_ref().map(Verified::digest) {
+            return Err(refuse(TrustProblem::KeyListForked(list.number)));
+        }
+        newest = Some(list);
+    }
+    newest.ok_or_else(|| refuse(TrustProblem::Missing))
+}
+
+/// What was seen before must still be part of the chain that is served now.
+fn check_seen(
+    account: AccountId,
+    entry: &DirectoryEntry,
+    number: u64,
+    key_list: Digest,
+) -> Result<(), TrustError> {
+    let refuse = |problem| TrustError { account, problem };
+    // `check_chain` has seen that the lists are numbered from 1 without a gap.
+    let served = u64::try_from(entry.key_lists.len()).unwrap_or(u64::MAX);
+    if served < number {
+        return Err(refuse(TrustProblem::KeyListRolledBack { served, seen: number }));
+    }
+    let position = usize::try_from(number.saturating_sub(1)).ok();
+    let same = position.and_then(|position| entry.key_lists.get(position)).map(Envelope::digest);
+    if same == Some(key_list) { Ok(()) } else { Err(refuse(TrustProblem::KeyListForked(number))) }
+}
+
+/// Finds the account that a person means: a petname, a whole id, or a prefix of one that was met before or that the server
+/// knows.
+///
+/// A server can answer a prefix with any account that begins so, and short prefixes can be hit by making keys. Programs that
+/// talk to a person use [`resolve_near`], and [`first_contact`] to say whom the server took.
+///
+/// # Errors
+/// [`ClientError::Usage`], [`ClientError::NotFound`] or [`ClientError::Ambiguous`].
+pub async fn resolve_account(session: &Session, text: &str) -> Result<AccountId, ClientError> {
+    if let Some(account) = resolve_near(&session.home, text)? {
+        return Ok(account);
+    }
+    ask(&session.connection, text).await
+}
+
+/// As [`resolve_account`], without asking the server: `None` for a prefix of no account that was met before.
+///
+/// # Errors
+/// [`ClientError::Usage`] or [`ClientError::Ambiguous`].
+pub fn resolve_near(home: &Home, text: &str) -> Result<Option<AccountId>, ClientError> {
+    if let Ok(account) = text.parse() {
+        return Ok(Some(account));
+    }
+    // No petname can be the beginning of an id, so neither hides the other.
+    if let Some(account) = Names::read(home)?.account(text) {
+        return Ok(Some(account));
+    }
+    check_prefix(text, "an account", AccountId::BYTES * 2)?;
+    let near: Vec<AccountId> =
+        home.pinned_accounts()?.into_iter().filter(|account| account.to_string().starts_with(text)).collect();
+    if near.is_empty() { Ok(None) } else { only_match(text, "account", &near).map(Some) }
+}
+
+/// Refuses what cannot be the beginning of an id.
+pub(crate) fn check_prefix(text: &str, what: &str, longest: usize) -> Result<(), ClientError> {
+    let hexadecimal = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if hexadecimal && (MIN_PREFIX..=longest).contains(&text.len()) {
+        return Ok(());
+    }
+    Err(ClientError::Usage(format!(
+        "{text:?} does not name {what}: write its id ({longest} hexadecimal digits), or at least its first {MIN_PREFIX} digits"
+    )))
+}
+
+/// The one id that begins with `text`.
+pub(crate) fn only_match<T: Copy + ToString>(
+    text: &str,
+    what: &str,
+    matches: &[T],
+) -> Result<T, ClientError> {
+    let fits: Vec<T> = matches.iter().copied().filter(|id| id.to_string().starts_with(text)).collect();
+    match fits.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(ClientError::NotFound(format!("{what} {text}"))),
+        several => Err(ClientError::Ambiguous {
+            prefix: text.to_owned(),
+            matches: several.iter().map(ToString::to_string).collect(),
+        }),
+    }
+}

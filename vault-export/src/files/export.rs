@@ -1,0 +1,268 @@
+//! Taking recordings home: fetched several at a time, each checked and put in its place as a whole, then everything named and
+//! signed. One that fails stops no other; the next run fetches what is missing.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Mutex;
+
+use futures_util::stream::{self, StreamExt as _};
+use vault_proto::envelope;
+use vault_proto::envelope::Envelope;
+use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::recording_list::ListEntry;
+use vault_proto::statements::{Export, RecordingList, Role};
+
+use super::folder::ExportFolder;
+use super::run::{ExportEvent, Present, Run};
+use super::sums::{Sums, write_sums};
+use super::{kept, opened, sealed};
+use crate::layout::{Form, SUMS, proof};
+use crate::made::catalogue::{Catalogue, ExportedRecording, Person};
+use crate::made::fhir::{FhirVersion, bundle};
+use crate::made::folder_names;
+use crate::made::page::page;
+use vault_client::Session;
+use vault_client::clock::now;
+use vault_client::error::{ClientError, CutOff, CutOffReason};
+use vault_client::home::own_list::{self, OwnList, device_key_id};
+use vault_client::opening::listing::{self, ListedRecording};
+
+/// Recordings that are fetched at the same time.
+const IN_FLIGHT: usize = 4;
+/// Recordings in a row that fail because nobody answers, after which the others are not tried.
+const AWAY: usize = 2 * IN_FLIGHT;
+
+/// What to export.
+#[derive(Debug, Clone, Copy)]
+pub struct ExportRequest<'a> {
+    /// The folder; a new one, an empty one, or one of an earlier export.
+    pub folder: &'a Path,
+    /// The recordings; none for all of the account.
+    pub recordings: &'a [RecordingId],
+    /// In which form.
+    pub form: Form,
+}
+
+/// What an export came to.
+#[derive(Debug)]
+pub struct Exported {
+    /// Recordings that are in it.
+    pub recordings: usize,
+    /// How many of these this run fetched.
+    pub fetched: usize,
+    /// Those that could not be exported, and why.
+    pub failed: Vec<(RecordingId, ClientError)>,
+    /// The account's list, which it can be held against.
+    pub list: Envelope<RecordingList>,
+}
+
+/// Exports recordings into a folder, or brings an earlier export up to date.
+///
+/// # Errors
+/// [`ClientError::Usage`] while another process exports into the folder; [`ClientError::Disk`], with everything that was
+/// exported before in its place; [`ClientError::Unreachable`] if the server does not answer any more. What happens to single
+/// recordings is in [`Exported::failed`].
+pub async fn export(
+    session: &Session,
+    request: ExportRequest<'_>,
+    on_event: &mut (dyn FnMut(ExportEvent) + Send),
+) -> Result<Exported, ClientError> {
+    let folder = ExportFolder::take(request.folder, request.form)?;
+    let run = Run { session, folder, progress: Mutex::new(on_event) };
+    kept::check_owner(&run)?;
+    let listing = listing::list(session).await?;
+    let list = own_list::learn(session.home(), session.account(), &[])?.list;
+    let mut failed: Vec<(RecordingId, ClientError)> =
+        listing.refused.into_iter().map(|entry| (entry.recording, entry.error)).collect();
+    failed.extend(listing.missing.iter().map(|entry| (entry.recording, ClientError::NoLongerListed)));
+    let wanted = |id: &RecordingId| request.recordings.is_empty() || request.recordings.contains(id);
+    let mut recordings = listing.recordings;
+    recordings.retain(|recording| wanted(&recording.recording));
+    failed.retain(|(recording, _)| wanted(recording));
+    let there = kept::folders(&run.folder)?;
+    let folders = folder_names::assign(&recordings, &there);
+    let known = list.object.by_recording();
+
+    let mut present = HashMap::new();
+    let mut missing = Vec::new();
+    for recording in &recordings {
+        let place = folders.get(&recording.recording).cloned().unwrap_or_default();
+        let found = match request.form {
+            Form::Opened => opened::find(&run, recording, &place)?,
+            Form::Sealed => sealed::find(&run, recording),
+        };
+        let known_end = known.get(&recording.recording).and_then(|entry| entry.final_seal);
+        if let (Some(final_seal), None) = (known_end, recording.final_seal) {
+            failed.push((recording.recording, end_taken_back(recording, final_seal)));
+            if found.is_none() && kept::proved(&run, recording.recording).is_some() {
+                // What was taken home is carried over: it is no less than what the server shows now.
+                continue;
+            }
+        }
+        match found {
+            Some(found) => drop(present.insert(recording.recording, found)),
+            None => missing.push((recording, place)),
+        }
+    }
+    run.tell(ExportEvent::Listed {
+        recordings: recordings.len(),
+        kept: present.len(),
+        bytes: missing.iter().map(|(recording, _)| recording.bytes).sum(),
+    });
+    let fetched = fetch(&run, request.form, missing, &mut present, &mut failed).await;
+    // Some may have come further since they were listed.
+    let shown: Vec<ListEntry> = present.values().filter_map(|found| found.entry).collect();
+    let list = own_list::learn(session.home(), session.account(), &shown)?.list;
+    // What is at home stays there, and signed, whatever the server shows today and whichever recordings were asked for.
+    for entry in &list.object.recordings {
+        if !present.contains_key(&entry.recording)
+            && let Some(found) = carry_over(&run, request.form, entry.recording, there.get(&entry.recording))?
+        {
+            present.insert(entry.recording, found);
+        }
+    }
+    let recordings = present.len();
+    let finished = finish(&run, request.form, list, present, &failed);
+    // What could be fetched is signed even where the rest could not be.
+    let fetched = fetched?;
+    let list = finished?;
+    Ok(Exported { recordings, fetched, failed, list: list.statement })
+}
+
+fn carry_over(
+    run: &Run<'_>,
+    form: Form,
+    recording: RecordingId,
+    place: Option<&String>,
+) -> Result<Option<Present>, ClientError> {
+    match (form, place) {
+        (Form::Opened, Some(place)) => opened::carry_over(run, recording, place),
+        (Form::Opened, None) => Ok(None),
+        (Form::Sealed, _) => Ok(sealed::carry_over(run, recording)),
+    }
+}
+
+/// Says that the server hides an end that this account has seen.
+fn end_taken_back(recording: &ListedRecording, final_seal: Digest) -> ClientError {
+    ClientError::CutOff(Box::new(CutOff {
+        created: recording.created,
+        until: None,
+        last_stored: recording.last_stored,
+        bytes: recording.bytes,
+        why: CutOffReason::EndForgotten { final_seal },
+    }))
+}
+
+/// Fetches what is missing, several at a time. Says how many that were.
+async fn fetch(
+    run: &Run<'_>,
+    form: Form,
+    missing: Vec<(&ListedRecording, String)>,
+    present: &mut HashMap<RecordingId, Present>,
+    failed: &mut Vec<(RecordingId, ClientError)>,
+) -> Result<usize, ClientError> {
+    let fetching = stream::iter(missing).map(async |(recording, place)| {
+        let outcome = match form {
+            Form::Opened => opened::fetch(run, recording, &place).await,
+            Form::Sealed => sealed::fetch(run, recording).await,
+        };
+        (recording.recording, outcome)
+    });
+    let mut fetching = std::pin::pin!(fetching.buffer_unordered(IN_FLIGHT));
+    let (mut fetched, mut unanswered) = (0, 0);
+    while let Some((recording, outcome)) = fetching.next().await {
+        match outcome {
+            Ok(found) => {
+                present.insert(recording, found);
+                fetched += 1;
+                unanswered = 0;
+            }
+            // The disk is that of all of them.
+            Err(error @ ClientError::Disk { .. }) => return Err(error),
+            Err(error @ ClientError::Unreachable { .. }) if unanswered + 1 == AWAY => return Err(error),
+            Err(error) => {
+                unanswered =
+                    if matches!(error, ClientError::Unreachable { .. }) { unanswered + 1 } else { 0 };
+                failed.push((recording, error));
+            }
+        }
+    }
+    Ok(fetched)
+}
+
+/// Writes what describes the export as a whole, and signs it. Gives the list that it names.
+fn finish(
+    run: &Run<'_>,
+    form: Form,
+    list: OwnList,
+    present: HashMap<RecordingId, Present>,
+    failed: &[(RecordingId, ClientError)],
+) -> Result<OwnList, ClientError> {
+    let Run { session, folder, .. } = run;
+    let (credentials, list) = own_list::provable(session.home(), session.account(), list)?;
+    let mut batch = folder.batch()?;
+    let mut sums = Sums::new();
+    let mut described = Vec::new();
+    for found in present.into_values() {
+        sums.extend(found.sums);
+        described.extend(found.described);
+    }
+    described.sort_by_key(|recording: &ExportedRecording| (Reverse(recording.created), recording.recording));
+    match form {
+        Form::Opened => {
+            let certificate = credentials.members.first().map(|member| member.certificate.unverified());
+            let catalogue = Catalogue {
+                account: Person {
+                    account: session.account().id,
+                    role: certificate.map_or(Role::Patient, |certificate| certificate.role),
+                    label: certificate.and_then(|certificate| certificate.label.clone()),
+                },
+                organisation: session.enrolment().organisation,
+                created: now()?,
+                recordings: described,
+                missing: failed.iter().map(|(id, error)| (*id, error.to_string())).collect(),
+            };
+            for recording in &catalogue.recordings {
+                let json = pretty(recording)?;
+                batch.put(&mut sums, &format!("{}/recording.json", recording.folder), &json)?;
+            }
+            for (name, version) in [("fhir/r4.json", FhirVersion::R4), ("fhir/r5.json", FhirVersion::R5)] {
+                batch.put(&mut sums, name, &pretty(&bundle(&catalogue, version))?)?;
+            }
+            batch.put(&mut sums, "index.html", page(&catalogue).as_bytes())?;
+            batch.put(&mut sums, "README.txt", include_bytes!("../../script/opened-README.txt"))?;
+        }
+        Form::Sealed => {
+            batch.put(&mut sums, "README.txt", include_bytes!("../../script/sealed-README.txt"))?;
+            batch.put(&mut sums, "FORMAT.md", include_bytes!("../../../docs/FORMAT.md"))?;
+            batch.put(&mut sums, "open_recordings.py", include_bytes!("../../script/open_recordings.py"))?;
+            batch.put(&mut sums, "bip39-english.txt", vault_core::seed::word_list().as_bytes())?;
+        }
+    }
+    batch.put(&mut sums, proof::ACCOUNT, &credentials.to_bytes()?)?;
+    batch.put(&mut sums, proof::LIST, list.statement.bytes())?;
+    batch.put(&mut sums, proof::LIST_OBJECT, &list.object.to_bytes()?)?;
+    let sums = write_sums(&sums);
+    let export = Export {
+        account: session.account().id,
+        list: list.statement.digest(),
+        created: now()?,
+        sums: Digest::of(sums.as_bytes()),
+    };
+    let export = envelope::sign(&export, device_key_id(session.account()), |bytes| {
+        session.account().device.sign(bytes)
+    })?;
+    // What is signed is there, all of it, before its signature.
+    let mut unsigned = BTreeMap::new();
+    batch.put(&mut unsigned, SUMS, sums.as_bytes())?;
+    batch.put(&mut unsigned, proof::EXPORT, export.bytes())?;
+    batch.finish()?;
+    Ok(list)
+}
+
+fn pretty<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, ClientError> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| ClientError::Bug(error.to_string()))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}

@@ -1,0 +1,170 @@
+//! The objects of a recording in a folder, named as FORMAT.md, "Objects of a recording", names them. Nothing here needs a key.
+
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::path::Path;
+
+use vault_proto::credentials::MAX_CREDENTIALS;
+use vault_proto::envelope::MAX_ENVELOPE;
+use vault_proto::geometry::MAX_PARTS;
+use vault_proto::ids::{Digest, OrganisationId, RecordingId};
+use vault_proto::labels;
+use vault_proto::object::{Object, recording_folder, segment_folder};
+use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
+use vault_proto::sealed_header::{MAX_SEALED_HEADER, SealedHeader};
+use vault_proto::tree;
+use vault_proto::wire::MAX_DETAILS;
+
+use super::single_file::{create, small_file};
+use super::sums::Sums;
+use vault_client::error::ClientError;
+use vault_client::home::make_private_folder;
+
+/// The statements of a recording, checked, and the files that they are. `None` if there is no manifest.
+pub(crate) fn read(
+    export: &Path,
+    recording: RecordingId,
+    organisation: OrganisationId,
+) -> Option<(Result<CheckedRecording, Refusal>, Sums)> {
+    let mut sums = Sums::new();
+    let mut file = |object: Object, limit: usize| {
+        let name = object.path(&recording);
+        let bytes = small_file(&export.join(&name), limit).ok()??;
+        sums.insert(name, Digest::of(&bytes));
+        Some(bytes)
+    };
+    let manifest = file(Object::Manifest, MAX_ENVELOPE)?;
+    let credentials = file(Object::Credentials, MAX_CREDENTIALS).unwrap_or_default();
+    let mut seals = Vec::new();
+    let mut progress = None;
+    let mut segment = 0;
+    loop {
+        progress = file(Object::Progress { segment }, MAX_ENVELOPE).or(progress);
+        let Some(seal) = file(Object::Seal { segment }, MAX_ENVELOPE) else {
+            break;
+        };
+        seals.push(seal);
+        segment += 1;
+    }
+    let final_seal = file(Object::Final, MAX_ENVELOPE);
+    let stored = StoredStatements {
+        manifest: &manifest,
+        credentials: &credentials,
+        seals: &seals,
+        progress: progress.as_deref(),
+        final_seal: final_seal.as_deref(),
+    };
+    Some((CheckedRecording::check(recording, organisation, &stored), sums))
+}
+
+/// Checks the ciphertext of a recording whose statements were checked, as far as that needs no key: headers, part lists, every part
+/// of every body, the details. Gives the files that these are, or says what is damaged.
+pub(crate) fn check_ciphertext(export: &Path, checked: &CheckedRecording) -> Result<Sums, String> {
+    let recording = checked.manifest().recording;
+    let mut sums = Sums::new();
+    for proven in checked.segments() {
+        check_segment(export, checked, &proven, &mut sums)
+            .map_err(|problem| format!("segment {}: {problem}", proven.index))?;
+    }
+    if let Some(final_seal) = checked.final_seal() {
+        let name = Object::Details.path(&recording);
+        let details = small_file(&export.join(&name), MAX_DETAILS).map_err(|error| error.to_string())?;
+        match details.map(|details| Digest::of(&details)) {
+            None => return Err("its details are missing".to_owned()),
+            Some(digest) if digest != final_seal.details => {
+                return Err("its details are not those that were sealed".to_owned());
+            }
+            Some(digest) => sums.insert(name, digest),
+        };
+    }
+    Ok(sums)
+}
+
+fn check_segment(
+    export: &Path,
+    checked: &CheckedRecording,
+    proven: &ProvenSegment,
+    sums: &mut Sums,
+) -> Result<(), String> {
+    let words = |error: io::Error| error.to_string();
+    let manifest = checked.manifest();
+    let (recording, segment) = (manifest.recording, proven.index);
+    let folder = format!("{}/{}", recording_folder(&recording), segment_folder(segment));
+    let generations = generations(&export.join(folder), segment).map_err(words)?;
+    for &generation in &generations {
+        let name = Object::Header { segment, generation }.path(&recording);
+        let bytes = small_file(&export.join(&name), MAX_SEALED_HEADER).map_err(words)?.unwrap_or_default();
+        let context = labels::context(&manifest.digest(), proven.index, proven.track);
+        SealedHeader::parse(&bytes, &context, manifest.suite)
+            .map_err(|error| format!("its header: {error}"))?;
+        sums.insert(name, Digest::of(&bytes));
+    }
+    if generations.is_empty() {
+        return Err("its header is missing".to_owned());
+    }
+    let name = Object::Parts { segment }.path(&recording);
+    let list = small_file(&export.join(&name), 32 * MAX_PARTS as usize).map_err(words)?;
+    let list = list.ok_or("its list of parts is missing")?;
+    let (hashes, rest) = list.as_chunks::<32>();
+    let hashes: Vec<Digest> = hashes.iter().map(|hash| Digest::from_bytes(*hash)).collect();
+    let counted = rest.is_empty() && hashes.len() == proven.shape.parts() as usize;
+    if !counted || tree::parts_root(&hashes) != proven.parts_root {
+        return Err("its list of parts is not the one that was sealed".to_owned());
+    }
+    sums.insert(name, Digest::of(&list));
+    let name = Object::Body { segment }.path(&recording);
+    let digest = check_body(&export.join(&name), proven, &hashes)?;
+    sums.insert(name, digest);
+    Ok(())
+}
+
+/// The generations of a segment's header that are there.
+fn generations(folder: &Path, segment: u32) -> io::Result<Vec<u32>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let object =
+            name.to_str().and_then(|name| Object::parse(&format!("{}/{name}", segment_folder(segment))));
+        if let Some(Object::Header { generation, .. }) = object {
+            found.push(generation);
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn check_body(path: &Path, proven: &ProvenSegment, hashes: &[Digest]) -> Result<Digest, String> {
+    use sha2::Digest as _;
+    let mut body = File::open(path).map_err(|_| "its body is missing")?;
+    let mut whole = sha2::Sha256::new();
+    let mut buffer = Vec::new();
+    for (part, hash) in (0u32..).zip(hashes) {
+        buffer.clear();
+        let wanted = proven.shape.part_length(part);
+        let read = Read::by_ref(&mut body)
+            .take(wanted)
+            .read_to_end(&mut buffer)
+            .map_err(|error| error.to_string())?;
+        if read as u64 != wanted || Digest::of(&buffer) != *hash {
+            return Err(format!("part {part} is not the part that was sealed"));
+        }
+        whole.update(&buffer);
+    }
+    if body.read(&mut [0]).map_err(|error| error.to_string())? > 0 {
+        return Err("something was appended to its body".to_owned());
+    }
+    Ok(Digest::from_bytes(whole.finalize().into()))
+}
+
+/// Writes an object of a recording into a folder for its objects.
+pub(crate) fn write(apart: &Path, object: Object, bytes: &[u8]) -> Result<(), ClientError> {
+    let path = apart.join(object.name());
+    if let Some(folder) = path.parent() {
+        make_private_folder(folder).map_err(ClientError::disk(folder))?;
+    }
+    create(&path)?.write_all(bytes).map_err(ClientError::disk(path.clone()))
+}

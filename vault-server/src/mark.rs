@@ -1,0 +1,192 @@
+//! The mark: how index and objects know that they belong together.
+//!
+//! A counter that the database keeps and, beside the objects, the file `blobs/mark`. Whoever writes moves it in three steps,
+//! with nothing else committed in between:
+//!
+//! 1. The write-ahead log is brought into the database file, all of it: the file holds mark *n*.
+//! 2. The database commits mark *n* + 1, which is now the first thing in the log.
+//! 3. `blobs/mark` says *n* + 1.
+//!
+//! So the database file changes only together with the mark that is in it, and a database without its log is behind by one.
+//! Each of the three, the database file, the file with its log and the objects, tells by its mark whether it was replaced by
+//! an older one. [`check`] is the whole comparison.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vault_proto::ids::VaultId;
+
+use crate::durable::write_whole_file;
+use crate::refusal::Reason;
+
+/// Whose index or objects these are, and how far they have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// The vault.
+    pub vault: VaultId,
+    /// How often the vault was put together anew, from 1.
+    pub generation: u64,
+    /// The counter, from 1.
+    pub mark: u64,
+}
+
+/// What a database says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IndexMarks {
+    /// By its file alone, as if there were no log.
+    pub(crate) file: Mark,
+    /// With its write-ahead log.
+    pub(crate) whole: Mark,
+    /// Whether there is a log with anything in it.
+    pub(crate) has_log: bool,
+}
+
+/// The file of the mark, in the folder of the objects.
+#[derive(Debug)]
+pub struct MarkFile {
+    path: PathBuf,
+    mark: Mark,
+}
+
+/// Name of the file.
+const NAME: &str = "mark";
+
+impl MarkFile {
+    /// Writes the file of new objects into the folder `blobs`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn create(blobs: &Path, mark: Mark) -> io::Result<Self> {
+        let file = Self { path: blobs.join(NAME), mark };
+        file.write(&mark)?;
+        Ok(file)
+    }
+
+    /// Reads the file in the folder `blobs`: `None` if there is none.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::InvalidData`] if it is not what was written.
+    pub fn open(blobs: &Path) -> io::Result<Option<Self>> {
+        let path = blobs.join(NAME);
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes?,
+        };
+        let mark = serde_json::from_slice(&bytes)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Some(Self { path, mark }))
+    }
+
+    /// What it says.
+    pub const fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Moves it.
+    ///
+    /// # Errors
+    /// What the system says; then it says what it said before.
+    pub fn move_to(&mut self, mark: u64) -> io::Result<()> {
+        let next = Mark { mark, ..self.mark };
+        self.write(&next)?;
+        self.mark = next;
+        Ok(())
+    }
+
+    fn write(&self, mark: &Mark) -> io::Result<()> {
+        write_whole_file(&self.path, &serde_json::to_vec(mark)?)
+    }
+}
+
+/// Whether an index and the objects belong together, and to the vault of this id and generation.
+///
+/// # Errors
+/// What contradicts what.
+pub(crate) fn check(
+    (vault, generation): (VaultId, u64),
+    index: &IndexMarks,
+    objects: Mark,
+) -> Result<(), Reason> {
+    let IndexMarks { file, whole, has_log } = *index;
+    if objects.vault != vault {
+        return Err(Reason::ObjectsForeign { found: objects.vault, expected: vault });
+    }
+    if file.vault != vault {
+        return Err(Reason::IndexForeign { found: file.vault, expected: vault });
+    }
+    // Of all changes, exactly one mark is committed after the log was last brought into the file.
+    let follows = whole.mark == file.mark || whole.mark.checked_sub(1) == Some(file.mark);
+    if whole.vault != file.vault || whole.generation != file.generation || !follows {
+        return Err(Reason::LogForeign);
+    }
+    if whole.generation != generation || objects.generation != generation {
+        return Err(Reason::OtherGeneration {
+            expected: generation,
+            index: whole.generation,
+            objects: objects.generation,
+        });
+    }
+    if whole.mark < objects.mark {
+        let by_one = whole.mark.checked_add(1) == Some(objects.mark);
+        return Err(if by_one && !has_log {
+            Reason::LogMissing { index: whole.mark, objects: objects.mark }
+        } else {
+            Reason::IndexOlder { index: whole.mark, objects: objects.mark }
+        });
+    }
+    // Between the commit and the file of the mark the power may fail.
+    if whole.mark > objects.mark.saturating_add(1) {
+        return Err(Reason::ObjectsOlder { index: whole.mark, objects: objects.mark });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VAULT: VaultId = VaultId::from_bytes([1; 16]);
+    const OTHER: VaultId = VaultId::from_bytes([2; 16]);
+
+    fn mark(mark: u64) -> Mark {
+        Mark { vault: VAULT, generation: 1, mark }
+    }
+
+    fn index(file: u64, whole: u64) -> IndexMarks {
+        IndexMarks { file: mark(file), whole: mark(whole), has_log: file != whole }
+    }
+
+    #[test]
+    fn every_moment_of_a_move_fits() {
+        // As it is while the server runs; the log brought in; the next mark committed; its file written.
+        for (file, whole, objects) in [(6, 7, 7), (7, 7, 7), (7, 8, 7), (7, 8, 8)] {
+            check((VAULT, 1), &index(file, whole), mark(objects)).unwrap();
+        }
+    }
+
+    #[test]
+    fn whatever_was_replaced_is_named() {
+        let of = |index: IndexMarks, objects: Mark| check((VAULT, 1), &index, objects).unwrap_err();
+        // The database file alone is older; with its log; with a log that is not its own; without its log.
+        assert!(matches!(of(index(5, 5), mark(7)), Reason::IndexOlder { index: 5, objects: 7 }));
+        assert!(matches!(of(index(4, 5), mark(6)), Reason::IndexOlder { index: 5, objects: 6 }));
+        assert!(matches!(of(index(5, 8), mark(8)), Reason::LogForeign));
+        assert!(matches!(of(index(8, 5), mark(8)), Reason::LogForeign));
+        assert!(matches!(of(index(6, 6), mark(7)), Reason::LogMissing { index: 6, objects: 7 }));
+        // The objects are older.
+        assert!(matches!(of(index(6, 7), mark(5)), Reason::ObjectsOlder { index: 7, objects: 5 }));
+        // Something is of another vault.
+        let foreign = Mark { vault: OTHER, ..mark(7) };
+        let database = IndexMarks { file: foreign, whole: foreign, has_log: false };
+        assert!(matches!(of(database, mark(7)), Reason::IndexForeign { .. }));
+        assert!(matches!(of(index(6, 7), foreign), Reason::ObjectsForeign { .. }));
+        assert!(matches!(of(IndexMarks { whole: foreign, ..index(6, 7) }, mark(7)), Reason::LogForeign));
+        // Something is of another generation.
+        let second = Mark { generation: 2, ..mark(7) };
+        let database = IndexMarks { file: second, whole: second, has_log: false };
+        assert!(matches!(of(database, mark(7)), Reason::OtherGeneration { .. }));
+        assert!(matches!(of(index(7, 7), second), Reason::OtherGeneration { .. }));
+    }
+}

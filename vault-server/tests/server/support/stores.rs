@@ -1,0 +1,24 @@
+use std::path::Path;
+
+use vault_proto::ids::VaultId;
+use vault_server::blob::FileBlobs;
+use vault_server::mark::{Mark, MarkFile};
+use vault_server::store::SqliteStore;
+
+/// The index in a folder, which is made if there is none.
+pub(crate) fn open_store(folder: &Path) -> SqliteStore {
+    let path = folder.join("vault.db");
+    let marks = MarkFile::open(folder).unwrap().unwrap_or_else(|| {
+        let mark = Mark { vault: VaultId::from_bytes([1; 16]), generation: 1, mark: 1 };
+        SqliteStore::create(&path, mark).unwrap();
+        MarkFile::create(folder, mark).unwrap()
+    });
+    SqliteStore::open(&path, marks).unwrap()
+}
+
+/// The objects in a folder, which are made if there are none.
+pub(crate) fn open_blobs(folder: &Path) -> FileBlobs {
+    let root = folder.join("blobs");
+    FileBlobs::create(&root).unwrap();
+    FileBlobs::open(root, folder.join("leftovers")).unwrap()
+}
