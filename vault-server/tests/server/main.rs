@@ -12,6 +12,8 @@ mod connections;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod data_folder;
+#[cfg(test)]
 mod documentation;
 #[cfg(test)]
 mod enrolment;
