@@ -1,13 +1,13 @@
-//! Ctrl-C, and what asks a program to end as politely: a command that ends by itself when it is asked gets the chance to, any other
-//! is dropped, and whoever asks twice waits for nothing.
+//! Ctrl-C, and what asks a program to end as politely: a command that ends by itself when it is asked gets the chance
+//! to, any other is dropped, and whoever asks twice waits for nothing.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// How long a command that is dropped may take to let go. One that is in the middle of something that cannot be dropped, as a write
-/// to a reader that has stalled, is left behind then; what it writes aside has no name yet.
+/// How long a command that is dropped may take to let go. One that is in the middle of something that cannot be
+/// dropped, as a write to a reader that has stalled, is left behind then; what it writes aside has no name yet.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
 const DEAF: u8 = 0;

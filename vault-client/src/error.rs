@@ -97,8 +97,8 @@ pub enum ClientError {
     /// The source of a recording could not be read; what was begun of it is not ended, and goes on when it can be read.
     #[error("the recording's source could not be read: {0}")]
     Source(io::Error),
-    /// The source of a recording failed or changed under its reader. What had been read was sealed, is on the server, and is shown
-    /// as cut off: it is never called complete.
+    /// The source of a recording failed or changed under its reader. What had been read was sealed, is on the server,
+    /// and is shown as cut off: it is never called complete.
     #[error("recording {recording} was cut off after {bytes} bytes: {why}")]
     CutShort {
         /// The recording.
@@ -131,7 +131,8 @@ pub struct Extent {
 /// How far the end of a recording has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordingEnd {
-    /// It is not sealed. [`resume_all`](crate::sealing::resume_all) ends the recording where what is there ends, and it is shown as cut off.
+    /// It is not sealed. [`resume_all`](crate::sealing::resume_all) ends the recording where what is there ends, and it
+    /// is shown as cut off.
     Unsealed,
     /// It is sealed, and waits on this machine for [`resume_all`](crate::sealing::resume_all).
     SealedHere,
@@ -150,8 +151,8 @@ pub struct KeptRecording {
     pub end: RecordingEnd,
     /// Acknowledged by the server: it opens for its readers, whatever becomes of this machine.
     pub on_server: Extent,
-    /// Follows on it, and needs the home of this machine: sealed parts that lie whole and synced in the spool, and at most one
-    /// that the server has and that only a seal kept here proves.
+    /// Follows on it, and needs the home of this machine: sealed parts that lie whole and synced in the spool, and at
+    /// most one that the server has and that only a seal kept here proves.
     pub kept: Extent,
     /// Neither: it could be sent to nobody and written nowhere, or follows on something that could not.
     pub lost: Extent,
@@ -185,8 +186,8 @@ pub enum SourceChange {
         /// Bytes that it had, or gave, later.
         now: u64,
     },
-    /// It was written to, or its permissions or other attributes were changed: that cannot be told apart from a write whose time
-    /// was set back.
+    /// It was written to, or its permissions or other attributes were changed: that cannot be told apart from a write
+    /// whose time was set back.
     #[error("it was written to")]
     Written,
     /// Its name leads to another file now, or to none.

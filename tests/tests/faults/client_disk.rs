@@ -1,5 +1,6 @@
-//! The disk of a client fails or stays full while its server is away, is full itself, or refuses everything. What the client then
-//! calls acknowledged or kept opens once disk and server are well, to the byte; nothing is stuck, and nothing else is claimed.
+//! The disk of a client fails or stays full while its server is away, is full itself, or refuses everything. What the
+//! client then calls acknowledged or kept opens once disk and server are well, to the byte; nothing is stuck, and
+//! nothing else is claimed.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -93,7 +94,8 @@ fn claimed(said: &Said, exits: &[i32], rule: Rule) -> Option<Claim> {
     })
 }
 
-/// Brings what was left behind to its end on a disk and a server that are well, and holds what opens then against the claim.
+/// Brings what was left behind to its end on a disk and a server that are well, and holds what opens then against the
+/// claim.
 fn check(clinic: &Clinic, claim: Option<Claim>, content: &[u8], rule: Rule) -> Tally {
     let mut resume = clinic.resume();
     let resumed = end(resume.arg("--json"));

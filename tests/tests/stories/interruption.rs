@@ -1,5 +1,5 @@
-//! An upload that dies goes on when the command is typed again: nothing acknowledged is lost, no counter is resumed. Ctrl-C is
-//! heard whatever a command waits for. A file that changes while it is read is never complete.
+//! An upload that dies goes on when the command is typed again: nothing acknowledged is lost, no counter is resumed.
+//! Ctrl-C is heard whatever a command waits for. A file that changes while it is read is never complete.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
 

@@ -485,7 +485,8 @@ fn a_pipe_by_name_is_recorded_while_the_server_is_away() {
     assert!(patient.open(&only_recording(&patient)).stdout == content);
 }
 
-/// Everything that could take a part is gone: the recording waits, and whoever ends it is told what that costs, to the byte.
+/// Everything that could take a part is gone: the recording waits, and whoever ends it is told what that costs, to the
+/// byte.
 #[test]
 fn an_interrupt_is_heard_while_a_recording_waits_for_room() {
     let mut world = World::new();

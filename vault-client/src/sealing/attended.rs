@@ -21,7 +21,8 @@ use crate::error::{ClientError, SourceFailure};
 const READ: usize = 256 * 1024;
 /// Pieces of the source that are read ahead.
 const READ_AHEAD: usize = 4;
-/// How long a source may take to end after it and this program were asked to: what it still gives belongs to the recording.
+/// How long a source may take to end after it and this program were asked to: what it still gives belongs to the
+/// recording.
 const SOURCE_GRACE: Duration = Duration::from_secs(1);
 /// Whoever asked for an end waits for the server as long as it says yes to something within this time.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -142,8 +143,8 @@ impl<S: Future<Output = ()>> Attendance<'_, S> {
         }
     }
 
-    /// Waits for `work`. If it was asked to stop, and the server says yes to nothing for a while, nobody waits for the server any
-    /// more, and `work` comes to its end with what can be kept here.
+    /// Waits for `work`. If it was asked to stop, and the server says yes to nothing for a while, nobody waits for the
+    /// server any more, and `work` comes to its end with what can be kept here.
     async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         let mut since = Instant::now();
@@ -186,7 +187,8 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// Reads a source to its end, on a thread of its own. Stops early, without an error of its own, if nobody takes the pieces.
+/// Reads a source to its end, on a thread of its own. Stops early, without an error of its own, if nobody takes the
+/// pieces.
 fn read_pieces(mut source: impl Read, pieces: &mpsc::Sender<Piece>) -> Result<(), SourceFailure> {
     loop {
         let mut piece = Zeroizing::new(vec![0; READ]);

@@ -182,8 +182,8 @@ async fn send_kept(statements: &Statements, segment: &PastSegment, spool: &Spool
     stream::iter(sending).buffer_unordered(IN_FLIGHT).try_collect().await
 }
 
-/// A seal was signed only once each part was acknowledged or synced here; a disk that lost one since, or a server, is told of by
-/// name.
+/// A seal was signed only once each part was acknowledged or synced here; a disk that lost one since, or a server, is
+/// told of by name.
 async fn require_parts(
     statements: &Statements,
     segment: &PastSegment,

@@ -1,4 +1,5 @@
-//! Bringing one thing to the server: tried until it is there, or nobody waits for it any more; and what becomes of a part then.
+//! Bringing one thing to the server: tried until it is there, or nobody waits for it any more; and what becomes of a
+//! part then.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -27,13 +27,14 @@ const MANIFEST_LIFETIME: i64 = 23 * 3600;
 
 /// Seals a file into the server for its patient and its clinician. Memory is flat, whatever its length.
 ///
-/// `stop` ends what passes once only: a device or a pipe that has a file's name, as in [`seal_stream`]. The sealing of a file may
-/// be dropped at any moment, and goes on with the next call.
+/// `stop` ends what passes once only: a device or a pipe that has a file's name, as in [`seal_stream`]. The sealing of a
+/// file may be dropped at any moment, and goes on with the next call.
 ///
 /// # Errors
 /// [`ClientError::Trust`] before anything is uploaded if a reader's keys cannot be trusted, naming the reader.
-/// [`ClientError::CutShort`] if the file changed while it was read: that recording has ended, cut off, and the next call begins
-/// another. After [`UploadEvent::Begun`], any other error leaves a journal by which the next call with the same file goes on.
+/// [`ClientError::CutShort`] if the file changed while it was read: that recording has ended, cut off, and the next
+/// call begins another. After [`UploadEvent::Begun`], any other error leaves a journal by which the next call with the
+/// same file goes on.
 pub async fn seal_file(
     session: &Session,
     file: &Path,
@@ -84,8 +85,8 @@ fn is_same_upload(past: &Past, source: &SourceFile, request: &SealRequest, sessi
         && (reached || fresh)
 }
 
-/// Goes on where a process died. A segment with a new key begins; nothing of a changed source is spliced on: its recording ends
-/// where it is.
+/// Goes on where a process died. A segment with a new key begins; nothing of a changed source is spliced on: its
+/// recording ends where it is.
 pub(super) async fn go_on(
     session: &Session,
     journal: Journal,

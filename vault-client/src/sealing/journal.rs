@@ -315,7 +315,8 @@ impl Journal {
         written
     }
 
-    /// Puts the time at which something was last recorded back. A time that cannot be set costs only the precision of what is told.
+    /// Puts the time at which something was last recorded back. A time that cannot be set costs only the precision of
+    /// what is told.
     fn stay_alive_since(&self) {
         if let Some(Err(error)) = self.alive.map(|alive| self.file.set_modified(alive)) {
             tracing::debug!(%error, "the journal's time could not be set");

@@ -86,13 +86,15 @@ pub enum UploadEvent {
         /// Plaintext bytes that are on the server already.
         bytes: u64,
     },
-    /// It was asked to stop: the source gets a moment to end, and what there is is sealed and sent as long as the server takes it.
+    /// It was asked to stop: the source gets a moment to end, and what there is is sealed and sent as long as the
+    /// server takes it.
     Stopping,
     /// It has come further.
     Progress(RecordingProgress),
 }
 
-/// What is open already, standard input for example, as a source. A pipe passes once; a file must not change while it is read.
+/// What is open already, standard input for example, as a source. A pipe passes once; a file must not change while it
+/// is read.
 ///
 /// # Errors
 /// [`ClientError::Source`] if nothing can be found out about it.
@@ -100,13 +102,14 @@ pub fn opened(file: File) -> Result<Box<dyn Read + Send>, ClientError> {
     Ok(Box::new(source::Source::opened(file)?))
 }
 
-/// Seals what comes out of a pipe while it comes, for its patient and its clinician, to its end or until `stop` completes. Whoever
-/// stops it waits for the server only as long as that takes what is sent: what it does not take is kept.
+/// Seals what comes out of a pipe while it comes, for its patient and its clinician, to its end or until `stop`
+/// completes. Whoever stops it waits for the server only as long as that takes what is sent: what it does not take is
+/// kept.
 ///
 /// # Errors
 /// [`ClientError::Trust`] before anything is uploaded if a reader's keys cannot be trusted, naming the reader;
-/// [`ClientError::Kept`] if not all of it is on the server, with what is where; [`ClientError::CutShort`] if the source failed: what
-/// there is was sealed and is shown as cut off.
+/// [`ClientError::Kept`] if not all of it is on the server, with what is where; [`ClientError::CutShort`] if the source
+/// failed: what there is was sealed and is shown as cut off.
 pub async fn seal_stream(
     session: &Session,
     source: Box<dyn Read + Send>,

@@ -50,8 +50,8 @@ pub struct RecordingProgress {
     pub acknowledged_bytes: u64,
     /// Ciphertext bytes kept in the encrypted spool of this machine.
     pub kept_bytes: u64,
-    /// Whether the spool could not be written when it was last tried: what the server does not take waits in memory then, and
-    /// the recording waits for it.
+    /// Whether the spool could not be written when it was last tried: what the server does not take waits in memory
+    /// then, and the recording waits for it.
     pub spool_fails: bool,
     /// Whether the server takes what is sent.
     pub server: ServerState,

@@ -68,10 +68,11 @@ impl Clock {
 ///
 /// The readers are fixed and signed when it begins, and nothing that happens later changes them: a switch from audio to
 /// video appends a segment. Bytes are sealed in parts of 1 MiB and sent as they come; what [`RecordingProgress`] calls
-/// acknowledged opens for its readers whatever dies next. While the server cannot be reached, sealed parts are kept in an
-/// encrypted spool in the home and sent later, in order, if need be by another process ([`super::resume_all`]). Plaintext is
-/// never written to a disk: what is lost with a process is what it held in memory, the part being filled and at most six before
-/// it. While neither the server nor the disk takes anything, [`Self::write`] waits; what ends then says what that costs.
+/// acknowledged opens for its readers whatever dies next. While the server cannot be reached, sealed parts are kept in
+/// an encrypted spool in the home and sent later, in order, if need be by another process ([`super::resume_all`]).
+/// Plaintext is never written to a disk: what is lost with a process is what it held in memory, the part being filled
+/// and at most six before it. While neither the server nor the disk takes anything, [`Self::write`] waits; what ends
+/// then says what that costs.
 ///
 /// Memory is flat: some 8 MiB, whatever the length.
 ///
@@ -226,11 +227,12 @@ impl Recorder {
     /// Takes the next bytes of the track. Waits while more is recorded than can be sealed and sent or kept: at most one part
     /// is held back here.
     ///
-    /// A call that is dropped while it waits has taken some of the bytes, and nobody knows how many: let it come to its end.
+    /// A call that is dropped while it waits has taken some of the bytes, and nobody knows how many: let it come to its
+    /// end.
     ///
     /// # Errors
-    /// [`ClientError::Kept`]: why the recording cannot go on, and what is where of all that was written. What was acknowledged opens;
-    /// what was kept is sent by [`super::resume_all`].
+    /// [`ClientError::Kept`]: why the recording cannot go on, and what is where of all that was written. What was
+    /// acknowledged opens; what was kept is sent by [`super::resume_all`].
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), ClientError> {
         self.written.bytes += bytes.len() as u64;
         self.written.recorded = self.clock.recorded();
@@ -327,8 +329,8 @@ impl Recorder {
         }
     }
 
-    /// All of the recording is on the server: remembers its end, and removes what a later process would have gone on with, the
-    /// journal last.
+    /// All of the recording is on the server: remembers its end, and removes what a later process would have gone on
+    /// with, the journal last.
     fn put_away(&self, done: WorkDone) -> Result<Sealed, ClientError> {
         let WorkDone { journal, segments, bytes, sha256, final_seal } = done;
         let recording = self.recording;

@@ -1,7 +1,7 @@
 //! What became of each sealed part: acknowledged by the server, synced on this machine's disk, or neither.
 //!
-//! Whoever signs a seal or an end asks here first and gets an [`AllSafe`], without which neither can be signed: a seal over a
-//! part that nobody has could never be brought to the server. Whoever tells a person what is kept asks here too.
+//! Whoever signs a seal or an end asks here first and gets an [`AllSafe`], without which neither can be signed: a seal
+//! over a part that nobody has could never be brought to the server. Whoever tells a person what is kept asks here too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -133,8 +133,8 @@ impl Settlement {
         Ok(AllSafe(()))
     }
 
-    /// The end of the last part before which, from the beginning on, every part is on the server or lies whole in the spool. What
-    /// is still on its way counts as neither.
+    /// The end of the last part before which, from the beginning on, every part is on the server or lies whole in the
+    /// spool. What is still on its way counts as neither.
     pub(super) fn safe(&self, spool: &Spool) -> Mark {
         let parts = self.0.borrow();
         let unsafe_part = parts.open.iter().find(|((segment, number), part)| {

@@ -1,11 +1,12 @@
-//! A file that is sealed: what it was when its reading began, whether it still is, and reading it on from where an upload was
-//! interrupted.
+//! A file that is sealed: what it was when its reading began, whether it still is, and reading it on from where an
+//! upload was interrupted.
 //!
-//! A file is sealed as complete only if nothing shows that it changed while it was read: its open descriptor has the same
-//! length, the same time of change of its bytes and of its attributes and the same inode before the first byte, after each
-//! piece and at the end; it gave as many bytes as it has; and its name still leads to it. What none of this shows is not seen:
-//! writes through memory that was mapped and already written to before the reading began, on a file system that keeps no times
-//! or keeps them elsewhere (a network share shows a change only once it is told of it), or by whoever sets the clock back.
+//! A file is sealed as complete only if nothing shows that it changed while it was read: its open descriptor has the
+//! same length, the same time of change of its bytes and of its attributes and the same inode before the first byte,
+//! after each piece and at the end; it gave as many bytes as it has; and its name still leads to it. What none of this
+//! shows is not seen: writes through memory that was mapped and already written to before the reading began, on a file
+//! system that keeps no times or keeps them elsewhere (a network share shows a change only once it is told of it), or
+//! by whoever sets the clock back.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek as _};

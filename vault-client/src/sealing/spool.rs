@@ -59,7 +59,8 @@ impl Spool {
         self.used().saturating_add(bytes as u64) <= self.limit
     }
 
-    /// Makes the folder, and its name in the folder above it durable: it may have been made by a process that died before that.
+    /// Makes the folder, and its name in the folder above it durable: it may have been made by a process that died
+    /// before that.
     fn stand(&self) -> io::Result<()> {
         if !self.stands.load(Ordering::Acquire) {
             make_private_folder(&self.folder)?;

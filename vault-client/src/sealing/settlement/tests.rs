@@ -52,8 +52,8 @@ fn meet(settlement: &Settlement, spool: &Spool, part: usize, fate: Fate) {
 }
 
 proptest! {
-    /// Parts come to rest in any order: what is called safe is exactly what stands before the first part that is nowhere, and
-    /// nothing can be signed while one is.
+    /// Parts come to rest in any order: what is called safe is exactly what stands before the first part that is
+    /// nowhere, and nothing can be signed while one is.
     #[test]
     fn only_what_is_somewhere_is_safe(
         fates in prop::collection::vec(
