@@ -199,6 +199,13 @@ async fn prompt(question: &'static str) -> Result<SecretString, Failure> {
         tokio::task::spawn_blocking(move || rpassword::prompt_password(question).map(SecretString::from));
     match asked.await.map_err(|error| Failure::bug(error.to_string()))? {
         Ok(passphrase) => Ok(passphrase),
+        // The prompt reads Ctrl-C as a key: no signal comes of it.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::new(
+            Kind::Interrupted,
+            "Interrupted.",
+            "Nothing was done.",
+            "Run the same command again.",
+        )),
         Err(_) => Err(Failure::new(
             Kind::Usage,
             "There is no terminal to ask for the passphrase.",
