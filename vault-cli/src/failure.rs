@@ -10,10 +10,12 @@ use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;
 use vault_proto::credentials::{TrustError, TrustProblem};
-use vault_proto::ids::{AccountId, RecordingId};
+use vault_proto::ids::AccountId;
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
 
+use self::kept::{Whereabouts, cut_short, kept, unreadable};
+use crate::arguments::Command;
 use crate::elapsed::elapsed;
 use crate::printable::printable;
 
@@ -47,6 +49,8 @@ pub(crate) struct Failure {
     pub(crate) next: String,
     /// The server says that this account's own certificate or key list has expired, and nobody has looked yet.
     pub(crate) claims_expiry: bool,
+    /// How much of a recording is where, if it was being sealed.
+    pub(crate) whereabouts: Option<Box<Whereabouts>>,
 }
 
 impl Kind {
@@ -93,6 +97,7 @@ impl Failure {
             means: line(means.into()),
             next: line(next.into()),
             claims_expiry: false,
+            whereabouts: None,
         }
     }
 
@@ -114,13 +119,25 @@ impl Failure {
         )
     }
 
-    pub(crate) fn interrupted() -> Self {
-        Self::new(
-            Kind::Interrupted,
-            "Interrupted.",
-            "Nothing was left half-written in place; what the server had acknowledged is kept there.",
-            "Run the same command again to go on.",
-        )
+    /// A command that was dropped before it was done: what that means depends on what it was doing.
+    pub(crate) fn interrupted_during(command: &Command) -> Self {
+        let (means, next) = match command {
+            Command::Seal { .. } => (
+                "What the server had acknowledged is kept there. What lies sealed in the home folder is kept too; of what came through \
+                 a pipe, the rest is lost.",
+                "To go on with a file, run the same command again; `vault-cli resume` goes on with files and ends what came through a pipe.",
+            ),
+            Command::Resume => (
+                "What the server had acknowledged is kept there, and what was not sent yet is kept in the home folder.",
+                "Run `vault-cli resume` again to go on.",
+            ),
+            Command::Export { .. } => (
+                "Each recording that was fetched to its end is in its place, and no other is.",
+                "Run the same command again to go on: it fetches what is missing.",
+            ),
+            _ => ("Nothing was left half-written in place.", "Run the same command again."),
+        };
+        Self::new(Kind::Interrupted, "Interrupted.", means, next)
     }
 
     /// A file or folder that could not be used.
@@ -186,10 +203,17 @@ impl From<ClientError> for Failure {
             ClientError::Unreachable { server, reason } => Self::new(
                 Kind::Unreachable,
                 format!("The server {server} cannot be reached: {reason}."),
-                "Nothing is lost: what the server had acknowledged is kept, and nothing else was changed.",
+                "What the server had acknowledged is kept, and nothing else was changed.",
                 "Check the network and the address, then run the same command again to go on.",
             ),
-            ClientError::Kept { recording, behind, bytes, reason } => kept(recording, behind, bytes, *reason),
+            ClientError::Kept(told) => kept(*told),
+            ClientError::Interrupted => Self::new(
+                Kind::Interrupted,
+                "It was stopped before the server had acknowledged all of it.",
+                "What the server had acknowledged is kept there.",
+                "Run `vault-cli resume` to go on.",
+            ),
+            ClientError::CutShort { recording, bytes, why } => cut_short(recording, bytes, &why),
             ClientError::Protocol { server, reason } => Self::new(
                 Kind::Unreachable,
                 format!("{server} does not answer like a storage server: {reason}."),
@@ -198,8 +222,16 @@ impl From<ClientError> for Failure {
             ),
             ClientError::Refused(problem) => refused(&problem),
             ClientError::Disk { path, source } => Self::disk(&path.display().to_string(), &source),
+            ClientError::KeptPartGone { segment, part } => Self::new(
+                Kind::Disk,
+                format!(
+                    "Part {part} of segment {segment}, which was kept on this machine, is gone or damaged."
+                ),
+                "What the server had acknowledged is kept and opens as cut off; what follows on that part does not.",
+                "Check the disk. If the home folder was copied or restored, go on with the one that still has its uploads/.",
+            ),
+            ClientError::Source(error) => unreadable(&error),
             ClientError::Output(source) => Self::disk("The output", &source),
-            ClientError::Source(error) => Self::disk("The recording to be sealed", &error),
             ClientError::NotSetUp(what) => Self::new(
                 Kind::Unlock,
                 format!("{}.", sentence(&what)),
@@ -210,23 +242,6 @@ impl From<ClientError> for Failure {
             ClientError::Bug(what) => Self::bug(what),
         }
     }
-}
-
-/// A recording whose end is sealed, and still on this machine only.
-fn kept(recording: RecordingId, behind: Duration, bytes: u64, reason: ClientError) -> Failure {
-    let reason = Failure::from(reason);
-    Failure::new(
-        reason.kind,
-        format!(
-            "Recording {recording} is sealed to its end, but not all of it is on the server. {}",
-            reason.what
-        ),
-        format!(
-            "Nothing is lost: its last {bytes} bytes ({:.1} s) are kept, encrypted, in the home folder of this machine.",
-            behind.as_secs_f64()
-        ),
-        "Run `vault-cli resume` once the server can be reached; until then keep the home folder.",
-    )
 }
 
 /// A recording without its end.
@@ -246,7 +261,7 @@ pub(crate) fn cut_off(at: &CutOff) -> Failure {
             "To open what is there, add --allow-cut-off. If it is still being recorded or uploaded, wait for its end.",
         ),
         CutOffReason::RestLost => (
-            "its sealing device died, and says that the rest was lost".to_owned(),
+            "its sealing device says that the rest was lost".to_owned(),
             "To open what is there, add --allow-cut-off.",
         ),
         CutOffReason::EndHidden { ended, final_seal } => (
@@ -431,5 +446,6 @@ fn unlock_failure(error: &IdentityFileError) -> Failure {
     )
 }
 
+mod kept;
 #[cfg(test)]
 mod tests;

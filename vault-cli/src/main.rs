@@ -14,12 +14,15 @@ mod stop;
 mod terminal;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
-use crate::stop::Stop;
+use crate::stop::{GRACE, Signals, Stop};
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
@@ -31,22 +34,7 @@ fn main() -> ExitCode {
             return terminal.fail(&Failure::bug(format!("the runtime could not be started: {error}")));
         }
     };
-    let outcome = runtime.block_on(async {
-        let stop = Stop::default();
-        let mut running = std::pin::pin!(commands::run(arguments, &terminal, &stop));
-        loop {
-            tokio::select! {
-                // First, so that signals are listened for before the command asks or writes anything.
-                biased;
-                // A command that ends by itself when it is asked gets the chance to, once. Dropping any other removes what
-                // it has half-written aside, and gives the terminal back as it was.
-                () = interrupted() => if !stop.ask() {
-                    return Err(Failure::interrupted());
-                },
-                outcome = &mut running => return outcome,
-            }
-        }
-    });
+    let outcome = attended(&runtime, arguments, terminal);
     // A thread that still waits for standard input must not keep the process.
     runtime.shutdown_background();
     match outcome {
@@ -55,23 +43,43 @@ fn main() -> ExitCode {
     }
 }
 
-/// Waits for Ctrl-C, a terminal that is closed, or a polite request to stop.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut terminate), Ok(mut hangup)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-        {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
-            return;
+/// Runs a command on a thread of its own: whatever it waits for, this one hears Ctrl-C.
+fn attended(runtime: &Runtime, arguments: Arguments, terminal: Terminal) -> Result<(), Failure> {
+    let interrupted = Failure::interrupted_during(&arguments.command);
+    let mut signals = runtime.block_on(async { Signals::listen() });
+    let stop = Arc::new(Stop::default());
+    let (ended, mut outcome) = oneshot::channel();
+    let command = {
+        let (stop, handle, interrupted) = (Arc::clone(&stop), runtime.handle().clone(), interrupted.clone());
+        move || {
+            let outcome = handle.block_on(async {
+                tokio::select! {
+                    biased;
+                    // Dropping a command removes what it has half-written aside, and gives the terminal back as it was.
+                    () = stop.dropped() => Err(interrupted),
+                    outcome = commands::run(arguments, &terminal, &stop) => outcome,
+                }
+            });
+            // Whoever left it behind has nothing to be told.
+            drop(ended.send(outcome));
         }
+    };
+    if let Err(error) = std::thread::Builder::new().name("command".to_owned()).spawn(command) {
+        return Err(Failure::bug(format!("a thread could not be started: {error}")));
     }
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
+    runtime.block_on(async {
+        loop {
+            tokio::select! {
+                () = signals.next() => if !stop.ask() {
+                    return match tokio::time::timeout(GRACE, &mut outcome).await {
+                        Ok(Ok(outcome)) => outcome,
+                        Ok(Err(_)) | Err(_) => Err(interrupted),
+                    };
+                },
+                outcome = &mut outcome => {
+                    return outcome.unwrap_or_else(|_| Err(Failure::bug("the command ended without an outcome")));
+                }
+            }
+        }
+    })
 }

@@ -82,11 +82,14 @@ impl Terminal {
 
     /// Tells of a failure, and gives the exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
-        let Failure { kind, what, means, next, .. } = failure;
+        let Failure { kind, what, means, next, whereabouts, .. } = failure;
         if self.json {
-            let document = serde_json::json!({
+            let mut document = serde_json::json!({
                 "error": kind.name(), "exit": kind.exit(), "what": what, "means": means, "next": next,
             });
+            if let (Some(whereabouts), Some(document)) = (whereabouts, document.as_object_mut()) {
+                whereabouts.add_to(document);
+            }
             tell(&printable_json(&document.to_string()));
         } else {
             for line in [what, means, next] {
@@ -196,6 +199,13 @@ async fn prompt(question: &'static str) -> Result<SecretString, Failure> {
         tokio::task::spawn_blocking(move || rpassword::prompt_password(question).map(SecretString::from));
     match asked.await.map_err(|error| Failure::bug(error.to_string()))? {
         Ok(passphrase) => Ok(passphrase),
+        // The prompt reads Ctrl-C as a key: no signal comes of it.
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::new(
+            Kind::Interrupted,
+            "Interrupted.",
+            "Nothing was done.",
+            "Run the same command again.",
+        )),
         Err(_) => Err(Failure::new(
             Kind::Usage,
             "There is no terminal to ask for the passphrase.",

@@ -69,18 +69,20 @@ pub enum ClientError {
     /// The server refused.
     #[error("the server refused: {} ({})", .0.title, .0.code)]
     Refused(Box<Problem>),
-    /// A recording that the server does not have yet; all of it is kept, sealed, in the home.
-    #[error("recording {recording} is not on the server yet: {reason}")]
-    Kept {
-        /// The recording.
-        recording: RecordingId,
-        /// Recorded time that is not acknowledged.
-        behind: std::time::Duration,
-        /// Plaintext bytes that are not acknowledged.
-        bytes: u64,
-        /// Why it was not sent.
-        reason: Box<ClientError>,
+    /// A recording that is not on the server to its end; says what is where.
+    #[error("recording {} is not on the server to its end: {}", .0.recording, .0.reason)]
+    Kept(Box<KeptRecording>),
+    /// A sealed part that was kept on this machine and is not there any more, or not as it was.
+    #[error("part {part} of segment {segment}, which was kept on this machine, is gone or damaged")]
+    KeptPartGone {
+        /// The segment.
+        segment: u32,
+        /// The part.
+        part: u32,
     },
+    /// Somebody stopped it before it was done.
+    #[error("it was interrupted")]
+    Interrupted,
     /// A file or folder of this machine.
     #[error("{}: {source}", .path.display())]
     Disk {
@@ -92,9 +94,20 @@ pub enum ClientError {
     /// What was opened could not be written to where the caller wants it.
     #[error("what was opened could not be written: {0}")]
     Output(io::Error),
-    /// The source of a recording could not be read.
+    /// The source of a recording could not be read; what was begun of it is not ended, and goes on when it can be read.
     #[error("the recording's source could not be read: {0}")]
     Source(io::Error),
+    /// The source of a recording failed or changed under its reader. What had been read was sealed, is on the server,
+    /// and is shown as cut off: it is never called complete.
+    #[error("recording {recording} was cut off after {bytes} bytes: {why}")]
+    CutShort {
+        /// The recording.
+        recording: RecordingId,
+        /// Plaintext bytes that were sealed.
+        bytes: u64,
+        /// What happened to its source.
+        why: SourceFailure,
+    },
     /// The home has no identity, certificate or server yet.
     #[error("{0}")]
     NotSetUp(String),
@@ -104,6 +117,88 @@ pub enum ClientError {
     /// Our own mistake.
     #[error("{0}")]
     Bug(String),
+}
+
+/// A stretch of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extent {
+    /// Plaintext bytes.
+    pub bytes: u64,
+    /// Recorded time, without pauses.
+    pub recorded: std::time::Duration,
+}
+
+/// How far the end of a recording has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordingEnd {
+    /// It is not sealed. [`resume_all`](crate::sealing::resume_all) ends the recording where what is there ends, and it
+    /// is shown as cut off.
+    Unsealed,
+    /// It is sealed, and waits on this machine for [`resume_all`](crate::sealing::resume_all).
+    SealedHere,
+    /// The server has it; only this machine's note of it could not be written.
+    OnServer,
+}
+
+/// A recording that is not on the server to its end, or whose end could not be noted on this machine.
+///
+/// The three stretches follow on one another and together are all that was written.
+#[derive(Debug)]
+pub struct KeptRecording {
+    /// The recording.
+    pub recording: RecordingId,
+    /// How far its end has come.
+    pub end: RecordingEnd,
+    /// Acknowledged by the server: it opens for its readers, whatever becomes of this machine.
+    pub on_server: Extent,
+    /// Follows on it, and needs the home of this machine: sealed parts that lie whole and synced in the spool, and at
+    /// most one that the server has and that only a seal kept here proves.
+    pub kept: Extent,
+    /// Neither: it could be sent to nobody and written nowhere, or follows on something that could not.
+    pub lost: Extent,
+    /// Why not all of it was sent or, if that is not what failed, why it could not go on.
+    pub reason: ClientError,
+    /// Why what was not sent could not be kept either, or why the end could not be sealed.
+    pub not_kept: Option<ClientError>,
+    /// What happened to its source, if that is why it ends where it does: its end says that it is cut off.
+    pub cut_short: Option<SourceFailure>,
+}
+
+/// What can happen to a source while it is read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceFailure {
+    /// It is a file, and was not left alone.
+    #[error("the file changed while it was read: {0}")]
+    Changed(SourceChange),
+    /// It cannot be read again, and failed.
+    #[error("the source could not be read to its end: {0}")]
+    Unreadable(io::Error),
+}
+
+/// How a file shows that it is not what it was when its reading began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SourceChange {
+    /// Another number of bytes.
+    #[error("it had {before} bytes, and {now} later")]
+    Length {
+        /// Bytes when its reading began.
+        before: u64,
+        /// Bytes that it had, or gave, later.
+        now: u64,
+    },
+    /// It was written to, or its permissions or other attributes were changed: that cannot be told apart from a write
+    /// whose time was set back.
+    #[error("it was written to")]
+    Written,
+    /// Its name leads to another file now, or to none.
+    #[error("its name leads to another file now, or to none")]
+    Replaced,
+    /// It does not begin with what was sealed of it before.
+    #[error("it does not begin with what was sealed of it before")]
+    OtherBytes,
+    /// An earlier process found it changed or gone, and ended what it had sealed of it.
+    #[error("that was found when it was sealed before")]
+    Earlier,
 }
 
 /// Where a recording is cut off.

@@ -65,7 +65,8 @@ fn seal(home: &str, file: &str, patient: &str, clinician: &str) {
             title: Some("A talk".to_owned()),
             media_type: None,
         };
-        let sealed = sealing::seal_file(&session, Path::new(file), &request, &mut |_| ()).await;
+        let never = std::future::pending();
+        let sealed = sealing::seal_file(&session, Path::new(file), &request, never, &mut |_| ()).await;
         let recording = sealed.expect("it is sealed").recording;
         let remote = RemoteRecording::fetch(&session, recording).await.expect("it is there");
         remote.write_to(&session, None, &mut std::io::sink(), &mut |_| ()).await.expect("it opens");

@@ -97,6 +97,14 @@ impl Server {
         self.try_start(None).expect("the server starts");
     }
 
+    /// Starts it with a store that is full: it takes no more objects.
+    pub fn start_full(&self) {
+        let mut running = self.running();
+        let mut command = self.command(&running.listen);
+        command.args(["--max-bytes", "1"]);
+        running.process = Some(ServerProcess::spawn(command, &self.log));
+    }
+
     /// Kills it without warning, unless it is dead.
     pub fn kill(&self) {
         drop(self.running().process.take());

@@ -5,7 +5,8 @@
  * FAULT_TRACE  file to which each completed call is appended; see watched_disk.rs for the records
  * FAULT_PLAN   NAME:WHAT:FROM:TO[,...]: the calls of this name from the FROM-th to the TO-th, counted from 1, fail with
  *              the error number WHAT, or with WHAT = s write half of what was asked, or with WHAT = k are carried out and
- *              the process is killed; NAME is open, write, fsync, fdatasync, rename, unlink, mkdir, ftruncate or any
+ *              the process is killed; NAME is open, read, write, fsync, fdatasync, rename, unlink, mkdir, ftruncate or any,
+ *              which are all of them but read
  *
  * A record is one writev to a file that is open for appending, so records are whole and in one order. A change is recorded
  * after it was made; a sync at its beginning and at its end, because it is a promise only about what was complete before
@@ -28,9 +29,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { OPEN, WRITE, FSYNC, FDATASYNC, RENAME, UNLINK, MKDIR, FTRUNCATE, ANY, NAMES };
+enum { OPEN, WRITE, FSYNC, FDATASYNC, RENAME, UNLINK, MKDIR, FTRUNCATE, READ, ANY, NAMES };
 static const char *const names[NAMES] = {"open",   "write", "fsync",     "fdatasync", "rename",
-                                         "unlink", "mkdir", "ftruncate", "any"};
+                                         "unlink", "mkdir", "ftruncate", "read", "any"};
 enum { FAIL = 1, SHORT = 2, KILL = 4 };
 struct rule { int name, action, number; long from, to; };
 
@@ -89,7 +90,7 @@ static void record(char kind, uint64_t inode, uint64_t offset, const void *first
 /* What is to happen to this call; sets errno if it fails. */
 static int planned(int name) {
     int action = 0;
-    long own = ++counts[name], any = ++counts[ANY];
+    long own = ++counts[name], any = name == READ ? 0 : ++counts[ANY];
     for (int i = 0; i < rule_count; i++) {
         long count = rules[i].name == ANY ? any : rules[i].name == name ? own : 0;
         if (count >= rules[i].from && count <= rules[i].to) {
@@ -140,6 +141,11 @@ int openat64(int directory, const char *path, int flags, ...) { MODE(flags) retu
 int close(int fd) {
     if (fd >= 0 && fd < MOST_FDS) { watched[fd] = 0; }
     return (int)syscall(SYS_close, fd);
+}
+
+ssize_t read(int fd, void *bytes, size_t length) {
+    if (is_watched(fd) && planned(READ) & FAIL) { return -1; }
+    return syscall(SYS_read, fd, bytes, length);
 }
 
 static ssize_t write_watched(int fd, const void *bytes, size_t length, off_t offset, int positioned) {

@@ -20,12 +20,16 @@ pub enum Effect {
 pub const ENOSPC: i32 = 28;
 /// The device failed.
 pub const EIO: i32 = 5;
+/// A share of the network is not the one that was mounted any more.
+pub const ESTALE: i32 = 116;
+/// A share of the network does not answer.
+pub const ETIMEDOUT: i32 = 110;
 /// A signal came between.
 pub const EINTR: i32 = 4;
 
-/// The calls that can be made to fail; `any` counts all of them together.
-pub const CALLS: [&str; 8] =
-    ["open", "write", "fsync", "fdatasync", "rename", "unlink", "mkdir", "ftruncate"];
+/// The calls that can be made to fail; `any` counts all but `read` together.
+pub const CALLS: [&str; 9] =
+    ["open", "read", "write", "fsync", "fdatasync", "rename", "unlink", "mkdir", "ftruncate"];
 
 /// Calls from one to another, counted from 1 in each process, and what happens to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The server's clock jumps between two of its runs. What it says is clear, nothing is lost, and it goes on when it is right.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::kills::killed_after;
 use tokio::net::TcpListener;
@@ -18,12 +19,12 @@ const LENGTH: usize = 3 * PART_PLAINTEXT;
 const DAY: i64 = 86_400;
 
 /// Serves the clinic's data folder in this process, with a clock that is `off` seconds ahead, while `work` runs.
-fn with_clock(runtime: &Runtime, clinic: &Clinic, off: i64, work: impl FnOnce()) {
+pub(crate) fn with_clock(runtime: &Runtime, clinic: &Clinic, off: Arc<AtomicI64>, work: impl FnOnce()) {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     clinic.proxy.lead_to(Some(listener.local_addr().unwrap()));
     let config = Config {
         authorities: vec![clinic.proxy.authority()],
-        clock: Arc::new(move || now().unwrap().saturating_add(off)),
+        clock: Arc::new(move || now().unwrap().saturating_add(off.load(Ordering::SeqCst))),
         ..Config::new(clinic.world.data())
     };
     let (stop, stopped) = oneshot::channel::<()>();
@@ -48,7 +49,7 @@ fn a_clock_that_jumps_loses_nothing() {
     for number in 1..=jumps as u64 {
         let (file, content) = clinic.new_file(number, LENGTH);
         let seal = || end(&mut (SEAL_FILE.begin)(&clinic, &file));
-        with_clock(&runtime, &clinic, 0, || {
+        with_clock(&runtime, &clinic, Arc::default(), || {
             // The client dies somewhere on the way.
             let begun = (SEAL_FILE.begin)(&clinic, &file);
             let (said, killed) = killed_after(&clinic, chance.below(whole), begun);
@@ -56,10 +57,10 @@ fn a_clock_that_jumps_loses_nothing() {
         });
         let magnitude = 121 + i64::try_from(chance.below(30 * DAY as u64)).unwrap();
         let off = if chance.once_in(2) { magnitude } else { -magnitude };
-        with_clock(&runtime, &clinic, off, || {
+        with_clock(&runtime, &clinic, Arc::new(off.into()), || {
             seal().refused(22, "Set this machine's clock");
         });
-        with_clock(&runtime, &clinic, 0, || {
+        with_clock(&runtime, &clinic, Arc::default(), || {
             let tally = clinic.tally(&recording(&seal()), &content, 1);
             sum += tally;
         });

@@ -7,6 +7,7 @@
     reason = "a test's helpers fail by panicking, as its test functions do"
 )]
 
+mod client_disk;
 mod clock;
 mod connections;
 mod cuts;

@@ -6,16 +6,20 @@
     reason = "a test's helpers fail by panicking, as its test functions do"
 )]
 
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use vault_client::ClientError;
+use vault_client::error::{Extent, RecordingEnd};
 use vault_client::sealing::RecorderOptions;
 use vault_proto::geometry::PART_PLAINTEXT;
 use vault_tests::app::{App, runtime};
-use vault_tests::command::{Said, vault_cli};
+use vault_tests::command::{Said, end, vault_cli};
+use vault_tests::faults::proxy::{Proxy, Strike};
 use vault_tests::world::{Person, World, bytes, sha256};
 
 /// A live recording by the command line.
@@ -302,10 +306,12 @@ fn the_end_of_a_recording_waits_for_the_server_on_this_machine() {
         recorder.write(&content).await.unwrap();
         recorder.finish(true, Duration::ZERO).await.unwrap_err()
     });
-    let ClientError::Kept { bytes, .. } = error else {
+    let ClientError::Kept(told) = error else {
         panic!("{error}");
     };
-    assert_eq!(bytes, content.len() as u64);
+    assert_eq!(told.end, RecordingEnd::SealedHere);
+    assert_eq!(told.on_server.bytes + told.kept.bytes, content.len() as u64);
+    assert_eq!(told.lost, Extent::default());
     drop(runtime);
     world.start();
     let resumed = clinician.run(&["resume", "--json"]).json();
@@ -348,8 +354,197 @@ fn header(world: &World, recording: &str, segment: u32) -> Vec<u8> {
 fn nothing_recorded_is_an_empty_recording() {
     let world = World::new();
     let (patient, clinician) = people(&world);
-    let sealed = Live::start(&clinician, &patient, &clinician, &["--json"]).end().json();
+    let said = Live::start(&clinician, &patient, &clinician, &["--json"]).end();
+    assert_eq!(said.exit, Some(20), "{}", said.stderr);
+    assert!(said.stderr.contains("There was nothing to seal"), "{}", said.stderr);
+    let sealed: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
     assert_eq!(sealed["bytes"], 0);
     let opened = patient.open(sealed["recording"].as_str().unwrap());
     assert_eq!((opened.exit, opened.stdout.as_slice()), (Some(0), &[][..]), "{}", opened.stderr);
+}
+
+/// A live recording whose words are read as they come.
+struct Heard {
+    live: Live,
+    words: BufReader<ChildStderr>,
+    said: String,
+}
+
+impl Heard {
+    fn start(sealer: &Person, patient: &Person, clinician: &Person) -> Self {
+        Self::of(Live::start(sealer, patient, clinician, &["--json"]))
+    }
+
+    fn of(mut live: Live) -> Self {
+        let words = BufReader::new(live.child.stderr.take().unwrap());
+        Self { live, words, said: String::new() }
+    }
+
+    /// Reads until a line holds these words.
+    fn until_said(&mut self, words: &str) -> String {
+        loop {
+            let before = self.said.len();
+            assert!(
+                self.words.read_line(&mut self.said).unwrap() > 0,
+                "{words:?} is not said in: {}",
+                self.said
+            );
+            let line = &self.said[before..];
+            if line.contains(words) {
+                return line.trim().to_owned();
+            }
+        }
+    }
+
+    fn interrupt(&self) {
+        let id = Pid::from_raw(i32::try_from(self.live.child.id()).unwrap()).unwrap();
+        kill_process(id, Signal::INT).unwrap();
+    }
+
+    /// Waits for its end, with the source still open.
+    fn end(mut self) -> Said {
+        self.words.read_to_string(&mut self.said).unwrap();
+        let mut stdout = Vec::new();
+        self.live.child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+        Said { exit: self.live.child.wait().unwrap().code(), stdout, stderr: self.said }
+    }
+}
+
+#[test]
+fn an_interrupt_ends_a_recording_to_its_last_byte() {
+    let world = World::new();
+    let (patient, clinician) = people(&world);
+    let content = bytes(2 * PART_PLAINTEXT + 9, 46);
+    let mut heard = Heard::start(&clinician, &patient, &clinician);
+    heard.live.write(&content);
+    heard.live.until("two parts were there", || world.parts() == 2);
+    heard.interrupt();
+    let said = heard.end();
+    // A machine that is busy with other tests may take longer than it is waited for; nothing is lost by that.
+    if said.exit == Some(130) {
+        assert!(said.stderr.contains("Nothing is lost"), "{}", said.stderr);
+        assert_eq!(clinician.run(&["resume", "--json"]).json()["status"], "complete");
+    } else {
+        assert_eq!(said.json()["sha256"], sha256(&content));
+    }
+    let opened = patient.open(&only_recording(&patient));
+    assert!(opened.stdout == content, "{}", opened.stderr);
+}
+
+#[test]
+fn a_second_interrupt_waits_for_nothing() {
+    let mut world = World::new();
+    let (patient, clinician) = people(&world);
+    let content = bytes(2 * PART_PLAINTEXT + 9, 47);
+    let mut heard = Heard::start(&clinician, &patient, &clinician);
+    heard.live.write(&content);
+    heard.live.until("two parts were there", || world.parts() == 2);
+    world.take_server().kill();
+    heard.interrupt();
+    heard.until_said("Ctrl-C again waits for nothing");
+    heard.interrupt();
+    let said = heard.end();
+    assert!(matches!(said.exit, Some(130 | 18)), "{}", said.stderr);
+    assert!(said.stderr.contains("`vault-cli resume`"), "{}", said.stderr);
+    world.start();
+    let resumed = clinician.run(&["resume", "--json"]).json();
+    let there = usize::try_from(resumed["bytes"].as_u64().unwrap()).unwrap();
+    assert!(there >= 2 * PART_PLAINTEXT, "{resumed}");
+    assert!(
+        clinician.run(&["open", &only_recording(&patient), "--allow-cut-off"]).stdout == content[..there]
+    );
+}
+
+/// A pipe by a file's name is a live recording like any other.
+#[test]
+fn a_pipe_by_name_is_recorded_while_the_server_is_away() {
+    let mut world = World::new();
+    let (patient, clinician) = people(&world);
+    let content = bytes(3 * PART_PLAINTEXT + 9, 50);
+    let pipe = world.folder().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let mut command = vault_cli(&clinician.home);
+    command.arg("seal").arg(&pipe).args(["--patient", &patient.account, "--clinician", &clinician.account]);
+    let child = command.spawn().unwrap();
+    let mut heard = Heard::of(Live { child, pipe: None });
+    let mut writer = File::options().write(true).open(&pipe).unwrap();
+    heard.until_said("Recording ");
+    writer.write_all(&content[..PART_PLAINTEXT + 1]).unwrap();
+    heard.live.until("a part was there", || world.parts() == 1);
+    world.take_server().kill();
+    writer.write_all(&content[PART_PLAINTEXT + 1..]).unwrap();
+    heard.until_said("going on into the encrypted spool of this machine");
+    drop(writer);
+    heard.interrupt();
+    let said = heard.end();
+    assert_eq!(said.exit, Some(18), "{}", said.stderr);
+    assert!(said.stderr.contains("Nothing is lost"), "{}", said.stderr);
+    world.start();
+    assert_eq!(clinician.run(&["resume", "--json"]).json()["status"], "complete");
+    assert!(patient.open(&only_recording(&patient)).stdout == content);
+}
+
+/// Everything that could take a part is gone: the recording waits, and whoever ends it is told what that costs, to the
+/// byte.
+#[test]
+fn an_interrupt_is_heard_while_a_recording_waits_for_room() {
+    let mut world = World::new();
+    let (patient, clinician) = people(&world);
+    let content = bytes(12 * PART_PLAINTEXT, 48);
+    let mut heard = Heard::start(&clinician, &patient, &clinician);
+    let begun = heard.until_said("Recording ");
+    let recording = begun.strip_prefix("Recording ").unwrap().to_owned();
+    heard.live.write(&content[..PART_PLAINTEXT + 1]);
+    heard.live.until("a part was there", || world.parts() == 1);
+    world.take_server().kill();
+    // No folder can be made where a file is.
+    let spool = clinician.home.join(format!("uploads/{recording}.spool"));
+    std::fs::write(&spool, b"").unwrap();
+    let mut pipe = heard.live.pipe.take().unwrap();
+    let rest = content[PART_PLAINTEXT + 1..].to_vec();
+    let writing = std::thread::spawn(move || {
+        // It waits as long as the recording does, and ends with it.
+        let _ = pipe.write_all(&rest);
+    });
+    heard.until_said("the encrypted spool of this machine cannot be written");
+    heard.interrupt();
+    let said = heard.end();
+    writing.join().unwrap();
+    assert_eq!(said.exit, Some(19), "{}", said.stderr);
+    let told: serde_json::Value = serde_json::from_str(said.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(told["recording"], recording.as_str());
+    assert_eq!(told["end"], "unsealed", "no end is sealed over parts that are nowhere");
+    assert_eq!(told["acknowledged_bytes"], PART_PLAINTEXT);
+    assert_eq!(told["kept_bytes"], 0);
+    assert!(told["lost_bytes"].as_u64().unwrap() > 0, "{told}");
+
+    std::fs::remove_file(spool).unwrap();
+    world.start();
+    let resumed = clinician.run(&["resume", "--json"]).json();
+    assert_eq!(resumed["status"], "cut_off");
+    assert_eq!(resumed["bytes"], PART_PLAINTEXT);
+    assert!(open_cut_off(&patient, &recording) == content[..PART_PLAINTEXT]);
+}
+
+/// A standard input that is a file is watched like any other file.
+#[test]
+fn a_file_on_standard_input_that_changes_is_never_complete() {
+    let proxy = Proxy::start();
+    let world = World::behind(&proxy);
+    let patient = world.person_with("patient", "patient", &[], &proxy.url());
+    let clinician = world.person_with("clinician", "clinician", &[], &proxy.url());
+    let content = bytes(24 * PART_PLAINTEXT, 49);
+    let file = world.file("talk.bin", &content);
+    let changing = file.clone();
+    let shrink = move || File::options().write(true).open(changing).unwrap().set_len(1000).unwrap();
+    proxy.strike_after(2 * PART_PLAINTEXT as u64, Strike::Call(Box::new(shrink)));
+    let mut command = vault_cli(&clinician.home);
+    command.args(["seal", "-", "--patient", &patient.account, "--clinician", &clinician.account]);
+    let said = end(command.stdin(File::open(&file).unwrap()));
+    said.refused(20, "The file changed while it was read");
+    let recording = only_recording(&patient);
+    patient.open(&recording).refused(12, "cut off");
+    let opened = open_cut_off(&patient, &recording);
+    assert!(content.starts_with(&opened) && opened.len() < content.len());
 }

@@ -1,12 +1,16 @@
 //! `seal` and `resume`.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vault_client::Session;
 use vault_client::home::names::Names;
 use vault_client::media_type::is_media_type;
-use vault_client::sealing::{self, Ending, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent};
+use vault_client::sealing::{
+    self, Ending, RecordingProgress, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent,
+};
 use vault_proto::ids::ConsultationId;
 
 use super::whom;
@@ -14,9 +18,6 @@ use crate::elapsed::elapsed;
 use crate::failure::{Failure, Kind};
 use crate::stop::Stop;
 use crate::terminal::Terminal;
-
-/// How long an encoder may take to end after both it and this program were asked to.
-const ENCODER_GRACE: Duration = Duration::from_secs(2);
 
 /// What was typed.
 pub(crate) struct Wanted {
@@ -45,10 +46,10 @@ pub(crate) async fn seal(
         title: wanted.title,
         media_type: wanted.media_type,
     };
-    let sealed = if wanted.file == Path::new("-") {
-        seal_stream(session, terminal, &request, stop).await?
+    let sealed = if passes_once(&wanted.file) {
+        seal_stream(session, terminal, &wanted.file, &request, stop).await?
     } else {
-        seal_file(session, terminal, &wanted.file, &request).await?
+        seal_file(session, terminal, &wanted.file, &request, stop).await?
     };
     let names = Names::read(session.home())?;
     terminal.say(&format!(
@@ -64,7 +65,16 @@ pub(crate) async fn seal(
         }))
     } else {
         terminal.data(&sealed.recording.to_string())
+    }?;
+    if sealed.bytes > 0 {
+        return Ok(());
     }
+    Err(Failure::new(
+        Kind::Partly,
+        format!("There was nothing to seal: recording {} is empty.", sealed.recording),
+        "It is on the server, complete and without a byte in it.",
+        "If something should be in it, look for what the program that made the source says itself, then seal again.",
+    ))
 }
 
 async fn seal_file(
@@ -72,9 +82,10 @@ async fn seal_file(
     terminal: &Terminal,
     file: &Path,
     request: &SealRequest,
+    stop: &Stop,
 ) -> Result<Sealed, Failure> {
     let mut on_event = shown(terminal, "Sealing recording");
-    Ok(sealing::seal_file(session, file, request, &mut on_event).await?)
+    Ok(sealing::seal_file(session, file, request, stop.asked(), &mut on_event).await?)
 }
 
 /// Shows how far the sealing of files has come; `begun` says what each of them is.
@@ -91,41 +102,86 @@ fn shown(terminal: &Terminal, begun: &'static str) -> impl FnMut(UploadEvent) + 
             progress.set(bytes, total);
             terminal.say(&format!("Going on where the upload was interrupted, after {bytes} bytes"));
         }
+        UploadEvent::Stopping => terminal.say(STOPPING),
         UploadEvent::Progress(now) => progress.set(now.acknowledged_bytes, total),
     }
+}
+
+const STOPPING: &str =
+    "Ending the recording: what the server does not take at once is kept. Ctrl-C again waits for nothing.";
+
+/// What is said of the server and the spool, each time that it changes.
+fn standing(now: &RecordingProgress) -> &'static str {
+    match (now.server, now.spool_fails) {
+        (ServerState::Reachable, false) => "The server takes what is sent again.",
+        (ServerState::Reachable, true) => {
+            "The encrypted spool of this machine cannot be written: the recording waits for the server."
+        }
+        (ServerState::Away { .. }, false) => {
+            "The server cannot be reached: going on into the encrypted spool of this machine."
+        }
+        (ServerState::Away { .. }, true) => {
+            "The server cannot be reached, and the encrypted spool of this machine cannot be written: the recording waits for \
+             either. Make room on the disk."
+        }
+        (ServerState::Refusing, _) => {
+            "The server refuses what is sent: going on into the encrypted spool of this machine."
+        }
+    }
+}
+
+/// Whether what is named cannot be read a second time: standard input, a pipe or a device.
+fn passes_once(file: &Path) -> bool {
+    let named = || fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    file == Path::new("-") || named()
 }
 
 async fn seal_stream(
     session: &Session,
     terminal: &Terminal,
+    source: &Path,
     request: &SealRequest,
     stop: &Stop,
 ) -> Result<Sealed, Failure> {
     let live = terminal.live();
-    let mut reachable = true;
+    let mut said = None;
     let mut on_event = |event| match event {
         UploadEvent::Begun { recording, .. } => terminal.say(&format!("Recording {recording}")),
         UploadEvent::Continued { .. } => {}
+        UploadEvent::Stopping => live.say(STOPPING),
         UploadEvent::Progress(now) => {
-            let is_reachable = now.server == ServerState::Reachable;
-            if reachable != is_reachable {
-                live.say(if is_reachable {
-                    "The server takes what is sent again."
-                } else {
-                    "The server cannot be reached: going on into the encrypted spool of this machine."
-                });
-                reachable = is_reachable;
+            let words = standing(&now);
+            let is_well = now.server == ServerState::Reachable && !now.spool_fails;
+            if said.map_or(!is_well, |said| said != words) {
+                live.say(words);
+                said = Some(words);
             }
             live.show(&now);
         }
     };
-    // Ctrl-C reaches the encoder too, which then ends its stream properly: what it still writes belongs to the recording.
-    let stopped = async {
-        stop.asked().await;
-        tokio::time::sleep(ENCODER_GRACE).await;
+    // Ctrl-C reaches the encoder too, which then ends its stream properly.
+    let source = if source == Path::new("-") {
+        standard_input()?
+    } else {
+        File::open(source).map_err(|error| Failure::disk(&source.display().to_string(), &error))?
     };
-    let source = Box::new(std::io::stdin());
-    Ok(sealing::seal_stream(session, source, request, stopped, &mut on_event).await?)
+    let source = sealing::opened(source)?;
+    Ok(sealing::seal_stream(session, source, request, stop.asked(), &mut on_event).await?)
+}
+
+/// Standard input without a buffer of this program's own.
+fn standard_input() -> Result<File, Failure> {
+    let failed = |error: io::Error| Failure::disk("Standard input", &error);
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        Ok(File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?))
+    }
+    #[cfg(windows)]
+    {
+        use std::os::windows::io::AsHandle as _;
+        Ok(File::from(io::stdin().as_handle().try_clone_to_owned().map_err(failed)?))
+    }
 }
 
 /// Brings to an end what processes of this home left behind.
@@ -156,7 +212,7 @@ pub(crate) async fn resume(session: &Session, terminal: &Terminal) -> Result<(),
     Err(Failure::new(
         kind,
         format!("Not everything could be brought to an end. {}", what.join(" ")),
-        "What was recorded is kept, sealed, on this machine; nothing of it was lost by trying.",
+        "What is kept on this machine stays as it was; nothing of it was lost by trying.",
         first.next.clone(),
     ))
 }

@@ -1,5 +1,7 @@
 use std::io;
 
+use clap::Parser as _;
+use vault_client::error::{Extent, KeptRecording, RecordingEnd, SourceChange, SourceFailure};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::passphrase_file::UnlockError;
 use vault_proto::ids::{AccountId, Digest, RecordingId};
@@ -8,6 +10,7 @@ use vault_proto::statements::Role;
 use vault_proto::timestamp::Timestamp;
 
 use super::*;
+use crate::arguments::Arguments;
 
 #[test]
 fn nobody_adds_a_line_to_a_failure() {
@@ -33,6 +36,28 @@ fn problem(code: ProblemCode, detail: Option<&str>) -> ClientError {
         detail.map(str::to_owned),
         Some("0123456789abcdef".to_owned()),
     )))
+}
+
+fn unreachable() -> ClientError {
+    ClientError::Unreachable { server: "https://vault.example".into(), reason: "connection refused".into() }
+}
+
+fn told(end: RecordingEnd, lost: u64, reason: ClientError, not_kept: Option<ClientError>) -> ClientError {
+    let extent = |bytes: u64| Extent { bytes, recorded: Duration::from_millis(bytes / 256) };
+    ClientError::Kept(Box::new(KeptRecording {
+        recording: RecordingId::from_bytes([0xab; 16]),
+        end,
+        on_server: extent(5_242_880),
+        kept: extent(if end == RecordingEnd::OnServer { 0 } else { 3_145_728 }),
+        lost: extent(lost),
+        reason,
+        not_kept,
+        cut_short: None,
+    }))
+}
+
+fn cut_short(why: SourceFailure) -> ClientError {
+    ClientError::CutShort { recording: RecordingId::from_bytes([0xab; 16]), bytes: 157_286_400, why }
 }
 
 fn disk(kind: io::ErrorKind) -> ClientError {
@@ -76,18 +101,23 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
             "cut off and taken back",
             cut_off(None, CutOffReason::EndForgotten { final_seal: Digest::of(b"the end") }),
         ),
+        ("kept", told(RecordingEnd::SealedHere, 0, unreachable(), None)),
+        ("kept and refused", told(RecordingEnd::SealedHere, 0, problem(ProblemCode::Forbidden, None), None)),
+        ("kept and stopped", told(RecordingEnd::SealedHere, 0, ClientError::Interrupted, None)),
         (
-            "kept",
-            ClientError::Kept {
-                recording: RecordingId::from_bytes([0xab; 16]),
-                behind: std::time::Duration::from_millis(12_300),
-                bytes: 3_145_728,
-                reason: Box::new(ClientError::Unreachable {
-                    server: "https://vault.example".into(),
-                    reason: "connection refused".into(),
-                }),
-            },
+            "lost",
+            told(RecordingEnd::Unsealed, 1_048_577, unreachable(), Some(disk(io::ErrorKind::StorageFull))),
         ),
+        ("without an end", told(RecordingEnd::Unsealed, 0, disk(io::ErrorKind::StorageFull), None)),
+        ("end not noted", told(RecordingEnd::OnServer, 0, disk(io::ErrorKind::StorageFull), None)),
+        (
+            "source changed",
+            cut_short(SourceFailure::Changed(SourceChange::Length { before: 419_430_400, now: 157_286_400 })),
+        ),
+        ("source failed", cut_short(SourceFailure::Unreadable(io::ErrorKind::BrokenPipe.into()))),
+        ("source unreadable", ClientError::Source(io::ErrorKind::TimedOut.into())),
+        ("source absent", ClientError::Source(io::ErrorKind::NotFound.into())),
+        ("kept part gone", ClientError::KeptPartGone { segment: 0, part: 3 }),
         (
             "mix-up",
             refusal(Refusal::MixUp(
@@ -174,7 +204,15 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
     let found = TrustProblem::Expired { what: "certificate", not_after: time };
     told.push(("own certificate expired, as found here", expired(Some(&found))));
     told.push(("own certificate expired, and it is not", expiry_only_claimed()));
-    told.push(("interrupted", Failure::interrupted()));
+    for typed in [
+        ["vault-cli", "seal", "talk.webm", "--patient", "p", "--clinician", "c"].as_slice(),
+        &["vault-cli", "resume"],
+        &["vault-cli", "export", "folder"],
+        &["vault-cli", "open", "01234567"],
+    ] {
+        let arguments = Arguments::parse_from(typed);
+        told.push(("interrupted", Failure::interrupted_during(&arguments.command)));
+    }
     told
 }
 
@@ -204,6 +242,5 @@ fn every_exit_code_of_the_contract_is_met() {
     let mut met: Vec<u8> = every_failure().iter().map(|(_, failure)| failure.kind.exit()).collect();
     met.sort_unstable();
     met.dedup();
-    // 20 is told by commands that do many things, and needs their names.
-    assert_eq!(met, [1, 2, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 130]);
+    assert_eq!(met, [1, 2, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 130]);
 }

@@ -78,6 +78,7 @@ impl Begun {
                 Some(seal) => {
                     self.sealer.continue_after(seal)?;
                     if !is_sealed {
+                        require_parts(statements, segment, seal.unverified()).await?;
                         statements.seal(seal).await?;
                     }
                     let length = seal.unverified().shape().map_or(0, |shape| shape.plaintext_length());
@@ -179,6 +180,22 @@ async fn send_kept(statements: &Statements, segment: &PastSegment, spool: &Spool
         Ok(())
     });
     stream::iter(sending).buffer_unordered(IN_FLIGHT).try_collect().await
+}
+
+/// A seal was signed only once each part was acknowledged or synced here; a disk that lost one since, or a server, is
+/// told of by name.
+async fn require_parts(
+    statements: &Statements,
+    segment: &PastSegment,
+    seal: &SegmentSeal,
+) -> Result<(), ClientError> {
+    let index = segment.line.index;
+    let stored = statements.part_hashes(index).await?;
+    let there = u32::try_from(stored.len()).unwrap_or(u32::MAX);
+    if there < seal.parts {
+        return Err(ClientError::KeptPartGone { segment: index, part: there });
+    }
+    Ok(())
 }
 
 fn plaintext_length(facts: &SegmentFacts) -> u64 {

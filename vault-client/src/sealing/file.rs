@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use vault_core::webm::SeekIndexer;
+use vault_proto::statements::RecordingStatus;
 
+use super::attended::{Feed, drive};
 use super::begin::{Begun, recording_sealer, remember_in_chain};
-use super::continuation::CaughtUp;
 use super::journal::{Journal, Past, SourceFile};
 use super::readers::Readers;
 use super::recorder::{Before, Recorder, RecorderOptions};
 use super::sender::Patience;
-use super::source::Source;
+use super::source::{Source, change_in};
 use super::spool::Spool;
-use super::{SealRequest, Sealed, UploadEvent, drive, resume, seal_stream};
+use super::{SealRequest, Sealed, UploadEvent, resume, seal_stream};
 use crate::clock::now;
-use crate::error::ClientError;
+use crate::error::{ClientError, SourceChange, SourceFailure};
 use crate::home::endings;
 use crate::server::recording::Statements;
 use crate::session::Session;
@@ -26,21 +27,27 @@ const MANIFEST_LIFETIME: i64 = 23 * 3600;
 
 /// Seals a file into the server for its patient and its clinician. Memory is flat, whatever its length.
 ///
+/// `stop` ends what passes once only: a device or a pipe that has a file's name, as in [`seal_stream`]. The sealing of a
+/// file may be dropped at any moment, and goes on with the next call.
+///
 /// # Errors
-/// [`ClientError::Trust`] before anything is uploaded if a reader's keys cannot be trusted, naming the reader. After
-/// [`UploadEvent::Begun`], any error leaves a journal by which the next call with the same file goes on.
+/// [`ClientError::Trust`] before anything is uploaded if a reader's keys cannot be trusted, naming the reader.
+/// [`ClientError::CutShort`] if the file changed while it was read: that recording has ended, cut off, and the next
+/// call begins another. After [`UploadEvent::Begun`], any other error leaves a journal by which the next call with the
+/// same file goes on.
 pub async fn seal_file(
     session: &Session,
     file: &Path,
     request: &SealRequest,
+    stop: impl Future<Output = ()>,
     on_event: &mut (dyn FnMut(UploadEvent) + Send),
 ) -> Result<Sealed, ClientError> {
-    let source = Source::open(file)?;
+    let source = Source::open(file).await?;
     let found = match source.file() {
         Some(file) => Journal::find(&session.home, |past| is_same_upload(past, file, request, session))?,
         // A device or a pipe by name: it cannot be read again.
         None => {
-            return seal_stream(session, Box::new(source), request, std::future::pending(), on_event).await;
+            return seal_stream(session, Box::new(source), request, stop, on_event).await;
         }
     };
     if let Some(recording) = found.busy.filter(|_| found.journal.is_none()) {
@@ -78,7 +85,8 @@ fn is_same_upload(past: &Past, source: &SourceFile, request: &SealRequest, sessi
         && (reached || fresh)
 }
 
-/// Goes on where a process died. A segment with a new key begins; nothing of a changed source is spliced on.
+/// Goes on where a process died. A segment with a new key begins; nothing of a changed source is spliced on: its
+/// recording ends where it is.
 pub(super) async fn go_on(
     session: &Session,
     journal: Journal,
@@ -101,29 +109,47 @@ pub(super) async fn go_on(
                 .to_owned(),
         ));
     };
-    let CaughtUp { bytes, .. } = caught_up;
-    let skipped = spawn_blocking(move || {
-        let mut indexer = SeekIndexer::new();
-        source.skip(bytes, &mut indexer).map(|hash| (source, hash, indexer))
-    });
-    let (source, hash, indexer) = skipped.await.map_err(|error| ClientError::Bug(error.to_string()))??;
-    // A recording whose end was signed gets nothing more of its source.
-    if past.end.is_none() && hash != caught_up.source_hash() {
-        return Err(ClientError::Usage(
-            "the file has changed since its upload was interrupted, and nothing was added to it; to seal the file as it is \
-             now, copy it to another name first"
-                .to_owned(),
-        ));
-    }
-    begun.close_segment(&statements, &caught_up.open, &session.account.device).await?;
-    on_event(UploadEvent::Continued { bytes });
     if let Some(end) = &past.end {
+        // A recording whose end was signed gets nothing more of its source.
+        begun.close_segment(&statements, &caught_up.open, &session.account.device).await?;
+        on_event(UploadEvent::Continued { bytes: caught_up.bytes });
         statements.end(end.details_object()?, &end.final_seal).await?;
         let segments = begun.sealer.segments();
         endings::remember(&session.home, recording, &end.final_seal)?;
         begun.journal.finish()?;
-        return Ok(Sealed { recording, segments, bytes, sha256: caught_up.source_hash() });
+        let bytes = caught_up.bytes;
+        return match end.final_seal.unverified().status {
+            RecordingStatus::Complete => {
+                Ok(Sealed { recording, segments, bytes, sha256: caught_up.source_hash() })
+            }
+            RecordingStatus::Recovered => {
+                let why = SourceFailure::Changed(SourceChange::Earlier);
+                Err(ClientError::CutShort { recording, bytes, why })
+            }
+        };
     }
+    let bytes = caught_up.bytes;
+    let skipped = spawn_blocking(move || {
+        let mut indexer = SeekIndexer::new();
+        source.skip(bytes, &mut indexer).map(|hash| (source, hash, indexer))
+    });
+    let change = match skipped.await.map_err(|error| ClientError::Bug(error.to_string()))? {
+        Ok((source, hash, indexer)) if hash == caught_up.source_hash() => Ok((source, indexer)),
+        Ok(_) => Err(SourceChange::OtherBytes),
+        Err(error) => match change_in(&error) {
+            Some(change) => Err(change),
+            None => return Err(ClientError::Source(error)),
+        },
+    };
+    let (source, indexer) = match change {
+        Ok(unchanged) => unchanged,
+        Err(change) => {
+            resume::end_caught_up(session, begun, &past, &spool, caught_up).await?;
+            return Err(ClientError::CutShort { recording, bytes, why: SourceFailure::Changed(change) });
+        }
+    };
+    begun.close_segment(&statements, &caught_up.open, &session.account.device).await?;
+    on_event(UploadEvent::Continued { bytes });
     let mut tracks = caught_up.tracks;
     // A file is one track, and all of it up to here was just read again.
     if let [track] = &mut tracks[..] {
@@ -153,5 +179,5 @@ async fn seal_rest(
     if new {
         recorder.begin_track(request.media_type.clone()).await?;
     }
-    drive(recorder, source, std::future::pending(), Duration::MAX, on_event).await
+    drive(recorder, source, Feed::File, std::future::pending(), on_event).await
 }

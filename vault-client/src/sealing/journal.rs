@@ -131,6 +131,8 @@ enum Line {
 pub(crate) struct Journal {
     path: PathBuf,
     file: File,
+    /// When something was last recorded, if that was before this process: lines of its own do not change it.
+    alive: Option<SystemTime>,
 }
 
 /// What a journal says.
@@ -226,7 +228,7 @@ impl Journal {
             Err(error) => return Err(ClientError::disk(path)(error)),
         };
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { path: path.to_owned(), file })),
+            Ok(()) => Ok(Some(Self { path: path.to_owned(), file, alive: None })),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => Err(ClientError::disk(path)(error)),
         }
@@ -267,15 +269,17 @@ impl Journal {
             file.seek(SeekFrom::Start(0))?;
             file.read_to_end(&mut bytes)
         };
-        let alive = modified_ms(&journal.file).map_err(ClientError::disk(path))?;
+        let alive = modified(&journal.file).map_err(ClientError::disk(path))?;
         read(&mut journal.file).map_err(ClientError::disk(path))?;
-        let Some((past, understood)) = parse(&bytes, alive) else {
+        let Some((past, understood)) = parse(&bytes, unix_ms(alive)) else {
             return Ok(None);
         };
         if understood < bytes.len() {
             // What is not understood would swallow the next line.
             journal.file.set_len(understood as u64).map_err(ClientError::disk(path))?;
         }
+        journal.alive = Some(alive);
+        journal.stay_alive_since();
         Ok(Some((journal, past)))
     }
 
@@ -306,7 +310,17 @@ impl Journal {
             file.write_all(&bytes)?;
             if synced { file.sync_data() } else { Ok(()) }
         };
-        write(&mut self.file).map_err(ClientError::disk(&self.path))
+        let written = write(&mut self.file).map_err(ClientError::disk(&self.path));
+        self.stay_alive_since();
+        written
+    }
+
+    /// Puts the time at which something was last recorded back. A time that cannot be set costs only the precision of
+    /// what is told.
+    fn stay_alive_since(&self) {
+        if let Some(Err(error)) = self.alive.map(|alive| self.file.set_modified(alive)) {
+            tracing::debug!(%error, "the journal's time could not be set");
+        }
     }
 
     /// Notes a track, before its first segment.
@@ -388,8 +402,8 @@ fn journals(home: &Home) -> Result<Vec<PathBuf>, ClientError> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-fn modified_ms(file: &File) -> io::Result<u64> {
-    Ok(unix_ms(file.metadata()?.modified()?))
+fn modified(file: &File) -> io::Result<SystemTime> {
+    file.metadata()?.modified()
 }
 
 /// Milliseconds since 1970.

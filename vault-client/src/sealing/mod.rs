@@ -10,8 +10,10 @@
 //! or [`seal_file`] with the same file, brings the recording to an end. A key is never taken up again: what goes on does so
 //! in a new segment.
 
+mod attended;
 mod begin;
 mod continuation;
+mod delivery;
 mod file;
 mod journal;
 mod progress;
@@ -19,18 +21,18 @@ mod readers;
 mod recorder;
 mod resume;
 mod sender;
+mod settlement;
 mod source;
 mod spool;
 mod worker;
 
+use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 use vault_proto::ids::{AccountId, ConsultationId, Digest, RecordingId};
-use zeroize::Zeroizing;
 
+use self::attended::{Feed, drive};
 pub use self::file::seal_file;
 pub use self::progress::{RecordingProgress, ServerState};
 pub use self::recorder::{Recorder, RecorderOptions};
@@ -38,10 +40,6 @@ pub use self::resume::{Ending, Resumed, ResumedUpload, resume_all};
 use crate::error::ClientError;
 use crate::session::Session;
 
-/// Most bytes that are read from a source at once.
-const READ: usize = 256 * 1024;
-/// Pieces of the source that are read ahead.
-const READ_AHEAD: usize = 4;
 /// How long the end of a stream waits for a server that cannot be reached, unless its connection was told.
 const STREAM_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -88,16 +86,30 @@ pub enum UploadEvent {
         /// Plaintext bytes that are on the server already.
         bytes: u64,
     },
+    /// It was asked to stop: the source gets a moment to end, and what there is is sealed and sent as long as the
+    /// server takes it.
+    Stopping,
     /// It has come further.
     Progress(RecordingProgress),
 }
 
-/// Seals what comes out of a pipe while it comes, for its patient and its clinician, to its end or until `stop` completes.
+/// What is open already, standard input for example, as a source. A pipe passes once; a file must not change while it
+/// is read.
+///
+/// # Errors
+/// [`ClientError::Source`] if nothing can be found out about it.
+pub fn opened(file: File) -> Result<Box<dyn Read + Send>, ClientError> {
+    Ok(Box::new(source::Source::opened(file)?))
+}
+
+/// Seals what comes out of a pipe while it comes, for its patient and its clinician, to its end or until `stop`
+/// completes. Whoever stops it waits for the server only as long as that takes what is sent: what it does not take is
+/// kept.
 ///
 /// # Errors
 /// [`ClientError::Trust`] before anything is uploaded if a reader's keys cannot be trusted, naming the reader;
-/// [`ClientError::Kept`] if the end came while the server could not be reached. If the source fails, what there is was sealed
-/// and is shown as cut off.
+/// [`ClientError::Kept`] if not all of it is on the server, with what is where; [`ClientError::CutShort`] if the source
+/// failed: what there is was sealed and is shown as cut off.
 pub async fn seal_stream(
     session: &Session,
     source: Box<dyn Read + Send>,
@@ -110,73 +122,5 @@ pub async fn seal_stream(
     let patience = session.connection.retry_for().unwrap_or(STREAM_PATIENCE);
     let recorder = Recorder::begin(session, request, options).await?;
     on_event(UploadEvent::Begun { recording: recorder.recording(), total: None });
-    drive(recorder, source, stop, patience, on_event).await
-}
-
-/// Feeds a recorder from a source to its end, or until `stop` completes.
-async fn drive(
-    mut recorder: Recorder,
-    source: impl Read + Send + 'static,
-    stop: impl Future<Output = ()>,
-    patience: Duration,
-    on_event: &mut (dyn FnMut(UploadEvent) + Send),
-) -> Result<Sealed, ClientError> {
-    let mut progress = recorder.progress();
-    let (pieces, mut read) = mpsc::channel(READ_AHEAD);
-    let reading = spawn_blocking(move || read_pieces(source, &pieces));
-    let mut stop = std::pin::pin!(stop);
-    let mut stopped = false;
-    loop {
-        tokio::select! {
-            piece = read.recv() => match piece {
-                Some(piece) => recorder.write(&piece).await?,
-                None => break,
-            },
-            () = &mut stop => {
-                stopped = true;
-                break;
-            }
-            Ok(()) = progress.changed() => {
-                on_event(UploadEvent::Progress(*progress.borrow_and_update()));
-            }
-        }
-    }
-    let whole = if stopped {
-        // The reading thread may wait for the source for ever; what it reads from now on is nobody's.
-        read.close();
-        while let Some(piece) = read.recv().await {
-            recorder.write(&piece).await?;
-        }
-        Ok(())
-    } else {
-        reading.await.map_err(|error| ClientError::Bug(error.to_string()))?
-    };
-    let mut finishing = std::pin::pin!(recorder.finish(whole.is_ok(), patience));
-    let sealed = loop {
-        tokio::select! {
-            sealed = &mut finishing => break sealed?,
-            Ok(()) = progress.changed() => {
-                on_event(UploadEvent::Progress(*progress.borrow_and_update()));
-            }
-        }
-    };
-    on_event(UploadEvent::Progress(*progress.borrow()));
-    whole.map(|()| sealed)
-}
-
-/// Reads a source to its end, on a thread of its own. Stops early, without an error of its own, if nobody takes the pieces.
-fn read_pieces(mut source: impl Read, pieces: &mpsc::Sender<Zeroizing<Vec<u8>>>) -> Result<(), ClientError> {
-    loop {
-        let mut piece = Zeroizing::new(vec![0; READ]);
-        let read = match source.read(&mut piece) {
-            Ok(0) => return Ok(()),
-            Ok(read) => read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(ClientError::Source(error)),
-        };
-        piece.truncate(read);
-        if pieces.blocking_send(piece).is_err() {
-            return Ok(());
-        }
-    }
+    drive(recorder, source, Feed::Stream(patience), stop, on_event).await
 }

@@ -2,13 +2,25 @@
 
 use std::time::{Duration, Instant};
 
+use crate::error::Extent;
+
 /// A point of a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Mark {
-    /// Recorded time before it.
-    pub(crate) recorded: Duration,
     /// Plaintext bytes before it.
     pub(crate) bytes: u64,
+    /// Recorded time before it.
+    pub(crate) recorded: Duration,
+}
+
+impl Mark {
+    /// What stands between another point and this one.
+    pub(crate) const fn since(self, from: Self) -> Extent {
+        Extent {
+            bytes: self.bytes.saturating_sub(from.bytes),
+            recorded: self.recorded.saturating_sub(from.recorded),
+        }
+    }
 }
 
 /// Whether the server takes what is sent.
@@ -38,8 +50,13 @@ pub struct RecordingProgress {
     pub acknowledged_bytes: u64,
     /// Ciphertext bytes kept in the encrypted spool of this machine.
     pub kept_bytes: u64,
+    /// Whether the spool could not be written when it was last tried: what the server does not take waits in memory
+    /// then, and the recording waits for it.
+    pub spool_fails: bool,
     /// Whether the server takes what is sent.
     pub server: ServerState,
+    /// Requests of any kind that the server said yes to: as long as it grows, something goes on.
+    pub(crate) arrived: u64,
 }
 
 impl RecordingProgress {
@@ -51,7 +68,9 @@ impl RecordingProgress {
             acknowledged: mark.recorded,
             acknowledged_bytes: mark.bytes,
             kept_bytes: 0,
+            spool_fails: false,
             server: ServerState::Reachable,
+            arrived: 0,
         }
     }
 

@@ -17,12 +17,13 @@ use super::begin::Begun;
 use super::journal::Pulse;
 use super::progress::{Mark, RecordingProgress, ServerState};
 use super::readers::Readers;
-use super::sender::{IN_FLIGHT, Item, Patience, Sender};
+use super::sender::{GiveUp, IN_FLIGHT, Item, Patience, Sender, Shared};
+use super::settlement::Settlement;
 use super::spool::Spool;
 use super::worker::{Command, Part, SealedTrack, WorkDone, Worker};
 use super::{SealRequest, Sealed};
 use crate::clock::now;
-use crate::error::ClientError;
+use crate::error::{ClientError, KeptRecording, RecordingEnd};
 use crate::home::Home;
 use crate::home::endings;
 use crate::session::Session;
@@ -67,9 +68,11 @@ impl Clock {
 ///
 /// The readers are fixed and signed when it begins, and nothing that happens later changes them: a switch from audio to
 /// video appends a segment. Bytes are sealed in parts of 1 MiB and sent as they come; what [`RecordingProgress`] calls
-/// acknowledged opens for its readers whatever dies next. While the server cannot be reached, sealed parts are kept in an
-/// encrypted spool in the home and sent later, in order, if need be by another process ([`super::resume_all`]). Plaintext is
-/// never written to a disk: what is lost with a process is at most the part being filled.
+/// acknowledged opens for its readers whatever dies next. While the server cannot be reached, sealed parts are kept in
+/// an encrypted spool in the home and sent later, in order, if need be by another process ([`super::resume_all`]).
+/// Plaintext is never written to a disk: what is lost with a process is what it held in memory, the part being filled
+/// and at most six before it. While neither the server nor the disk takes anything, [`Self::write`] waits; what ends
+/// then says what that costs.
 ///
 /// Memory is flat: some 8 MiB, whatever the length.
 ///
@@ -99,13 +102,16 @@ pub struct Recorder {
     buffer: Zeroizing<Vec<u8>>,
     /// Parts given out of the segment that grows, and since when it does.
     segment: (u32, Option<Instant>),
-    bytes: u64,
+    /// All that was written, and the recorded time when it was.
+    written: Mark,
     pulse: Pulse,
     beaten: Option<Instant>,
-    commands: mpsc::Sender<Command>,
-    worker: Task<WorkDone>,
+    /// `None` once nothing more is sealed.
+    commands: Option<mpsc::Sender<Command>>,
+    worker: Task<Option<WorkDone>>,
     sender: Task<()>,
-    give_up: watch::Sender<bool>,
+    settlement: Settlement,
+    give_up: Arc<watch::Sender<GiveUp>>,
     progress: watch::Receiver<RecordingProgress>,
     published: watch::Sender<RecordingProgress>,
     spool: Option<Arc<Spool>>,
@@ -161,23 +167,18 @@ impl Recorder {
         let pulse = journal.pulse()?;
         let mark = Mark { recorded: Duration::ZERO, bytes: before.bytes };
         let (published, progress) = watch::channel(RecordingProgress::starting_from(mark));
-        let (give_up, given_up) = watch::channel(false);
+        let (give_up, given_up) = watch::channel(GiveUp::No);
+        let settlement = Settlement::after(mark);
+        let memory = Arc::new(Semaphore::new(IN_FLIGHT));
+        let shared =
+            Shared { progress: published.clone(), give_up: given_up, memory, settlement: settlement.clone() };
         let (items, queued) = mpsc::unbounded_channel::<Item>();
         let (commands, received) = mpsc::channel(QUEUE);
-        let memory = Arc::new(Semaphore::new(IN_FLIGHT));
         let spool = match &patience {
             Patience::GiveUp => None,
             Patience::Keep(spool) => Some(Arc::clone(spool)),
         };
-        let sending = Sender::new(
-            &session.connection,
-            recording,
-            patience.clone(),
-            queued,
-            published.clone(),
-            given_up,
-            Arc::clone(&memory),
-        );
+        let sending = Sender::new(&session.connection, recording, patience.clone(), queued, shared.clone());
         let worker = Worker {
             runtime: Handle::current(),
             sealer: recording_sealer,
@@ -187,8 +188,7 @@ impl Recorder {
             real_time: options.real_time,
             items,
             patience,
-            memory,
-            progress: published.clone(),
+            shared,
             hash: before.hash,
             tracks: before.tracks,
             growing: None,
@@ -199,13 +199,14 @@ impl Recorder {
             clock: Clock { before: Duration::ZERO, running_since: Some(Instant::now()) },
             buffer: Zeroizing::new(PayloadSealer::part_buffer()),
             segment: (0, None),
-            bytes: before.bytes,
+            written: mark,
             pulse,
             beaten: None,
-            commands,
+            commands: Some(commands),
             worker: Task::new(tokio::task::spawn_blocking(move || worker.run(received))),
             sender: Task::new(tokio::spawn(sending.run())),
-            give_up,
+            settlement,
+            give_up: Arc::new(give_up),
             progress,
             published,
             spool,
@@ -226,9 +227,20 @@ impl Recorder {
     /// Takes the next bytes of the track. Waits while more is recorded than can be sealed and sent or kept: at most one part
     /// is held back here.
     ///
+    /// A call that is dropped while it waits has taken some of the bytes, and nobody knows how many: let it come to its
+    /// end.
+    ///
     /// # Errors
-    /// Why the recording cannot go on. What was acknowledged opens; what was kept is sent by [`super::resume_all`].
+    /// [`ClientError::Kept`]: why the recording cannot go on, and what is where of all that was written. What was
+    /// acknowledged opens; what was kept is sent by [`super::resume_all`].
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), ClientError> {
+        self.written.bytes += bytes.len() as u64;
+        self.written.recorded = self.clock.recorded();
+        if self.beaten.is_none_or(|beaten| beaten.elapsed() >= PULSE) {
+            self.beaten = Some(Instant::now());
+            self.pulse.beat();
+            self.publish_recorded();
+        }
         while !bytes.is_empty() {
             let age = self.segment.1.map_or(Duration::ZERO, |since| since.elapsed());
             if age >= self.options.segment_length && !self.buffer.is_empty() {
@@ -243,19 +255,22 @@ impl Recorder {
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             self.segment.1.get_or_insert_with(Instant::now);
             self.buffer.extend_from_slice(now);
-            self.bytes += now.len() as u64;
             bytes = later;
         }
-        if self.beaten.is_none_or(|beaten| beaten.elapsed() >= PULSE) {
-            self.beaten = Some(Instant::now());
-            self.pulse.beat();
-            let (recorded, bytes) = (self.clock.recorded(), self.bytes);
-            self.published.send_modify(|progress| {
-                progress.recorded = recorded;
-                progress.bytes = bytes;
-            });
-        }
         Ok(())
+    }
+
+    fn publish_recorded(&self) {
+        let (recorded, bytes) = (self.clock.recorded(), self.written.bytes);
+        self.published.send_modify(|progress| {
+            progress.recorded = recorded;
+            progress.bytes = bytes;
+        });
+    }
+
+    /// What makes this recording wait for its server no longer.
+    pub(super) fn give_up(&self) -> Arc<watch::Sender<GiveUp>> {
+        Arc::clone(&self.give_up)
     }
 
     /// Ends the track and begins another, as when a call goes from audio to video: a new segment with a new key, for the very
@@ -290,77 +305,94 @@ impl Recorder {
     /// `patience`. A recording that is not `complete`, because its source failed, is shown as cut off.
     ///
     /// # Errors
-    /// [`ClientError::Kept`] if something is still on this machine only: all of it is sealed, the end included, and
-    /// [`super::resume_all`] sends it. Else as [`Self::write`].
+    /// [`ClientError::Kept`] if something is not on the server: it says what is there, what waits on this machine for
+    /// [`super::resume_all`], and what is lost.
     pub async fn finish(mut self, complete: bool, patience: Duration) -> Result<Sealed, ClientError> {
+        let patience = lose_patience(self.progress.clone(), Arc::clone(&self.give_up), patience);
+        tokio::select! {
+            sealed = self.end(complete) => sealed,
+            () = patience => Err(ended()),
+        }
+    }
+
+    async fn end(&mut self, complete: bool) -> Result<Sealed, ClientError> {
         if !self.buffer.is_empty() {
             self.emit(true).await?;
         }
-        let (recorded, bytes) = (self.clock.recorded(), self.bytes);
-        self.published.send_modify(|progress| {
-            progress.recorded = recorded;
-            progress.bytes = bytes;
-        });
+        self.publish_recorded();
         let status = if complete { RecordingStatus::Complete } else { RecordingStatus::Recovered };
         self.command(Command::Finish { ended: now()?, status }).await?;
-        let sent = self.wait_for_sender(patience).await;
-        // The worker stops when the sender does: the sender knows why.
-        sent.map_err(|error| self.kept(error))?;
-        let done = self.worker.end().await?;
-        endings::remember(&self.home, self.recording, &done.final_seal)?;
-        done.journal.finish()?;
-        if let Some(spool) = &self.spool {
-            spool.clear()?;
-        }
-        Ok(Sealed {
-            recording: self.recording,
-            segments: done.segments,
-            bytes: done.bytes,
-            sha256: done.sha256,
-        })
-    }
-
-    async fn wait_for_sender(&mut self, patience: Duration) -> Result<(), ClientError> {
-        let asked = Instant::now();
-        let mut given_up = false;
-        loop {
-            let waiting = match self.progress.borrow_and_update().server {
-                ServerState::Away { since } if !given_up => {
-                    patience.saturating_sub(since.max(asked).elapsed())
-                }
-                _ => Duration::MAX,
-            };
-            tokio::select! {
-                sent = self.sender.end() => return sent,
-                () = sleep_for(waiting) => {
-                    // The sender ends with the error of its newest try.
-                    given_up = true;
-                    self.give_up.send_replace(true);
-                }
-                _ = self.progress.changed() => {}
-            }
+        let sent = self.sender.end().await;
+        match (self.worker.end().await, sent) {
+            (Ok(Some(done)), Ok(())) => self.put_away(done),
+            (work, sent) => Err(self.stopped(work, sent)),
         }
     }
 
-    /// Where parts are kept, an error of sending leaves nothing unsealed.
-    fn kept(&self, error: ClientError) -> ClientError {
-        if self.spool.is_none() {
-            return error;
-        }
-        let progress = *self.progress.borrow();
-        ClientError::Kept {
+    /// All of the recording is on the server: remembers its end, and removes what a later process would have gone on
+    /// with, the journal last.
+    fn put_away(&self, done: WorkDone) -> Result<Sealed, ClientError> {
+        let WorkDone { journal, segments, bytes, sha256, final_seal } = done;
+        let recording = self.recording;
+        let put_away = || {
+            endings::remember(&self.home, recording, &final_seal)?;
+            self.spool.as_ref().map_or(Ok(()), |spool| spool.clear())?;
+            journal.finish()
+        };
+        put_away().map_err(|reason| self.account(RecordingEnd::OnServer, reason, None))?;
+        Ok(Sealed { recording, segments, bytes, sha256 })
+    }
+
+    /// Why a recording came to no good end, once neither of its tasks runs any more.
+    fn stopped(
+        &self,
+        work: Result<Option<WorkDone>, ClientError>,
+        sent: Result<(), ClientError>,
+    ) -> ClientError {
+        let (end, here) = match work {
+            Ok(Some(_)) => (RecordingEnd::SealedHere, self.settlement.take_loss()),
+            Ok(None) => (RecordingEnd::Unsealed, self.settlement.take_loss()),
+            Err(error) => (RecordingEnd::Unsealed, Some(error)),
+        };
+        let (reason, here) = match (sent.err(), here) {
+            (Some(unsent), here) => (unsent, here),
+            (None, Some(here)) => (here, None),
+            (None, None) => return ended(),
+        };
+        // What can be read again is not kept here, and nothing of it is lost.
+        if self.spool.is_none() { reason } else { self.account(end, reason, here) }
+    }
+
+    /// What is where of a recording that is not wholly on the server, or whose end could not be noted here.
+    fn account(&self, end: RecordingEnd, reason: ClientError, here: Option<ClientError>) -> ClientError {
+        let acknowledged = self.progress.borrow().durable();
+        let written = self.written;
+        let safe = match (&self.spool, end) {
+            (_, RecordingEnd::OnServer) => written,
+            (Some(spool), _) => self.settlement.safe(spool),
+            (None, _) => acknowledged,
+        };
+        let acknowledged = if end == RecordingEnd::OnServer { written } else { acknowledged };
+        ClientError::Kept(Box::new(KeptRecording {
             recording: self.recording,
-            behind: progress.behind(),
-            bytes: progress.bytes.saturating_sub(progress.acknowledged_bytes),
-            reason: Box::new(error),
-        }
+            end,
+            on_server: acknowledged.since(Mark::default()),
+            kept: safe.since(acknowledged),
+            lost: written.since(safe.max(acknowledged)),
+            reason,
+            not_kept: here,
+            cut_short: None,
+        }))
     }
 
     /// Gives the buffer to the sealing thread. Nothing is taken out of it before there is a place for it: whoever drops the
     /// future that waits loses nothing.
     async fn emit(&mut self, last: bool) -> Result<(), ClientError> {
-        let Ok(place) = self.commands.reserve().await else {
-            return self.gone().await;
+        let Some(commands) = &self.commands else {
+            return Err(ended());
+        };
+        let Ok(place) = commands.reserve().await else {
+            return Err(self.gone().await);
         };
         let plaintext = std::mem::replace(&mut *self.buffer, PayloadSealer::part_buffer());
         let part = Part { plaintext, last, until: self.clock.recorded(), at: SystemTime::now() };
@@ -370,17 +402,53 @@ impl Recorder {
     }
 
     async fn command(&mut self, command: Command) -> Result<(), ClientError> {
-        if self.commands.send(command).await.is_ok() { Ok(()) } else { self.gone().await }
+        let Some(commands) = &self.commands else {
+            return Err(ended());
+        };
+        if commands.send(command).await.is_ok() { Ok(()) } else { Err(self.gone().await) }
     }
 
-    async fn gone(&mut self) -> Result<(), ClientError> {
-        // The sealing thread is gone; it or, where nothing is kept, the sender says why.
-        if self.spool.is_none() {
-            self.sender.end().await?;
-        }
-        self.worker.end().await?;
-        Err(ended())
+    /// The sealing thread is gone. What it had given out is sent or kept before anybody is told where it is.
+    async fn gone(&mut self) -> ClientError {
+        self.commands = None;
+        // A server that is away is tried once more: nobody can say how long it would be waited for.
+        one_more_try(&self.give_up);
+        let work = self.worker.end().await;
+        let sent = self.sender.end().await;
+        self.stopped(work, sent)
     }
+}
+
+/// Has a recording wait no longer for its server once that was away for `patience`, counted from now. Never completes.
+async fn lose_patience(
+    mut progress: watch::Receiver<RecordingProgress>,
+    give_up: Arc<watch::Sender<GiveUp>>,
+    patience: Duration,
+) {
+    let asked = Instant::now();
+    loop {
+        let waiting = match progress.borrow_and_update().server {
+            ServerState::Away { since } => patience.saturating_sub(since.max(asked).elapsed()),
+            ServerState::Reachable | ServerState::Refusing => Duration::MAX,
+        };
+        tokio::select! {
+            () = sleep_for(waiting) => break,
+            changed = progress.changed() => if changed.is_err() { break },
+        }
+    }
+    one_more_try(&give_up);
+    std::future::pending().await
+}
+
+/// Has nobody wait for the server beyond one more try of each thing.
+fn one_more_try(give_up: &watch::Sender<GiveUp>) {
+    give_up.send_if_modified(|give_up| {
+        let waits = *give_up == GiveUp::No;
+        if waits {
+            *give_up = GiveUp::AfterOneMoreTry;
+        }
+        waits
+    });
 }
 
 /// A task whose end is waited for once.

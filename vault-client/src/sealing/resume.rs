@@ -1,8 +1,8 @@
 //! Bringing to an end what processes of this home left behind.
 
+use std::io;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use vault_core::details::Details;
 use vault_proto::base64;
 use vault_proto::ids::RecordingId;
@@ -103,8 +103,13 @@ async fn resume_one(
         };
         let readers = Readers::look_up(session, &request).await?;
         if readers.are_current(manifest) {
-            let sealed = go_on(session, journal, past, source, &request, on_event).await?;
-            return Ok(Ending::Complete { bytes: sealed.bytes });
+            return match go_on(session, journal, past, source, &request, on_event).await {
+                Ok(sealed) => Ok(Ending::Complete { bytes: sealed.bytes }),
+                Err(ClientError::CutShort { bytes, .. }) => {
+                    Ok(Ending::CutOff { bytes, kept: None, lost: None })
+                }
+                Err(error) => Err(error),
+            };
         }
     }
     let recording = past.recording();
@@ -117,12 +122,14 @@ async fn unchanged_source(past: &Past) -> Result<Option<Source>, ClientError> {
     let Some(file) = past.begin.source.clone() else {
         return Ok(None);
     };
-    let opened = spawn_blocking(move || match Source::open(&file.path) {
-        Ok(source) if source.file() == Some(&file) => Some(source),
-        // Gone or changed: what was sealed of it stands.
-        Ok(_) | Err(_) => None,
-    });
-    opened.await.map_err(|error| ClientError::Bug(error.to_string()))
+    match Source::open(&file.path).await {
+        Ok(source) if source.file() == Some(&file) => Ok(Some(source)),
+        // Changed: what was sealed of it stands.
+        Ok(_) => Ok(None),
+        // Gone, too. Whatever else stands against reading it may pass.
+        Err(ClientError::Source(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Ends a recording where its process died.
@@ -131,31 +138,52 @@ pub(super) async fn end_here(
     journal: Journal,
     past: &Past,
 ) -> Result<Ending, ClientError> {
-    let Session { connection, home, account, .. } = session;
+    let Session { connection, home, .. } = session;
     let recording = past.recording();
     remember_in_chain(home, &past.begin.manifest)?;
     let begin = past.begin.clone();
     let mut begun = Begun { sealer: recording_sealer(&begin, session)?, journal, begin };
     let statements = Statements::new(connection.clone(), recording);
     let spool = Spool::of(home, recording, 0);
-    let live = past.begin.source.is_none();
-    let lost_after =
-        |at_ms: u64| live.then(|| Duration::from_millis(past.last_alive_ms.saturating_sub(at_ms)));
-    let created = past.begin.manifest.unverified().created;
-    let created_ms = u64::try_from(created.unix_seconds()).unwrap_or(0).saturating_mul(1000);
     let Ok(caught_up) = begun.catch_up(&statements, past, &spool).await? else {
         begun.journal.finish()?;
-        return Ok(Ending::Nothing { lost: lost_after(created_ms) });
+        return Ok(Ending::Nothing { lost: lost_after(past, created_ms(past)) });
     };
+    end_caught_up(session, begun, past, &spool, caught_up).await
+}
+
+/// Recorded time that was lost after a moment; `None` for what was not recorded live.
+fn lost_after(past: &Past, at_ms: u64) -> Option<Duration> {
+    let live = past.begin.source.is_none();
+    live.then(|| Duration::from_millis(past.last_alive_ms.saturating_sub(at_ms)))
+}
+
+fn created_ms(past: &Past) -> u64 {
+    let created = past.begin.manifest.unverified().created;
+    u64::try_from(created.unix_seconds()).unwrap_or(0).saturating_mul(1000)
+}
+
+/// Ends a recording where journal and server agree that it ends.
+pub(super) async fn end_caught_up(
+    session: &Session,
+    mut begun: Begun,
+    past: &Past,
+    spool: &Spool,
+    caught_up: CaughtUp,
+) -> Result<Ending, ClientError> {
+    let Session { connection, home, account, .. } = session;
+    let recording = past.recording();
+    let statements = Statements::new(connection.clone(), recording);
+    let created = past.begin.manifest.unverified().created;
     begun.close_segment(&statements, &caught_up.open, &account.device).await?;
     let CaughtUp { tracks, bytes, last, .. } = caught_up;
-    let (end, ending) = match (&past.end, last) {
-        (Some(end), _) => (end.clone(), Ending::Complete { bytes }),
+    let end = match (&past.end, last) {
+        (Some(end), _) => end.clone(),
         // An empty recording that nobody ended, too.
         (None, None) => {
-            begun.journal.finish()?;
             spool.clear()?;
-            return Ok(Ending::Nothing { lost: lost_after(created_ms) });
+            begun.journal.finish()?;
+            return Ok(Ending::Nothing { lost: lost_after(past, created_ms(past)) });
         }
         (None, Some(last)) => {
             let ended = timestamp_of_ms(last.at_ms).max(created);
@@ -170,20 +198,21 @@ pub(super) async fn end_here(
                 begun.sealer.finish(&details, RecordingStatus::Recovered, ended, &account.device)?;
             let end = EndLine { details: base64::encode(&object), final_seal };
             begun.journal.end(&end)?;
-            let kept = live.then(|| Duration::from_millis(last.until_ms));
-            (end, Ending::CutOff { bytes, kept, lost: lost_after(last.at_ms) })
+            end
         }
     };
     statements.end(end.details_object()?, &end.final_seal).await?;
     endings::remember(home, recording, &end.final_seal)?;
-    begun.journal.finish()?;
+    // The journal last: by it a later process finds the rest, as long as there is some.
     spool.clear()?;
-    // An end that an earlier run of this function signed says itself whether something was lost.
+    begun.journal.finish()?;
+    // An end that an earlier process signed says itself whether something was lost.
     Ok(match end.final_seal.unverified().status {
         RecordingStatus::Complete => Ending::Complete { bytes },
-        RecordingStatus::Recovered => match ending {
-            Ending::Complete { bytes } => Ending::CutOff { bytes, kept: None, lost: None },
-            other => other,
-        },
+        RecordingStatus::Recovered => {
+            let lost = last.and_then(|last| lost_after(past, last.at_ms));
+            let kept = last.filter(|_| lost.is_some()).map(|last| Duration::from_millis(last.until_ms));
+            Ending::CutOff { bytes, kept, lost }
+        }
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -13,8 +13,10 @@ use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::statements::SegmentSeal;
 use vault_proto::wire;
 
+use super::delivery::{Attempt, Outcome, PartAttempts, Tries};
 use super::journal::EndLine;
 use super::progress::{Mark, RecordingProgress, ServerState};
+use super::settlement::{Settled, Settlement};
 use super::spool::Spool;
 use crate::error::ClientError;
 use crate::server::connection::Connection;
@@ -22,11 +24,6 @@ use crate::server::recording::Statements;
 
 /// Parts that are sent at the same time, and as many are held in memory.
 pub(crate) const IN_FLIGHT: usize = 4;
-/// Pause after the first try that failed while parts are kept; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// Longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
 /// Something to send.
 pub(crate) enum Item {
     /// A segment to open.
@@ -69,14 +66,39 @@ pub(crate) enum Patience {
     Keep(Arc<Spool>),
 }
 
+/// Whether somebody still waits for the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GiveUp {
+    /// As long as it takes.
+    No,
+    /// One more try of each thing, and then no other.
+    AfterOneMoreTry,
+    /// Not even for the answers that are on their way.
+    Now,
+}
+
+/// What the sealing thread and the sender of one upload share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    /// How far it has come.
+    pub(crate) progress: watch::Sender<RecordingProgress>,
+    /// Whether somebody still waits for the server.
+    pub(crate) give_up: watch::Receiver<GiveUp>,
+    /// A share for each part that is held in memory.
+    pub(crate) memory: Arc<Semaphore>,
+    /// What became of each part.
+    pub(crate) settlement: Settlement,
+}
+
 /// Sends the items of one upload.
 pub(crate) struct Sender {
     statements: Statements,
     patience: Patience,
     items: mpsc::UnboundedReceiver<Item>,
     progress: watch::Sender<RecordingProgress>,
-    give_up: watch::Receiver<bool>,
+    give_up: watch::Receiver<GiveUp>,
     memory: Arc<Semaphore>,
+    settlement: Settlement,
     /// What was handed out for sending, until all before it has arrived.
     outstanding: BTreeMap<u64, Outstanding>,
     handed_out: u64,
@@ -91,22 +113,15 @@ struct Outstanding {
     arrived: bool,
 }
 
-/// A part that was sent, or not.
-struct Outcome {
-    number: u64,
-    result: Result<(), ClientError>,
-}
-
 impl Sender {
     pub(crate) fn new(
         connection: &Connection,
         recording: RecordingId,
         patience: Patience,
         items: mpsc::UnboundedReceiver<Item>,
-        progress: watch::Sender<RecordingProgress>,
-        give_up: watch::Receiver<bool>,
-        memory: Arc<Semaphore>,
+        shared: Shared,
     ) -> Self {
+        let Shared { progress, give_up, memory, settlement } = shared;
         // Where parts are kept, each failed try has to be known at once.
         let connection = match patience {
             Patience::GiveUp => connection.clone(),
@@ -120,6 +135,7 @@ impl Sender {
             progress,
             give_up,
             memory,
+            settlement,
             outstanding: BTreeMap::new(),
             handed_out: 0,
             durable,
@@ -130,8 +146,9 @@ impl Sender {
     /// Sends until the end was sent, or nothing more comes.
     pub(crate) async fn run(mut self) -> Result<(), ClientError> {
         let result = self.send_all().await;
-        // Whoever waits for a share of the memory learns that none will come.
+        // Whoever waits for a share of the memory, or for parts to settle, learns that there is nothing to wait for.
         self.memory.close();
+        self.settlement.close();
         match (result, self.refused) {
             (Err(error), _) | (Ok(()), Some(error)) => Err(error),
             (Ok(()), None) => Ok(()),
@@ -197,13 +214,12 @@ impl Sender {
     }
 
     fn part_done(&mut self, outcome: Outcome) -> Result<(), ClientError> {
-        match outcome.result {
-            Ok(()) => {
-                self.acknowledged(outcome.number);
-                Ok(())
-            }
-            Err(error) => self.fail(error),
+        let Outcome { number, place, settled, error } = outcome;
+        if matches!(settled, Settled::Acknowledged) {
+            self.acknowledged(number);
         }
+        self.settlement.settle(place, settled);
+        error.map_or(Ok(()), |error| self.fail(error))
     }
 
     /// Sends one thing that is no part, unless nothing is sent any more.
@@ -226,10 +242,11 @@ impl Sender {
         match self.patience {
             Patience::GiveUp => Err(error),
             Patience::Keep(_) => {
-                if self.refused.is_none() {
+                if matches!(error, ClientError::Refused(_)) && !error.may_pass() {
                     self.progress.send_modify(|progress| progress.server = ServerState::Refusing);
-                    self.refused = Some(error);
                 }
+                // Later errors follow from the first; what they cost is in the settlement.
+                self.refused.get_or_insert(error);
                 Ok(())
             }
         }
@@ -254,144 +271,7 @@ impl Sender {
             progress.acknowledged = durable.recorded;
             progress.acknowledged_bytes = durable.bytes;
             progress.kept_bytes = kept;
+            progress.arrived += 1;
         });
-    }
-}
-
-/// One request, or two that belong together, as often as it takes.
-enum Attempt {
-    Open { segment: u32, body: wire::OpenSegment },
-    Part { place: (u32, u32), ciphertext: Bytes, hash: Digest, progress: Option<String> },
-    Seal(Envelope<SegmentSeal>),
-    End(Box<EndLine>),
-}
-
-impl Attempt {
-    async fn make(&self, statements: &Statements) -> Result<(), ClientError> {
-        match self {
-            Self::Open { segment, body } => statements.open(*segment, body).await,
-            Self::Part { place, ciphertext, hash, progress } => {
-                statements.part(*place, ciphertext.clone(), *hash, progress.as_deref()).await
-            }
-            Self::Seal(seal) => statements.seal(seal).await,
-            Self::End(end) => statements.end(end.details_object()?, &end.final_seal).await,
-        }
-    }
-}
-
-/// How something is tried again.
-struct Tries {
-    keep: bool,
-    progress: watch::Sender<RecordingProgress>,
-    give_up: watch::Receiver<bool>,
-}
-
-impl Tries {
-    /// Tries until it is sent, it is refused for good, or nobody wants to wait any longer. `on_failure` runs after each
-    /// try that failed.
-    async fn until_sent(
-        mut self,
-        statements: &Statements,
-        attempt: &Attempt,
-        mut on_failure: impl FnMut(),
-    ) -> Result<(), ClientError> {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let error = match attempt.make(statements).await {
-                Ok(()) => {
-                    self.set_state(|state| *state = ServerState::Reachable);
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
-            on_failure();
-            if !self.keep || !error.may_pass() || *self.give_up.borrow() {
-                return Err(error);
-            }
-            self.set_state(|state| {
-                if *state == ServerState::Reachable {
-                    *state = ServerState::Away { since: Instant::now() };
-                }
-            });
-            tracing::debug!(%error, "trying again");
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = LONGEST_PAUSE.min(pause * 2),
-                // One more try, and then no other.
-                told = self.give_up.changed() => if told.is_err() {
-                    // The recorder is gone: nobody waits for this any more, and what is kept is for another process.
-                    return Err(error);
-                },
-            }
-        }
-    }
-
-    fn set_state(&self, change: impl FnOnce(&mut ServerState)) {
-        self.progress.send_if_modified(|progress| {
-            let before = progress.server;
-            change(&mut progress.server);
-            progress.server != before
-        });
-    }
-}
-
-/// What sending a part takes.
-struct PartAttempts {
-    statements: Statements,
-    spool: Option<Arc<Spool>>,
-    tries: Tries,
-    /// Nothing is sent any more: the part is kept.
-    refused: bool,
-}
-
-impl PartAttempts {
-    async fn send(self, number: u64, part: OutgoingPart) -> Outcome {
-        Outcome { number, result: self.deliver(part).await }
-    }
-
-    async fn deliver(self, part: OutgoingPart) -> Result<(), ClientError> {
-        let Self { statements, spool, tries, refused } = self;
-        let OutgoingPart { segment, part, hash, length, payload, .. } = part;
-        let place = (segment, part);
-        let (ciphertext, progress, share) = match payload {
-            Payload::Memory { ciphertext, progress, share } => (ciphertext, progress, Some(share)),
-            Payload::Spooled if refused => return Ok(()),
-            Payload::Spooled => {
-                let kept = match &spool {
-                    Some(spool) => spool.get(segment, part, &hash)?,
-                    None => None,
-                };
-                let lost =
-                    || ClientError::Bug(format!("part {part} of segment {segment} is not in the spool"));
-                let kept = kept.ok_or_else(lost)?;
-                (kept.ciphertext, kept.progress, None)
-            }
-        };
-        let attempt =
-            Attempt::Part { place, ciphertext: ciphertext.clone(), hash, progress: progress.clone() };
-        let mut share = share;
-        let mut keep = || {
-            if let (Some(spool), true) = (&spool, share.is_some()) {
-                let put = spool.put(segment, part, progress.as_deref(), &ciphertext);
-                put.map_err(ClientError::disk("the spool of unsent parts"))?;
-                // The memory is free for the next part.
-                share = None;
-            }
-            Ok(())
-        };
-        if refused {
-            // A part that is neither sent nor kept must not be followed by a seal that counts it.
-            return keep();
-        }
-        let keep_if_possible = || {
-            let kept: Result<(), ClientError> = keep();
-            if let Err(error) = kept {
-                tracing::warn!(%error, "a part stays in memory: the spool cannot be written");
-            }
-        };
-        tries.until_sent(&statements, &attempt, keep_if_possible).await?;
-        if let Some(spool) = &spool {
-            spool.remove(segment, part, length);
-        }
-        Ok(())
     }
 }

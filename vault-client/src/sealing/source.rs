@@ -1,46 +1,183 @@
-//! A file that is sealed: what it was when it was opened, and reading it on from where an upload was interrupted.
+//! A file that is sealed: what it was when its reading began, whether it still is, and reading it on from where an
+//! upload was interrupted.
+//!
+//! A file is sealed as complete only if nothing shows that it changed while it was read: its open descriptor has the
+//! same length, the same time of change of its bytes and of its attributes and the same inode before the first byte,
+//! after each piece and at the end; it gave as many bytes as it has; and its name still leads to it. What none of this
+//! shows is not seen: writes through memory that was mapped and already written to before the reading began, on a file
+//! system that keeps no times or keeps them elsewhere (a network share shows a change only once it is told of it), or
+//! by whoever sets the clock back.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
-use std::time::SystemTime;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
+use tokio::task::spawn_blocking;
 use vault_core::webm::SeekIndexer;
 use vault_proto::geometry::PART_PLAINTEXT;
 use vault_proto::ids::Digest;
 use zeroize::Zeroizing;
 
 use super::journal::SourceFile;
-use crate::error::ClientError;
+use crate::error::{ClientError, SourceChange};
+
+/// A clock tick of a system that keeps times in nanoseconds, with room to spare: two writes within one look the same.
+const TICK: Duration = Duration::from_millis(20);
+/// The same of a file system that keeps whole seconds, or every second one.
+const COARSE_TICK: Duration = Duration::from_secs(2);
 
 /// A file, or something by a file's name that is none.
 pub(super) struct Source {
     file: File,
     facts: Option<SourceFile>,
+    watch: Option<Watch>,
     hash: Sha256,
 }
 
+/// A file that must not change while it is read.
+struct Watch {
+    before: Look,
+    /// Where its name has to lead to it at the end.
+    path: Option<PathBuf>,
+    /// Bytes before the next one that is read.
+    read: u64,
+}
+
+/// What a file looks like at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Look {
+    length: u64,
+    /// Seconds and nanoseconds of the last change of its bytes.
+    written: (i64, i64),
+    /// The same of its bytes or anything else about it; no program can set it.
+    changed: (i64, i64),
+    /// Device and inode.
+    inode: (u64, u64),
+}
+
+impl Look {
+    #[cfg(unix)]
+    fn of(metadata: &Metadata) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        Ok(Self {
+            length: metadata.len(),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            inode: (metadata.dev(), metadata.ino()),
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn of(metadata: &Metadata) -> io::Result<Self> {
+        let since = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let written = (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), i64::from(since.subsec_nanos()));
+        Ok(Self { length: metadata.len(), written, changed: written, inode: (0, 0) })
+    }
+
+    /// Looks at an open file once its last change is so long ago that every further one gives it another time.
+    fn settled(file: &File) -> io::Result<Self> {
+        let look = Self::of(&file.metadata()?)?;
+        let (seconds, nanoseconds) = look.changed;
+        let tick = if nanoseconds == 0 { COARSE_TICK } else { TICK };
+        let since =
+            Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanoseconds).unwrap_or(0));
+        // Of a file that says it was changed in the future nothing is known but that.
+        let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + since).unwrap_or_default();
+        if age >= tick {
+            return Ok(look);
+        }
+        std::thread::sleep(tick.saturating_sub(age));
+        Self::of(&file.metadata()?)
+    }
+
+    /// How a later look at the same descriptor differs.
+    fn change_to(&self, now: &Self) -> Option<SourceChange> {
+        if now.length != self.length {
+            return Some(SourceChange::Length { before: self.length, now: now.length });
+        }
+        (now != self).then_some(SourceChange::Written)
+    }
+}
+
+impl Watch {
+    /// Takes note of `read` more bytes; of none, the end was reached.
+    fn see(&mut self, file: &File, read: usize) -> io::Result<()> {
+        self.read += read as u64;
+        let now = Look::of(&file.metadata()?)?;
+        if let Some(change) = self.before.change_to(&now) {
+            return Err(io::Error::other(change));
+        }
+        if read > 0 {
+            return Ok(());
+        }
+        if self.read != self.before.length {
+            let change = SourceChange::Length { before: self.before.length, now: self.read };
+            return Err(io::Error::other(change));
+        }
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        match fs::metadata(path) {
+            Ok(named) if Look::of(&named)?.inode == self.before.inode => Ok(()),
+            Ok(_) => Err(io::Error::other(SourceChange::Replaced)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(io::Error::other(SourceChange::Replaced))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Source {
-    /// Opens a file by its name.
-    pub(super) fn open(path: &Path) -> Result<Self, ClientError> {
+    /// Opens a file by its name. Blocks: on a named pipe until somebody writes to it.
+    fn open_now(path: &Path) -> Result<Self, ClientError> {
         let open = || {
             let file = File::open(path)?;
             let metadata = file.metadata()?;
             if metadata.is_dir() {
                 return Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a folder"));
             }
-            let modified = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let facts = metadata.is_file().then_some(SourceFile {
-                path: path.canonicalize()?,
-                length: metadata.len(),
+            if !metadata.is_file() {
+                return Ok(Self { file, facts: None, watch: None, hash: Sha256::new() });
+            }
+            let path = path.canonicalize()?;
+            let before = Look::settled(&file)?;
+            let modified = file.metadata()?.modified()?;
+            let modified = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let facts = SourceFile {
+                path: path.clone(),
+                length: before.length,
                 modified: (modified.as_secs(), modified.subsec_nanos()),
-            });
-            Ok(Self { file, facts, hash: Sha256::new() })
+            };
+            let watch = Watch { before, path: Some(path), read: 0 };
+            Ok(Self { file, facts: Some(facts), watch: Some(watch), hash: Sha256::new() })
         };
         open().map_err(|error: io::Error| {
             ClientError::Source(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
         })
+    }
+
+    /// Opens a file by its name.
+    pub(super) async fn open(path: &Path) -> Result<Self, ClientError> {
+        let path = path.to_owned();
+        let opened = spawn_blocking(move || Self::open_now(&path)).await;
+        opened.map_err(|error| ClientError::Bug(error.to_string()))?
+    }
+
+    /// What is open already, without a name: standard input, for example. If it is a file, it must not change either.
+    pub(super) fn opened(mut file: File) -> Result<Self, ClientError> {
+        let watch = |file: &mut File| {
+            if !file.metadata()?.is_file() {
+                return Ok(None);
+            }
+            // Others may have read the beginning.
+            let read = file.stream_position()?;
+            Ok(Some(Watch { before: Look::settled(file)?, path: None, read }))
+        };
+        let watch = watch(&mut file).map_err(ClientError::Source)?;
+        Ok(Self { file, facts: None, watch, hash: Sha256::new() })
     }
 
     /// What it was; `None` if it is a pipe or a device.
@@ -54,7 +191,7 @@ impl Source {
     }
 
     /// Reads past the first `bytes`, which `indexer` sees too, and gives their SHA-256.
-    pub(super) fn skip(&mut self, bytes: u64, indexer: &mut SeekIndexer) -> Result<Digest, ClientError> {
+    pub(super) fn skip(&mut self, bytes: u64, indexer: &mut SeekIndexer) -> io::Result<Digest> {
         let mut buffer = Zeroizing::new(vec![0; PART_PLAINTEXT]);
         let mut left = bytes;
         while left > 0 {
@@ -62,10 +199,12 @@ impl Source {
             let Some(place) = buffer.get_mut(..wanted) else {
                 break;
             };
-            let read = self.file.read(place).map_err(ClientError::Source)?;
-            if read == 0 {
-                break;
-            }
+            let read = match self.read(place) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
             let piece = place.get(..read).unwrap_or_default();
             self.hash.update(piece);
             indexer.push(piece);
@@ -80,8 +219,20 @@ impl Source {
     }
 }
 
+/// The change of a file that a read error stands for.
+pub(super) fn change_in(error: &io::Error) -> Option<SourceChange> {
+    error.get_ref().and_then(|error| error.downcast_ref::<SourceChange>()).copied()
+}
+
 impl Read for Source {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.file.read(out)
+        let read = self.file.read(out)?;
+        if let Some(watch) = &mut self.watch {
+            watch.see(&self.file, read)?;
+        }
+        Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,14 +6,14 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use vault_proto::ids::{Digest, RecordingId};
 
 use crate::error::ClientError;
-use crate::home::{Home, make_private_folder, write_durably};
+use crate::home::{Home, make_private_folder, sync_folder, write_durably};
 
 /// The spool of one recording.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Spool {
     folder: PathBuf,
     limit: u64,
     used: AtomicU64,
+    /// Whether the folder's own name is durable.
+    stands: AtomicBool,
 }
 
 /// A part as it is kept.
@@ -34,7 +36,13 @@ pub(crate) struct KeptPart {
 impl Spool {
     /// The spool of a recording, which may not exist yet, for at most `limit` bytes.
     pub(crate) fn of(home: &Home, recording: RecordingId, limit: u64) -> Self {
-        Self { folder: home.path(&format!("uploads/{recording}.spool")), limit, used: AtomicU64::new(0) }
+        let folder = home.path(&format!("uploads/{recording}.spool"));
+        Self { folder, limit, used: AtomicU64::new(0), stands: AtomicBool::new(false) }
+    }
+
+    /// Where it lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn path(&self, segment: u32, part: u32) -> PathBuf {
@@ -51,6 +59,17 @@ impl Spool {
         self.used().saturating_add(bytes as u64) <= self.limit
     }
 
+    /// Makes the folder, and its name in the folder above it durable: it may have been made by a process that died
+    /// before that.
+    fn stand(&self) -> io::Result<()> {
+        if !self.stands.load(Ordering::Acquire) {
+            make_private_folder(&self.folder)?;
+            self.folder.parent().map_or(Ok(()), sync_folder)?;
+            self.stands.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
     /// Keeps a part durably.
     pub(crate) fn put(
         &self,
@@ -59,13 +78,20 @@ impl Spool {
         progress: Option<&str>,
         ciphertext: &[u8],
     ) -> io::Result<()> {
-        make_private_folder(&self.folder)?;
+        self.stand()?;
         let mut bytes = progress.unwrap_or_default().as_bytes().to_vec();
         bytes.push(b'\n');
         bytes.extend_from_slice(ciphertext);
         write_durably(&self.path(segment, part), &bytes)?;
         self.used.fetch_add(ciphertext.len() as u64, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Whether a part of so many ciphertext bytes lies here in full.
+    pub(crate) fn holds(&self, segment: u32, part: u32, length: usize) -> bool {
+        let found = fs::metadata(self.path(segment, part));
+        // Beside the ciphertext there is at least the end of the first line.
+        found.is_ok_and(|found| found.is_file() && found.len() > length as u64)
     }
 
     /// A part that is kept here and has this hash.

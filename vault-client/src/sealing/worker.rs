@@ -1,15 +1,16 @@
 //! Seals what is recorded, part by part and in order, on a thread of its own: every line of the journal and every signature of
 //! an upload is written here, before what it names is sent.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use vault_core::details::{Details, Track};
 use vault_core::payload::PayloadSealer;
-use vault_core::sealing::{RecordingSealer, SegmentSealer};
+use vault_core::sealing::{RecordingSealer, SegmentFacts, SegmentSealer};
 use vault_core::signing_key::SigningKey;
 use vault_core::webm::{Indexed, SeekIndexer};
 use vault_proto::base64;
@@ -22,8 +23,9 @@ use vault_proto::tree::TreeBuilder;
 use vault_proto::wire::{self, MAX_DETAILS};
 
 use super::journal::{EndLine, Journal, PartLine, SegmentLine, TrackLine, unix_ms};
-use super::progress::{Mark, RecordingProgress, ServerState};
-use super::sender::{IN_FLIGHT, Item, OutgoingPart, Patience, Payload};
+use super::progress::{Mark, ServerState};
+use super::sender::{GiveUp, Item, OutgoingPart, Patience, Payload, Shared};
+use super::settlement::AllSafe;
 use super::spool::Spool;
 use crate::error::ClientError;
 use crate::media_type;
@@ -122,8 +124,7 @@ pub(super) struct Worker {
     pub(super) real_time: bool,
     pub(super) items: mpsc::UnboundedSender<Item>,
     pub(super) patience: Patience,
-    pub(super) memory: Arc<Semaphore>,
-    pub(super) progress: watch::Sender<RecordingProgress>,
+    pub(super) shared: Shared,
     pub(super) hash: Sha256,
     pub(super) tracks: Vec<SealedTrack>,
     pub(super) growing: Option<Growing>,
@@ -135,19 +136,26 @@ fn stopped() -> ClientError {
 }
 
 impl Worker {
-    /// Seals until the end. Blocks.
+    /// Seals until the end; `None` if nothing more comes, and no end. Blocks.
     ///
     /// # Errors
     /// [`ClientError`]; the journal stays for a later process.
-    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<WorkDone, ClientError> {
+    pub(super) fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+    ) -> Result<Option<WorkDone>, ClientError> {
         while let Some(command) = commands.blocking_recv() {
+            // What follows on a part that was lost could not be opened: there is nothing to go on with.
+            if let Some(loss) = self.shared.settlement.take_loss() {
+                return Err(loss);
+            }
             match command {
                 Command::Track { media_type, from } => self.begin_track(media_type, from)?,
                 Command::Part(part) => self.seal_part(part)?,
-                Command::Finish { ended, status } => return self.finish(ended, status),
+                Command::Finish { ended, status } => return self.finish(ended, status).map(Some),
             }
         }
-        Err(stopped())
+        Ok(None)
     }
 
     fn begin_track(&mut self, media_type: Option<String>, from: Duration) -> Result<(), ClientError> {
@@ -239,6 +247,8 @@ impl Worker {
         let mark = Mark { recorded: until, bytes: self.bytes() };
         let mark_now = (!last).then_some(mark);
         let (segment, part) = (start.index, sealed.index);
+        // A part that the journal does not name is nobody's: no later process would look for it.
+        self.shared.settlement.note((segment, part), length, mark, matches!(payload, Payload::Spooled));
         self.send(Item::Part(OutgoingPart { segment, part, hash, length, payload, mark: mark_now }))?;
         if last { self.seal_segment(length, mark) } else { Ok(()) }
     }
@@ -255,13 +265,14 @@ impl Worker {
         progress: Option<String>,
     ) -> Result<Payload, ClientError> {
         let Patience::Keep(spool) = &self.patience else {
-            let share = self.runtime.block_on(Arc::clone(&self.memory).acquire_owned());
+            let share = self.runtime.block_on(Arc::clone(&self.shared.memory).acquire_owned());
             let share = share.map_err(|_| stopped())?;
             return Ok(Payload::Memory { ciphertext: ciphertext.into(), progress, share });
         };
         loop {
-            let away = self.progress.borrow().server != ServerState::Reachable;
-            if !away && spool.used() == 0 {
+            let server = self.shared.progress.borrow().server;
+            let told = *self.shared.give_up.borrow();
+            if server == ServerState::Reachable && spool.used() == 0 && told != GiveUp::Now {
                 match self.share_within(PATIENCE)? {
                     Some(share) => {
                         return Ok(Payload::Memory { ciphertext: ciphertext.into(), progress, share });
@@ -269,34 +280,54 @@ impl Worker {
                     None => tracing::debug!("the network is slower than the recording"),
                 }
             }
-            if spool.has_room(ciphertext.len()) {
-                match spool.put(segment, part, progress.as_deref(), &ciphertext) {
-                    Ok(()) => {
-                        self.publish_kept(spool);
-                        return Ok(Payload::Spooled);
-                    }
-                    // The recording goes on in memory as far as that reaches; the source waits.
-                    Err(error) => tracing::warn!(%error, "the spool cannot be written"),
-                }
+            // The limit is for what is still recorded; what is in hand at the end is kept beyond it.
+            let may = told != GiveUp::No || spool.has_room(ciphertext.len());
+            let put = if may {
+                spool.put(segment, part, progress.as_deref(), &ciphertext)
+            } else {
+                Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the recording's spool is at its limit"))
+            };
+            self.publish_kept(spool, may && put.is_err());
+            let Err(fails) = put else {
+                return Ok(Payload::Spooled);
+            };
+            if server == ServerState::Refusing || told == GiveUp::Now {
+                return Err(ClientError::disk(spool.folder())(fails));
             }
-            // No room, or a disk that fails: only what the server takes makes some.
+            // No room, or a disk that fails: only what the server takes makes some, and the source waits.
             if let Some(share) = self.share_within(PATIENCE)? {
                 return Ok(Payload::Memory { ciphertext: ciphertext.into(), progress, share });
             }
+            if told == GiveUp::AfterOneMoreTry {
+                return Err(ClientError::disk(spool.folder())(fails));
+            }
         }
     }
 
+    /// A share of the memory; `None` if none is free for so long, or if nobody waits for the server any more.
     fn share_within(&self, time: Duration) -> Result<Option<OwnedSemaphorePermit>, ClientError> {
-        let share = Arc::clone(&self.memory).acquire_owned();
-        match self.runtime.block_on(async { tokio::time::timeout(time, share).await }) {
-            Ok(Ok(share)) => Ok(Some(share)),
-            Ok(Err(_)) => Err(stopped()),
-            Err(_) => Ok(None),
-        }
+        let share = Arc::clone(&self.shared.memory).acquire_owned();
+        let mut give_up = self.shared.give_up.clone();
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                share = share => share.map(Some).map_err(|_| stopped()),
+                Ok(_) = give_up.wait_for(|told| *told == GiveUp::Now) => Ok(None),
+                () = tokio::time::sleep(time) => Ok(None),
+            }
+        })
     }
 
-    fn publish_kept(&self, spool: &Spool) {
-        self.progress.send_modify(|progress| progress.kept_bytes = spool.used());
+    fn publish_kept(&self, spool: &Spool, fails: bool) {
+        self.shared.progress.send_modify(|progress| {
+            progress.kept_bytes = spool.used();
+            progress.spool_fails = fails;
+        });
+    }
+
+    /// Waits until each part is acknowledged or synced on this disk.
+    fn all_safe(&self) -> Result<AllSafe, ClientError> {
+        self.runtime.block_on(self.shared.settlement.all_safe())
     }
 
     /// Seals the segment that grows. Its parts are on the server or on this disk by then: a seal that was signed always has
@@ -305,11 +336,13 @@ impl Worker {
         let Some(Growing { segment, hashes, .. }) = self.growing.take() else {
             return Err(stopped());
         };
-        let all = u32::try_from(IN_FLIGHT).unwrap_or(u32::MAX);
-        let settled = self.runtime.block_on(self.memory.acquire_many(all)).map_err(|_| stopped())?;
-        drop(settled);
+        let safe = self.all_safe()?;
         let facts = segment.finish(hashes, last_part_length);
-        let seal = self.sealer.seal_segment(&facts, &self.device)?;
+        self.sign_seal(&facts, mark, &safe)
+    }
+
+    fn sign_seal(&mut self, facts: &SegmentFacts, mark: Mark, _: &AllSafe) -> Result<(), ClientError> {
+        let seal = self.sealer.seal_segment(facts, &self.device)?;
         self.journal.seal(&seal)?;
         self.send(Item::Seal(seal, mark))
     }
@@ -329,13 +362,24 @@ impl Worker {
         let mut tracks: Vec<Track> = tracks.collect();
         limit_indexes(&mut tracks);
         let details = Details { title: self.title.take(), started, ended, tracks };
-        let (object, final_seal) = self.sealer.finish(&details, status, ended, &self.device)?;
-        let end = EndLine { details: base64::encode(&object), final_seal: final_seal.clone() };
-        self.journal.end(&end)?;
-        self.send(Item::End(Box::new(end)))?;
+        let safe = self.all_safe()?;
+        let final_seal = self.sign_end(&details, status, &safe)?;
         let sha256 = Digest::from_bytes(self.hash.finalize().into());
         let segments = self.sealer.segments();
         Ok(WorkDone { journal: self.journal, segments, bytes, sha256, final_seal })
+    }
+
+    fn sign_end(
+        &mut self,
+        details: &Details,
+        status: RecordingStatus,
+        _: &AllSafe,
+    ) -> Result<Envelope<FinalSeal>, ClientError> {
+        let (object, final_seal) = self.sealer.finish(details, status, details.ended, &self.device)?;
+        let end = EndLine { details: base64::encode(&object), final_seal: final_seal.clone() };
+        self.journal.end(&end)?;
+        self.send(Item::End(Box::new(end)))?;
+        Ok(final_seal)
     }
 
     fn send(&self, item: Item) -> Result<(), ClientError> {

@@ -1,0 +1,137 @@
+//! The words for a recording that did not come to its end on the server: how much of it is where.
+
+use std::io;
+
+use vault_client::ClientError;
+use vault_client::error::{Extent, KeptRecording, RecordingEnd, SourceFailure};
+use vault_proto::ids::RecordingId;
+
+use super::{Failure, Kind};
+
+/// How much of a recording is where, for programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Whereabouts {
+    recording: RecordingId,
+    end: RecordingEnd,
+    on_server: Extent,
+    kept: Extent,
+    lost: Extent,
+}
+
+impl Whereabouts {
+    /// Adds the figures to a JSON document.
+    pub(crate) fn add_to(&self, document: &mut serde_json::Map<String, serde_json::Value>) {
+        let end = match self.end {
+            RecordingEnd::Unsealed => "unsealed",
+            RecordingEnd::SealedHere => "kept",
+            RecordingEnd::OnServer => "on_server",
+        };
+        document.insert("recording".to_owned(), serde_json::json!(self.recording));
+        document.insert("end".to_owned(), serde_json::json!(end));
+        for (name, extent) in [("acknowledged", self.on_server), ("kept", self.kept), ("lost", self.lost)] {
+            document.insert(format!("{name}_bytes"), serde_json::json!(extent.bytes));
+            document.insert(format!("{name}_ms"), serde_json::json!(extent.recorded.as_millis()));
+        }
+    }
+}
+
+/// A recording that is not on the server to its end.
+pub(super) fn kept(told: KeptRecording) -> Failure {
+    let KeptRecording { recording, end, on_server, kept, lost, reason, not_kept, cut_short } = told;
+    let is_refused = matches!(reason, ClientError::Refused(_));
+    let reason = Failure::from(reason);
+    let not_kept = not_kept.map(Failure::from);
+    let whys = match &not_kept {
+        Some(not_kept) => format!("{} {}", reason.what, not_kept.what),
+        None => reason.what.clone(),
+    };
+    let whys = match cut_short {
+        Some(why) => format!("It ends early: {why}. {whys}"),
+        None => whys,
+    };
+    // What cost something decides; else what is in the way.
+    let decides = not_kept.as_ref().filter(|_| lost.bytes > 0).unwrap_or(&reason);
+    let is_disk = [Some(&reason), not_kept.as_ref()].into_iter().flatten().any(|why| why.kind == Kind::Disk);
+    let what = match end {
+        _ if lost.bytes > 0 => format!(
+            "Recording {recording} is cut off: its last {} could neither be sent nor kept. {whys}",
+            amount(lost)
+        ),
+        RecordingEnd::SealedHere => {
+            format!("Recording {recording} is sealed to its end, but not all of it is on the server. {whys}")
+        }
+        RecordingEnd::OnServer => {
+            format!(
+                "Recording {recording} is whole on the server, but this machine could not note that. {whys}"
+            )
+        }
+        RecordingEnd::Unsealed => format!("Recording {recording} has come to no end yet. {whys}"),
+    };
+    let rest = format!(
+        "{} of it are on the server, and the {} after these are kept, encrypted, in the home folder of this machine",
+        amount(on_server),
+        amount(kept)
+    );
+    let means = match end {
+        RecordingEnd::OnServer => format!("Nothing is lost: all {} of it are there.", amount(on_server)),
+        _ if lost.bytes > 0 => format!("What could not be kept is lost; {rest}."),
+        _ => format!("Nothing is lost: {rest}."),
+    };
+    let reached = if is_refused { "takes it again (ask its operator)" } else { "can be reached" };
+    let next = match end {
+        RecordingEnd::OnServer => {
+            "Put this machine's disk right (make room, or check it), then run `vault-cli resume`, which tidies up.".to_owned()
+        }
+        _ if is_disk => format!(
+            "Put this machine's disk right (make room, or check it), then run `vault-cli resume` once the server {reached}: it ends \
+             the recording with what is there. Until then keep the home folder."
+        ),
+        _ => format!("Run `vault-cli resume` once the server {reached}; until then keep the home folder."),
+    };
+    let failure = Failure::new(decides.kind, what, means, next);
+    let whereabouts = Whereabouts { recording, end, on_server, kept, lost };
+    Failure { whereabouts: Some(Box::new(whereabouts)), ..failure }
+}
+
+/// A recording that ended on the server where its source failed or changed.
+pub(super) fn cut_short(recording: RecordingId, bytes: u64, why: &SourceFailure) -> Failure {
+    let (what, next) = match why {
+        SourceFailure::Changed(change) => (
+            format!("The file changed while it was read ({change}): recording {recording} is cut off."),
+            "Once nothing writes to the file any more, seal it again: it becomes a recording of its own.",
+        ),
+        SourceFailure::Unreadable(error) => (
+            format!("The source could not be read to its end ({error}): recording {recording} is cut off."),
+            "Look for what its program says itself. What is not in this recording has to be recorded again.",
+        ),
+    };
+    Failure::new(
+        Kind::Partly,
+        what,
+        format!(
+            "The {bytes} bytes that had been sealed are on the server, and are shown as cut off, never as complete."
+        ),
+        next,
+    )
+}
+
+/// A file that cannot be read: what was begun of it stays as it is.
+pub(super) fn unreadable(error: &io::Error) -> Failure {
+    let next = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => {
+            "Check the path, then run the command again."
+        }
+        io::ErrorKind::PermissionDenied => "Change its permissions, then run the command again.",
+        _ => "Check the disk that it is on, then run the same command again to go on.",
+    };
+    Failure::new(
+        Kind::Disk,
+        format!("The recording to be sealed cannot be read: {error}."),
+        "Nothing was ended: what the server had acknowledged of it is kept there.",
+        next,
+    )
+}
+
+fn amount(extent: Extent) -> String {
+    format!("{} bytes ({:.1} s)", extent.bytes, extent.recorded.as_secs_f64())
+}

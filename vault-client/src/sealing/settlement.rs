@@ -1,0 +1,154 @@
+//! What became of each sealed part: acknowledged by the server, synced on this machine's disk, or neither.
+//!
+//! Whoever signs a seal or an end asks here first and gets an [`AllSafe`], without which neither can be signed: a seal
+//! over a part that nobody has could never be brought to the server. Whoever tells a person what is kept asks here too.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::progress::Mark;
+use super::spool::Spool;
+use crate::error::ClientError;
+
+/// A part's segment and number.
+pub(super) type Place = (u32, u32);
+
+/// Where a part came to rest.
+#[derive(Debug)]
+pub(super) enum Settled {
+    /// The server has it, and said so.
+    Acknowledged,
+    /// It is synced on this machine's disk.
+    Spooled,
+    /// It is neither, and never will be.
+    Lost(ClientError),
+}
+
+/// Every part that was sealed so far is acknowledged or synced on this disk.
+pub(super) struct AllSafe(());
+
+/// The parts of one recording.
+#[derive(Clone)]
+pub(super) struct Settlement(Arc<watch::Sender<Parts>>);
+
+/// Parts that are not acknowledged; there are never more than fit into memory and the spool.
+struct Parts {
+    open: BTreeMap<Place, Part>,
+    /// The end of the last part that was noted.
+    end: Mark,
+    /// Why the first part was lost, until somebody asks.
+    loss: Option<ClientError>,
+}
+
+struct Part {
+    /// What stands before it.
+    from: Mark,
+    /// Ciphertext bytes.
+    length: usize,
+    rests: Rests,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rests {
+    Nowhere,
+    OnDisk,
+    Lost,
+}
+
+impl Settlement {
+    /// Of a recording of which everything up to `before` is on the server.
+    pub(super) fn after(before: Mark) -> Self {
+        let parts = Parts { open: BTreeMap::new(), end: before, loss: None };
+        Self(Arc::new(watch::Sender::new(parts)))
+    }
+
+    /// Notes a part that is about to be sent, in the order of the recording; it ends at `end`.
+    pub(super) fn note(&self, place: Place, length: usize, end: Mark, spooled: bool) {
+        let rests = if spooled { Rests::OnDisk } else { Rests::Nowhere };
+        self.0.send_modify(|parts| {
+            parts.open.insert(place, Part { from: parts.end, length, rests });
+            parts.end = end;
+        });
+    }
+
+    /// Says where a part came to rest.
+    pub(super) fn settle(&self, place: Place, settled: Settled) {
+        self.0.send_modify(|parts| {
+            let (rests, error) = match settled {
+                Settled::Acknowledged => {
+                    parts.open.remove(&place);
+                    return;
+                }
+                Settled::Spooled => (Rests::OnDisk, None),
+                Settled::Lost(error) => (Rests::Lost, Some(error)),
+            };
+            if let Some(part) = parts.open.get_mut(&place) {
+                part.rests = rests;
+            }
+            if parts.loss.is_none() {
+                parts.loss = error;
+            }
+        });
+    }
+
+    /// Nothing is sent any more: what is still on its way never arrives.
+    pub(super) fn close(&self) {
+        self.0.send_modify(|parts| {
+            for part in parts.open.values_mut().filter(|part| part.rests == Rests::Nowhere) {
+                part.rests = Rests::Lost;
+            }
+        });
+    }
+
+    /// Why a part was lost, the first time that somebody asks.
+    pub(super) fn take_loss(&self) -> Option<ClientError> {
+        let mut loss = None;
+        self.0.send_if_modified(|parts| {
+            loss = parts.loss.take();
+            false
+        });
+        loss
+    }
+
+    /// Waits until no part is on its way any more.
+    ///
+    /// # Errors
+    /// Why a part was lost.
+    pub(super) async fn all_safe(&self) -> Result<AllSafe, ClientError> {
+        let mut parts = self.0.subscribe();
+        let settled = |parts: &Parts| {
+            let mut rests = parts.open.values().map(|part| part.rests);
+            parts.is_lossy() || rests.all(|rests| rests == Rests::OnDisk)
+        };
+        let is_lossy = match parts.wait_for(settled).await {
+            Ok(parts) => parts.is_lossy(),
+            // This settlement owns what is waited for.
+            Err(_) => true,
+        };
+        if is_lossy {
+            return Err(self.take_loss().unwrap_or(ClientError::Interrupted));
+        }
+        Ok(AllSafe(()))
+    }
+
+    /// The end of the last part before which, from the beginning on, every part is on the server or lies whole in the
+    /// spool. What is still on its way counts as neither.
+    pub(super) fn safe(&self, spool: &Spool) -> Mark {
+        let parts = self.0.borrow();
+        let unsafe_part = parts.open.iter().find(|((segment, number), part)| {
+            part.rests != Rests::OnDisk || !spool.holds(*segment, *number, part.length)
+        });
+        unsafe_part.map_or(parts.end, |(_, part)| part.from)
+    }
+}
+
+impl Parts {
+    fn is_lossy(&self) -> bool {
+        self.open.values().any(|part| part.rests == Rests::Lost)
+    }
+}
+
+#[cfg(test)]
+mod tests;
