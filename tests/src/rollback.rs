@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// Makes the mark of the objects fit the index of a stopped server, so that the server takes an index that it would refuse:
-/// the mark guards against accidents, not against whoever can write it.
+/// Makes the mark of the objects fit the index of a stopped server, so that the server takes an index that it would
+/// refuse: the mark guards against accidents, not against whoever can write it.
 pub fn match_mark(data: &Path) {
     let database = Connection::open_with_flags(data.join("vault.db"), OpenFlags::SQLITE_OPEN_READ_WRITE)
         .expect("the index opens");

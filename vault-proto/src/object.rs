@@ -1,7 +1,8 @@
-//! The objects of a recording and their names (FORMAT.md, "Objects of a recording"): the same in a store and in an export.
+//! The objects of a recording and their names (FORMAT.md, "Objects of a recording"): the same in a store and in an
+//! export.
 //!
-//! A name has one spelling. What [`Object::name`] writes is the only text that [`Object::parse`] reads as that object, so
-//! who lists a folder takes no foreign file for an object and writes none twice.
+//! A name has one spelling. What [`Object::name`] writes is the only text that [`Object::parse`] reads as that object,
+//! so who lists a folder takes no foreign file for an object and writes none twice.
 
 use crate::ids::RecordingId;
 

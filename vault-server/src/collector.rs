@@ -1,4 +1,5 @@
-//! Looks for leftovers of crashes in the background: once at the start, then daily. What contradicts the index stops the server.
+//! Looks for leftovers of crashes in the background: once at the start, then daily. What contradicts the index stops
+//! the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! The server's data folder (docs/OPERATING.md): `vault.json` says whose it is, `lock` keeps a second server out, `vault.db`
-//! is the index, `blobs/` holds the objects, `leftovers/` what crashes left of them.
+//! The server's data folder (docs/OPERATING.md): `vault.json` says whose it is, `lock` keeps a second server out,
+//! `vault.db` is the index, `blobs/` holds the objects, `leftovers/` what crashes left of them.
 //!
 //! [`init`] alone creates an index or a folder of objects; [`DataFolder::open`] takes what is there or refuses it.
 
@@ -56,7 +56,19 @@ pub struct DataFolder {
     path: PathBuf,
     organisation: OrganisationId,
     mark: MarkFile,
-    _lock: File,
+    lock: Lock,
+}
+
+/// Keeps other processes out of a data folder.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it would not do while a child of this process that has not begun its own program has it open, too.
+        // Nobody holds it any more in either case.
+        let _ = self.0.unlock();
+    }
 }
 
 fn refused(path: &Path, reason: Reason) -> ServerError {
@@ -101,7 +113,7 @@ fn is_unused(path: &Path) -> Result<bool, ServerError> {
     Ok(true)
 }
 
-fn lock(path: &Path) -> Result<File, ServerError> {
+fn lock(path: &Path) -> Result<Lock, ServerError> {
     let failed = |error| ServerError::folder(path, error);
     let lock = OpenOptions::new()
         .write(true)
@@ -111,7 +123,7 @@ fn lock(path: &Path) -> Result<File, ServerError> {
         .open(path.join(LOCK))
         .map_err(failed)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(TryLockError::WouldBlock) => Err(ServerError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
@@ -121,7 +133,8 @@ fn lock(path: &Path) -> Result<File, ServerError> {
 /// finishes.
 ///
 /// # Errors
-/// [`ServerError::NotEmpty`] if something else is in it, [`ServerError::OtherOrganisation`] if it is another organisation's,
+/// [`ServerError::NotEmpty`] if something else is in it, [`ServerError::OtherOrganisation`] if it is another
+/// organisation's,
 /// [`ServerError::Refused`] if it holds a vault whose `vault.json` is gone or damaged. Then nothing in it was changed.
 pub fn init(path: &Path, organisation: OrganisationId) -> Result<Initialised, ServerError> {
     let failed = |error| ServerError::folder(path, error);
@@ -144,7 +157,7 @@ pub fn init(path: &Path, organisation: OrganisationId) -> Result<Initialised, Se
     let database = path.join(DATABASE);
     let mark = match inspect(&database) {
         // A call that died had got so far.
-        Ok(index) => index.file,
+        Ok(index) => index.whole,
         Err(InspectionError::Missing) => {
             let mut vault = [0; VaultId::BYTES];
             getrandom::fill(&mut vault).map_err(|error| failed(io::Error::other(error)))?;
@@ -192,8 +205,8 @@ fn inspection_failed(path: &Path, error: InspectionError) -> ServerError {
 }
 
 impl DataFolder {
-    /// Takes an initialised folder for this process, once its index and its objects are known to belong together. Reads the
-    /// whole index.
+    /// Takes an initialised folder for this process, once its index and its objects are known to belong together.
+    /// Reads the whole index.
     ///
     /// # Errors
     /// [`ServerError::NotInitialised`], [`ServerError::OtherFormat`], [`ServerError::InUse`], [`ServerError::Refused`],
@@ -224,7 +237,7 @@ impl DataFolder {
             .map_err(|reason| refused(path, reason))?;
         // Everything that will be acknowledged hangs from these names, and `init` may have died before it synced them.
         sync_folder(path).and_then(|()| sync_name(path)).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), organisation: description.organisation, mark, _lock: lock })
+        Ok(Self { path: path.to_owned(), organisation: description.organisation, mark, lock })
     }
 
     /// The organisation it was initialised for.
@@ -241,12 +254,12 @@ impl DataFolder {
     ///
     /// # Errors
     /// [`ServerError::Index`], [`ServerError::Folder`].
-    pub fn into_stores(self) -> Result<(File, SqliteStore, FileBlobs), ServerError> {
-        let Self { path, mark, _lock, .. } = self;
+    pub fn into_stores(self) -> Result<(Lock, SqliteStore, FileBlobs), ServerError> {
+        let Self { path, mark, lock, .. } = self;
         let blobs = FileBlobs::open(path.join(BLOBS), path.join(LEFTOVERS))
             .map_err(|error| ServerError::blobs(&path, error))?;
         let store = SqliteStore::open(&path.join(DATABASE), mark)
             .map_err(|error| ServerError::index(&path, error))?;
-        Ok((_lock, store, blobs))
+        Ok((lock, store, blobs))
     }
 }

@@ -38,8 +38,8 @@ pub(crate) fn sync_name(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Creates `folder`, whose parent exists, and makes it durable. Also if it is there already: whoever created it may have
-/// crashed before its name was on the disk, or may not have got so far yet.
+/// Creates `folder`, whose parent exists, and makes it durable. Also if it is there already: whoever created it may
+/// have crashed before its name was on the disk, or may not have got so far yet.
 pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

@@ -1,7 +1,7 @@
 //! The storage server of the recording vault: it holds ciphertext and cannot decrypt.
 //!
-//! [`serve`] is what the program and the tests call. Layers, each knowing only those after it: `router` → `routes` → [`ops`]
-//! → [`store`] (metadata) and [`blob`] (bytes). The protocol is `docs/PROTOCOL.md`.
+//! [`serve`] is what the program and the tests call. Layers, each knowing only those after it: `router` → `routes` →
+//! [`ops`] → [`store`] (metadata) and [`blob`] (bytes). The protocol is `docs/PROTOCOL.md`.
 
 pub mod authentication;
 pub mod authorize;
@@ -57,8 +57,8 @@ pub struct Config {
     pub grace: Duration,
     /// What it takes on at most.
     pub limits: Limits,
-    /// Whether it looks for leftovers of crashes and for what contradicts the index. Only who changes index or objects on
-    /// purpose has a reason not to.
+    /// Whether it looks for leftovers of crashes and for what contradicts the index. Only who changes index or objects
+    /// on purpose has a reason not to.
     pub searches: bool,
     /// Called after each search for leftovers of crashes.
     pub collected: Box<dyn Fn(Collection) + Send + Sync>,
@@ -108,7 +108,7 @@ struct Opened {
     store: Arc<SqliteStore>,
     vault: Arc<Vault>,
     /// Keeps other processes out.
-    _lock: std::fs::File,
+    _lock: data_folder::Lock,
 }
 
 fn open(data: &Path, clock: Clock, limits: &Limits) -> Result<Opened, ServerError> {
@@ -122,8 +122,8 @@ fn open(data: &Path, clock: Clock, limits: &Limits) -> Result<Opened, ServerErro
     Ok(Opened { path, store, vault: Arc::new(vault), _lock })
 }
 
-/// Sets leftovers of crashes aside in a data folder that no server uses: at most `at_most` files that were last written to
-/// before `grace`. Blocks.
+/// Sets leftovers of crashes aside in a data folder that no server uses: at most `at_most` files that were last
+/// written to before `grace`. Blocks.
 ///
 /// # Errors
 /// [`ServerError`].

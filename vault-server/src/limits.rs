@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Limits of one server. The defaults suit a machine with 512 MiB of memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at the same time. When all are taken, those without a request in progress are closed and later ones wait
-    /// to be accepted.
+    /// Connections at the same time. When all are taken, those without a request in progress are closed and later ones
+    /// wait to be accepted.
     pub connections: usize,
     /// Time to send a request's head, and for which a connection without a request is kept.
     pub header_time: Duration,

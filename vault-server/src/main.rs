@@ -46,8 +46,8 @@ enum Command {
         /// refused. [default: the address it listens on]
         #[arg(long, value_name = "HOST[:PORT]")]
         authority: Vec<String>,
-        /// Most bytes of ciphertext to store, all recordings together; more is refused with 507 until there is room again.
-        /// [default: as many as the disk holds]
+        /// Most bytes of ciphertext to store, all recordings together; more is refused with 507 until there is room
+        /// again. [default: as many as the disk holds]
         #[arg(long, value_name = "BYTES")]
         max_bytes: Option<u64>,
         /// Bytes of the disk to leave free: new recordings and parts are refused with 507 before they would use them.
@@ -57,8 +57,8 @@ enum Command {
         #[arg(long, value_enum, default_value = "text")]
         log: LogForm,
     },
-    /// Move what crashes left behind to the folder `leftovers`, where it stays for 30 days: files that nothing stored refers
-    /// to. A running server does so by itself every day.
+    /// Move what crashes left behind to the folder `leftovers`, where it stays for 30 days: files that nothing stored
+    /// refers to. A running server does so by itself every day.
     Collect {
         /// The folder; no server may be using it.
         #[arg(long)]

@@ -1,15 +1,15 @@
 //! The mark: how index and objects know that they belong together.
 //!
-//! A counter that the database keeps and, beside the objects, the file `blobs/mark`. Whoever writes moves it in three steps,
-//! with nothing else committed in between:
+//! A counter that the database keeps and, beside the objects, the file `blobs/mark`. Whoever writes moves it in three
+//! steps, with nothing else committed in between:
 //!
 //! 1. The write-ahead log is brought into the database file, all of it: the file holds mark *n*.
 //! 2. The database commits mark *n* + 1, which is now the first thing in the log.
 //! 3. `blobs/mark` says *n* + 1.
 //!
-//! So the database file changes only together with the mark that is in it, and a database without its log is behind by one.
-//! Each of the three, the database file, the file with its log and the objects, tells by its mark whether it was replaced by
-//! an older one. [`check`] is the whole comparison.
+//! So the database file changes only together with the mark that is in it, and a database without its log is behind by
+//! one. Each of the three, the database file, the file with its log and the objects, tells by its mark whether it was
+//! replaced by an older one. [`check`] is the whole comparison.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,8 +35,9 @@ pub struct Mark {
 /// What a database says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IndexMarks {
-    /// By its file alone, as if there were no log.
-    pub(crate) file: Mark,
+    /// By its file alone, as if there were no log. `None` if the file means nothing alone: a crash cut off the log's
+    /// way into it, and only both together are the database.
+    pub(crate) file: Option<Mark>,
     /// With its write-ahead log.
     pub(crate) whole: Mark,
     /// Whether there is a log with anything in it.
@@ -113,12 +114,16 @@ pub(crate) fn check(
     if objects.vault != vault {
         return Err(Reason::ObjectsForeign { found: objects.vault, expected: vault });
     }
-    if file.vault != vault {
-        return Err(Reason::IndexForeign { found: file.vault, expected: vault });
+    let found = file.unwrap_or(whole).vault;
+    if found != vault {
+        return Err(Reason::IndexForeign { found, expected: vault });
     }
     // Of all changes, exactly one mark is committed after the log was last brought into the file.
-    let follows = whole.mark == file.mark || whole.mark.checked_sub(1) == Some(file.mark);
-    if whole.vault != file.vault || whole.generation != file.generation || !follows {
+    let follows = |file: Mark| {
+        let next = whole.mark == file.mark || whole.mark.checked_sub(1) == Some(file.mark);
+        whole.vault == file.vault && whole.generation == file.generation && next
+    };
+    if !file.is_none_or(follows) {
         return Err(Reason::LogForeign);
     }
     if whole.generation != generation || objects.generation != generation {
@@ -155,7 +160,7 @@ mod tests {
     }
 
     fn index(file: u64, whole: u64) -> IndexMarks {
-        IndexMarks { file: mark(file), whole: mark(whole), has_log: file != whole }
+        IndexMarks { file: Some(mark(file)), whole: mark(whole), has_log: file != whole }
     }
 
     #[test]
@@ -163,6 +168,9 @@ mod tests {
         // As it is while the server runs; the log brought in; the next mark committed; its file written.
         for (file, whole, objects) in [(6, 7, 7), (7, 7, 7), (7, 8, 7), (7, 8, 8)] {
             check((VAULT, 1), &index(file, whole), mark(objects)).unwrap();
+            // The process died while the log was brought in.
+            let torn = IndexMarks { file: None, has_log: true, ..index(file, whole) };
+            check((VAULT, 1), &torn, mark(objects)).unwrap();
         }
     }
 
@@ -175,17 +183,21 @@ mod tests {
         assert!(matches!(of(index(5, 8), mark(8)), Reason::LogForeign));
         assert!(matches!(of(index(8, 5), mark(8)), Reason::LogForeign));
         assert!(matches!(of(index(6, 6), mark(7)), Reason::LogMissing { index: 6, objects: 7 }));
+        let torn = IndexMarks { file: None, has_log: true, ..index(5, 5) };
+        assert!(matches!(of(torn, mark(6)), Reason::IndexOlder { index: 5, objects: 6 }));
+        let torn = IndexMarks { whole: Mark { vault: OTHER, ..mark(7) }, ..torn };
+        assert!(matches!(of(torn, mark(7)), Reason::IndexForeign { .. }));
         // The objects are older.
         assert!(matches!(of(index(6, 7), mark(5)), Reason::ObjectsOlder { index: 7, objects: 5 }));
         // Something is of another vault.
         let foreign = Mark { vault: OTHER, ..mark(7) };
-        let database = IndexMarks { file: foreign, whole: foreign, has_log: false };
+        let database = IndexMarks { file: Some(foreign), whole: foreign, has_log: false };
         assert!(matches!(of(database, mark(7)), Reason::IndexForeign { .. }));
         assert!(matches!(of(index(6, 7), foreign), Reason::ObjectsForeign { .. }));
         assert!(matches!(of(IndexMarks { whole: foreign, ..index(6, 7) }, mark(7)), Reason::LogForeign));
         // Something is of another generation.
         let second = Mark { generation: 2, ..mark(7) };
-        let database = IndexMarks { file: second, whole: second, has_log: false };
+        let database = IndexMarks { file: Some(second), whole: second, has_log: false };
         assert!(matches!(of(database, mark(7)), Reason::OtherGeneration { .. }));
         assert!(matches!(of(index(7, 7), second), Reason::OtherGeneration { .. }));
     }

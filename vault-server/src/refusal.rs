@@ -1,5 +1,5 @@
-//! Why a data folder is refused though it can be read: what is in it does not belong together. Nothing in such a folder is
-//! changed.
+//! Why a data folder is refused though it can be read: what is in it does not belong together. Nothing in such a
+//! folder is changed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -97,7 +97,7 @@ pub struct Refusal {
 }
 
 /// A path as it is typed in a shell.
-fn typed(path: &Path) -> String {
+pub(crate) fn typed(path: &Path) -> String {
     let text = path.display().to_string();
     if !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,:@".contains(&byte))
@@ -130,8 +130,8 @@ impl Refusal {
                 "The objects in {data} are of another vault: blobs/mark is of {found}, vault.json of {expected}."
             ),
             Reason::OtherGeneration { expected, index, objects } => format!(
-                "What is in {data} is of several generations of one vault: vault.json of {expected}, vault.db of {index}, \
-                 blobs/mark of {objects}."
+                "What is in {data} is of several generations of one vault: vault.json of {expected}, vault.db of \
+                 {index}, blobs/mark of {objects}."
             ),
             Reason::LogForeign => {
                 format!(
@@ -139,8 +139,8 @@ impl Refusal {
                 )
             }
             Reason::LogMissing { index, objects } => format!(
-                "The index of {data} lacks what was stored last: vault.db is at mark {index}, the objects at {objects}. It was \
-                 copied without vault.db-wal, or is older."
+                "The index of {data} lacks what was stored last: vault.db is at mark {index}, the objects at \
+                 {objects}. It was copied without vault.db-wal, or is older."
             ),
             Reason::IndexOlder { index, objects } => format!(
                 "The index of {data} is older than the objects: vault.db is at mark {index}, the objects at {objects}."
@@ -149,16 +149,16 @@ impl Refusal {
                 "The objects of {data} are older than the index: they are at mark {objects}, vault.db at {index}."
             ),
             Reason::UnknownObjects { recording, object, recordings } => format!(
-                "The index of {data} is older than the objects or of another time: it does not know {object}, and no crash \
-                 leaves that. {}",
+                "The index of {data} is older than the objects or of another time: it does not know {object}, and no \
+                 crash leaves that. {}",
                 match recordings {
                     0 | 1 => format!("It is of recording {recording}."),
                     more => format!("There are {more} such recordings; this is of {recording}."),
                 }
             ),
             Reason::ManyLeftovers { found, at_most } => format!(
-                "In {data} there are {found} files that look like leftovers of crashes; by itself a server moves {at_most} \
-                 at most."
+                "In {data} there are {found} files that look like leftovers of crashes; by itself a server moves \
+                 {at_most} at most."
             ),
         }
     }
@@ -206,13 +206,13 @@ impl Refusal {
             | Reason::IndexOlder { .. }
             | Reason::UnknownObjects { .. } => {
                 format!(
-                    "If vault.db was moved or replaced, put the one of before back, with its vault.db-wal if it had one; \
-                     otherwise {whole}"
+                    "If vault.db was moved or replaced, put the one of before back, with its vault.db-wal if it had \
+                     one; otherwise {whole}"
                 )
             }
             Reason::ManyLeftovers { found, .. } => format!(
-                "Look at them in the log; if nobody misses them, move them to {leftovers}, where they stay for 30 days: \
-                 vault-server collect --data {data} --at-most {found}",
+                "Look at them in the log; if nobody misses them, move them to {leftovers}, where they stay for 30 \
+                 days: vault-server collect --data {data} --at-most {found}",
                 leftovers = typed(&self.data.join("leftovers"))
             ),
         }

@@ -1,5 +1,5 @@
-//! Why the server does not start or run, in three lines: what happened, what it means for the data, what to do. Every exit
-//! code of the program is decided here.
+//! Why the server does not start or run, in three lines: what happened, what it means for the data, what to do. Every
+//! exit code of the program is decided here.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 
 use crate::blob::BlobError;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{Reason, Refusal, typed};
 use crate::store::OpenError;
 
 /// A failure of the server as a whole.
@@ -16,7 +16,8 @@ use crate::store::OpenError;
 pub enum ServerError {
     /// `init` on a folder with other things in it.
     #[error(
-        "The folder {} is not empty and is not a vault.\nNothing in it was changed.\nGive an empty or a new folder as --data.",
+        "The folder {} is not empty and is not a vault.\nNothing in it was changed.\nGive an empty or a new folder \
+         as --data.",
         .0.display()
     )]
     NotEmpty(PathBuf),
@@ -29,9 +30,10 @@ pub enum ServerError {
     OtherOrganisation(PathBuf),
     /// `serve` on a folder that is no vault.
     #[error(
-        "The folder {folder} is not a vault.\nNothing in it was changed.\nCheck --data, and that the disk is mounted; or make \
-         it one: vault-server init --data {folder} --organisation ROOT-FINGERPRINT",
-        folder = .0.display()
+        "The folder {folder} is not a vault.\nNothing in it was changed.\nCheck --data, and that the disk is \
+         mounted; or make it one: vault-server init --data {typed} --organisation ROOT-FINGERPRINT",
+        folder = .0.display(),
+        typed = typed(.0)
     )]
     NotInitialised(PathBuf),
     /// A vault of a format that this program does not know.
@@ -50,8 +52,8 @@ pub enum ServerError {
     },
     /// Another server uses the folder.
     #[error(
-        "Another vault-server is using the folder {}.\nThe data was not touched.\nStop the other one, or start this one on \
-         its own folder.",
+        "Another vault-server is using the folder {}.\nThe data was not touched.\nStop the other one, or start this \
+         one on its own folder.",
         .0.display()
     )]
     InUse(PathBuf),
@@ -72,8 +74,8 @@ pub enum ServerError {
     },
     /// The index cannot be opened or read.
     #[error(
-        "The index of {} cannot be used: {error}.\nWhat was stored before is unchanged.\nCheck that the disk has room and \
-         works, and that the owner of vault.db runs the server; then start it again.",
+        "The index of {} cannot be used: {error}.\nWhat was stored before is unchanged.\nCheck that the disk has \
+         room and works, and that the owner of vault.db runs the server; then start it again.",
         path.display()
     )]
     Index {
@@ -96,8 +98,8 @@ pub enum ServerError {
     },
     /// The address cannot be listened on.
     #[error(
-        "The server cannot listen on {address}: {error}.\nThe data was not touched.\nStop what uses the address, or choose \
-         another with --listen."
+        "The server cannot listen on {address}: {error}.\nThe data was not touched.\nStop what uses the address, or \
+         choose another with --listen."
     )]
     Listen {
         /// The address.
@@ -107,8 +109,8 @@ pub enum ServerError {
     },
     /// The system refused what a server needs, or a part of it panicked.
     #[error(
-        "The server stopped: {0}.\nEverything that was acknowledged is stored.\nStart it again; if it stops again, report it \
-         with the log."
+        "The server stopped: {0}.\nEverything that was acknowledged is stored.\nStart it again; if it stops again, \
+         report it with the log."
     )]
     Stopped(io::Error),
 }

@@ -129,8 +129,8 @@ fn a_client_whose_disk_fails_says_so_and_goes_on_when_it_is_well() {
     sum.report(class);
 }
 
-/// A full disk at every call of a server's first steps: what it says is exit code 19 and three lines, and once there is room
-/// it goes on.
+/// A full disk at every call of a server's first steps: what it says is exit code 19 and three lines, and once there
+/// is room it goes on.
 #[test]
 fn a_disk_that_is_full_from_the_start_is_told_and_mended() {
     let class = "disk of the server full at init, start";

@@ -52,7 +52,8 @@ impl FileBlobs {
         Ok(Self { leftovers: Leftovers::new(root.clone(), leftovers), root })
     }
 
-    /// Whether there is nothing in `root` but what [`create`](Self::create) makes, a mark, and files that never got a name.
+    /// Whether there is nothing in `root` but what [`create`](Self::create) makes, a mark, and files that never got a
+    /// name.
     pub(crate) fn is_unused(root: &Path) -> io::Result<bool> {
         for entry in std::fs::read_dir(root)? {
             let name = entry?.file_name();

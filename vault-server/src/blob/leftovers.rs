@@ -1,9 +1,10 @@
-//! What crashes left of the objects, set aside: `leftovers/<day>/rec/<id>/…`, each file under the name that it had. It is put
-//! back by copying the folder of a day over that of the objects, and unlinked once it has lain there for [`KEPT_DAYS`] days.
+//! What crashes left of the objects, set aside: `leftovers/<day>/rec/<id>/…`, each file under the name that it had.
+//! It is put back by copying the folder of a day over that of the objects, and unlinked once it has lain there for
+//! [`KEPT_DAYS`] days.
 //!
-//! A day counts when a server has searched for leftovers on it, and days only ever go forward: `leftovers/days` lists those
-//! that were counted, ascending. So neither a clock that was wrong for a while nor a server that was off makes anything go
-//! early: a clock ahead adds the one day that it says, and until it is right again no further one.
+//! A day counts when a server has searched for leftovers on it, and days only ever go forward: `leftovers/days` lists
+//! those that were counted, ascending. So neither a clock that was wrong for a while nor a server that was off makes
+//! anything go early: a clock ahead adds the one day that it says, and until it is right again no further one.
 
 use std::fmt;
 use std::io;
@@ -112,7 +113,8 @@ impl Leftovers {
         Err(io::Error::from(io::ErrorKind::AlreadyExists))
     }
 
-    /// Counts the day and unlinks what has been here for long enough, and what is no object never. Gives the number of files.
+    /// Counts the day and unlinks what has been here for long enough, and what is no object never. Gives the number of
+    /// files.
     pub(super) fn unlink_old(&self, today: &Day) -> io::Result<u64> {
         if !self.root.is_dir() {
             return Ok(0);

@@ -109,8 +109,8 @@ pub trait BodyReader: Send + Sync {
 ///   asking again would report success for pages the kernel has already dropped.
 /// * **Atomicity**: after [`put`](Self::put) a name holds either what it held before or all of the new bytes, never a
 ///   mixture. Bodies have no such promise; the metadata says which ranges of a body count.
-/// * **Idempotency**: every write may be repeated with the same arguments. `put` replaces: an object without a row is the
-///   leftover of a crash, and the caller makes sure that no final statement names it.
+/// * **Idempotency**: every write may be repeated with the same arguments. `put` replaces: an object without a row is
+///   the leftover of a crash, and the caller makes sure that no final statement names it.
 /// * **Concurrency**: the caller lets no two writes of one object overlap, except `write_part` of disjoint ranges.
 ///   Reads may overlap anything.
 /// * **Retries** are the caller's: a store tries once.
@@ -181,22 +181,22 @@ pub trait BlobStore: Send + Sync {
     /// [`BlobError::Failed`].
     fn files(&self, recording: RecordingId) -> Result<Vec<StoredFile>, BlobError>;
 
-    /// Takes a file, by its name below the root of the store, out of the store and keeps it aside, under the day `today`.
-    /// The caller makes sure that no row names it and that nobody writes to it.
+    /// Takes a file, by its name below the root of the store, out of the store and keeps it aside, under the day
+    /// `today`. The caller makes sure that no row names it and that nobody writes to it.
     ///
     /// # Errors
     /// [`BlobError::NotFound`], [`BlobError::Full`], [`BlobError::Failed`]; then it is where it was, or already aside.
     fn set_aside(&self, name: &str, today: &Day) -> Result<(), BlobError>;
 
-    /// Counts `today` as a day of keeping what was set aside, and unlinks what was kept for [`KEPT_DAYS`]. Gives the number
-    /// of files.
+    /// Counts `today` as a day of keeping what was set aside, and unlinks what was kept for [`KEPT_DAYS`]. Gives the
+    /// number of files.
     ///
     /// # Errors
     /// [`BlobError::Full`], [`BlobError::Failed`].
     fn unlink_set_aside(&self, today: &Day) -> Result<u64, BlobError>;
 
-    /// Removes the folder of a segment, or of a whole recording, if nothing is left in it. The caller makes sure that nobody
-    /// writes into it.
+    /// Removes the folder of a segment, or of a whole recording, if nothing is left in it. The caller makes sure that
+    /// nobody writes into it.
     ///
     /// # Errors
     /// [`BlobError::Failed`].

@@ -1,9 +1,9 @@
 //! Holds index and objects against each other, and sets aside what crashes left.
 //!
-//! The absence of a row never deletes anything. A search goes through all rows and all objects before it touches one, and then
-//! touches only what cannot hold anything that was ever acknowledged ([`classify`] has the rules). It stops, and leaves
-//! everything as it is, if it finds what no crash leaves: then the index is older than the objects, or of another time. What it
-//! sets aside is kept for [`KEPT_DAYS`](crate::blob::KEPT_DAYS) days more.
+//! The absence of a row never deletes anything. A search goes through all rows and all objects before it touches one,
+//! and then touches only what cannot hold anything that was ever acknowledged ([`classify`] has the rules). It stops,
+//! and leaves everything as it is, if it finds what no crash leaves: then the index is older than the objects, or of
+//! another time. What it sets aside is kept for [`KEPT_DAYS`](crate::blob::KEPT_DAYS) days more.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -93,9 +93,9 @@ impl Rows {
     }
 }
 
-/// What a file is, by the order in which an operation writes: objects before the row that names them, and objects of a segment,
-/// details and final seal only once the recording has its row. Rows of recordings are never dropped; those of segments only by
-/// their sealer's order, which stays on record.
+/// What a file is, by the order in which an operation writes: objects before the row that names them, and objects of a
+/// segment, details and final seal only once the recording has its row. Rows of recordings are never dropped; those of
+/// segments only by their sealer's order, which stays on record.
 fn classify(file: &StoredFile, files: &[StoredFile], rows: &Rows) -> Class {
     let Some(recording) = &rows.recording else {
         return match (file.segment, file.object) {
@@ -152,8 +152,8 @@ struct Plan {
 /// Files and objects of one kind that are named in the log, each; of the others, how many there are.
 const MOST_LOGGED: u64 = 20;
 
-/// Goes through rows and objects, then sets aside what crashes left, as `search` says. `keep_going` is asked before each
-/// recording; if it says no, nothing is touched. Blocks.
+/// Goes through rows and objects, then sets aside what crashes left, as `search` says. `keep_going` is asked before
+/// each recording; if it says no, nothing is touched. Blocks.
 ///
 /// # Errors
 /// [`SearchError`]; then nothing was touched.
@@ -237,7 +237,7 @@ fn look_for_missing(
                 }
                 Err(error) => {
                     plan.done.failed += 1;
-                    tracing::warn!(recording = %named.recording, %error, "the objects of a recording could not be looked at");
+                    tracing::warn!(recording = %named.recording, %error, "a recording could not be looked at");
                 }
             }
         }
@@ -311,7 +311,7 @@ fn look_at(
             Class::Unexplained => {
                 plan.done.unexplained += 1;
                 if plan.done.unexplained <= MOST_LOGGED {
-                    tracing::warn!(file = %file.name, "no row names this, and it stays: it may hold what somebody needs");
+                    tracing::warn!(file = %file.name, "no row names this, and it stays");
                 }
             }
             Class::Contradiction => {
@@ -361,8 +361,8 @@ fn set_aside(vault: &Vault, found: &StoredFile, today: &Day) -> Result<bool, Sea
     Ok(moved)
 }
 
-/// Removes a folder that is empty now. Nobody can be about to write into it: its recording or segment would have to be created
-/// first, which takes the same lock.
+/// Removes a folder that is empty now. Nobody can be about to write into it: its recording or segment would have to be
+/// created first, which takes the same lock.
 fn remove_folder(vault: &Vault, recording: RecordingId, segment: Option<u32>) -> Result<(), SearchError> {
     vault.alone_in_folder(recording, segment, || {
         let named = vault.store.named(recording, segment)?;

@@ -1,5 +1,5 @@
-//! The rules of the protocol, one file per feature. They know neither HTTP nor SQL, and they block: callers run them off
-//! the async runtime.
+//! The rules of the protocol, one file per feature. They know neither HTTP nor SQL, and they block: callers run them
+//! off the async runtime.
 
 pub mod accounts;
 pub mod comparisons;
@@ -96,8 +96,9 @@ impl Vault {
         authorize(&caller.actor, action, parties.as_ref())
     }
 
-    /// Stores an object whose row is still to be written. One of that name that is there already, with other bytes, is what a
-    /// crash left, as far as the rows know: it is set aside and not replaced, for the rows may be the older ones.
+    /// Stores an object whose row is still to be written. One of that name that is there already, with other bytes, is
+    /// what a crash left, as far as the rows know: it is set aside and not replaced, for the rows may be the older
+    /// ones.
     fn put_unnamed(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), Problem> {
         match self.blobs.get(key) {
             Ok(stored) if stored != bytes => {

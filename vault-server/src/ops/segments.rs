@@ -59,7 +59,8 @@ fn existing(vault: &Vault, permit: &Permit, index: u32) -> Result<Option<Segment
 /// Opens segment `index`, from the body of the request.
 ///
 /// # Errors
-/// [`ProblemCode::BadRequest`], [`ProblemCode::StatementRefused`], [`ProblemCode::OutOfOrder`], [`ProblemCode::Conflict`].
+/// [`ProblemCode::BadRequest`], [`ProblemCode::StatementRefused`], [`ProblemCode::OutOfOrder`],
+/// [`ProblemCode::Conflict`].
 pub fn open(
     vault: &Vault,
     caller: &Caller,
@@ -110,8 +111,8 @@ pub fn open(
     })
 }
 
-/// Makes way for the body of a segment that is to be opened. One with bytes in it is that of a segment that its sealer dropped,
-/// or the index is older than it.
+/// Makes way for the body of a segment that is to be opened. One with bytes in it is that of a segment that its sealer
+/// dropped, or the index is older than it.
 fn set_aside_dropped_body(vault: &Vault, permit: &Permit, key: &BlobKey, index: u32) -> Result<(), Problem> {
     match vault.blobs.size(key) {
         Ok(0) | Err(BlobError::NotFound) => return Ok(()),

@@ -1,5 +1,5 @@
-//! Metadata: accounts, recordings, what is stored of them, and what happened. An index: the blobs alone are enough to open
-//! every recording.
+//! Metadata: accounts, recordings, what is stored of them, and what happened. An index: the blobs alone are enough to
+//! open every recording.
 
 mod rows;
 mod sqlite;
@@ -77,13 +77,13 @@ impl From<StoreError> for Problem {
 
 /// A store of metadata. All methods block and are called off the async runtime.
 ///
-/// * **Durability**: when a method that changes something returns `Ok`, the change survives a crash of the machine. When it
-///   returns `Err`, nothing changed. A store whose disk did not confirm a write stops the process.
+/// * **Durability**: when a method that changes something returns `Ok`, the change survives a crash of the machine.
+///   When it returns `Err`, nothing changed. A store whose disk did not confirm a write stops the process.
 /// * **Atomicity**: a change and its [`Event`] are stored together or not at all. A `Same` adds no event.
 /// * **Idempotency**: every change may be repeated; the second time it is [`Stored::Same`].
 /// * **Order**: the caller stores blobs before the row that names them. A store never looks at blobs.
-/// * **Checks**: a store guards what other rows say (state, uniqueness), in the same transaction as the change. Signatures
-///   and sizes are the caller's.
+/// * **Checks**: a store guards what other rows say (state, uniqueness), in the same transaction as the change.
+///   Signatures and sizes are the caller's.
 /// * **Permits**: methods about a recording are about the permit's. `NotFound` means that the permit names no recording
 ///   that is stored.
 /// * **Retries** are the caller's: a store tries once.
@@ -94,11 +94,11 @@ pub trait Store: Send + Sync {
     /// What stands in the way.
     fn check_ready(&self) -> Result<(), StoreError>;
 
-    /// Marks a nonce of `key` as used by a request of the time `created`, in seconds since 1970. At `now` the store may
-    /// forget nonces of requests older than [`NONCE_RETENTION_SECONDS`]; from then on requests not younger than the youngest
-    /// forgotten one are [`NonceUse::Forgotten`], whatever later clocks say. How far it forgets is limited by the time that
-    /// has passed since it was opened, so that a clock that ran ahead for a while does not make what is true again later
-    /// count as old.
+    /// Marks a nonce of `key` as used by a request of the time `created`, in seconds since 1970. At `now` the store
+    /// may forget nonces of requests older than [`NONCE_RETENTION_SECONDS`]; from then on requests not younger than
+    /// the youngest forgotten one are [`NonceUse::Forgotten`], whatever later clocks say. How far it forgets is
+    /// limited by the time that has passed since it was opened, so that a clock that ran ahead for a while does not
+    /// make what is true again later count as old.
     ///
     /// The one change without an event: it records the request itself, before anyone knows what it will do.
     ///
@@ -145,13 +145,14 @@ pub trait Store: Send + Sync {
     /// Stores an account's certificate and key list in place of those of `replaces`.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if what is stored is not what `replaces` says, or another account lists one of its device
-    /// keys.
+    /// [`StoreError::Conflict`] if what is stored is not what `replaces` says, or another account lists one of its
+    /// device keys.
     fn enrol(&self, event: &Event, enrolment: &Enrolment) -> Result<(), StoreError>;
 
-    /// Stores the commitment of the permit's actor towards `other`, as the later of the two. What the actor stored before is
-    /// dropped; if either of the two had revealed a nonce, so is what `other` stored: that comparison is over. Comparisons
-    /// older than [`vault_proto::wire::COMPARISON_LIFETIME`] at the event's time are gone, here and below.
+    /// Stores the commitment of the permit's actor towards `other`, as the later of the two. What the actor stored
+    /// before is dropped; if either of the two had revealed a nonce, so is what `other` stored: that comparison is
+    /// over. Comparisons older than [`vault_proto::wire::COMPARISON_LIFETIME`] at the event's time are gone, here and
+    /// below.
     ///
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Failed`].
@@ -166,8 +167,8 @@ pub trait Store: Send + Sync {
     /// Stores the nonce of the permit's actor towards `other`.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] without the actor's commitment; [`StoreError::OutOfOrder`] without that of `other`, or if
-    /// that one was there first and its nonce is not; [`StoreError::Conflict`] if another nonce is stored.
+    /// [`StoreError::NotFound`] without the actor's commitment; [`StoreError::OutOfOrder`] without that of `other`, or
+    /// if that one was there first and its nonce is not; [`StoreError::Conflict`] if another nonce is stored.
     fn reveal_comparison(
         &self,
         permit: &Permit,
@@ -252,8 +253,8 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Failed`].
     fn named(&self, recording: RecordingId, segment: Option<u32>) -> Result<Option<Named>, StoreError>;
 
-    /// Some recordings with what their rows name, in the order of their numbers, of those above `after`; none if there are no
-    /// more. For the search for leftovers, which acts for nobody.
+    /// Some recordings with what their rows name, in the order of their numbers, of those above `after`; none if there
+    /// are no more. For the search for leftovers, which acts for nobody.
     ///
     /// # Errors
     /// [`StoreError::Failed`].
@@ -304,8 +305,8 @@ pub trait Store: Send + Sync {
     /// Stores that a part's bytes are in the body.
     ///
     /// # Errors
-    /// [`StoreError::OutOfOrder`] if the segment is not open; [`StoreError::Conflict`] if other bytes are stored under its
-    /// number.
+    /// [`StoreError::OutOfOrder`] if the segment is not open; [`StoreError::Conflict`] if other bytes are stored under
+    /// its number.
     fn add_part(&self, permit: &Permit, event: &Event, part: &NewPart) -> Result<Stored, StoreError>;
 
     /// The parts from part 0 to the first gap or the first part that is not full, that one included.
@@ -317,8 +318,8 @@ pub trait Store: Send + Sync {
     /// Seals a segment and drops the parts beyond.
     ///
     /// # Errors
-    /// [`StoreError::OutOfOrder`] if it is not open, a part is missing or the segment before has another seal than it was
-    /// checked against; [`StoreError::Conflict`] if it has another seal.
+    /// [`StoreError::OutOfOrder`] if it is not open, a part is missing or the segment before has another seal than it
+    /// was checked against; [`StoreError::Conflict`] if it has another seal.
     fn seal_segment(&self, permit: &Permit, event: &Event, seal: &NewSeal) -> Result<Stored, StoreError>;
 
     /// Stores that the details object is in the blob store, in place of the one before.
@@ -332,8 +333,8 @@ pub trait Store: Send + Sync {
     /// Stores the final seal.
     ///
     /// # Errors
-    /// [`StoreError::OutOfOrder`] without these details, with an open segment, or with other segments than it was checked
-    /// against; [`StoreError::Conflict`] if there is another.
+    /// [`StoreError::OutOfOrder`] without these details, with an open segment, or with other segments than it was
+    /// checked against; [`StoreError::Conflict`] if there is another.
     fn set_final_seal(
         &self,
         permit: &Permit,
@@ -341,8 +342,8 @@ pub trait Store: Send + Sync {
         final_seal: &FinalRow,
     ) -> Result<Stored, StoreError>;
 
-    /// Moves the mark by which index and objects know each other ([`crate::mark`]), if anything was changed since it was
-    /// moved last.
+    /// Moves the mark by which index and objects know each other ([`crate::mark`]), if anything was changed since it
+    /// was moved last.
     ///
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Failed`]; nothing is lost, and it is moved the next time.

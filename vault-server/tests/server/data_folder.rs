@@ -1,5 +1,6 @@
-//! What the program says of a data folder that it does not take, and that what it advises works: each message's third line is
-//! followed, word for word where it says what to type. `tests/faults/index.rs` has the cases of the index, with clients.
+//! What the program says of a data folder that it does not take, and that what it advises works: each message's third
+//! line is followed, word for word where it says what to type. `tests/faults/index.rs` has the cases of the index,
+//! with clients.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};

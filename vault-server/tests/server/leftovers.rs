@@ -65,8 +65,8 @@ fn collect_by_hand(data: &Path, arguments: &[&str]) -> std::process::Output {
     program.args(["collect", "--data"]).arg(data).args(arguments).output().unwrap()
 }
 
-/// What a crash may have left, and can hold nothing that was acknowledged, is set aside when it is old; everything else stays,
-/// whatever the rows say. What was set aside is put back by a plain copy.
+/// What a crash may have left, and can hold nothing that was acknowledged, is set aside when it is old; everything
+/// else stays, whatever the rows say. What was set aside is put back by a plain copy.
 #[tokio::test]
 async fn old_leftovers_are_set_aside_and_nothing_else() {
     let (organisation, patient, clinician) = people();
@@ -85,7 +85,8 @@ async fn old_leftovers_are_set_aside_and_nothing_else() {
     leave(&finished_folder.join("notes.txt"), 2 * DAY);
     let never = rec.join("00112233445566778899aabbccddeeff");
     let gone = rec.join("ffeeddccbbaa99887766554433221100");
-    // A crash may have left them, but somebody signed or sealed them, or they are a recording that the index does not know.
+    // A crash may have left them, but somebody signed or sealed them, or they are a recording that the index does not
+    // know.
     let unexplained = [
         gone.join("manifest"),
         gone.join("credentials"),
@@ -157,8 +158,8 @@ async fn old_leftovers_are_set_aside_and_nothing_else() {
     assert!(!never.exists());
 }
 
-/// More leftovers than some crashes leave stop the server before it touches one; a person who has looked moves them, and the
-/// server starts.
+/// More leftovers than some crashes leave stop the server before it touches one; a person who has looked moves them,
+/// and the server starts.
 #[tokio::test]
 async fn many_leftovers_wait_for_a_person() {
     let (organisation, patient, clinician) = people();

@@ -136,15 +136,19 @@ pub(crate) fn inspect(path: &Path) -> Result<IndexMarks, InspectionError> {
         Some(0) => return Err(InspectionError::NotAnIndex("it is empty")),
         Some(_) => {}
     }
-    check_length(path)?;
     let has_log = length(&log_of(path))?.is_some_and(|length| length > 0);
-    let alone = open_file_alone(path)?;
-    let file = mark(&alone)?;
-    let (whole, db) = if has_log {
-        let db = open_with_log(path)?;
-        (mark(&db)?, db)
-    } else {
-        (file, alone)
+    let alone = || -> Result<(Mark, Connection), InspectionError> {
+        check_length(path)?;
+        let db = open_file_alone(path)?;
+        Ok((mark(&db)?, db))
+    };
+    let (file, whole, db) = match alone() {
+        Ok((file, db)) if !has_log => (Some(file), file, db),
+        Err(error) if !has_log || matches!(error, InspectionError::Failed(_)) => return Err(error),
+        file => {
+            let db = open_with_log(path)?;
+            (file.ok().map(|(file, _)| file), mark(&db)?, db)
+        }
     };
     // Of the wrong index nobody needs to know whether it is sound.
     let begun = std::time::Instant::now();

@@ -21,7 +21,8 @@ pub(super) struct Marks {
     file: MarkFile,
     /// Whether anything was committed since the mark was moved.
     changed: bool,
-    /// Bytes of log at which it is tried next: more than [`MOST_LOG`] after a failure, so that not every commit fails again.
+    /// Bytes of log at which it is tried next: more than [`MOST_LOG`] after a failure, so that not every commit fails
+    /// again.
     try_at: u64,
 }
 
@@ -38,8 +39,8 @@ impl Marks {
         })
     }
 
-    /// Notes that something was committed, and moves the mark if the log has grown long. A failure is only logged: the commit
-    /// is on disk, and the log keeps growing until it can be brought in.
+    /// Notes that something was committed, and moves the mark if the log has grown long. A failure is only logged: the
+    /// commit is on disk, and the log keeps growing until it can be brought in.
     pub(super) fn committed(&mut self, db: &Connection) {
         self.changed = true;
         let log = std::fs::metadata(&self.log).map_or(0, |log| log.len());
@@ -59,7 +60,8 @@ impl Marks {
 
     /// Moves the mark. The caller lets nothing be committed meanwhile.
     pub(super) fn advance(&mut self, db: &Connection) -> Result<(), StoreError> {
-        // A mark that was committed and could not be written beside the objects comes first: never are they apart by two.
+        // A mark that was committed and could not be written beside the objects comes first: never are they apart by
+        // two.
         self.publish()?;
         bring_in_log(db)?;
         let next = self.committed.saturating_add(1);

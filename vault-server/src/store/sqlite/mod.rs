@@ -86,15 +86,15 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error>
     Ok(connection)
 }
 
-/// All in one transaction, each with its line in the history: a crash between a change and its line would leave a database
-/// that no later start could bring forward.
+/// All in one transaction, each with its line in the history: a crash between a change and its line would leave a
+/// database that no later start could bring forward.
 fn migrate(connection: &mut Connection) -> Result<(), refinery::Error> {
     migrations::migrations::runner().set_grouped(true).run(connection).map(drop)
 }
 
 impl SqliteStore {
-    /// Makes a new database at `path`, where there is none: the index of a vault without anything in it. A call that dies
-    /// on the way leaves no file of that name.
+    /// Makes a new database at `path`, where there is none: the index of a vault without anything in it. A call that
+    /// dies on the way leaves no file of that name.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -127,8 +127,8 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Opens the database at `path`, which goes with the objects of `marks`, brings it to the current version and moves the
-    /// mark.
+    /// Opens the database at `path`, which goes with the objects of `marks`, brings it to the current version and
+    /// moves the mark.
     ///
     /// # Errors
     /// [`OpenError`]; what was stored is as it was.
