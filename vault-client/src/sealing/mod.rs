@@ -14,6 +14,7 @@ mod begin;
 mod continuation;
 mod file;
 mod journal;
+mod path_text;
 mod progress;
 mod readers;
 mod recorder;
