@@ -19,6 +19,7 @@ pub mod fuzz;
 pub mod hostile;
 pub mod measured;
 pub mod playing;
+pub mod pseudo_terminal;
 pub mod scene;
 pub mod sealing_device;
 pub mod server_process;

@@ -20,6 +20,8 @@ pub enum Effect {
 pub const ENOSPC: i32 = 28;
 /// The device failed.
 pub const EIO: i32 = 5;
+/// The file system is mounted so that nobody writes to it.
+pub const EROFS: i32 = 30;
 /// A signal came between.
 pub const EINTR: i32 = 4;
 
