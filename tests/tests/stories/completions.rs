@@ -1,6 +1,10 @@
 //! The completion scripts in the shells that they are for: options after a subcommand, also behind global ones.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test's helpers fail by panicking, as its test functions do, and say what is skipped"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -209,7 +209,7 @@ while True:
             .current_dir(folder)
             .stdout(Stdio::piped())
             .spawn()
-            .expect("python runs");
+            .unwrap();
         let mut port = String::new();
         std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
         Self { url: format!("https://127.0.0.1:{}", port.trim()), child }

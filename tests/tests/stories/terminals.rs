@@ -1,11 +1,5 @@
 //! What a person sees on a real terminal, wide and narrow, and what a script gets in its place.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test's helpers fail by panicking, as its test functions do"
-)]
-
 use std::io::Read as _;
 use std::process::Stdio;
 
