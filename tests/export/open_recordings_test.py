@@ -390,8 +390,10 @@ class Output(unittest.TestCase):
 
     def test_the_endings_are_those_of_the_client(self):
         source = (ROOT / "vault-client/src/media_type.rs").read_text()
-        known = re.findall(r'((?:"[a-z0-9/-]+"(?: \| )?)+) => known\(Player::\w+, "[a-z0-9/-]+", "(\w+)"\)', source)
+        known = re.findall(r'((?:"[a-z0-9./-]+"(?: \| )?)+) => \{?\s*known\(Player::\w+, "[a-z0-9/-]+", "(\w+)"\)', source)
         listed = {kind: ending for kinds, ending in known for kind in re.findall(r'"([^"]+)"', kinds)}
+        documents = source[source.index("const DOCUMENTS"):source.index("];")]
+        listed.update(re.findall(r'\("([a-z0-9./+-]+)", "(\w+)"\)', documents))
         self.assertEqual(script.EXTENSIONS, listed)
         self.assertEqual(script.extension("Video/WebM; codecs=opus"), "webm")
         for other in ("", "text/html", "video/webm/../x.sh", "x/webm.desktop"):
@@ -399,7 +401,8 @@ class Output(unittest.TestCase):
         for start, ending in ((b"\x1aE\xdf\xa3....webm", "webm"), (b"\x1aE\xdf\xa3....", "mkv"), (b"....ftyp", "mp4"),
                               (b"....ftypM4A ", "m4a"), (b"....ftypqt  ", "mov"), (b"\xff\xf1\x50\x40", "aac"),
                               (b"\xff\xfb\x90\x64", "mp3"), (b"\xff\xf3\x84\xc4", "mp3"), (b"\xff\xfb\xff\xff", "bin"),
-                              (b"\xff\xd8\xff\xe0", "bin"), (b"\xff\xfb", "bin"),
+                              (b"\xff\xd8\xff\xe0", "jpg"), (b"\xff\xfb", "bin"), (b"%PDF-1.7", "pdf"),
+                              (b"\x89PNG\r\n\x1a\n", "png"),
                               (b"OggS", "ogg"), (b"RIFF....WAVE", "wav"), (b"fLaC", "flac"), (b"ID3", "mp3"),
                               (b"", "bin"), (b"#!/bin/sh", "bin")):
             self.assertEqual(script.extension(script.sniff(start)), ending)

@@ -98,6 +98,7 @@ pub fn vault_cli(home: &Path) -> Command {
         .env("VAULT_HOME", home)
         .env("VAULT_PASSPHRASE", PASSPHRASE)
         .env("VAULT_RETRY_FOR", RETRY_FOR)
+        .env("TZ", "UTC")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -107,6 +108,22 @@ pub fn vault_cli(home: &Path) -> Command {
 /// Runs `vault-cli` to its end.
 pub fn run<A: AsRef<OsStr>>(home: &Path, arguments: impl IntoIterator<Item = A>) -> Said {
     end(vault_cli(home).args(arguments))
+}
+
+/// Runs a command that makes 24 words, which go into the file that [`words_of`] reads: there is no terminal to show them on.
+pub fn run_for_words<A: AsRef<OsStr>>(home: &Path, arguments: impl IntoIterator<Item = A>) -> Said {
+    end(vault_cli(home).args(arguments).arg("--words-file").arg(words_file(home)))
+}
+
+/// The 24 words that [`run_for_words`] made.
+pub fn words_of(home: &Path) -> String {
+    let words = std::fs::read_to_string(words_file(home)).expect("the words were written");
+    words.trim_end().to_owned()
+}
+
+/// Beside the home.
+fn words_file(home: &Path) -> PathBuf {
+    home.with_extension("words")
 }
 
 /// Runs a prepared command to its end.

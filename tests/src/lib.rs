@@ -19,6 +19,7 @@ pub mod fuzz;
 pub mod hostile;
 pub mod measured;
 pub mod playing;
+pub mod pseudo_terminal;
 pub mod rollback;
 pub mod scene;
 pub mod sealing_device;

@@ -22,7 +22,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 use vault_proto::credentials::{CertificateChain, Member};
 
-use crate::command::{run, vault_cli};
+use crate::command::{run, run_for_words, vault_cli, words_of};
 use crate::hostile::{HostileServer, Objects};
 use crate::sealing_device::{Device, Plan};
 use crate::world::{Person, World, bytes};
@@ -92,7 +92,7 @@ pub fn content(recording: &str) -> Vec<u8> {
 }
 
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder is made");
+    vault_client::home::make_private_folder(to).expect("a folder is made");
     for entry in fs::read_dir(from).expect("a folder is read") {
         let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());
@@ -123,13 +123,6 @@ fn founded() -> &'static Path {
     })
 }
 
-/// The 24 words that `keygen` shows.
-pub fn shown_words(stderr: &str) -> String {
-    let rows = stderr.lines().filter_map(|line| line.trim_start().split_once(". "));
-    let rows = rows.filter(|(number, _)| number.parse::<u8>().is_ok());
-    rows.map(|(_, words)| words.trim()).collect::<Vec<_>>().join(" ")
-}
-
 fn found(world: &World) -> Facts {
     let server = HostileServer::start(&world.data());
     let mut facts = Facts {
@@ -146,13 +139,13 @@ fn found(world: &World) -> Facts {
                 let url = &url;
                 scope.spawn(move || {
                     let home = world.folder().join(name);
-                    let made = run(&home, ["keygen", "--suite", suite]);
-                    let account = made.text();
+                    let account = run_for_words(&home, ["keygen", "--suite", suite]).text();
                     let certificate = world.folder().join(format!("{name}.certificate"));
                     world.certify(&account, role, &[], &certificate).text();
+                    let words = words_of(&home);
                     let person = Person { home, account, certificate };
                     world.enrol(&person, url).text();
-                    (*name, person, shown_words(&made.stderr))
+                    (*name, person, words)
                 })
             })
             .collect();
@@ -188,7 +181,7 @@ fn found(world: &World) -> Facts {
     facts.recordings.insert("s1".to_owned(), recording.to_string());
 
     let other = world.folder().join("other-registrar");
-    let tenant = run(&other, ["registrar", "init"]).text();
+    let tenant = run_for_words(&other, ["registrar", "init"]).text();
     let member = |device: &Device, role: &str| {
         let account = device.account.id.to_string();
         let chain = run(&other, ["registrar", "certify", &account, "--role", role]).text();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::command::{Said, binary, end, run, vault_cli};
+use crate::command::{Said, binary, end, run, run_for_words, vault_cli};
 use crate::faults::proxy::Proxy;
 use crate::server_process::ServerProcess;
 
@@ -52,7 +52,7 @@ impl World {
     /// As [`Self::offline`]; `prepare` gets the data folder to be and the command that makes it, before it runs.
     pub fn with_init(prepare: impl FnOnce(&Path, &mut std::process::Command)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let organisation = run(&folder.path().join("registrar"), ["registrar", "init"]).text();
+        let organisation = run_for_words(&folder.path().join("registrar"), ["registrar", "init"]).text();
         let world = Self { folder, organisation, server: None, authority: None, known_as: None };
         let mut init = std::process::Command::new(binary("vault-server"));
         init.arg("init").arg("--data").arg(world.data()).args(["--organisation", &world.organisation]);
@@ -151,7 +151,7 @@ impl World {
     /// Somebody with a certificate who is not enrolled yet.
     pub fn unenrolled(&self, name: &str, role: &str, keygen: &[&str]) -> Person {
         let home = self.folder().join(name);
-        let account = run(&home, ["keygen"].iter().chain(keygen)).text();
+        let account = run_for_words(&home, ["keygen"].iter().chain(keygen)).text();
         let certificate = self.folder().join(format!("{name}.certificate"));
         self.certify(&account, role, &[], &certificate).text();
         Person { home, account, certificate }

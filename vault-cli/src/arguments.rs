@@ -12,7 +12,7 @@ use vault_proto::timestamp::Timestamp;
 
 /// Seal recordings so that only their patient and their clinician can open them.
 #[derive(Debug, Parser)]
-#[command(name = "vault-cli", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "vault-cli", version, max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -28,6 +28,9 @@ pub(crate) struct Global {
     /// Server address; remembered at enrolment
     #[arg(long, global = true, value_name = "URL", env = "VAULT_SERVER")]
     pub(crate) server: Option<String>,
+    /// Certificates in PEM of the server's own authority, which alone may vouch for it [default: those this machine trusts]
+    #[arg(long, global = true, value_name = "FILE", env = "VAULT_CACERT")]
+    pub(crate) cacert: Option<PathBuf>,
     /// Read the passphrase from the first line of this file [otherwise: VAULT_PASSPHRASE, or a prompt]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
@@ -50,6 +53,9 @@ pub(crate) enum Command {
         /// Kind of keys: pq also holds against quantum computers, x25519 also opens with old age programs
         #[arg(long, value_enum, default_value_t = SuiteName::Pq)]
         suite: SuiteName,
+        /// Write the 24 words into this new file, unencrypted, instead of showing them on the terminal and asking some back
+        #[arg(long, value_name = "FILE")]
+        words_file: Option<PathBuf>,
     },
     /// Certify accounts for an organisation, on an offline machine
     #[command(subcommand)]
@@ -65,6 +71,12 @@ pub(crate) enum Command {
     },
     /// Show this account, its keys, its certificate and where it is enrolled
     Whoami,
+    /// Put the secrets of this home under another passphrase
+    Passphrase {
+        /// Read the new passphrase from the first line of this file [otherwise: a prompt]
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+    },
     /// Seal a recording for its patient and its clinician, and upload it; run again to go on after an interruption
     Seal {
         /// The recording; - for standard input
@@ -194,7 +206,11 @@ pub(crate) struct Comparing {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Registrar {
     /// Make an organisation root: shows its 24 words once, prints the root fingerprint
-    Init,
+    Init {
+        /// Write the 24 words into this new file, unencrypted, instead of showing them on the terminal and asking some back
+        #[arg(long, value_name = "FILE")]
+        words_file: Option<PathBuf>,
+    },
     /// Certify what an account is
     Certify {
         /// The account, all 64 digits of it, as its holder gave it to you

@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Unlock = 21,
     Refused = 22,
     Interrupted = 130,
+    /// Whoever read the results has enough of them: as if the signal SIGPIPE had ended the program, and as silent.
+    PipeClosed = 141,
 }
 
 /// A failure, ready to be told.
@@ -73,6 +75,7 @@ impl Kind {
             Self::Unlock => "unlock",
             Self::Refused => "refused",
             Self::Interrupted => "interrupted",
+            Self::PipeClosed => "pipe-closed",
         }
     }
 
@@ -140,6 +143,19 @@ impl Failure {
         Self::new(Kind::Interrupted, "Interrupted.", means, next)
     }
 
+    /// Results that could not be written to where they were wanted.
+    pub(crate) fn output(name: &str, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::new(
+                Kind::PipeClosed,
+                "Whoever read the results closed the pipe.",
+                "Nothing is lost: what was not read can be asked for again.",
+                "Run the command again to see the rest.",
+            );
+        }
+        Self::disk(name, error)
+    }
+
     /// A file or folder that could not be used.
     pub(crate) fn disk(path: &str, error: &io::Error) -> Self {
         let next = match error.kind() {
@@ -164,9 +180,13 @@ impl Failure {
     }
 }
 
-/// With a capital, and without a full stop.
+/// With a capital, and without a full stop. What begins with a name, such as a path or an address, keeps it as it is spelt.
 fn sentence(text: &str) -> String {
     let text = text.trim_end_matches('.');
+    let first_word = text.split_whitespace().next().unwrap_or_default();
+    if first_word.contains(['/', '\\', '.', ':', '_']) {
+        return text.to_owned();
+    }
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
@@ -231,7 +251,7 @@ impl From<ClientError> for Failure {
                 "Check the disk. If the home folder was copied or restored, go on with the one that still has its uploads/.",
             ),
             ClientError::Source(error) => unreadable(&error),
-            ClientError::Output(source) => Self::disk("The output", &source),
+            ClientError::Output(source) => Self::output("The output", &source),
             ClientError::NotSetUp(what) => Self::new(
                 Kind::Unlock,
                 format!("{}.", sentence(&what)),
@@ -412,6 +432,9 @@ fn refused(problem: &Problem) -> Failure {
     if problem.known_code() == Some(ProblemCode::CertificateExpired) {
         return Failure { claims_expiry: true, ..expired(None) };
     }
+    if problem.known_code() == Some(ProblemCode::StorageFull) {
+        return storage_full(problem);
+    }
     let request = problem.request_id.as_ref().map_or_else(String::new, |id| format!(" (request {id})"));
     let detail = problem.detail.as_ref().map_or_else(String::new, |detail| format!(" {}.", sentence(detail)));
     let what = format!("The server refused: {}{request}. {}{detail}", problem.code, problem.title);
@@ -423,12 +446,23 @@ fn refused(problem: &Problem) -> Failure {
         Some(ProblemCode::UnknownKey) => {
             (Kind::Refused, "Enrol this account at the server first: `vault-cli enrol`.")
         }
-        Some(ProblemCode::StorageFull | ProblemCode::Busy | ProblemCode::Internal) => {
+        Some(ProblemCode::Busy | ProblemCode::Internal) => {
             (Kind::Refused, "Run the same command again later to go on; tell the operator if it stays.")
         }
         _ => (Kind::Refused, "If you think it should be allowed, ask the operator, naming the request."),
     };
     Failure::new(kind, what, "What the server had acknowledged before is kept; this step was not done.", next)
+}
+
+fn storage_full(problem: &Problem) -> Failure {
+    let request = problem.request_id.as_ref().map_or_else(String::new, |id| format!(", request {id}"));
+    let detail = problem.detail.as_ref().map_or_else(String::new, |detail| format!(" {}.", sentence(detail)));
+    Failure::new(
+        Kind::Refused,
+        format!("The server's store is full, so it takes nothing new ({}{request}).{detail}", problem.code),
+        "What the server had acknowledged before is kept and can be read; this step was not done.",
+        "Ask the operator to make room, then run the same command again to go on.",
+    )
 }
 
 fn unlock_failure(error: &IdentityFileError) -> Failure {

@@ -7,11 +7,13 @@ mod arguments;
 mod commands;
 mod elapsed;
 mod failure;
+mod local_time;
 mod play_server;
 mod player;
 mod printable;
 mod stop;
 mod terminal;
+mod wrapping;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,7 +28,10 @@ use crate::stop::{GRACE, Signals, Stop};
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return not_understood(&error),
+    };
     let terminal = Terminal::new(arguments.global.json, arguments.global.quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -41,6 +46,23 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => terminal.fail(&failure),
     }
+}
+
+/// Help that was asked for, or what is wrong with what was typed: as JSON where that was asked for, as far as could be told.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if !error.use_stderr() || !wants_json {
+        return match error.print() {
+            Err(closed) if closed.kind() == std::io::ErrorKind::BrokenPipe => {
+                ExitCode::from(failure::Kind::PipeClosed.exit())
+            }
+            _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::Kind::Usage.exit())),
+        };
+    }
+    let text = error.render().to_string();
+    let what = text.lines().take_while(|line| !line.starts_with("Usage:")).collect::<Vec<_>>().join(" ");
+    let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    Terminal::new(true, true).fail(&Failure::usage(what.strip_prefix("error: ").unwrap_or(&what)))
 }
 
 /// Runs a command on a thread of its own: whatever it waits for, this one hears Ctrl-C.

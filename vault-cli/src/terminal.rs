@@ -3,6 +3,8 @@
 //! Rules: data goes to standard output, words to standard error. Work of over a second shows progress on a terminal and
 //! none elsewhere. With `--json` standard output holds JSON only, and a failure is one JSON document on standard error.
 
+mod words;
+
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,8 +18,12 @@ use zeroize::Zeroizing;
 
 use crate::elapsed::elapsed;
 use crate::failure::{Failure, Kind};
+use crate::local_time::in_zone;
 use crate::printable::{printable, printable_json, printable_lines};
+use crate::wrapping::{columns, wrapped};
 
+/// Fewest characters of a new passphrase.
+const SHORTEST_PASSPHRASE: usize = 12;
 /// Environment variable that may hold the passphrase.
 const PASSPHRASE: &str = "VAULT_PASSPHRASE";
 /// Work that takes less time shows no progress.
@@ -40,9 +46,15 @@ impl Terminal {
         self.json
     }
 
-    /// Prints a line of data.
+    /// Prints a line of data: broken between words and with times in the person's zone where people read it.
     pub(crate) fn data(&self, line: &str) -> Result<(), Failure> {
-        self.print(&printable(line))
+        let line = in_zone(&printable(line));
+        self.print(&self.columns().map_or_else(|| line.clone(), |columns| wrapped(&line, columns)))
+    }
+
+    /// Columns that results are shown in; `None` where they go to no terminal.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        columns(&io::stdout())
     }
 
     /// Prints several lines of this program's own making.
@@ -59,7 +71,7 @@ impl Terminal {
         let mut out = io::stdout().lock();
         writeln!(out, "{line}")
             .and_then(|()| out.flush())
-            .map_err(|error| Failure::disk("Standard output", &error))
+            .map_err(|error| Failure::output("Standard output", &error))
     }
 
     /// Prints a JSON document on a line of its own.
@@ -77,12 +89,19 @@ impl Terminal {
 
     /// Says something that must be seen even with `--quiet`.
     pub(crate) fn insist(&self, words: &str) {
-        tell(&printable(words));
+        let words = in_zone(&printable(words));
+        match columns(&io::stderr()) {
+            Some(columns) => tell(&wrapped(&words, columns)),
+            None => tell(&words),
+        }
     }
 
     /// Tells of a failure, and gives the exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
         let Failure { kind, what, means, next, whereabouts, .. } = failure;
+        if *kind == Kind::PipeClosed {
+            return ExitCode::from(kind.exit());
+        }
         if self.json {
             let mut document = serde_json::json!({
                 "error": kind.name(), "exit": kind.exit(), "what": what, "means": means, "next": next,
@@ -99,20 +118,6 @@ impl Terminal {
         ExitCode::from(kind.exit())
     }
 
-    /// Shows the 24 words, once, where only the person sees them.
-    pub(crate) fn words(&self, title: &str, words: &Zeroizing<String>) {
-        let mut err = io::stderr().lock();
-        let _ = writeln!(err, "{title}\n");
-        for (row, line) in words.split(' ').collect::<Vec<_>>().chunks(6).enumerate() {
-            let _ = write!(err, "  {:>2}.", row * 6 + 1);
-            for word in line {
-                let _ = write!(err, " {word}");
-            }
-            let _ = writeln!(err);
-        }
-        let _ = writeln!(err);
-    }
-
     /// The passphrase that opens a file: from `--passphrase-file`, the environment, or a prompt.
     pub(crate) async fn passphrase(&self, file: Option<&Path>) -> Result<SecretString, Failure> {
         match given_passphrase(file)? {
@@ -123,8 +128,17 @@ impl Terminal {
 
     /// A passphrase for a new file; a prompt asks twice.
     pub(crate) async fn new_passphrase(&self, file: Option<&Path>) -> Result<SecretString, Failure> {
+        self.chosen_passphrase(given_passphrase(file)?).await
+    }
+
+    /// A passphrase in place of the one that the environment may hold: from a file, or a prompt that asks twice.
+    pub(crate) async fn replacing_passphrase(&self, file: Option<&Path>) -> Result<SecretString, Failure> {
+        self.chosen_passphrase(file.map(passphrase_in).transpose()?).await
+    }
+
+    async fn chosen_passphrase(&self, given: Option<SecretString>) -> Result<SecretString, Failure> {
         use secrecy::ExposeSecret as _;
-        let passphrase = match given_passphrase(file)? {
+        let passphrase = match given {
             Some(passphrase) => passphrase,
             None => {
                 let first = prompt("New passphrase: ").await?;
@@ -135,8 +149,11 @@ impl Terminal {
                 first
             }
         };
-        if passphrase.expose_secret().is_empty() {
-            return Err(Failure::usage("an empty passphrase would protect nothing"));
+        if passphrase.expose_secret().chars().count() < SHORTEST_PASSPHRASE {
+            return Err(Failure::usage(format!(
+                "a new passphrase has at least {SHORTEST_PASSPHRASE} characters, because whoever gets hold of the file can \
+                 guess as fast as their machines are; several words are easy to keep"
+            )));
         }
         Ok(passphrase)
     }
@@ -147,13 +164,7 @@ impl Terminal {
             return Ok(None);
         }
         let _ = write!(io::stderr().lock(), "{}", printable(question));
-        // Off the runtime, so that Ctrl-C is heard meanwhile.
-        let line = tokio::task::spawn_blocking(|| {
-            let mut line = String::new();
-            io::stdin().read_line(&mut line).map(|_| line)
-        });
-        let line = line.await.map_err(|error| Failure::bug(error.to_string()))?;
-        let line = line.map_err(|error| Failure::disk("Standard input", &error))?;
+        let line = read_line().await?.unwrap_or_default();
         Ok(Some(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
     }
 
@@ -170,6 +181,17 @@ impl Terminal {
     }
 }
 
+/// A line of standard input; `None` at its end.
+async fn read_line() -> Result<Option<Zeroizing<String>>, Failure> {
+    // Off the runtime, so that Ctrl-C is heard meanwhile.
+    let line = tokio::task::spawn_blocking(|| {
+        let mut line = Zeroizing::new(String::new());
+        io::stdin().read_line(&mut line).map(|read| (read > 0).then_some(line))
+    });
+    let line = line.await.map_err(|error| Failure::bug(error.to_string()))?;
+    line.map_err(|error| Failure::disk("Standard input", &error))
+}
+
 fn tell(words: &str) {
     // Nothing can be done where standard error is gone.
     let _ = writeln!(io::stderr().lock(), "{words}");
@@ -178,9 +200,7 @@ fn tell(words: &str) {
 /// Passphrase from a file or the environment.
 fn given_passphrase(file: Option<&Path>) -> Result<Option<SecretString>, Failure> {
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path).map(Zeroizing::new);
-        let text = text.map_err(|error| Failure::disk(&path.display().to_string(), &error))?;
-        return Ok(Some(SecretString::from(text.lines().next().unwrap_or_default())));
+        return passphrase_in(path).map(Some);
     }
     match std::env::var(PASSPHRASE) {
         Ok(text) => Ok(Some(SecretString::from(text))),
@@ -189,6 +209,13 @@ fn given_passphrase(file: Option<&Path>) -> Result<Option<SecretString>, Failure
             Err(Failure::usage(format!("{PASSPHRASE} is not valid UTF-8")))
         }
     }
+}
+
+/// The first line of a file.
+fn passphrase_in(path: &Path) -> Result<SecretString, Failure> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.map_err(|error| Failure::disk(&path.display().to_string(), &error))?;
+    Ok(SecretString::from(text.lines().next().unwrap_or_default()))
 }
 
 /// Whoever interrupts this is left with a terminal that shows what is typed.

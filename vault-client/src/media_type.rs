@@ -25,6 +25,12 @@ pub fn sniff(start: &[u8]) -> &'static str {
         "audio/flac"
     } else if at(0, b"ID3") {
         "audio/mpeg"
+    } else if at(0, b"%PDF-") {
+        "application/pdf"
+    } else if at(0, b"\x89PNG\r\n\x1a\n") {
+        "image/png"
+    } else if at(0, &[0xff, 0xd8, 0xff]) {
+        "image/jpeg"
     } else {
         frames(start).unwrap_or(UNKNOWN)
     }
@@ -51,10 +57,13 @@ pub enum Player {
     Video,
     /// Sound only.
     Audio,
+    /// Not at all: it is a document or an image, shown by itself.
+    Document,
 }
 
 /// A media type that this program repeats to others. A media type is its sealer's word; only those of this list choose what a
-/// browser, a desktop or a health record system does with a file.
+/// browser, a desktop or a health record system does with a file. What can carry a program that runs when it is opened, such as
+/// HTML, SVG, or office documents with macros, is not among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownMedia {
     /// What plays it.
@@ -67,6 +76,35 @@ pub struct KnownMedia {
     pub announced: bool,
 }
 
+/// What is no medium and people keep beside recordings: letters, findings, pictures, tables.
+const DOCUMENTS: [(&str, &str); 25] = [
+    ("application/pdf", "pdf"),
+    ("text/plain", "txt"),
+    ("text/csv", "csv"),
+    ("text/markdown", "md"),
+    ("text/vtt", "vtt"),
+    ("application/json", "json"),
+    ("application/fhir+json", "json"),
+    ("application/rtf", "rtf"),
+    ("text/rtf", "rtf"),
+    ("application/zip", "zip"),
+    ("application/dicom", "dcm"),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx"),
+    ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx"),
+    ("application/vnd.openxmlformats-officedocument.presentationml.presentation", "pptx"),
+    ("application/vnd.oasis.opendocument.text", "odt"),
+    ("application/vnd.oasis.opendocument.spreadsheet", "ods"),
+    ("application/vnd.oasis.opendocument.presentation", "odp"),
+    ("image/jpeg", "jpg"),
+    ("image/png", "png"),
+    ("image/gif", "gif"),
+    ("image/webp", "webp"),
+    ("image/avif", "avif"),
+    ("image/heic", "heic"),
+    ("image/tiff", "tif"),
+    ("image/bmp", "bmp"),
+];
+
 impl KnownMedia {
     /// The entry for a media type, whatever its parameters; `None` for any that is not listed.
     pub fn of(media_type: &str) -> Option<Self> {
@@ -76,18 +114,33 @@ impl KnownMedia {
         let unannounced = |known| Self { announced: false, ..known };
         match essence.as_str() {
             "video/webm" => known(Player::Video, "video/webm", "webm"),
-            "video/mp4" => known(Player::Video, "video/mp4", "mp4"),
+            "video/mp4" | "video/x-m4v" => known(Player::Video, "video/mp4", "mp4"),
             "video/ogg" => known(Player::Video, "video/ogg", "ogg"),
             "video/quicktime" => known(Player::Video, "video/quicktime", "mov").map(unannounced),
-            "video/x-matroska" => known(Player::Video, "video/x-matroska", "mkv").map(unannounced),
+            "video/x-matroska" | "video/matroska" => {
+                known(Player::Video, "video/x-matroska", "mkv").map(unannounced)
+            }
+            "video/3gpp" => known(Player::Video, "video/3gpp", "3gp").map(unannounced),
+            "video/mpeg" => known(Player::Video, "video/mpeg", "mpg").map(unannounced),
+            "video/mp2t" => known(Player::Video, "video/mp2t", "ts").map(unannounced),
+            "video/x-msvideo" | "video/avi" => {
+                known(Player::Video, "video/x-msvideo", "avi").map(unannounced)
+            }
             "audio/webm" => known(Player::Audio, "audio/webm", "webm"),
-            "audio/mp4" => known(Player::Audio, "audio/mp4", "m4a"),
+            "audio/mp4" | "audio/x-m4a" => known(Player::Audio, "audio/mp4", "m4a"),
             "audio/ogg" => known(Player::Audio, "audio/ogg", "ogg"),
-            "audio/wav" | "audio/x-wav" => known(Player::Audio, "audio/wav", "wav"),
+            "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => {
+                known(Player::Audio, "audio/wav", "wav")
+            }
             "audio/aac" => known(Player::Audio, "audio/aac", "aac"),
-            "audio/flac" => known(Player::Audio, "audio/flac", "flac"),
+            "audio/flac" | "audio/x-flac" => known(Player::Audio, "audio/flac", "flac"),
             "audio/mpeg" => known(Player::Audio, "audio/mpeg", "mp3"),
-            _ => None,
+            "audio/amr" => known(Player::Audio, "audio/amr", "amr").map(unannounced),
+            "audio/3gpp" => known(Player::Audio, "audio/3gpp", "3gp").map(unannounced),
+            other => {
+                let document = DOCUMENTS.iter().find(|(media_type, _)| *media_type == other);
+                document.and_then(|(media_type, extension)| known(Player::Document, media_type, extension))
+            }
         }
     }
 }
@@ -136,8 +189,10 @@ mod tests {
             (b"\xff\xfb\x90\x64\0", "audio/mpeg"),
             (b"\xff\xf3\x84\xc4", "audio/mpeg"),
             (b"\xff\xf1\x50\x40", "audio/aac"),
-            // A JPEG, texts in UTF-16, a rate that does not exist, and too little to tell.
-            (b"\xff\xd8\xff\xe0", UNKNOWN),
+            (b"%PDF-1.7\n", "application/pdf"),
+            (b"\x89PNG\r\n\x1a\n\0\0", "image/png"),
+            (b"\xff\xd8\xff\xe0", "image/jpeg"),
+            // Texts in UTF-16, a rate that does not exist, and too little to tell.
             (b"\xff\xfe<\0h\0", UNKNOWN),
             (b"\xff\xfb\xff\xff", UNKNOWN),
             (b"\xff\xfb", UNKNOWN),
@@ -145,6 +200,24 @@ mod tests {
         ] {
             assert_eq!(sniff(start), media_type, "{start:?}");
         }
+    }
+
+    #[test]
+    fn what_people_keep_has_its_ending() {
+        for (media_type, extension) in [
+            ("application/pdf", "pdf"),
+            ("Application/PDF; version=1.7", "pdf"),
+            ("image/jpeg", "jpg"),
+            ("text/plain; charset=utf-8", "txt"),
+            ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx"),
+            ("application/dicom", "dcm"),
+            ("audio/x-m4a", "m4a"),
+            ("video/3gpp", "3gp"),
+        ] {
+            assert_eq!(file_extension(media_type), extension, "{media_type}");
+            assert_ne!(playable(media_type), UNKNOWN, "{media_type}");
+        }
+        assert_eq!(KnownMedia::of("application/pdf").unwrap().player, Player::Document);
     }
 
     #[test]
@@ -158,6 +231,10 @@ mod tests {
             "video/webm/../x.sh",
             "x/webm.desktop",
             "image/svg+xml",
+            "application/xhtml+xml",
+            "application/vnd.ms-word.document.macroenabled.12",
+            "application/msword",
+            "application/javascript",
             "video/webm\" onerror=\"x",
             "video/\u{1b}webm",
         ] {

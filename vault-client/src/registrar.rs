@@ -24,12 +24,13 @@ const ISSUER_RENEWAL: i64 = 366 * 24 * 3600;
 /// Seconds for which a certificate counts if nothing else is asked: one year.
 pub const CERTIFICATE_LIFETIME: i64 = 366 * 24 * 3600;
 
-/// An organisation that was just made.
+/// An organisation that was just made and is kept nowhere yet.
 pub struct NewOrganisation {
     /// Its root fingerprint, which every client and server pins.
     pub organisation: OrganisationId,
     /// The 24 words from which its root derives.
     pub words: Zeroizing<String>,
+    secrets: RegistrarSecrets,
 }
 
 /// What to certify.
@@ -45,27 +46,75 @@ pub struct CertificateRequest {
     pub not_after: Option<Timestamp>,
 }
 
-/// Makes an organisation root and an issuer in an empty home.
+/// Whether a home is a registrar's.
+pub fn is_registrar(home: &Home) -> bool {
+    home.has(REGISTRAR)
+}
+
+/// Refuses a home that has an organisation root already.
 ///
 /// # Errors
-/// [`ClientError::Usage`] if the home has a root already; it is never overwritten.
-pub fn create(home: &Home, passphrase: &SecretString) -> Result<NewOrganisation, ClientError> {
-    let _lock = home.lock("home.lock")?;
+/// [`ClientError::Usage`]: a root is never overwritten.
+pub fn require_none(home: &Home) -> Result<(), ClientError> {
     if home.has(REGISTRAR) {
         return Err(ClientError::Usage(format!(
-            "{} already holds an organisation root, which is never overwritten; choose another --home",
+            "the folder {} already holds an organisation root, which is never overwritten; choose another --home",
             home.folder().display()
         )));
     }
-    let no_random = |error: vault_core::random::RandomError| ClientError::Bug(error.to_string());
-    let seed = Seed::generate().map_err(no_random)?;
-    let secrets = RegistrarSecrets {
-        root: seed.organisation_root(),
-        issuer: SigningKey::generate().map_err(no_random)?,
-    };
-    home.write(ISSUER, issue_issuer(&secrets, now()?)?.bytes())?;
-    home.write(REGISTRAR, &secrets.lock(passphrase)?)?;
-    Ok(NewOrganisation { organisation: organisation(&secrets), words: seed.to_words() })
+    Ok(())
+}
+
+impl NewOrganisation {
+    /// Makes an organisation root and an issuer in memory.
+    ///
+    /// # Errors
+    /// [`ClientError::Bug`] without random bytes.
+    pub fn generate() -> Result<Self, ClientError> {
+        let no_random = |error: vault_core::random::RandomError| ClientError::Bug(error.to_string());
+        let seed = Seed::generate().map_err(no_random)?;
+        let secrets = RegistrarSecrets {
+            root: seed.organisation_root(),
+            issuer: SigningKey::generate().map_err(no_random)?,
+        };
+        Ok(Self { organisation: organisation(&secrets), words: seed.to_words(), secrets })
+    }
+
+    /// Puts the organisation into an empty home, durably. For whoever has handed over the words: from then on they are needed.
+    ///
+    /// # Errors
+    /// As [`require_none`], or [`ClientError::Disk`].
+    pub fn store(&self, home: &Home, passphrase: &SecretString) -> Result<(), ClientError> {
+        let _lock = home.lock("home.lock")?;
+        require_none(home)?;
+        home.write(ISSUER, issue_issuer(&self.secrets, now()?)?.bytes())?;
+        home.write(REGISTRAR, &self.secrets.lock(passphrase)?)
+    }
+}
+
+/// Opens the keys of a registrar's home, and forgets them.
+///
+/// # Errors
+/// [`ClientError::NotSetUp`] or [`ClientError::Unlock`].
+pub fn check_passphrase(home: &Home, passphrase: &SecretString) -> Result<(), ClientError> {
+    unlock(home, passphrase).map(drop)
+}
+
+/// Puts the keys of a registrar's home under another passphrase. The file is replaced whole.
+///
+/// # Errors
+/// [`ClientError::NotSetUp`]; [`ClientError::Unlock`] if `old` is not its passphrase; [`ClientError::Disk`].
+pub fn change_passphrase(home: &Home, old: &SecretString, new: &SecretString) -> Result<(), ClientError> {
+    let _lock = home.lock("home.lock")?;
+    let secrets = unlock(home, old)?;
+    home.write(REGISTRAR, &secrets.lock(new)?)
+}
+
+fn unlock(home: &Home, passphrase: &SecretString) -> Result<RegistrarSecrets, ClientError> {
+    let file = home.read(REGISTRAR)?.ok_or_else(|| {
+        ClientError::NotSetUp(format!("there is no organisation root in {}", home.folder().display()))
+    })?;
+    Ok(RegistrarSecrets::unlock(passphrase, &file)?)
 }
 
 fn organisation(secrets: &RegistrarSecrets) -> OrganisationId {
@@ -97,10 +146,7 @@ pub fn certify(
     passphrase: &SecretString,
     request: &CertificateRequest,
 ) -> Result<CertificateChain, ClientError> {
-    let file = home.read(REGISTRAR)?.ok_or_else(|| {
-        ClientError::NotSetUp(format!("there is no organisation root in {}", home.folder().display()))
-    })?;
-    let secrets = RegistrarSecrets::unlock(passphrase, &file)?;
+    let secrets = unlock(home, passphrase)?;
     let at = now()?;
     let issuer = current_issuer(home, &secrets, at)?;
     let issuer_end = issuer.unverified().not_after;
@@ -128,7 +174,8 @@ pub fn certify(
     Ok(CertificateChain { issuer, certificate })
 }
 
-/// The stored issuer certificate, renewed in its last year.
+/// The stored issuer certificate, renewed in its last year. One that counts only from a time to come, because this machine's clock
+/// was ahead when it was made, counts for nobody now and is renewed too.
 fn current_issuer(
     home: &Home,
     secrets: &RegistrarSecrets,
@@ -137,6 +184,7 @@ fn current_issuer(
     if let Some(stored) =
         home.read(ISSUER)?.and_then(|bytes| Envelope::<IssuerCertificate>::parse(&bytes).ok())
         && stored.unverified().issuer.as_bytes() == &secrets.issuer.public()
+        && stored.unverified().not_before <= at
         && stored.unverified().not_after > at.saturating_add(ISSUER_RENEWAL)
     {
         return Ok(stored);
@@ -144,4 +192,39 @@ fn current_issuer(
     let renewed = issue_issuer(secrets, at)?;
     home.write(ISSUER, renewed.bytes())?;
     Ok(renewed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_certificate_of_the_future_or_of_the_past_is_renewed() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("home"));
+        let passphrase = SecretString::from("seven lamps in the harbour");
+        NewOrganisation::generate().unwrap().store(&home, &passphrase).unwrap();
+        let secrets = unlock(&home, &passphrase).unwrap();
+        let at = now().unwrap();
+        let begun_here = current_issuer(&home, &secrets, at).unwrap();
+        let renewed = |made: i64| {
+            let stored = issue_issuer(&secrets, at.saturating_add(made)).unwrap();
+            home.write(ISSUER, stored.bytes()).unwrap();
+            let found = current_issuer(&home, &secrets, at).unwrap();
+            assert!(found.unverified().not_before <= at && found.unverified().not_after > at, "{made}");
+            // What was handed out is what is kept.
+            assert_eq!(home.read(ISSUER).unwrap().unwrap(), found.bytes());
+            found.bytes() != stored.bytes()
+        };
+        assert!(begun_here.unverified().not_before <= at);
+        for (made, is_renewed) in [
+            (1, true),
+            (10 * ISSUER_RENEWAL, true),
+            (0, false),
+            (-ISSUER_RENEWAL, false),
+            (-ISSUER_LIFETIME, true),
+        ] {
+            assert_eq!(renewed(made), is_renewed, "made {made} s from now");
+        }
+    }
 }

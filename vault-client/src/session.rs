@@ -32,6 +32,9 @@ pub struct SessionOptions {
     pub server: Option<String>,
     /// For how long to try again; see [`Connection::with_retry_for`].
     pub retry_for: Option<Duration>,
+    /// Certificates in PEM of the authorities that may vouch for the server, in place of those of this machine: for a server with
+    /// an authority of its own.
+    pub ca_certificates: Option<Vec<u8>>,
 }
 
 impl Session {
@@ -54,29 +57,33 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self, ClientError> {
         let mut enrolment = home.enrolment()?;
-        if let Some(server) = options.server {
-            enrolment.server = server;
+        if let Some(server) = &options.server {
+            enrolment.server.clone_from(server);
         }
-        Self::unlock_at(home, enrolment, passphrase, options.retry_for)
+        Self::unlock_at(home, enrolment, passphrase, &options)
     }
 
     fn unlock_at(
         home: Home,
         mut enrolment: Enrolment,
         passphrase: &SecretString,
-        retry_for: Option<Duration>,
+        options: &SessionOptions,
     ) -> Result<Self, ClientError> {
         let account = account::unlock(&home, passphrase)?;
-        let mut connection = Connection::new(&enrolment.server, Arc::clone(&account.device))?;
-        if let Some(retry_for) = retry_for {
+        let device = Arc::clone(&account.device);
+        let mut connection = match &options.ca_certificates {
+            Some(pem) => Connection::vouched_for_by(&enrolment.server, device, pem)?,
+            None => Connection::new(&enrolment.server, device)?,
+        };
+        if let Some(retry_for) = options.retry_for {
             connection = connection.with_retry_for(retry_for);
         }
         connection.server().clone_into(&mut enrolment.server);
         Ok(Self { home, enrolment, account, connection })
     }
 
-    /// Enrols the account of `home` at a server under a pinned organisation root, and remembers both. `retry_for` is that of
-    /// [`SessionOptions`].
+    /// Enrols the account of `home` at a server under a pinned organisation root, and remembers both. The server
+    /// is that of `enrolment`, whatever `options` say.
     ///
     /// # Errors
     /// [`ClientError::Trust`] if the certificate is not one of that organisation for this account, or the home is pinned to
@@ -86,9 +93,9 @@ impl Session {
         passphrase: &SecretString,
         enrolment: Enrolment,
         chain: CertificateChain,
-        retry_for: Option<Duration>,
+        options: &SessionOptions,
     ) -> Result<Self, ClientError> {
-        let session = Self::unlock_at(home, enrolment, passphrase, retry_for)?;
+        let session = Self::unlock_at(home, enrolment, passphrase, options)?;
         let Self { home, enrolment, account, connection } = &session;
         match home.enrolment() {
             Ok(before) if before.organisation != enrolment.organisation => {

@@ -706,10 +706,23 @@ class Recording:
 
 # ---- Output
 
-EXTENSIONS = {"video/webm": "webm", "audio/webm": "webm", "video/x-matroska": "mkv", "video/mp4": "mp4",
-              "video/quicktime": "mov", "audio/aac": "aac",
-              "audio/mp4": "m4a", "audio/ogg": "ogg", "video/ogg": "ogg", "audio/wav": "wav", "audio/x-wav": "wav",
-              "audio/flac": "flac", "audio/mpeg": "mp3"}
+EXTENSIONS = {"video/webm": "webm", "video/mp4": "mp4", "video/x-m4v": "mp4", "video/ogg": "ogg",
+              "video/quicktime": "mov", "video/x-matroska": "mkv", "video/matroska": "mkv", "video/3gpp": "3gp",
+              "video/mpeg": "mpg", "video/mp2t": "ts", "video/x-msvideo": "avi", "video/avi": "avi",
+              "audio/webm": "webm", "audio/mp4": "m4a", "audio/x-m4a": "m4a", "audio/ogg": "ogg", "audio/wav": "wav",
+              "audio/x-wav": "wav", "audio/wave": "wav", "audio/vnd.wave": "wav", "audio/aac": "aac",
+              "audio/flac": "flac", "audio/x-flac": "flac", "audio/mpeg": "mp3", "audio/amr": "amr",
+              "audio/3gpp": "3gp", "application/pdf": "pdf", "text/plain": "txt", "text/csv": "csv",
+              "text/markdown": "md", "text/vtt": "vtt", "application/json": "json", "application/fhir+json": "json",
+              "application/rtf": "rtf", "text/rtf": "rtf", "application/zip": "zip", "application/dicom": "dcm",
+              "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+              "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+              "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
+              "application/vnd.oasis.opendocument.text": "odt",
+              "application/vnd.oasis.opendocument.spreadsheet": "ods",
+              "application/vnd.oasis.opendocument.presentation": "odp", "image/jpeg": "jpg", "image/png": "png",
+              "image/gif": "gif", "image/webp": "webp", "image/avif": "avif", "image/heic": "heic",
+              "image/tiff": "tif", "image/bmp": "bmp"}
 
 
 def extension(media_type):
@@ -723,7 +736,9 @@ def sniff(start):
         return "video/webm" if b"webm" in start else "video/x-matroska"
     for offset, mark, kind in ((4, b"ftypM4A ", "audio/mp4"), (4, b"ftypM4B ", "audio/mp4"),
                                (4, b"ftypqt  ", "video/quicktime"), (4, b"ftyp", "video/mp4"), (0, b"OggS", "audio/ogg"),
-                               (8, b"WAVE", "audio/wav"), (0, b"fLaC", "audio/flac"), (0, b"ID3", "audio/mpeg")):
+                               (8, b"WAVE", "audio/wav"), (0, b"fLaC", "audio/flac"), (0, b"ID3", "audio/mpeg"),
+                               (0, b"%PDF-", "application/pdf"), (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+                               (0, b"\xff\xd8\xff", "image/jpeg")):
         if start[offset:offset + len(mark)] == mark:
             return kind
     if start[:1] == b"\xff" and len(start) > 2:  # sound without a container begins with the head of a frame

@@ -11,7 +11,7 @@ pub const MIN_PREFIX: usize = 8;
 
 /// A text that is not the id it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a {what}: {expected} lowercase hexadecimal characters are needed")]
+#[error("not {what}: {expected} lowercase hexadecimal characters are needed")]
 pub struct IdError {
     what: &'static str,
     expected: usize,
@@ -82,7 +82,7 @@ macro_rules! hex_id {
 
 hex_id!(
     /// One recording: 128 random bits, chosen by the sealing device.
-    RecordingId, 16, "recording id"
+    RecordingId, 16, "a recording id"
 );
 hex_id!(
     /// One vault, the data folder of a server: 128 random bits, drawn when it is initialised.
@@ -90,27 +90,27 @@ hex_id!(
 );
 hex_id!(
     /// One account: the labelled hash of its root public key, so that it certifies itself.
-    AccountId, 32, "account id"
+    AccountId, 32, "an account id"
 );
 hex_id!(
     /// One organisation, also called its root fingerprint: the labelled hash of its root public key.
-    OrganisationId, 32, "organisation root fingerprint"
+    OrganisationId, 32, "an organisation root fingerprint"
 );
 hex_id!(
     /// One public key: the labelled hash of it. The label says which kind of key.
-    KeyId, 32, "key id"
+    KeyId, 32, "a key id"
 );
 hex_id!(
     /// A SHA-256 hash.
-    Digest, 32, "SHA-256 hash"
+    Digest, 32, "a SHA-256 hash"
 );
 hex_id!(
     /// The nonce of one side of a comparison: 256 random bits, used once, secret until it is revealed.
-    ComparisonNonce, 32, "nonce of a comparison"
+    ComparisonNonce, 32, "a nonce of a comparison"
 );
 hex_id!(
     /// An Ed25519 public key.
-    PublicKey, 32, "Ed25519 public key"
+    PublicKey, 32, "an Ed25519 public key"
 );
 
 impl Digest {

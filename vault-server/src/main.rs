@@ -46,12 +46,12 @@ enum Command {
         /// refused. [default: the address it listens on]
         #[arg(long, value_name = "HOST[:PORT]")]
         authority: Vec<String>,
-        /// Most bytes of ciphertext to store, all recordings together; more is refused with 507 until there is room
-        /// again. [default: as many as the disk holds]
-        #[arg(long, value_name = "BYTES")]
+        /// Most bytes of ciphertext to store, all recordings together; more is refused with 507 until there is room again.
+        /// Bytes, or powers of 1024 of them, such as 500M, 10G or 2T. [default: as many as the disk holds]
+        #[arg(long, value_name = "SIZE", value_parser = parse_size)]
         max_bytes: Option<u64>,
         /// Bytes of the disk to leave free: new recordings and parts are refused with 507 before they would use them.
-        #[arg(long, value_name = "BYTES", default_value_t = Limits::default().min_free)]
+        #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64M")]
         min_free: u64,
         /// Form of the log on stderr; RUST_LOG sets what is in it.
         #[arg(long, value_enum, default_value = "text")]
@@ -76,6 +76,21 @@ enum Command {
 enum LogForm {
     Text,
     Json,
+}
+
+/// Bytes, or with one of the letters K, M, G and T that many powers of 1024.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is not a size such as 500M or 10G");
+    let (digits, power) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (text.get(..text.len() - 1), 1),
+        Some(b'M' | b'm') => (text.get(..text.len() - 1), 2),
+        Some(b'G' | b'g') => (text.get(..text.len() - 1), 3),
+        Some(b'T' | b't') => (text.get(..text.len() - 1), 4),
+        _ => (Some(text), 0),
+    };
+    let digits = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_digit())).ok_or_else(wrong)?;
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(1024_u64.pow(power)).ok_or_else(wrong)
 }
 
 fn main() -> ExitCode {
@@ -188,4 +203,34 @@ fn run_serve(
         })
         .await
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("3K", 3072),
+            ("500M", 524_288_000),
+            ("10G", 10_737_418_240),
+            ("2t", 1 << 41),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "G", "-1", "1.5G", "10GB", "10 G", "+1", "1e9", "99999999T", "1P", "1\u{e4}"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_room_that_is_left_free_is_the_librarys() {
+        let arguments = Arguments::try_parse_from(["vault-server", "serve", "--data", "folder"])
+            .unwrap_or_else(|_| unreachable!());
+        let Command::Serve { min_free, .. } = arguments.command else { unreachable!() };
+        assert_eq!(min_free, Limits::default().min_free);
+    }
 }

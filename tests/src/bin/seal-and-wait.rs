@@ -17,7 +17,7 @@ use std::path::Path;
 use secrecy::SecretString;
 use vault_client::Session;
 use vault_client::home::Home;
-use vault_client::home::account;
+use vault_client::home::account::NewAccount;
 use vault_client::opening::recording::RemoteRecording;
 use vault_client::sealing::{self, SealRequest};
 use vault_proto::statements::Suite;
@@ -48,7 +48,8 @@ fn say(text: &str) {
 
 fn keygen(suite: &str, home: &str) {
     let suite = if suite == "pq" { Suite::Pq } else { Suite::X25519 };
-    let made = account::create(&Home::new(home), suite, &passphrase()).expect("an account");
+    let made = NewAccount::generate(suite).expect("an account");
+    made.store(&Home::new(home), &passphrase()).expect("the account is stored");
     say(&made.words);
     drop(made);
     say("\n");

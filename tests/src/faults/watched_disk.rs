@@ -24,6 +24,8 @@ pub const EIO: i32 = 5;
 pub const ESTALE: i32 = 116;
 /// A share of the network does not answer.
 pub const ETIMEDOUT: i32 = 110;
+/// The file system is mounted so that nobody writes to it.
+pub const EROFS: i32 = 30;
 /// A signal came between.
 pub const EINTR: i32 = 4;
 

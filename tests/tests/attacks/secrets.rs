@@ -9,7 +9,7 @@ use vault_proto::age_header::Header;
 use vault_proto::envelope::Envelope;
 use vault_proto::statements::SegmentSeal;
 use vault_tests::attack::{report, run_in};
-use vault_tests::command::{PASSPHRASE, binary, run};
+use vault_tests::command::{PASSPHRASE, binary, run_for_words, words_of};
 use vault_tests::scene::{Scene, content};
 use vault_tests::server_process::ServerProcess;
 use vault_tests::world::{World, bytes, sha256};
@@ -123,22 +123,17 @@ fn row_20_secrets_in_database_log_or_url() {
     let mut people = Vec::new();
     for (name, role) in [("patient", "patient"), ("clinician", "clinician"), ("stranger", "patient")] {
         let home = world.folder().join(name);
-        let made = run(&home, ["keygen"]);
-        let words: Vec<&str> = made
-            .stderr
-            .lines()
-            .filter_map(|line| line.trim_start().split_once(". "))
-            .filter(|(number, _)| number.parse::<u8>().is_ok())
-            .flat_map(|(_, words)| words.split(' '))
-            .collect();
+        let account = run_for_words(&home, ["keygen"]).text();
+        let words = words_of(&home);
+        let words: Vec<&str> = words.split(' ').collect();
         assert_eq!(words.len(), 24);
         // Words are common; four in a row are not.
         for four in words.windows(4) {
             secrets.push((format!("words of the {name}"), four.join(" ").into_bytes()));
         }
         let certificate = world.folder().join(format!("{name}.certificate"));
-        world.certify(&made.text(), role, &[], &certificate).text();
-        let person = vault_tests::world::Person { home, account: made.text(), certificate };
+        world.certify(&account, role, &[], &certificate).text();
+        let person = vault_tests::world::Person { home, account, certificate };
         world.enrol(&person, server.url()).text();
         let file = std::fs::read(person.home.join("identity.age")).unwrap();
         let unlocked = DeviceSecrets::unlock(&PASSPHRASE.to_owned().into(), &file);

@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use vault_tests::command::{Said, end};
+use vault_tests::command::{Said, end, run_for_words, words_of};
 use vault_tests::playing::browser;
-use vault_tests::scene::shown_words;
 use vault_tests::world::{World, bytes, sha256};
 
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/media/mediarecorder.webm");
@@ -31,9 +30,8 @@ impl Patient {
     fn new(suite: &str) -> Self {
         let world = World::new();
         let home = world.folder().join("patient");
-        let made = vault_tests::command::run(&home, ["keygen", "--suite", suite]);
-        let account = made.text();
-        let words = shown_words(&made.stderr);
+        let account = run_for_words(&home, ["keygen", "--suite", suite]).text();
+        let words = words_of(&home);
         assert_eq!(words.split_whitespace().count(), 24, "{words}");
         let certificate = world.folder().join("patient.certificate");
         world.certify(&account, "patient", &["--label", "Ada & <Lovelace>"], &certificate).text();
@@ -103,9 +101,9 @@ fn sealed_export_opens(suite: &str) {
     assert_eq!(found, expected);
     // Another key opens nothing; a flipped bit is noticed.
     let other = elsewhere.path().join("other");
-    let stranger =
-        vault_tests::command::run(&elsewhere.path().join("stranger"), ["keygen", "--suite", suite]);
-    std::fs::write(words, shown_words(&stranger.stderr)).unwrap();
+    let stranger = elsewhere.path().join("stranger");
+    run_for_words(&stranger, ["keygen", "--suite", suite]).text();
+    std::fs::write(words, words_of(&stranger)).unwrap();
     let refused = python(&[script, "--key", words, "-o", other.to_str().unwrap()]).unwrap();
     assert_ne!(refused.exit, Some(0));
     std::fs::write(words, &patient.words).unwrap();

@@ -102,7 +102,7 @@ fn what_was_acknowledged_opens_whatever_dies() {
     live.until("five parts were there", || world.parts() == 5);
     // Another process leaves alone what this one is at.
     let busy = clinician.run(&["resume"]);
-    assert!(busy.stderr.contains("1 more are being sealed by another process"), "{}", busy.stderr);
+    assert!(busy.stderr.contains("1 more recording is being sealed by another process"), "{}", busy.stderr);
     assert_eq!(busy.text(), "");
     live.kill();
 

@@ -1,7 +1,9 @@
 //! What people do, through the real programs from end to end, and what each gets that goes wrong.
 
 mod compare;
+mod completions;
 mod export;
+mod homes;
 mod interruption;
 mod live_recording;
 mod main_job;
@@ -9,4 +11,5 @@ mod memory;
 mod play;
 mod random_access;
 mod refusals;
+mod terminals;
 mod trust_in_keys;

@@ -24,8 +24,11 @@ fn open(
 ) -> Result<RemoteTrack, ClientError> {
     let home = Home::new(scene.home("anna"));
     let passphrase = SecretString::from(PASSPHRASE);
-    let options =
-        SessionOptions { server: Some(scene.server().url()), retry_for: Some(Duration::from_millis(200)) };
+    let options = SessionOptions {
+        server: Some(scene.server().url()),
+        retry_for: Some(Duration::from_millis(200)),
+        ..SessionOptions::default()
+    };
     let session = Session::unlock_with(home, &passphrase, options).unwrap();
     runtime.block_on(async {
         let remote = RemoteRecording::fetch(&session, scene.id(name).parse().unwrap()).await?;

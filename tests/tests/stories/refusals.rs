@@ -91,7 +91,7 @@ fn an_expired_certificate_and_one_of_somebody_else() {
     let expired =
         world.certify(&person.account, "patient", &["--not-after", "2020-01-01"], &person.certificate);
     assert!(expired.stderr.contains("counts for nothing"), "{}", expired.stderr);
-    world.enrol(&person, url).refused(16, "its certificate expired on 2020-01-02T00:00:00Z");
+    world.enrol(&person, url).refused(16, "its certificate expired on 2020-01-02 00:00:00 UTC");
 
     let stolen =
         Person { home: person.home.clone(), account: person.account.clone(), certificate: other.certificate };

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use vault_core::seed::Seed;
 use vault_proto::envelope::Envelope;
 use vault_proto::statements::{Certificate, IssuerCertificate, KeyList};
-use vault_tests::command::{run, vault_cli};
+use vault_tests::command::{run_for_words, vault_cli, words_of};
 use vault_tests::forging::{
     Directory, Pins, certificate, issuer, key_list, registrar, time, under_old_signature,
 };
@@ -59,14 +59,8 @@ impl Scene {
 /// Somebody whose 24 words the test knows.
 fn with_seed(world: &World, name: &str, role: &str) -> (Person, Seed) {
     let home = world.folder().join(name);
-    let said = run(&home, ["keygen"]);
-    let words: Vec<&str> = said
-        .stderr
-        .lines()
-        .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()))
-        .flat_map(|line| line.split_whitespace().skip(1))
-        .collect();
-    let seed = Seed::from_words(&words.join(" ")).unwrap();
+    let said = run_for_words(&home, ["keygen"]);
+    let seed = Seed::from_words(&words_of(&home)).unwrap();
     let file = world.folder().join(format!("{name}.certificate"));
     let person = Person { home, account: said.text(), certificate: file };
     world.certify(&person.account, role, &[], &person.certificate).text();
@@ -169,7 +163,7 @@ fn what_has_expired_or_does_not_count_yet() {
     drop(directory);
     let windows =
         [("2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"), ("2090-01-01T00:00:00Z", "2091-01-01T00:00:00Z")];
-    let words = [" expired on 2021-01-01T00:00:00Z", " counts only from 2090-01-01T00:00:00Z"];
+    let words = [" expired on 2021-01-01 00:00:00 UTC", " counts only from 2090-01-01 00:00:00 UTC"];
     for ((not_before, not_after), words) in windows.into_iter().zip(words) {
         let (not_before, not_after) = (time(not_before), time(not_after));
         let stale = Certificate { not_before, not_after, ..honest.unverified().clone() };
@@ -249,7 +243,7 @@ fn key_lists_rolled_back_forked_broken_and_expired() {
         ..next(&second)
     };
     scene.lie(put(3, key_list(&seed, &expired).bytes().to_vec()));
-    scene.refuses("its key list expired on 2021-01-01T00:00:00Z");
+    scene.refuses("its key list expired on 2021-01-01 00:00:00 UTC");
     assert_eq!(Pins::of(&scene.clinician, &scene.patient)["number"], 2, "what is refused is not remembered");
     scene.lie(put(3, third.bytes().to_vec()));
     scene.seals();

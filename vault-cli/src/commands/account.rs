@@ -1,28 +1,36 @@
-//! `keygen`, `enrol`, `whoami`.
+//! `keygen`, `enrol`, `whoami`, `passphrase`.
 
 use std::path::Path;
 
 use vault_client::home::Enrolment;
-use vault_client::home::account;
+use vault_client::home::account::{self, NewAccount};
+use vault_client::registrar;
 use vault_client::{ClientError, Session};
 use vault_proto::ids::OrganisationId;
 use vault_proto::statements::Suite;
 
-use super::home;
+use super::{home, session_options, warnings};
 use crate::arguments::Global;
 use crate::failure::{self, Failure, Kind};
 use crate::terminal::Terminal;
 
 /// Makes an identity.
-pub(crate) async fn keygen(global: &Global, terminal: &Terminal, suite: Suite) -> Result<(), Failure> {
+pub(crate) async fn keygen(
+    global: &Global,
+    terminal: &Terminal,
+    suite: Suite,
+    words_file: Option<&Path>,
+) -> Result<(), Failure> {
     let home = home(global)?;
+    // What would refuse it comes before anything is asked.
+    account::require_none(&home)?;
+    terminal.require_words_place(words_file)?;
     let passphrase = terminal.new_passphrase(global.passphrase_file.as_deref()).await?;
-    let made = account::create(&home, suite, &passphrase)?;
-    terminal.words(
-        "These 24 words are your account. Write them on paper and keep it safe: they are shown only now, and whoever \
-         has them can read your recordings.",
-        &made.words,
-    );
+    let made = NewAccount::generate(suite)?;
+    let title = "These 24 words are your account. Keep them safe, on paper: they are shown only now, and whoever has them can \
+                 read your recordings.";
+    terminal.hand_over_words(title, &made.words, words_file).await?;
+    made.store(&home, &passphrase)?;
     terminal.say("Your account id, for your registrar:");
     if terminal.json() {
         terminal.document(&serde_json::json!({ "account": made.account, "suite": suite.name() }))
@@ -50,10 +58,13 @@ pub(crate) async fn enrol(
         .map_err(|error| Failure::disk(&certificate.display().to_string(), &error))?;
     let chain = account::parse_certificate_file(&bytes)?;
     account::profile(&home)?;
+    let options = session_options(global)?;
+    warnings::warn_of_home(terminal, &home);
+    warnings::warn_of_way(terminal, &server);
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     let enrolment = Enrolment { server, organisation };
     let role = chain.certificate.unverified().role;
-    let session = Session::enrol(home, &passphrase, enrolment, chain, global.retry_for).await?;
+    let session = Session::enrol(home, &passphrase, enrolment, chain, &options).await?;
     let (account, server) = (session.account().id, &session.enrolment().server);
     terminal.say(&format!("Account {account} is enrolled at {server} as {role}."));
     if terminal.json() {
@@ -109,6 +120,43 @@ pub(crate) fn whoami(global: &Global, terminal: &Terminal) -> Result<(), Failure
         }
         _ => terminal.data("server        not enrolled yet"),
     }
+}
+
+/// Puts what the home keeps secret under another passphrase: of an account, of a registrar, or of both.
+pub(crate) async fn passphrase(
+    global: &Global,
+    terminal: &Terminal,
+    new: Option<&Path>,
+) -> Result<(), Failure> {
+    let home = home(global)?;
+    let is_registrar = registrar::is_registrar(&home);
+    let is_account = !is_registrar || account::is_account(&home);
+    if is_account {
+        // Fails before anything is asked if there is nothing to change.
+        account::profile(&home)?;
+    }
+    let old = terminal.passphrase(global.passphrase_file.as_deref()).await?;
+    // A wrong one is told before a new one is asked for, and before either file is changed.
+    if is_account {
+        account::unlock(&home, &old)?;
+    }
+    if is_registrar {
+        registrar::check_passphrase(&home, &old)?;
+    }
+    let new = terminal.replacing_passphrase(new).await?;
+    if is_account {
+        account::change_passphrase(&home, &old, &new)?;
+    }
+    if is_registrar {
+        registrar::change_passphrase(&home, &old, &new)?;
+    }
+    terminal
+        .say("The passphrase is changed. Copies of the home that were made before open with the old one.");
+    if terminal.json() {
+        terminal
+            .document(&serde_json::json!({ "changed": true, "home": home.folder().display().to_string() }))?;
+    }
+    Ok(())
 }
 
 /// What to say where the server says that this account's own certificate or key list has expired: it may be wrong, or lie.

@@ -7,6 +7,7 @@ use vault_client::home::Home;
 use vault_client::home::names::Names;
 use vault_client::opening::recording::resolve_recording;
 use vault_export::{CheckedEntry, CheckedExport, ExportEvent, ExportRequest, Finding, Form};
+use vault_proto::ids::AccountId;
 
 use super::reading::counted;
 use crate::failure::{Failure, Kind};
@@ -117,7 +118,7 @@ pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) ->
     let counts = format!("{} of {}", checked.right(), checked.recordings.len());
     if terminal.json() {
         terminal.document(&serde_json::json!({
-            "account": checked.account, "organisation": checked.organisation, "pinned": checked.pinned,
+            "account": checked.account, "organisation": checked.organisation, "pinned": checked.pinned, "other_than": checked.other_than,
             "created": checked.created, "list": checked.list, "superseded": checked.superseded,
             "unknown_list": checked.unknown_list,
             "right": checked.right(), "recordings": checked.recordings.len(),
@@ -128,7 +129,21 @@ pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) ->
             checked.created, checked.list
         ))?;
     }
-    if checked.is_whole() { Ok(()) } else { Err(not_whole(&checked)) }
+    match checked.other_than {
+        _ if !checked.is_whole() => Err(not_whole(&checked)),
+        Some(own) => Err(other_account(&checked, own)),
+        None => Ok(()),
+    }
+}
+
+/// All of it is right, and it is not of the account that the home is of: only a person can tell whether that was meant.
+fn other_account(checked: &CheckedExport, own: AccountId) -> Failure {
+    Failure::new(
+        Kind::Partly,
+        format!("This is an export of account {}, and this home is of account {own}.", checked.account),
+        "All of it is what that account signed; whether it is that account's newest, and whose account it is, this home cannot tell.",
+        "If it is not the one you meant, check the folder. If it is, compare the account's id with its holder.",
+    )
 }
 
 fn not_whole(checked: &CheckedExport) -> Failure {

@@ -9,6 +9,7 @@ mod reading;
 mod registrar;
 mod sealing;
 mod trust;
+mod warnings;
 mod whom;
 
 use std::path::{Path, PathBuf};
@@ -38,12 +39,17 @@ async fn dispatch(
     stop: &Stop,
 ) -> Result<(), Failure> {
     match command {
-        Command::Keygen { suite } => account::keygen(global, terminal, suite.into()).await,
+        Command::Keygen { suite, words_file } => {
+            account::keygen(global, terminal, suite.into(), words_file.as_deref()).await
+        }
         Command::Registrar(command) => registrar::run(global, terminal, command).await,
         Command::Enrol { organisation, certificate } => {
             account::enrol(global, terminal, organisation, &certificate).await
         }
         Command::Whoami => account::whoami(global, terminal),
+        Command::Passphrase { new_passphrase_file } => {
+            account::passphrase(global, terminal, new_passphrase_file.as_deref()).await
+        }
         Command::Seal { file, patient, clinician, consultation, title, media_type } => {
             let session = unlock(global, terminal).await?;
             let wanted = sealing::Wanted { file, patient, clinician, consultation, title, media_type };
@@ -76,7 +82,9 @@ async fn dispatch(
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "vault-cli", &mut script);
-            terminal.script(String::from_utf8_lossy(&script).trim_end())
+            // Its script for bash spells the program's own hyphen in two ways (clap #6421), and finds no option after a subcommand.
+            let script = String::from_utf8_lossy(&script).replace("vault__subcmd__cli", "vault__cli");
+            terminal.script(script.trim_end())
         }
     }
 }
@@ -94,9 +102,22 @@ fn home(global: &Global) -> Result<Home, Failure> {
 async fn unlock(global: &Global, terminal: &Terminal) -> Result<Session, Failure> {
     let home = home(global)?;
     // Fails before the passphrase is asked for if there is nothing to unlock.
-    home.enrolment()?;
-    vault_client::home::account::profile(&home)?;
+    let enrolment = home.enrolment()?;
+    let profile = vault_client::home::account::profile(&home)?;
+    let server = global.server.as_ref().unwrap_or(&enrolment.server);
+    warnings::warn(terminal, &home, &profile, server)?;
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
-    let options = SessionOptions { server: global.server.clone(), retry_for: global.retry_for };
-    Ok(Session::unlock_with(home, &passphrase, options)?)
+    Ok(Session::unlock_with(home, &passphrase, session_options(global)?)?)
+}
+
+/// What was typed about the server.
+fn session_options(global: &Global) -> Result<SessionOptions, Failure> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| Failure::disk(&path.display().to_string(), &error))
+    };
+    Ok(SessionOptions {
+        server: global.server.clone(),
+        retry_for: global.retry_for,
+        ca_certificates: global.cacert.as_ref().map(read).transpose()?,
+    })
 }

@@ -7,7 +7,7 @@ use vault_client::ClientError;
 use vault_client::Session;
 use vault_client::media_type::file_extension;
 use vault_client::opening::media::{self, Medium, at_moment};
-use vault_client::opening::recording::RemoteRecording;
+use vault_client::opening::recording::{Completeness, RemoteRecording};
 use vault_client::opening::seekable_file::SeekableFile;
 use vault_client::opening::track::RemoteTrack;
 
@@ -38,10 +38,12 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
         remote.require_complete(session.home())?;
     }
     let media = media::media(session, &remote).await?;
+    let mut files = Vec::new();
     let bytes = if from.is_some() {
         let (medium, from) = chosen(&media, track, from)?;
         let mut output = Output::open(output.as_deref())?;
         let bytes = write_from(session, &remote, medium, from, &mut output).await?;
+        files.extend(output.path().map(|path| written(Some(medium), path, bytes)));
         output.finish()?;
         bytes
     } else {
@@ -54,7 +56,9 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
             let track = medium.map(|medium| medium.track);
             let opened = write_out(session, terminal, &remote, ("opening", track), &mut file).await;
             opened.map_err(|error| output_failure(error, &name))?;
-            bytes += file.finish().bytes;
+            let file = file.finish().bytes;
+            files.extend(output.path().map(|path| written(*medium, path, file)));
+            bytes += file;
         }
         // Only once all of them are right.
         for (_, output) in plan.outputs {
@@ -65,13 +69,31 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
     if let Some(at) = remote.cut_off(session.home())? {
         terminal.insist(&cut_off(&at).what);
     }
+    // A recording on standard output leaves no room for a document there.
+    if terminal.json() && !files.is_empty() {
+        let status = match remote.completeness() {
+            Completeness::Complete => "complete",
+            Completeness::CutOff => "cut_off",
+        };
+        terminal.document(&serde_json::json!({
+            "recording": remote.checked().manifest().recording, "status": status, "bytes": bytes, "files": files,
+        }))?;
+    }
     terminal.say(&format!("Opened {bytes} bytes, all of them checked: {}.", provenance(session, &remote)?));
     Ok(())
 }
 
+/// A file that was written, for JSON.
+fn written(medium: Option<&Medium>, path: &Path, bytes: u64) -> serde_json::Value {
+    serde_json::json!({
+        "file": path.display().to_string(), "bytes": bytes,
+        "track": medium.map(|medium| medium.track), "media_type": medium.map(|medium| &medium.media_type),
+    })
+}
+
 fn output_failure(error: ClientError, name: &str) -> Failure {
     match error {
-        ClientError::Output(source) => Failure::disk(name, &source),
+        ClientError::Output(source) => Failure::output(name, &source),
         other => other.into(),
     }
 }

@@ -25,8 +25,8 @@ pub(crate) enum Output {
     },
     /// A pipe or device, which takes bytes as they come.
     Stream {
-        /// What it is called.
-        name: String,
+        /// Its path; none for standard output.
+        path: Option<PathBuf>,
         /// Where bytes go.
         writer: Box<dyn Write + Send>,
     },
@@ -58,11 +58,11 @@ impl Output {
         let failed = |error: io::Error| Failure::disk(&path.display().to_string(), &error);
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() => {
-                Err(Failure::usage(format!("{} is a folder: name a file in it", path.display())))
+                Err(Failure::usage(format!("the output {} is a folder: name a file in it", path.display())))
             }
             Ok(metadata) if !metadata.is_file() => {
                 let device = OpenOptions::new().write(true).open(path).map_err(failed)?;
-                Ok(Self::Stream { name: path.display().to_string(), writer: Box::new(device) })
+                Ok(Self::Stream { path: Some(path.to_owned()), writer: Box::new(device) })
             }
             _ => {
                 let aside = Aside::create(folder(path)).map_err(failed)?;
@@ -72,14 +72,19 @@ impl Output {
     }
 
     fn standard_output() -> Self {
-        Self::Stream { name: "standard output".to_owned(), writer: Box::new(BufWriter::new(io::stdout())) }
+        Self::Stream { path: None, writer: Box::new(BufWriter::new(io::stdout())) }
     }
 
     /// What it is called.
     pub(crate) fn name(&self) -> String {
+        self.path().map_or_else(|| "Standard output".to_owned(), |path| path.display().to_string())
+    }
+
+    /// Path of a file, a named pipe or a device; `None` for standard output.
+    pub(crate) fn path(&self) -> Option<&Path> {
         match self {
-            Self::File { path, .. } => path.display().to_string(),
-            Self::Stream { name, .. } => name.clone(),
+            Self::File { path, .. } | Self::Stream { path: Some(path), .. } => Some(path),
+            Self::Stream { path: None, .. } => None,
         }
     }
 
@@ -93,7 +98,7 @@ impl Output {
 
     /// Writes some more.
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.writer().write_all(bytes).map_err(|error| Failure::disk(&self.name(), &error))
+        self.writer().write_all(bytes).map_err(|error| Failure::output(&self.name(), &error))
     }
 
     /// Everything was written: gives a file its name, durably.
@@ -107,7 +112,7 @@ impl Output {
                 if cfg!(unix) { File::open(folder(&path))?.sync_all() } else { Ok(()) }
             }
         };
-        finish().map_err(|error| Failure::disk(&name, &error))
+        finish().map_err(|error| Failure::output(&name, &error))
     }
 }
 

@@ -13,23 +13,39 @@ use vault_core::details::Track;
 use vault_proto::ids::AccountId;
 
 use crate::failure::{Failure, Kind};
+use crate::local_time::minute;
+use crate::printable::printable;
 use crate::terminal::Terminal;
+use crate::wrapping::shortened;
 
-/// Most characters of a title in the table.
+/// Most columns of a title where lines are as long as they need to be.
 const TITLE_WIDTH: usize = 48;
+/// Columns of a row before its title, with the beginning of the id.
+const BEFORE_TITLE: usize = 55;
+/// Fewest columns of a terminal in which a recording has a row with its title.
+const ROOM_FOR_ROWS: usize = BEFORE_TITLE + 15;
 
 /// Lists the account's recordings.
 pub(crate) async fn list(session: &Session, terminal: &Terminal) -> Result<(), Failure> {
     let listing = listing::list(session).await?;
     let names = Names::read(session.home())?;
     if !terminal.json() && !listing.recordings.is_empty() {
-        terminal.say("recording                         began                 status     size        title");
+        match terminal.columns() {
+            None => terminal
+                .say("recording                         began             status           size  title"),
+            Some(columns) if columns >= ROOM_FOR_ROWS => {
+                terminal.say("recording     began             status           size  title");
+            }
+            Some(_) => {}
+        }
     }
     for recording in &listing.recordings {
         if terminal.json() {
             terminal.document(&as_json(recording))?;
         } else {
-            terminal.data(&format!("{}  ({})", as_row(recording), people(&names, recording)))?;
+            for line in as_lines(recording, &people(&names, recording), terminal.columns()) {
+                terminal.data(&line)?;
+            }
         }
     }
     if listing.recordings.is_empty() && listing.refused.is_empty() && listing.missing.is_empty() {
@@ -164,20 +180,27 @@ pub(super) fn provenance(session: &Session, remote: &RemoteRecording) -> Result<
     ))
 }
 
-fn as_row(recording: &ListedRecording) -> String {
+/// A recording in as many columns as there are: one line with its whole id where there is no terminal; the beginning of the id,
+/// which every command takes, and the people on a line below it; or a line for each thing to say.
+fn as_lines(recording: &ListedRecording, people: &str, columns: Option<usize>) -> Vec<String> {
     let title = recording.details.as_ref().and_then(|details| details.title.as_deref()).unwrap_or("-");
-    let mut short: String = title.chars().take(TITLE_WIDTH).collect();
-    if short.len() < title.len() {
-        short.push('…');
+    let title = |width: usize| shortened(&printable(title), width);
+    let (id, short) = (recording.recording, recording.recording.short());
+    let (began, size) = (minute(recording.created), BinaryBytes(recording.bytes).to_string());
+    let status = status_name(recording.status).replace('_', " ");
+    match columns {
+        None => vec![format!("{id}  {began}  {status:<9}  {size:>10}  {}  ({people})", title(TITLE_WIDTH))],
+        Some(columns) if columns >= ROOM_FOR_ROWS => vec![
+            format!("{short}  {began}  {status:<9}  {size:>10}  {}", title(columns - BEFORE_TITLE)),
+            format!("  {people}"),
+        ],
+        Some(columns) => vec![
+            format!("{short}  {status}"),
+            format!("  {began}, {size}"),
+            format!("  {}", title(columns - 2)),
+            format!("  {people}"),
+        ],
     }
-    format!(
-        "{}  {}  {:<9}  {:>10}  {}",
-        recording.recording,
-        recording.created,
-        status_name(recording.status).replace('_', " "),
-        BinaryBytes(recording.bytes).to_string(),
-        short
-    )
 }
 
 /// Checks every byte of a recording.

@@ -1,9 +1,12 @@
 //! `registrar init`, `registrar certify`: on an offline machine.
 
-use vault_client::registrar::{self, CertificateRequest};
+use std::path::Path;
+
+use vault_client::registrar::{self, CertificateRequest, NewOrganisation};
 
 use super::home;
 use super::output::Output;
+use super::warnings::warn_of_home;
 use crate::arguments::{Global, Registrar};
 use crate::failure::Failure;
 use crate::terminal::Terminal;
@@ -11,7 +14,7 @@ use crate::terminal::Terminal;
 /// Runs a registrar's command.
 pub(crate) async fn run(global: &Global, terminal: &Terminal, command: Registrar) -> Result<(), Failure> {
     match command {
-        Registrar::Init => init(global, terminal).await,
+        Registrar::Init { words_file } => init(global, terminal, words_file.as_deref()).await,
         Registrar::Certify { account, role, label, not_after, output } => {
             let request = CertificateRequest { account, role, label, not_after };
             certify(global, terminal, &request, output.as_deref()).await
@@ -19,15 +22,16 @@ pub(crate) async fn run(global: &Global, terminal: &Terminal, command: Registrar
     }
 }
 
-async fn init(global: &Global, terminal: &Terminal) -> Result<(), Failure> {
+async fn init(global: &Global, terminal: &Terminal, words_file: Option<&Path>) -> Result<(), Failure> {
     let home = home(global)?;
+    registrar::require_none(&home)?;
+    terminal.require_words_place(words_file)?;
     let passphrase = terminal.new_passphrase(global.passphrase_file.as_deref()).await?;
-    let made = registrar::create(&home, &passphrase)?;
-    terminal.words(
-        "These 24 words are your organisation's root. Write them on paper and lock it away: they are shown only now, and \
-         whoever has them decides whose keys your organisation trusts.",
-        &made.words,
-    );
+    let made = NewOrganisation::generate()?;
+    let title = "These 24 words are your organisation's root. Lock them away, on paper: they are shown only now, and whoever has \
+                 them decides whose keys your organisation trusts.";
+    terminal.hand_over_words(title, &made.words, words_file).await?;
+    made.store(&home, &passphrase)?;
     terminal.say("Your organisation's root fingerprint, for the server and for every account:");
     if terminal.json() {
         terminal.document(&serde_json::json!({ "organisation": made.organisation }))
@@ -40,9 +44,10 @@ async fn certify(
     global: &Global,
     terminal: &Terminal,
     request: &CertificateRequest,
-    output: Option<&std::path::Path>,
+    output: Option<&Path>,
 ) -> Result<(), Failure> {
     let home = home(global)?;
+    warn_of_home(terminal, &home);
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     let chain = registrar::certify(&home, &passphrase, request)?;
     let certificate = chain.certificate.unverified();
@@ -58,7 +63,7 @@ async fn certify(
     };
     let mut file = Output::open(Some(path))?;
     let written = writeln!(file.writer(), "{text}");
-    written.map_err(|error| Failure::disk(&file.name(), &error))?;
+    written.map_err(|error| Failure::output(&file.name(), &error))?;
     file.finish()?;
     terminal.say(&format!(
         "Account {} is certified as {} until {}; the certificate is in {}.",
@@ -70,7 +75,7 @@ async fn certify(
     if terminal.json() {
         terminal.document(&serde_json::json!({
             "account": request.account, "role": request.role, "label": request.label,
-            "not_after": certificate.not_after, "file": path,
+            "not_after": certificate.not_after, "file": path.display().to_string(),
         }))?;
     }
     Ok(())

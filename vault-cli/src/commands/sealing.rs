@@ -13,7 +13,7 @@ use vault_client::sealing::{
 };
 use vault_proto::ids::ConsultationId;
 
-use super::whom;
+use super::{reading::counted, whom};
 use crate::elapsed::elapsed;
 use crate::failure::{Failure, Kind};
 use crate::stop::Stop;
@@ -190,7 +190,10 @@ pub(crate) async fn resume(session: &Session, terminal: &Terminal) -> Result<(),
     let resumed = sealing::resume_all(session, &mut on_event).await?;
     drop(on_event);
     if resumed.busy > 0 {
-        terminal.say(&format!("{} more are being sealed by another process.", resumed.busy));
+        terminal.say(&format!(
+            "{} being sealed by another process.",
+            counted(resumed.busy, "more recording is", "more recordings are")
+        ));
     }
     if resumed.uploads.is_empty() && resumed.busy == 0 {
         terminal.say("Nothing was left behind.");

@@ -33,7 +33,7 @@ pub(super) async fn resolve(
     ));
     if text.len() < SURE_DIGITS && terminal.ask("Is that who you mean? [y/N] ").await? == Some(false) {
         return Err(Failure::usage(format!(
-            "{text} is not whom you mean: ask its holder for the whole id, which no server can choose"
+            "the account {text} is not whom you mean: ask its holder for the whole id, which no server can choose"
         )));
     }
     Ok(met.account())

@@ -18,6 +18,20 @@ fn nobody_adds_a_line_to_a_failure() {
     assert_eq!(failure.what, "A\u{fffd}[2Jb\u{fffd}\u{fffd}Done.\u{fffd}.");
 }
 
+#[test]
+fn a_failure_begins_with_a_capital_and_leaves_names_as_they_are() {
+    let what = |text: &str| Failure::usage(text).what;
+    assert_eq!(what("the petname anna names nobody"), "The petname anna names nobody.");
+    for name in [
+        "talk.webm is a folder",
+        "house/home is a folder",
+        "https://vault.example is no address",
+        "my_talk is a folder",
+    ] {
+        assert_eq!(what(name), format!("{name}."));
+    }
+}
+
 fn trust(problem: TrustProblem) -> ClientError {
     TrustError { account: AccountId::from_bytes([0xab; 32]), problem }.into()
 }

@@ -22,12 +22,14 @@ const KEY_LIST_LIFETIME: i64 = 3 * 366 * 24 * 3600;
 /// Epoch of an account's first identity.
 const FIRST_EPOCH: u32 = 1;
 
-/// An account that was just made.
+/// An account that was just made and is kept nowhere yet.
 pub struct NewAccount {
     /// The account.
     pub account: AccountId,
     /// The 24 words from which everything of the account derives. They are kept nowhere else.
     pub words: Zeroizing<String>,
+    key_list: Envelope<KeyList>,
+    secrets: DeviceSecrets,
 }
 
 /// An account whose secrets are in memory, until dropped.
@@ -51,50 +53,87 @@ pub struct Profile {
     pub enrolment: Option<Enrolment>,
 }
 
-/// Makes an account of `suite` in an empty home: seed, root, identity of the first epoch, a device key. The seed and the
-/// root leave memory when this returns.
+/// Whether a home is an account's.
+pub fn is_account(home: &Home) -> bool {
+    home.has(IDENTITY)
+}
+
+/// Refuses a home that has an identity already.
 ///
 /// # Errors
-/// [`ClientError::Usage`] if the home has an identity already; it is never overwritten.
-pub fn create(home: &Home, suite: Suite, passphrase: &SecretString) -> Result<NewAccount, ClientError> {
-    let _lock = home.lock("home.lock")?;
+/// [`ClientError::Usage`]: an identity is never overwritten.
+pub fn require_none(home: &Home) -> Result<(), ClientError> {
     if home.has(IDENTITY) {
         return Err(ClientError::Usage(format!(
-            "{} already holds an identity, which is never overwritten; choose another --home",
+            "the folder {} already holds an identity, which is never overwritten; choose another --home",
             home.folder().display()
         )));
     }
-    let no_random = |error: vault_core::random::RandomError| ClientError::Bug(error.to_string());
-    let seed = Seed::generate().map_err(no_random)?;
-    let root = seed.account_root();
-    let root_public = PublicKey::from_bytes(root.public());
-    let identity = seed.identity(suite, FIRST_EPOCH).map_err(|error| ClientError::Bug(error.to_string()))?;
-    let device = SigningKey::generate().map_err(no_random)?;
-    let created = now()?;
-    let account = AccountId::of_root(&root_public);
-    let key_list = KeyList {
-        account,
-        root: root_public,
-        number: 1,
-        previous: None,
-        created,
-        expires: created.saturating_add(KEY_LIST_LIFETIME),
-        encryption: vec![EncryptionKey {
-            suite,
-            epoch: FIRST_EPOCH,
-            recipient: identity.recipient().to_string(),
-        }],
-        devices: vec![DeviceKey {
-            key: PublicKey::from_bytes(device.public()),
-            roles: vec![DeviceRole::Auth, DeviceRole::Seal],
-        }],
-    };
-    let key_list = envelope::sign(&key_list, KeyId::of_account_root(&root_public), |bytes| root.sign(bytes))?;
-    let secrets = DeviceSecrets { account_root: root_public, device, epoch: FIRST_EPOCH, identity };
-    home.write(KEY_LIST, key_list.bytes())?;
-    // The identity comes last: a home without it is still empty, one with it is complete.
-    home.write(IDENTITY, &secrets.lock(passphrase)?)?;
-    Ok(NewAccount { account, words: seed.to_words() })
+    Ok(())
+}
+
+impl NewAccount {
+    /// Makes an account of `suite` in memory: seed, root, identity of the first epoch, a device key. The seed and the root leave
+    /// memory when this returns; the words stay until this is dropped.
+    ///
+    /// # Errors
+    /// [`ClientError::Usage`] if this machine's clock is wrong; [`ClientError::Bug`] without random bytes.
+    pub fn generate(suite: Suite) -> Result<Self, ClientError> {
+        let no_random = |error: vault_core::random::RandomError| ClientError::Bug(error.to_string());
+        let seed = Seed::generate().map_err(no_random)?;
+        let root = seed.account_root();
+        let root_public = PublicKey::from_bytes(root.public());
+        let identity =
+            seed.identity(suite, FIRST_EPOCH).map_err(|error| ClientError::Bug(error.to_string()))?;
+        let device = SigningKey::generate().map_err(no_random)?;
+        let created = now()?;
+        let account = AccountId::of_root(&root_public);
+        let key_list = KeyList {
+            account,
+            root: root_public,
+            number: 1,
+            previous: None,
+            created,
+            expires: created.saturating_add(KEY_LIST_LIFETIME),
+            encryption: vec![EncryptionKey {
+                suite,
+                epoch: FIRST_EPOCH,
+                recipient: identity.recipient().to_string(),
+            }],
+            devices: vec![DeviceKey {
+                key: PublicKey::from_bytes(device.public()),
+                roles: vec![DeviceRole::Auth, DeviceRole::Seal],
+            }],
+        };
+        let key_list =
+            envelope::sign(&key_list, KeyId::of_account_root(&root_public), |bytes| root.sign(bytes))?;
+        let secrets = DeviceSecrets { account_root: root_public, device, epoch: FIRST_EPOCH, identity };
+        Ok(Self { account, words: seed.to_words(), key_list, secrets })
+    }
+
+    /// Puts the account into an empty home, durably. For whoever has handed over the words: from then on they are needed.
+    ///
+    /// # Errors
+    /// As [`require_none`], or [`ClientError::Disk`].
+    pub fn store(&self, home: &Home, passphrase: &SecretString) -> Result<(), ClientError> {
+        let _lock = home.lock("home.lock")?;
+        require_none(home)?;
+        home.write(KEY_LIST, self.key_list.bytes())?;
+        // The identity comes last: a home without it is still empty, one with it is complete.
+        home.write(IDENTITY, &self.secrets.lock(passphrase)?)
+    }
+}
+
+/// Puts the identity of a home under another passphrase. The file is replaced whole: it opens with the old one or the new one at
+/// every moment.
+///
+/// # Errors
+/// [`ClientError::NotSetUp`]; [`ClientError::Unlock`] if `old` is not its passphrase; [`ClientError::Disk`].
+pub fn change_passphrase(home: &Home, old: &SecretString, new: &SecretString) -> Result<(), ClientError> {
+    let _lock = home.lock("home.lock")?;
+    let file = home.read(IDENTITY)?.ok_or_else(|| no_identity(home))?;
+    let secrets = DeviceSecrets::unlock(old, &file)?;
+    home.write(IDENTITY, &secrets.lock(new)?)
 }
 
 /// Unlocks the account of a home.

@@ -77,6 +77,26 @@ impl Home {
         self.path(name).exists()
     }
 
+    /// Whether other users of this machine may look into the folder. Its files are the owner's alone, but their names tell
+    /// whom the account has met, and a copy of them may not keep its permissions.
+    pub fn is_open_to_others(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::metadata(&self.folder).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+        }
+        #[cfg(not(unix))]
+        false
+    }
+
+    /// Whether files can be made in the folder, found out by making one and removing it. One that does not exist yet counts.
+    pub fn is_writable(&self) -> bool {
+        match tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder) {
+            Ok(_) => true,
+            Err(error) => !is_refused(&error),
+        }
+    }
+
     /// Reads a file; `None` if it does not exist.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, ClientError> {
         let path = self.path(name);
@@ -124,6 +144,14 @@ impl Home {
         lock().map_err(ClientError::disk(path.clone()))
     }
 
+    /// As [`Self::lock`]; `None` where the folder cannot be written to. Nobody can change then what is only read.
+    pub(crate) fn lock_if_writable(&self, name: &str) -> Result<Option<HomeLock>, ClientError> {
+        match self.lock(name) {
+            Err(ClientError::Disk { source, .. }) if is_refused(&source) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     /// Where the account is enrolled.
     ///
     /// # Errors
@@ -165,6 +193,11 @@ impl Home {
         accounts.sort_unstable();
         Ok(accounts)
     }
+}
+
+/// Whether the file system lets nobody write there, or not this user.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 /// Makes a folder, and those above it, that only the owner may enter.

@@ -139,7 +139,7 @@ pub fn add(home: &Home, petname: Petname, account: AccountId) -> Result<(), Clie
             Ok(())
         } else {
             Err(ClientError::Usage(format!(
-                "{petname} already names account {}; to give the name away, remove it first: `vault-cli name --remove \
+                "the petname {petname} already names account {}; to give the name away, remove it first: `vault-cli name --remove \
                  {petname}`",
                 named.short()
             )))

@@ -56,12 +56,13 @@ pub(crate) fn known_end(home: &Home, recording: RecordingId) -> Result<Option<Di
     Ok(list.into_iter().find(|entry| entry.recording == recording).and_then(|entry| entry.final_seal))
 }
 
-/// Adds what the account was shown, all of it, and signs another list if that is more than it knew.
+/// Adds what the account was shown, all of it, and signs another list if that is more than it knew. In a home that cannot be
+/// written to the list is compared all the same, and what is new is not kept.
 ///
 /// # Errors
 /// [`ClientError::Disk`], [`ClientError::NotSetUp`].
 pub fn learn(home: &Home, account: &Account, shown: &[ListEntry]) -> Result<Learned, ClientError> {
-    let _lock = home.lock("list.lock")?;
+    let lock = home.lock_if_writable("list.lock")?;
     let known = read(home)?;
     let mut object = known.as_ref().map(|list| list.object.clone()).unwrap_or_default();
     let mut more = known.is_none();
@@ -79,7 +80,9 @@ pub fn learn(home: &Home, account: &Account, shown: &[ListEntry]) -> Result<Lear
         Some(list) if !more => list,
         known => {
             let list = sign(home, account, object, known)?;
-            home.write_json(FILE, &list)?;
+            if lock.is_some() {
+                home.write_json(FILE, &list)?;
+            }
             list
         }
     };

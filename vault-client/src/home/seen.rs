@@ -30,14 +30,15 @@ pub fn check(home: &Home, recording: RecordingId, manifest: Digest) -> Result<()
 }
 
 /// As [`check`], and remembers the manifest if the recording was never seen. For whoever has checked the manifest, before the
-/// first byte of content is released, or has signed it.
+/// first byte of content is released, or has signed it. In a home that cannot be written to, such as a backup that is mounted
+/// read-only, nothing new is remembered.
 ///
 /// # Errors
 /// As [`check`].
 pub fn remember(home: &Home, recording: RecordingId, manifest: Digest) -> Result<(), ClientError> {
-    let _lock = home.lock("recordings.lock")?;
+    let lock = home.lock_if_writable("recordings.lock")?;
     let name = name(recording);
-    if compare(home.read_json(&name)?, manifest)? {
+    if compare(home.read_json(&name)?, manifest)? || lock.is_none() {
         return Ok(());
     }
     home.write_json(&name, &Seen { manifest })

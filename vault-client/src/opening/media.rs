@@ -39,7 +39,8 @@ impl Medium {
         let layout = self.seek.as_ref().and_then(|seek| seek.layout_from(self.bytes, from));
         layout.ok_or_else(|| {
             ClientError::Usage(format!(
-                "track {} ({}) has no seek index, so it can only be taken from its start",
+                "track {} ({}) has no index to begin at a moment with, which is made while WebM of a browser's recorder is sealed: \
+                 open it whole, or play it from that moment (`vault-cli play --from`)",
                 self.track, self.media_type
             ))
         })

@@ -25,6 +25,7 @@ use crate::home::{Home, sync_folder};
 #[serde(deny_unknown_fields)]
 pub(crate) struct SourceFile {
     /// Absolute path.
+    #[serde(with = "super::path_text")]
     pub(crate) path: PathBuf,
     /// Bytes.
     pub(crate) length: u64,

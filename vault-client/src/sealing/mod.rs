@@ -16,6 +16,7 @@ mod continuation;
 mod delivery;
 mod file;
 mod journal;
+mod path_text;
 mod progress;
 mod readers;
 mod recorder;

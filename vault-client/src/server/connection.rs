@@ -132,6 +132,27 @@ impl Connection {
     /// # Errors
     /// [`ClientError::Usage`] if `server` is no such address.
     pub fn new(server: &str, device: Arc<SigningKey>) -> Result<Self, ClientError> {
+        Self::with_client(server, device, reqwest::Client::builder())
+    }
+
+    /// As [`Self::new`], to a server whose TLS certificate one of the authorities in `pem` vouches for, and no other.
+    ///
+    /// # Errors
+    /// [`ClientError::Usage`] also if `pem` holds no certificate.
+    pub fn vouched_for_by(server: &str, device: Arc<SigningKey>, pem: &[u8]) -> Result<Self, ClientError> {
+        let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
+        if certificates.is_empty() {
+            let what = "the file of the server's authority holds no certificate in PEM (-----BEGIN CERTIFICATE-----)";
+            return Err(ClientError::Usage(what.to_owned()));
+        }
+        Self::with_client(server, device, reqwest::Client::builder().tls_certs_only(certificates))
+    }
+
+    fn with_client(
+        server: &str,
+        device: Arc<SigningKey>,
+        client: reqwest::ClientBuilder,
+    ) -> Result<Self, ClientError> {
         let usage = || {
             ClientError::Usage(format!("{server:?} is not a server address such as https://vault.example"))
         };
@@ -144,7 +165,7 @@ impl Connection {
         let host = base.host_str().ok_or_else(usage)?.to_ascii_lowercase();
         // `Url::port` is `None` for the scheme's own port, as `@authority` wants it.
         let authority = base.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
-        let client = reqwest::Client::builder()
+        let client = client
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -403,9 +424,41 @@ impl Connection {
     }
 }
 
+/// Whether what is sent to `server` can be read by others on its way: plain `http` to another machine.
+pub fn is_exposed(server: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(server) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    url.scheme() == "http" && !here
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_http_is_exposed_beyond_this_machine() {
+        for server in [
+            "http://127.0.0.1:8440",
+            "http://localhost",
+            "http://[::1]:8440",
+            "https://vault.example",
+            "no address",
+        ] {
+            assert!(!is_exposed(server), "{server}");
+        }
+        for server in [
+            "http://vault.example",
+            "http://192.168.0.7:8440",
+            "http://localhost.example",
+            "HTTP://[fe80::1]",
+        ] {
+            assert!(is_exposed(server), "{server}");
+        }
+    }
 
     #[test]
     fn pauses_double_and_are_together_as_long_as_was_asked_for() {

@@ -20,6 +20,7 @@ use crate::layout::{INCOMPLETE, LOCK, MAX_DESCRIPTION, RECORDINGS, SUMS, proof};
 use crate::made::catalogue::{ExportedRecording, Person};
 use vault_client::error::ClientError;
 use vault_client::home::Home;
+use vault_client::home::account::{Profile, profile};
 use vault_client::home::own_list;
 
 /// Most bytes of `SHA256SUMS`.
@@ -34,6 +35,8 @@ pub struct CheckedExport {
     pub organisation: OrganisationId,
     /// Whether a home said so. If not, the export itself does, and only somebody who knows both ids can tell.
     pub pinned: bool,
+    /// The account of the home, where the export is another account's.
+    pub other_than: Option<AccountId>,
     /// When it was made, by the device that made it.
     pub created: Timestamp,
     /// Number of the account's list that it was made with.
@@ -127,11 +130,11 @@ struct Signed {
     sums: Sums,
 }
 
-/// Checks an export. `home` says whose exports to expect, and knows the account's newest list; without one the export's own word
-/// stands for both.
+/// Checks an export. `home` says whose exports to expect, and knows the account's newest list; without one, and for the export of
+/// another account, the export's own word stands for both.
 ///
 /// # Errors
-/// [`ClientError::Open`] if what says what belongs to the export is itself damaged, forged, or another account's;
+/// [`ClientError::Open`] if what says what belongs to the export is itself damaged or forged;
 /// [`ClientError::Disk`].
 pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, ClientError> {
     let file = |name: &str, limit: usize| {
@@ -145,15 +148,15 @@ pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, Client
     let credentials = Credentials::parse(&file(proof::ACCOUNT, MAX_CREDENTIALS)?).map_err(unreadable)?;
     let list = parse::<RecordingList>(&file(proof::LIST, MAX_ENVELOPE)?)?;
     let claimed = list.unverified();
-    let pin = home
-        .and_then(|home| Some((home.enrolment().ok()?, vault_client::home::account::profile(home).ok()?)));
+    let pin = home.and_then(|home| Some((home.enrolment().ok()?, profile(home).ok()?)));
+    let others = |profile: &Profile| profile.key_list.unverified().account != claimed.account;
+    let other_than = pin.as_ref().filter(|(_, profile)| others(profile));
+    let other_than = other_than.map(|(_, profile)| profile.key_list.unverified().account);
+    let (home, pin) = if other_than.is_some() { (None, None) } else { (home, pin) };
     let (organisation, account) = match &pin {
         Some((enrolment, profile)) => (enrolment.organisation, profile.key_list.unverified().account),
         None => (claimed.organisation, claimed.account),
     };
-    if claimed.account != account {
-        return Err(Refusal::MixUp(format!("it is the export of account {}", claimed.account)).into());
-    }
     let member = credentials
         .verify(organisation, account, claimed.created)
         .map_err(|error| Refusal::NotEntitled(error.to_string()))?;
@@ -186,6 +189,7 @@ pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, Client
         account,
         organisation,
         pinned: pin.is_some(),
+        other_than,
         created: signed.export.created,
         list: signed.list.statement().number,
         superseded,

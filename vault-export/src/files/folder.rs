@@ -52,7 +52,7 @@ impl ExportFolder {
             let other = [Form::Opened, Form::Sealed].map(|form| Some(mark(form).as_bytes()));
             if other.contains(&found.as_deref()) {
                 return Err(ClientError::Usage(format!(
-                    "{} holds an export of the other form, and opened recordings do not lie beside sealed ones; name another folder",
+                    "the folder {} holds an export of the other form, and opened recordings do not lie beside sealed ones; name another folder",
                     root.display()
                 )));
             }
@@ -61,7 +61,7 @@ impl ExportFolder {
             let mut entries = fs::read_dir(root).map_err(ClientError::disk(root))?;
             if entries.nth(usize::from(begun)).is_some() {
                 return Err(ClientError::Usage(format!(
-                    "{} is not empty and holds no export of ours; name a new or empty folder",
+                    "the folder {} is not empty and holds no export of ours; name a new or empty folder",
                     root.display()
                 )));
             }
@@ -85,7 +85,7 @@ impl ExportFolder {
             let path = root.join(name);
             if path.is_symlink() {
                 return Err(ClientError::Usage(format!(
-                    "{} is a link: nothing is written through it; remove it, or name another folder",
+                    "the path {} is a link: nothing is written through it; remove it, or name another folder",
                     path.display()
                 )));
             }

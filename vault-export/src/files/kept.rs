@@ -30,7 +30,7 @@ pub(super) fn check_owner(run: &Run<'_>) -> Result<(), ClientError> {
     let own = (run.session.account().id, run.session.enrolment().organisation);
     match other {
         Some(other) if other != own => Err(ClientError::Usage(format!(
-            "{} holds the export of account {} of organisation {}; name another folder",
+            "the folder {} holds the export of account {} of organisation {}; name another folder",
             run.folder.path("").display(),
             other.0,
             other.1

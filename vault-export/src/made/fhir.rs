@@ -206,7 +206,7 @@ fn period(began: Timestamp, ended: Option<Timestamp>) -> Value {
     }
 }
 
-/// `video` where any file is one, `audio` where all known ones are.
+/// `video` where any file is one, `audio` where sound is all there is to play.
 fn media_kind(recording: &ExportedRecording) -> Option<&'static str> {
     let known: Vec<Player> = recording
         .files
@@ -214,7 +214,11 @@ fn media_kind(recording: &ExportedRecording) -> Option<&'static str> {
         .filter_map(|file| KnownMedia::of(&file.media_type))
         .map(|known| known.player)
         .collect();
-    if known.contains(&Player::Video) { Some("video") } else { (!known.is_empty()).then_some("audio") }
+    if known.contains(&Player::Video) {
+        Some("video")
+    } else {
+        known.contains(&Player::Audio).then_some("audio")
+    }
 }
 
 fn attachment(file: &ExportedFile, recording: &ExportedRecording, version: FhirVersion) -> Value {

@@ -12,7 +12,8 @@ use vault_proto::ids::Digest;
 use super::catalogue::{Catalogue, ExportedFile, ExportedRecording, ExportedStatus};
 use super::file_address::file_address;
 use super::wording::{
-    counted, length, moment, month, month_key, person, playing_time, short_text, size, span, title,
+    People, consultation, counted, length, moment, month, month_key, playing_time, short_text, size, span,
+    title,
 };
 use vault_client::media_type::{KnownMedia, Player};
 
@@ -30,6 +31,7 @@ pub fn page(catalogue: &Catalogue) -> String {
     let policy = format!(
         "default-src 'none'; media-src 'self' file:; style-src 'sha256-{style_hash}'; base-uri 'none'; form-action 'none'"
     );
+    let people = People::of(catalogue);
     html! {
         (DOCTYPE)
         html lang="en" dir="ltr" {
@@ -43,10 +45,10 @@ pub fn page(catalogue: &Catalogue) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                (head(catalogue))
+                (head(catalogue, &people))
                 main {
                     (missing(catalogue))
-                    (recordings(catalogue))
+                    (recordings(catalogue, &people))
                     (how_to_check())
                 }
                 (foot(catalogue))
@@ -56,14 +58,14 @@ pub fn page(catalogue: &Catalogue) -> String {
     .into_string()
 }
 
-fn head(catalogue: &Catalogue) -> Markup {
+fn head(catalogue: &Catalogue, people: &People) -> Markup {
     html! {
         header {
             h1 { "Your recordings" }
             p.soft {
                 (counted(count(catalogue.recordings.len()), "recording"))
                 ", exported on " (moment(catalogue.created)) " UTC for "
-                (person(&catalogue.account, &catalogue.account))
+                (people.show(&catalogue.account))
             }
             p.note {
                 strong { "These copies are not encrypted." }
@@ -92,13 +94,13 @@ fn missing(catalogue: &Catalogue) -> Markup {
     }
 }
 
-fn recordings(catalogue: &Catalogue) -> Markup {
+fn recordings(catalogue: &Catalogue, people: &People) -> Markup {
     if catalogue.recordings.len() < MANY {
         return html! {
             section aria-labelledby="recordings" {
                 h2 id="recordings" { "Recordings" }
                 @if catalogue.recordings.is_empty() { p { "There are none in this export." } }
-                @for recording in &catalogue.recordings { (article(recording, catalogue)) }
+                @for recording in &catalogue.recordings { (article(recording, people)) }
             }
         };
     }
@@ -120,7 +122,7 @@ fn recordings(catalogue: &Catalogue) -> Markup {
         @for (key, listed) in months.iter().rev() {
             section aria-labelledby={ "m" (key) } {
                 h2 id={ "m" (key) } { (month_of(listed)) }
-                @for recording in listed { (article(recording, catalogue)) }
+                @for recording in listed { (article(recording, people)) }
             }
         }
     }
@@ -130,7 +132,7 @@ fn month_of(listed: &[&ExportedRecording]) -> String {
     listed.first().map(|recording| month(recording.began())).unwrap_or_default()
 }
 
-fn article(recording: &ExportedRecording, catalogue: &Catalogue) -> Markup {
+fn article(recording: &ExportedRecording, people: &People) -> Markup {
     let several = recording.files.len() > 1;
     html! {
         article aria-labelledby={ "r" (recording.recording) } {
@@ -150,13 +152,15 @@ fn article(recording: &ExportedRecording, catalogue: &Catalogue) -> Markup {
                     dd { (length) }
                 }
                 dt { "Clinician" }
-                dd { (person(&recording.clinician, &catalogue.account)) }
+                dd { (people.show(&recording.clinician)) }
                 dt { "Patient" }
-                dd { (person(&recording.patient, &catalogue.account)) }
+                dd { (people.show(&recording.patient)) }
                 dt { "Sealed by" }
-                dd { (person(&recording.sealer, &catalogue.account)) ", from " (moment(recording.created)) " UTC" }
-                dt { "Consultation" }
-                dd { bdi { (short_text(&recording.consultation)) } }
+                dd { (people.show(&recording.sealer)) ", from " (moment(recording.created)) " UTC" }
+                @if let Some(consultation) = consultation(recording) {
+                    dt { "Consultation" }
+                    dd { bdi { (consultation) } }
+                }
             }
             @if recording.files.is_empty() { p { "Nothing of this recording could be opened." } }
             @for file in &recording.files { (player(file, recording, several)) }
@@ -170,7 +174,7 @@ fn player(file: &ExportedFile, recording: &ExportedRecording, several: bool) -> 
     let kind = match known.map(|known| known.player) {
         Some(Player::Video) => "Video",
         Some(Player::Audio) => "Sound",
-        None => "File",
+        Some(Player::Document) | None => "File",
     };
     let track = if several { format!(", track {}", file.track) } else { String::new() };
     let name = format!("{kind}{track}: {}", title(recording));
@@ -186,11 +190,12 @@ fn player(file: &ExportedFile, recording: &ExportedRecording, several: bool) -> 
             @if several { p.soft { (kind) (track) @if let Some(time) = file.duration_ms { ", " (playing_time(time)) } } }
             @match known {
                 Some(known) if known.player == Player::Video => {
-                    video controls preload="none" aria-label=(name) { (source(&address, known)) }
+                    video controls preload="metadata" aria-label=(name) { (source(&address, known)) }
                 }
-                Some(known) => {
-                    audio controls preload="none" aria-label=(name) { (source(&address, known)) }
+                Some(known) if known.player == Player::Audio => {
+                    audio controls preload="metadata" aria-label=(name) { (source(&address, known)) }
                 }
+                Some(_) => {}
                 None => p { "Browsers do not play files of this type. A media player may." },
             }
             p.links {
@@ -215,6 +220,14 @@ fn sums(recording: &ExportedRecording) -> Markup {
             dl {
                 dt { "Recording" }
                 dd { code { (recording.recording) } }
+                @for (who, person) in
+                    [("Patient", &recording.patient), ("Clinician", &recording.clinician), ("Sealer", &recording.sealer)]
+                {
+                    dt { (who) ", account" }
+                    dd { code { (person.account) } }
+                }
+                dt { "Consultation" }
+                dd { bdi { (short_text(&recording.consultation)) } }
                 dt { "Folder" }
                 dd { bdi { (short_text(&recording.folder)) } }
                 @for file in &recording.files {

@@ -75,6 +75,39 @@ fn hostile_texts_stay_texts() {
 }
 
 #[test]
+fn people_are_called_by_name_and_told_apart_where_two_have_the_same() {
+    let mut catalogue = varied();
+    let beside = |page: &str| page.matches(", account 0").count();
+    let before = page(&catalogue);
+    assert!(
+        before.contains("<dd><bdi>Dr. Grégoire Maison</bdi></dd>")
+            && before.contains("<bdi>Anna Kowalska</bdi> (you)")
+    );
+    assert_eq!(beside(&before), 0, "no hexadecimal beside a name");
+    // Another account of the same name.
+    catalogue.recordings[0].sealer.label = Some("Anna Kowalska".to_owned());
+    let after = page(&catalogue);
+    assert!(after.contains("<bdi>Anna Kowalska</bdi>, account 030303030303…"));
+    assert!(after.contains("<bdi>Anna Kowalska</bdi> (you), account 010101010101…"));
+}
+
+#[test]
+fn a_consultation_without_a_name_has_none_and_media_show_their_first_picture() {
+    let mut catalogue = varied();
+    catalogue.recordings[0].consultation = "unnamed-4629aa10bb20cc30".to_owned();
+    catalogue.recordings[0].files[0].media_type = "application/pdf".to_owned();
+    let page = page(&catalogue);
+    let shown = page.split("<summary>").next().unwrap();
+    assert!(
+        !shown.contains("unnamed-") && page.contains("unnamed-4629aa10bb20cc30"),
+        "only among the identifiers"
+    );
+    assert!(page.contains("preload=\"metadata\"") && !page.contains("preload=\"none\""));
+    // A document is linked, and nothing says that it cannot be shown.
+    assert_eq!(page.matches("Browsers do not play files of this type").count(), 1);
+}
+
+#[test]
 fn a_long_title_is_cut_and_every_title_is_isolated() {
     let page = page(&filled_with(&"ש".repeat(10_000)));
     assert!(!page.contains(&"ש".repeat(201)));

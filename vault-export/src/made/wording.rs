@@ -1,10 +1,13 @@
 //! Times, lengths, sizes and people in words, for the page.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use maud::{Markup, html};
+use vault_proto::ids::AccountId;
 use vault_proto::statements::Role;
 use vault_proto::timestamp::Timestamp;
 
-use super::catalogue::{ExportedRecording, Person};
+use super::catalogue::{Catalogue, ExportedRecording, Person};
 use super::inert_text::inert;
 
 /// Most characters of a title.
@@ -118,14 +121,50 @@ fn role_name(role: Role) -> &'static str {
     }
 }
 
-/// Someone, with the beginning of the account id, which tells two of the same name apart.
-pub(crate) fn person(person: &Person, owner: &Person) -> Markup {
-    html! {
-        bdi { (person_name(person)) }
-        @if person.account == owner.account { " (you)" }
-        " "
-        span.account { "account " (person.account.short()) "…" }
+/// How the people of an export are called.
+pub(crate) struct People {
+    owner: AccountId,
+    /// Names that several accounts have.
+    shared: BTreeSet<String>,
+}
+
+impl People {
+    pub(crate) fn of(catalogue: &Catalogue) -> Self {
+        let people = catalogue
+            .recordings
+            .iter()
+            .flat_map(|recording| [&recording.patient, &recording.clinician, &recording.sealer])
+            .chain([&catalogue.account]);
+        let mut accounts: BTreeMap<String, AccountId> = BTreeMap::new();
+        let mut shared = BTreeSet::new();
+        for person in people {
+            let name = person_name(person);
+            if *accounts.entry(name.clone()).or_insert(person.account) != person.account {
+                shared.insert(name);
+            }
+        }
+        Self { owner: catalogue.account.account, shared }
     }
+
+    /// Someone; with the beginning of the account id only where that tells two of the same name apart.
+    pub(crate) fn show(&self, person: &Person) -> Markup {
+        let name = person_name(person);
+        html! {
+            bdi { (name) }
+            @if person.account == self.owner { " (you)" }
+            @if self.shared.contains(&name) { ", account " (person.account.short()) "…" }
+        }
+    }
+}
+
+/// The consultation as the organisation's systems know it; `None` for a name that the sealing program made up because it was told
+/// none.
+pub(crate) fn consultation(recording: &ExportedRecording) -> Option<String> {
+    let made_up = recording
+        .consultation
+        .strip_prefix("unnamed-")
+        .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    (!made_up).then(|| short_text(&recording.consultation))
 }
 
 #[cfg(test)]

@@ -205,3 +205,33 @@ fn an_export_of_another_account_is_refused_and_stays_as_it_is() {
         verify(Some(&scene.home("anna")), &folder).is_whole(5);
     }
 }
+
+#[test]
+fn what_people_keep_beside_recordings_has_its_ending() {
+    let scene = Scene::new();
+    let folder = scene.folder().join("export");
+    let mut sealed = Vec::new();
+    for (given, media_type, name) in [
+        ("letter.pdf", &["--media-type", "application/pdf"][..], "recording.pdf"),
+        ("picture", &[], "recording.png"),
+        ("page.html", &["--media-type", "text/html"], "recording.bin"),
+    ] {
+        let file = scene.folder().join(given);
+        fs::write(&file, b"\x89PNG\r\n\x1a\nwhatever").unwrap();
+        let mut command = scene.command("dora");
+        command.arg("seal").arg(&file).args(media_type);
+        command.args(["--patient", scene.account("nora"), "--clinician", scene.account("dora")]);
+        sealed.push((end(&mut command).text(), name, media_type.get(1).copied().unwrap_or("image/png")));
+    }
+    exported(&export(&scene, "nora", &folder, &[]), 3, 3);
+    let bundle = fs::read_to_string(folder.join("fhir/r4.json")).unwrap();
+    for (recording, name, media_type) in sealed {
+        let (place, document) = described(&folder, &recording);
+        assert_eq!(document["files"][0]["path"], name);
+        assert!(place.join(name).exists());
+        // What could run when it is opened is not announced as what it is.
+        let kept = if name.ends_with(".bin") { "application/octet-stream" } else { media_type };
+        assert_eq!(document["files"][0]["media_type"], kept);
+        assert!(bundle.contains(kept), "{kept}");
+    }
+}

@@ -303,16 +303,24 @@ fn an_older_list_does_not_fit_a_newer_export() {
 }
 
 #[test]
-fn the_export_of_another_account_or_organisation_is_a_mix_up() {
+fn the_export_of_another_account_is_checked_and_named_as_that() {
     let scene = Scene::new();
     let folder = scene.folder().join("export");
     exported(&export(&scene, "anna", &folder, &[]), 5, 5);
     for who in ["dora", "bert"] {
         let verified = verify(Some(&scene.home(who)), &folder);
-        assert_eq!(verified.said.exit, Some(13), "{}", verified.said.stderr);
-        assert!(verified.said.stderr.contains(scene.account("anna")), "{}", verified.said.stderr);
-        assert_eq!(verified.said.stdout, b"");
+        // Nothing is wrong with it, and a script of dora's must not take it for hers.
+        assert_eq!(verified.said.exit, Some(20), "{}", verified.said.stderr);
+        assert_eq!((&verified.summary["right"], &verified.summary["pinned"]), (&5.into(), &false.into()));
+        assert_eq!(verified.summary["other_than"], scene.account(who));
+        for account in ["anna", who] {
+            assert!(verified.said.stderr.contains(scene.account(account)), "{}", verified.said.stderr);
+        }
     }
+    // What is wrong with it is told as with one's own.
+    flip(&folder.join(medium(&folder, scene.id("a1"))));
+    let verified = verify(Some(&scene.home("dora")), &folder);
+    assert_eq!((verified.said.exit, verified.finding(scene.id("a1"))), (Some(11), "changed"));
 }
 
 #[test]

@@ -1,0 +1,248 @@
+//! What is told of a home and of the way to its server before it hurts, and what a home can do that cannot be written to.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use vault_tests::command::{end, run, vault_cli};
+use vault_tests::faults::watched_disk::{EROFS, Effect, Rule, WatchedDisk};
+use vault_tests::world::{World, bytes};
+
+#[test]
+fn a_home_that_others_can_look_into_is_told() {
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    assert!(!patient.run(&["list"]).stderr.contains("look into"));
+    std::fs::set_permissions(&patient.home, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let said = patient.run(&["list", "--quiet"]);
+    assert!(
+        said.stderr.contains("other users of this machine can look into your home folder"),
+        "{}",
+        said.stderr
+    );
+    // The advice is the remedy.
+    let advice = said.stderr.split('`').nth(1).unwrap().to_owned();
+    assert!(Command::new("sh").args(["-c", &advice]).status().unwrap().success(), "{advice}");
+    let said = patient.run(&["list", "--quiet"]);
+    assert_eq!((said.exit, said.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_home_that_cannot_be_written_to_lists_opens_and_verifies() {
+    let world = World::new();
+    let (patient, clinician) = (world.person("patient", "patient"), world.person("clinician", "clinician"));
+    let content = bytes(70_000, 3);
+    let recording = clinician.seal(&world.file("talk.bin", &content), &patient, &clinician, &[]).text();
+    let before = contents(&patient.home);
+    let mut disk = WatchedDisk::new(&patient.home, &world.folder().join("trace"));
+    disk.rules = ["open", "mkdir", "rename", "unlink"]
+        .map(|call| Rule { call, effect: Effect::Fail(EROFS), from: 1, to: u64::MAX >> 1 })
+        .to_vec();
+    let read_only = |arguments: &[&str]| {
+        let mut command = vault_cli(&patient.home);
+        disk.watch(command.args(arguments));
+        end(&mut command)
+    };
+    let listed = read_only(&["list"]);
+    assert!(listed.text().contains(&recording));
+    assert!(listed.stderr.contains("cannot be written to, so nothing"), "{}", listed.stderr);
+    assert_eq!(read_only(&["open", &recording]).stdout, content);
+    assert!(read_only(&["verify", &recording]).text().contains("all right"));
+    assert!(read_only(&["whoami"]).text().contains(&patient.account));
+    read_only(&["name", &clinician.account, "dora"]).refused(19, "cannot be used: Read-only file system");
+    assert!(disk.take_struck() > 0, "nothing was refused, so nothing was tried");
+    assert_eq!(contents(&patient.home), before);
+}
+
+fn contents(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match entry.is_dir() {
+            true => found.extend(contents(&entry)),
+            false => found.push((entry.clone(), std::fs::read(&entry).unwrap())),
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn the_end_of_a_certificate_is_told_before() {
+    let world = World::new();
+    let person = world.unenrolled("person", "patient", &[]);
+    let now = vault_client::clock::now().unwrap();
+    for (days, told) in [(40, false), (20, true)] {
+        let end_of_it = now.saturating_add(days * 24 * 3600 + 600).to_string();
+        world.certify(&person.account, "patient", &["--not-after", &end_of_it], &person.certificate).text();
+        world.enrol(&person, world.server().url()).text();
+        let said = person.run(&["list"]);
+        assert_eq!(said.exit, Some(0), "{}", said.stderr);
+        assert_eq!(
+            said.stderr.contains(&format!("in {days} days. Ask the registrar")),
+            told,
+            "{}",
+            said.stderr
+        );
+    }
+    assert!(!person.run(&["list", "--quiet"]).stderr.contains("registrar"));
+}
+
+#[test]
+fn plain_http_beyond_this_machine_is_told() {
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    let said = |server: &str| patient.run(&["list", "--server", server, "--retry-for", "0"]).stderr;
+    // A name that no server can have, so that nothing is asked of anybody.
+    assert!(said("http://vault.invalid").contains("http://vault.invalid is plain http"));
+    assert!(!said("https://vault.invalid").contains("plain http"));
+    assert!(!said(world.server().url()).contains("plain http"));
+}
+
+#[test]
+fn a_file_is_sealed_whatever_the_bytes_of_its_name() {
+    let world = World::new();
+    let (patient, clinician) = (world.person("patient", "patient"), world.person("clinician", "clinician"));
+    let content = bytes(2_000_000, 4);
+    let path = world.folder().join(std::ffi::OsStr::from_bytes(b"t\xe9l\xff.bin"));
+    std::fs::write(&path, &content).unwrap();
+    let recording = clinician.seal(&path, &patient, &clinician, &[]).text();
+    assert_eq!(patient.open(&recording).stdout, content);
+    let out = world.folder().join(std::ffi::OsStr::from_bytes(b"o\xff"));
+    let mut command = vault_cli(&patient.home);
+    let opened = end(command.args(["open", &recording, "--json", "-o"]).arg(&out)).json();
+    assert_eq!(opened.get("bytes").and_then(serde_json::Value::as_u64), Some(2_000_000), "{opened}");
+    assert_eq!(std::fs::read(&out).unwrap(), content);
+    // Its name is in a JSON document too.
+    let certificate = world.folder().join(std::ffi::OsStr::from_bytes(b"c\xff"));
+    let mut command = vault_cli(&world.folder().join("registrar"));
+    command
+        .args(["--json", "registrar", "certify", &patient.account, "--role", "patient", "-o"])
+        .arg(&certificate);
+    assert!(end(&mut command).json().get("file").is_some() && certificate.exists());
+}
+
+#[test]
+fn a_server_with_an_authority_of_its_own() {
+    let Ok(openssl) = Command::new("openssl").arg("version").output() else {
+        eprintln!("skipped: there is no openssl to play the server");
+        return;
+    };
+    assert!(openssl.status.success());
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    let path = |name: &str| world.folder().join(name).display().to_string();
+    let make = |arguments: &str| {
+        let output =
+            Command::new("openssl").args(arguments.split(' ')).current_dir(world.folder()).output().unwrap();
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    for authority in ["ca", "other-ca"] {
+        make(&format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {authority}.key -out {authority}.pem -days 30 \
+             -subj /CN={authority} -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign"
+        ));
+    }
+    world.file(
+        "extensions",
+        b"subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n",
+    );
+    make(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=server",
+    );
+    make(
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile extensions -out server.pem",
+    );
+    let front = TlsFront::start(world.folder(), world.server().authority());
+    // Behind the front the server is known by the address that requests are signed for.
+    let list = |more: &[&str]| {
+        let mut command = vault_cli(&patient.home);
+        end(command.args(["list", "--retry-for", "0", "--server", &front.url]).args(more))
+    };
+    list(&[]).refused(18, "cannot be reached");
+    list(&["--cacert", &path("other-ca.pem")]).refused(18, "cannot be reached");
+    list(&["--cacert", &path("ca.key")]).refused(2, "holds no certificate");
+    list(&["--cacert", &path("nowhere.pem")]).refused(19, "nowhere.pem");
+    // It answers, and does not know itself by the name that the request is signed for: the connection was made.
+    let said = list(&["--cacert", &path("ca.pem")]);
+    assert!(said.exit == Some(22) && said.stderr.contains("The server refused"), "{}", said.stderr);
+}
+
+/// A server of TLS in front of another, as a proxy is.
+struct TlsFront {
+    url: String,
+    child: std::process::Child,
+}
+
+impl TlsFront {
+    fn start(folder: &Path, behind: &str) -> Self {
+        use std::io::BufRead as _;
+        let script = "\
+import socket, ssl, sys, threading
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain('server.pem', 'server.key')
+listener = socket.create_server(('127.0.0.1', 0))
+print(listener.getsockname()[1], flush=True)
+host, port = sys.argv[1].split(':')
+def carry(source, target):
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+while True:
+    raw, _ = listener.accept()
+    try:
+        secure = context.wrap_socket(raw, server_side=True)
+    except (ssl.SSLError, OSError):
+        continue
+    plain = socket.create_connection((host, int(port)))
+    for ends in ((secure, plain), (plain, secure)):
+        threading.Thread(target=carry, args=ends, daemon=True).start()
+";
+        let python = std::env::var_os("PYTHON_BIN").unwrap_or_else(|| "python3".into());
+        let mut child = Command::new(python)
+            .args(["-c", script, behind])
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        Self { url: format!("https://127.0.0.1:{}", port.trim()), child }
+    }
+}
+
+impl Drop for TlsFront {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_relative_path_keeps_its_spelling_in_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut made = vault_cli(Path::new("house"));
+    end(made.current_dir(folder.path()).args(["keygen", "--words-file", "words"])).text();
+    let mut again = vault_cli(Path::new("house"));
+    end(again.current_dir(folder.path()).arg("keygen"))
+        .refused(2, "The folder house already holds an identity");
+    run(
+        folder.path(),
+        [
+            "enrol",
+            "--organisation",
+            &"0".repeat(64),
+            "--server",
+            "http://127.0.0.1:1",
+            "--certificate",
+            "nowhere",
+        ],
+    )
+    .refused(19, "nowhere cannot be used");
+}

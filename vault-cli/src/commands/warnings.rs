@@ -1,0 +1,92 @@
+//! What a person should know before it hurts: said on standard error before the passphrase is asked for, once for each command.
+
+use vault_client::ClientError;
+use vault_client::home::Home;
+use vault_client::home::account::Profile;
+use vault_client::server::connection::is_exposed;
+use vault_proto::timestamp::Timestamp;
+
+use crate::local_time::day;
+use crate::terminal::Terminal;
+
+/// Days before the end of a certificate from which on it is told.
+const DAYS_BEFORE: i64 = 30;
+const DAY: i64 = 24 * 3600;
+
+/// Says what is wrong with a home or soon will be, and with the way to its server.
+pub(super) fn warn(
+    terminal: &Terminal,
+    home: &Home,
+    profile: &Profile,
+    server: &str,
+) -> Result<(), ClientError> {
+    warn_of_home(terminal, home);
+    warn_of_way(terminal, server);
+    if let Some(chain) = &profile.chain {
+        let end = chain.issuer.unverified().not_after.min(chain.certificate.unverified().not_after);
+        if let Some(words) = ending(end, vault_client::clock::now()?) {
+            terminal.say(&words);
+        }
+    }
+    Ok(())
+}
+
+/// Says if others can look into a home, or this program cannot write into it.
+pub(super) fn warn_of_home(terminal: &Terminal, home: &Home) {
+    let folder = home.folder().display();
+    if home.is_open_to_others() {
+        terminal.insist(&format!(
+            "Note: other users of this machine can look into your home folder {folder}. Close it: `chmod -R go= {folder}`."
+        ));
+    }
+    if !home.is_writable() {
+        terminal.insist(&format!(
+            "Note: the home folder {folder} cannot be written to, so nothing of what is seen now is remembered for later checks."
+        ));
+    }
+}
+
+/// Says if what is sent can be read by whoever stands between.
+pub(super) fn warn_of_way(terminal: &Terminal, server: &str) {
+    if is_exposed(server) {
+        terminal.insist(&format!(
+            "Note: {server} is plain http, beyond this machine. Recordings stay sealed, but whoever listens on the way sees who \
+             meets whom and when. Ask the operator for an https address."
+        ));
+    }
+}
+
+/// What to say of a certificate that ends soon.
+fn ending(end: Timestamp, now: Timestamp) -> Option<String> {
+    let left = end.unix_seconds() - now.unix_seconds();
+    if left <= 0 || left > DAYS_BEFORE * DAY {
+        return None;
+    }
+    let days = match left / DAY {
+        0 => "in less than a day".to_owned(),
+        1 => "in 1 day".to_owned(),
+        days => format!("in {days} days"),
+    };
+    Some(format!(
+        "Note: the certificate of this account ends on {}, {days}. Ask the registrar for a new one and enrol with it before: \
+         from then on the server does nothing for this account.",
+        day(end)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_certificate_is_told_thirty_days_before() {
+        let now = Timestamp::from_unix_seconds(1_795_000_000).unwrap();
+        let said = |seconds| ending(now.saturating_add(seconds), now);
+        assert_eq!(said(DAYS_BEFORE * DAY + 1), None);
+        assert!(said(DAYS_BEFORE * DAY).unwrap().contains("in 30 days"));
+        assert!(said(DAY).unwrap().contains("in 1 day."));
+        assert!(said(1).unwrap().contains("in less than a day"));
+        // What has ended is told by what it stops.
+        assert_eq!(said(0), None);
+    }
+}
