@@ -1,6 +1,7 @@
 //! What people do, through the real programs from end to end, and what each gets that goes wrong.
 
 mod compare;
+mod damaged_media;
 mod export;
 mod interruption;
 mod live_recording;
