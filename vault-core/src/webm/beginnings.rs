@@ -12,16 +12,30 @@ const MAX_EBML: u64 = 4096;
 #[cfg(test)]
 pub(super) const MAX_BEGINNING: usize = 4 + 8 + 13 + 17 + 1;
 
-/// How many of these bytes lie before the first place where a cluster or another recording may begin.
+/// How many of these bytes lie before the first place where a cluster or another recording may begin; at their end
+/// there may be less than an id. Every byte of a medium passes here, so the first byte decides in most cases.
 pub(super) fn next_beginning(bytes: &[u8]) -> usize {
-    let ids = [id::CLUSTER, id::EBML].map(u32::to_be_bytes);
-    let whole = bytes.windows(4).position(|window| ids.iter().any(|id| window == id));
-    // At the end there may be less than an id.
-    whole.unwrap_or_else(|| {
-        let tail = bytes.len().saturating_sub(3);
-        let may_begin = |rest: &[u8]| ids.iter().any(|id| id.starts_with(rest));
-        (tail..bytes.len()).find(|&at| bytes.get(at..).is_some_and(may_begin)).unwrap_or(bytes.len())
-    })
+    let mut from = 0;
+    loop {
+        let rest = bytes.get(from..).unwrap_or_default();
+        let Some(first) = rest.iter().position(|byte| matches!(byte, 0x1a | 0x1f)) else {
+            return bytes.len();
+        };
+        let rest = rest.get(first..).unwrap_or_default();
+        let may_begin = match rest.first_chunk::<4>() {
+            Some(id) => matches!(u32::from_be_bytes(*id), id::CLUSTER | id::EBML),
+            None => begins_an_id(rest),
+        };
+        if may_begin {
+            return from + first;
+        }
+        from += first + 1;
+    }
+}
+
+/// Whether an id of a cluster or of EBML begins with these bytes.
+fn begins_an_id(bytes: &[u8]) -> bool {
+    [id::CLUSTER, id::EBML].iter().any(|id| id.to_be_bytes().starts_with(bytes))
 }
 
 /// Whether bytes are a beginning.
@@ -36,8 +50,7 @@ pub(super) enum Beginning {
 /// Whether a cluster or another recording begins with these bytes.
 pub(super) fn beginning(bytes: &[u8]) -> Beginning {
     let Some((first, rest)) = bytes.split_first_chunk::<4>() else {
-        let begun = [id::CLUSTER, id::EBML].iter().any(|id| id.to_be_bytes().starts_with(bytes));
-        return if begun { Beginning::More } else { Beginning::No };
+        return if begins_an_id(bytes) { Beginning::More } else { Beginning::No };
     };
     let found = match u32::from_be_bytes(*first) {
         id::CLUSTER => cluster(rest),
