@@ -68,8 +68,8 @@ macro_rules! of_each_kind {
     };
 }
 
-/// Most bytes of the head of a seekable file: twice 64 KiB that came with the recording, and 4096 cues.
-const MAX_LAYOUT_HEAD: usize = 2 * 64 * 1024 + 4096 * 100;
+/// Most bytes of the head of a seekable file: twice 64 KiB that came with the recording, 4096 cues, and 1024 of the sound.
+const MAX_LAYOUT_HEAD: usize = 2 * 64 * 1024 + (4096 + 1024) * 100;
 
 /// What a media file is indexed by.
 fn webm(data: &[u8]) -> bool {
@@ -105,7 +105,9 @@ fn details(data: &[u8]) -> bool {
 
 /// Files made of a track with an index are within bounds, wherever they begin.
 fn seekable(index: &SeekIndex, bytes: u64) {
-    for from in [0, index.duration_ms() / 2, index.duration_ms(), u64::MAX] {
+    let breaks = index.breaks_ms();
+    assert!(breaks.is_sorted() && breaks.last().is_none_or(|&last| last <= index.duration_ms()));
+    for from in [0, index.duration_ms() / 2, index.duration_ms(), u64::MAX].into_iter().chain(breaks) {
         for layout in [index.layout(bytes), index.layout_from(bytes, from)].into_iter().flatten() {
             assert!(layout.body_from <= bytes && layout.head.len() <= MAX_LAYOUT_HEAD);
         }

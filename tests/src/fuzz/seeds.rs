@@ -24,6 +24,7 @@ use vault_proto::statements::Suite;
 use crate::vectors;
 
 const MEDIA: &[u8] = include_bytes!("../../media/mediarecorder.webm");
+const JOINED: &[u8] = include_bytes!("../../media/two-recorders-joined.webm");
 
 /// Inputs for the parser of this name.
 ///
@@ -31,7 +32,7 @@ const MEDIA: &[u8] = include_bytes!("../../media/mediarecorder.webm");
 /// If there is no such parser, or a test vector cannot be read.
 pub fn seeds(parser: &str) -> Vec<Vec<u8>> {
     match parser {
-        "webm" => vec![MEDIA[..2_500].to_vec(), two_clusters()],
+        "webm" => vec![MEDIA[..2_500].to_vec(), two_clusters(), joined()],
         "details" => details(),
         "envelope" => envelopes(),
         "statement" => payloads(),
@@ -79,6 +80,12 @@ fn two_clusters() -> Vec<u8> {
         [&[0x1f, 0x43, 0xb6, 0x75, 0xff][..], &cluster(100)].concat(),
     ]
     .concat()
+}
+
+/// What two recorders wrote end to end, the first of them cut off within a cluster.
+fn joined() -> Vec<u8> {
+    let second = JOINED.windows(4).rposition(|window| window == [0x1a, 0x45, 0xdf, 0xa3]).unwrap();
+    [&JOINED[..1_500], &JOINED[second..second + 1_500]].concat()
 }
 
 fn details() -> Vec<Vec<u8>> {

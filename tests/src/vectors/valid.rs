@@ -166,7 +166,7 @@ fn by_spelling(cast: &Cast) -> Vec<Scenario> {
     );
 
     let name = "opens-seek-index-in-details";
-    let index = r#""seek":{"ebml":"GkXfow==","info":"","tracks":"","others":"","first_cluster":100,"open_ended":true,"scale":1000000,"duration_ms":2000,"cue_track":1,"cues":[[0,0],[1000,100]]},"duration_ms""#;
+    let index = r#""seek":{"ebml":"GkXfow==","info":"","tracks":"","others":"","body_from":100,"open_ended":true,"scale":1000000,"runs":[[0,0,1500],[150,0,500]],"cue_track":1,"cues":[[0,0],[1000,100],[0,150]],"sound_track":2,"sound_cues":[[20,0]],"other_from":null},"duration_ms""#;
     let mut sought = Draft::new(cast, Suite::X25519, name, &[(0, 300)]);
     sought.on_details = Box::new(move |text| *text = text.replacen(r#""duration_ms""#, index, 1));
     let sought =

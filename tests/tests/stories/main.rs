@@ -2,6 +2,7 @@
 
 mod compare;
 mod completions;
+mod damaged_media;
 mod export;
 mod homes;
 mod interruption;

@@ -1,6 +1,7 @@
 //! What the commands do, one file a family.
 
 mod account;
+mod breaks;
 mod exporting;
 mod opening;
 mod output;

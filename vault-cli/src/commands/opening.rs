@@ -11,6 +11,7 @@ use vault_client::opening::recording::{Completeness, RemoteRecording};
 use vault_client::opening::seekable_file::SeekableFile;
 use vault_client::opening::track::RemoteTrack;
 
+use super::breaks::tell_breaks;
 use super::output::Output;
 use super::reading::{fetch, provenance, write_out};
 use crate::failure::{Failure, cut_off};
@@ -45,6 +46,7 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
         let bytes = write_from(session, &remote, medium, from, &mut output).await?;
         files.extend(output.path().map(|path| written(Some(medium), path, bytes)));
         output.finish()?;
+        tell_breaks(terminal, &recording, &[medium]);
         bytes
     } else {
         let mut plan = Plan::make(&media, output.as_deref(), track)?;
@@ -60,10 +62,12 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
             files.extend(output.path().map(|path| written(*medium, path, file)));
             bytes += file;
         }
+        let opened: Vec<&Medium> = plan.outputs.iter().filter_map(|(medium, _)| *medium).collect();
         // Only once all of them are right.
         for (_, output) in plan.outputs {
             output.finish()?;
         }
+        tell_breaks(terminal, &recording, &opened);
         bytes
     };
     if let Some(at) = remote.cut_off(session.home())? {

@@ -8,6 +8,7 @@ use vault_client::opening::media;
 use vault_client::opening::recording::RemoteRecording;
 use vault_client::opening::track::RemoteTrack;
 
+use super::breaks::tell_breaks;
 use super::opening::{chosen, write_from};
 use super::output::Output;
 use super::reading::{fetch, provenance};
@@ -71,6 +72,9 @@ pub(crate) async fn play(
         let start = if playing.is_empty() { start.as_secs() } else { 0 };
         playing.push(Playing { track: medium.track, media_type: medium.media_type.clone(), view, start });
     }
+    let shown: Vec<_> =
+        media.iter().filter(|medium| playing.iter().any(|playing| playing.track == medium.track)).collect();
+    tell_breaks(terminal, &recording, &shown);
     let title = title(session, &remote).await?;
     terminal.say(&format!("{}.", provenance(session, &remote)?));
     let server = PlayServer::bind(title, playing)?;

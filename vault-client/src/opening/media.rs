@@ -30,6 +30,18 @@ impl Medium {
         self.seek.as_ref()?.layout(self.bytes)
     }
 
+    /// Moments, ascending, at which the recorder's clock jumps or another recorder goes on, as its sealer says. Players stop at
+    /// the first of them; [`Self::layout_from`] begins at any.
+    pub fn breaks(&self) -> Vec<Duration> {
+        let breaks = self.seek.as_ref().map(SeekIndex::breaks_ms).unwrap_or_default();
+        breaks.into_iter().map(Duration::from_millis).collect()
+    }
+
+    /// Whether another recording of other tracks stands behind it, as its sealer says: players do not show it.
+    pub fn has_other(&self) -> bool {
+        self.seek.as_ref().is_some_and(SeekIndex::has_other)
+    }
+
     /// What makes a file of it that begins at the last place at or before `from` from which it can be played.
     ///
     /// # Errors
@@ -57,7 +69,10 @@ pub async fn media(session: &Session, remote: &RemoteRecording) -> Result<Vec<Me
     for (track, bytes) in remote.tracks() {
         let known = details.iter().flat_map(|details| &details.tracks).find(|known| known.track == track);
         let (media_type, duration_ms, seek) = match known {
-            Some(known) => (known.media_type.clone(), known.duration_ms, known.seek.clone()),
+            Some(known) => {
+                let seek = known.seek.clone().filter(|seek| seek.is_of(bytes));
+                (known.media_type.clone(), known.duration_ms, seek)
+            }
             None => {
                 let view = RemoteTrack::open(session, remote, track, None).await?;
                 (sniff(&view.read_at(0, PROBE).await?).to_owned(), None, None)

@@ -19,6 +19,7 @@ pub(super) mod id {
     pub(in crate::webm) const TRACKS: u32 = 0x1654_ae6b;
     pub(in crate::webm) const TRACK_ENTRY: u32 = 0xae;
     pub(in crate::webm) const TRACK_NUMBER: u32 = 0xd7;
+    pub(in crate::webm) const TRACK_UID: u32 = 0x73c5;
     pub(in crate::webm) const TRACK_TYPE: u32 = 0x83;
     pub(in crate::webm) const DEFAULT_DURATION: u32 = 0x23_e383;
     pub(in crate::webm) const TAGS: u32 = 0x1254_c367;
@@ -53,6 +54,15 @@ pub(super) enum Read<T> {
 /// Length of a variable-length number that begins with `first`; at most `longest`.
 fn length(first: u8, longest: usize) -> Option<usize> {
     Some(first.leading_zeros() as usize + 1).filter(|&length| length <= longest)
+}
+
+/// A floating-point number of 4 or 8 bytes, as elements hold it.
+pub(super) fn float(payload: &[u8]) -> Option<f64> {
+    match payload.len() {
+        4 => Some(f32::from_be_bytes(payload.try_into().ok()?).into()),
+        8 => Some(f64::from_be_bytes(payload.try_into().ok()?)),
+        _ => None,
+    }
 }
 
 /// An element's id, with its length marker.
@@ -91,8 +101,8 @@ pub(super) fn unsigned(bytes: &[u8]) -> Option<u64> {
     (bytes.len() <= 8).then(|| bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte)))
 }
 
-/// The elements that `payload` is a sequence of: id, the whole element, its payload. Ends with `None` where that is no such
-/// sequence.
+/// The elements that `payload` is a sequence of: id, the whole element, its payload. Ends with `None` where that is no
+/// such sequence.
 pub(super) fn children(payload: &[u8]) -> impl Iterator<Item = Option<(u32, &[u8], &[u8])>> {
     let mut rest = payload;
     std::iter::from_fn(move || {

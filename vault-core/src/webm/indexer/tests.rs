@@ -1,13 +1,16 @@
 use proptest::prelude::*;
 
 use super::super::SeekableLayout;
-use super::super::ebml::{UNKNOWN_SIZE, write_header};
+use super::super::ebml::{
+    Read, UNKNOWN_SIZE, children, id, read_id, read_number, unsigned, write, write_header,
+};
+use super::super::seek_index::{MAX_CUES, MAX_HEAD, MAX_RUNS, MAX_SOUND_CUES, Run};
 use super::*;
 
 /// Eight seconds by a real browser: no duration, no cues, key frames at 0 and 6.73 s.
 const RECORDED: &[u8] = include_bytes!("../../../../tests/media/mediarecorder.webm");
 /// What a file like it may take at most while it is indexed.
-const MEMORY: usize = 4 * MAX_HEAD + 64 * MAX_CUES;
+const MEMORY: usize = 4 * MAX_HEAD + 64 * (2 * MAX_CUES + MAX_RUNS);
 
 fn index(bytes: &[u8]) -> Option<SeekIndex> {
     let mut indexer = SeekIndexer::new();
@@ -130,7 +133,7 @@ fn other_things_have_none() {
 fn very_many_places_are_thinned() {
     let mut file = Vec::new();
     let first =
-        RECORDED.len() - (RECORDED.len() - usize::try_from(index(RECORDED).unwrap().first_cluster).unwrap());
+        RECORDED.len() - (RECORDED.len() - usize::try_from(index(RECORDED).unwrap().body_from).unwrap());
     file.extend_from_slice(&RECORDED[..first]);
     for time in 0..20_000u64 {
         let mut cluster = Vec::new();
@@ -152,7 +155,9 @@ fn very_many_places_are_thinned() {
 fn try_every_use(index: &SeekIndex, bytes: u64) {
     for layout in [index.layout(bytes), index.layout_from(bytes, 3_000), index.layout_from(bytes, u64::MAX)] {
         let Some(layout) = layout else { continue };
-        assert!(layout.body_from <= bytes && layout.head.len() < 2 * MAX_HEAD + 100 * MAX_CUES);
+        assert!(
+            layout.body_from <= bytes && layout.head.len() < 2 * MAX_HEAD + 100 * (MAX_CUES + MAX_SOUND_CUES)
+        );
     }
 }
 
@@ -211,7 +216,7 @@ proptest! {
     #[test]
     fn any_bytes_are_passed_over(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         // Behind a beginning that is understood they get further.
-        let start = usize::try_from(index(RECORDED).map_or(0, |index| index.first_cluster)).unwrap();
+        let start = usize::try_from(index(RECORDED).map_or(0, |index| index.body_from)).unwrap();
         for bytes in [bytes.clone(), [&RECORDED[..start], &bytes].concat()] {
             if let Some(index) = index(&bytes) {
                 try_every_use(&index, bytes.len() as u64);
@@ -238,7 +243,8 @@ proptest! {
 
     #[test]
     fn a_hostile_index_makes_no_more_than_a_strange_file(
-        first_cluster in any::<u64>(),
+        body_from in any::<u64>(),
+        runs in prop::collection::vec(prop_oneof![Just((0, 0, 9)), any::<(u64, u64, u64)>()], 0..4),
         scale in prop_oneof![Just(0), Just(1), any::<u64>()],
         cues in prop::collection::vec((any::<u64>(), prop_oneof![0u64..2000, any::<u64>()]), 0..20),
         bytes in prop_oneof![0u64..3000, any::<u64>()],
@@ -246,8 +252,10 @@ proptest! {
         let honest = index(RECORDED).unwrap();
         let mut cues = cues;
         cues.sort_unstable();
-        for first_cluster in [first_cluster, honest.first_cluster] {
-            let index = SeekIndex { first_cluster, scale, cues: cues.clone(), ..honest.clone() };
+        for body_from in [body_from, honest.body_from] {
+            let runs: Vec<Run> = runs.iter().copied().map(Run::from).collect();
+            let sound_cues = cues.clone();
+            let index = SeekIndex { body_from, scale, runs, cues: cues.clone(), sound_cues, ..honest.clone() };
             let json = serde_json::to_string(&index).unwrap();
             let read: SeekIndex = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(&read, &index);
