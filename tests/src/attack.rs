@@ -1,5 +1,5 @@
-//! One attack on somebody who uses the real command line: what they saw, with which exit code, and how many bytes of plaintext
-//! came out anywhere.
+//! One attack on somebody who uses the real command line: what they saw, with which exit code, and how many bytes of
+//! plaintext came out anywhere.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -94,8 +94,8 @@ impl<'a> Attack<'a> {
         Self { scene, name }
     }
 
-    /// Somebody opens a recording, to a file and to standard output. It must be refused with this exit code and these words,
-    /// and nothing may come out.
+    /// Somebody opens a recording, to a file and to standard output. It must be refused with this exit code and these
+    /// words, and nothing may come out.
     #[track_caller]
     pub fn open_refused(&self, injected: &str, who: &str, recording: &str, exit: i32, words: &str) {
         let piped = self.run(who, &["open", recording], false);
@@ -107,8 +107,8 @@ impl<'a> Attack<'a> {
         self.report(injected, &filed);
     }
 
-    /// As [`Self::open_refused`] where the damage lies behind bytes that were checked and are right: into a file nothing
-    /// comes, and standard output gets nothing but a beginning of `truth`.
+    /// As [`Self::open_refused`] where the damage lies behind bytes that were checked and are right: into a file
+    /// nothing comes, and standard output gets nothing but a beginning of `truth`.
     #[track_caller]
     pub fn open_refused_after(
         &self,
@@ -129,8 +129,8 @@ impl<'a> Attack<'a> {
         self.report(injected, &filed);
     }
 
-    /// Somebody lists their recordings: refused with this exit code, and what is refused is named and not shown. Returns what
-    /// was shown.
+    /// Somebody lists their recordings: refused with this exit code, and what is refused is named and not shown.
+    /// Returns what was shown.
     #[track_caller]
     pub fn list_refused(&self, injected: &str, who: &str, exit: i32, absent: &[&str]) -> Said {
         let outcome = self.run(who, &["list", "--json"], false);

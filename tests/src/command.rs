@@ -76,8 +76,8 @@ impl Said {
         lines.remove(0)
     }
 
-    /// Fails the test unless it was refused with this exit code, in three lines that hold `words`, and without a byte on
-    /// standard output.
+    /// Fails the test unless it was refused with this exit code, in three lines that hold `words`, and without a byte
+    /// on standard output.
     #[track_caller]
     pub fn refused(&self, exit: i32, words: &str) {
         assert_eq!(self.exit, Some(exit), "{}", self.stderr);
@@ -110,7 +110,8 @@ pub fn run<A: AsRef<OsStr>>(home: &Path, arguments: impl IntoIterator<Item = A>)
     end(vault_cli(home).args(arguments))
 }
 
-/// Runs a command that makes 24 words, which go into the file that [`words_of`] reads: there is no terminal to show them on.
+/// Runs a command that makes 24 words, which go into the file that [`words_of`] reads: there is no terminal to show
+/// them on.
 pub fn run_for_words<A: AsRef<OsStr>>(home: &Path, arguments: impl IntoIterator<Item = A>) -> Said {
     end(vault_cli(home).args(arguments).arg("--words-file").arg(words_file(home)))
 }

@@ -1,5 +1,5 @@
-//! What a hostile operator, or a registrar who errs, could put into the server's directory: statements signed with the keys of
-//! this world, at will, and the rows that hold them.
+//! What a hostile operator, or a registrar who errs, could put into the server's directory: statements signed with the
+//! keys of this world, at will, and the rows that hold them.
 
 use std::path::Path;
 

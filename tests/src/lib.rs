@@ -1,8 +1,9 @@
-//! The test harness: real binaries, a temporary world, no sleeps and no retries; and the builder of the format's test vectors.
+//! The test harness: real binaries, a temporary world, no sleeps and no retries; and the builder of the format's test
+//! vectors.
 //!
-//! A [`world::World`] is an organisation with a registrar, a server process on a free port and accounts with homes of their
-//! own. [`command`] runs the command line as a person would and keeps what it said. [`vectors`] builds recordings, whole and
-//! broken, from primitives of its own.
+//! A [`world::World`] is an organisation with a registrar, a server process on a free port and accounts with homes of
+//! their own. [`command`] runs the command line as a person would and keeps what it said. [`vectors`] builds
+//! recordings, whole and broken, from primitives of its own.
 
 #![expect(
     clippy::panic,

@@ -9,8 +9,8 @@ use crate::command::{binary, vault_cli};
 /// Most resident memory of either side at any length, in KiB.
 pub const LIMIT_KIB: u64 = 64 * 1024;
 
-/// Runs `vault-cli` under Python's accounting of its child and gives its peak memory in KiB with its output. `feed` writes its
-/// standard input.
+/// Runs `vault-cli` under Python's accounting of its child and gives its peak memory in KiB with its output. `feed`
+/// writes its standard input.
 #[track_caller]
 pub fn measured(
     home: &Path,

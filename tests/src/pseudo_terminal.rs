@@ -1,4 +1,5 @@
-//! A program on a terminal of so many columns, as util-linux's `script` makes one: what it writes there, and typing into it.
+//! A program on a terminal of so many columns, as util-linux's `script` makes one: what it writes there, and typing
+//! into it.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! A clinic with people and recordings behind a [`HostileServer`], a copy of its own for each test.
 //!
-//! The clinic is founded once in a process, through the real programs; a test gets a copy of its folder, so it may change
-//! stored files as it likes.
+//! The clinic is founded once in a process, through the real programs; a test gets a copy of its folder, so it may
+//! change stored files as it likes.
 //!
 //! | recording | patient | clinician | sealed by | |
 //! |---|---|---|---|---|

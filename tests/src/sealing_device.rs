@@ -1,5 +1,5 @@
-//! A sealing device without the command line: the SDK's own sealer, for recordings that the command line does not make (several
-//! tracks and segments) and for devices that misbehave.
+//! A sealing device without the command line: the SDK's own sealer, for recordings that the command line does not make
+//! (several tracks and segments) and for devices that misbehave.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -172,8 +172,8 @@ impl Device {
         (recording, objects)
     }
 
-    /// Seals nothing: a recording of one segment, whose body is `clear` as it is and whose details end with it. All statements
-    /// are signed and fit, as those of a client would whose encryption was taken out.
+    /// Seals nothing: a recording of one segment, whose body is `clear` as it is and whose details end with it. All
+    /// statements are signed and fit, as those of a client would whose encryption was taken out.
     pub fn seal_in_the_clear(&self, plan: &Plan<'_>, clear: &[u8]) -> (RecordingId, Objects) {
         let begun = self.begin(plan);
         let recording = begun.manifest.recording;

@@ -1,7 +1,7 @@
 //! The test vectors of docs/FORMAT.md: one scenario, one folder of `tests/vectors/v1/`.
 //!
-//! [`scenarios`] builds them, the broken ones too; the program `make-vectors` writes those that are not there yet, and what is
-//! committed stays as it is. [`reader`] opens a folder as every reader does and says how that ended.
+//! [`scenarios`] builds them, the broken ones too; the program `make-vectors` writes those that are not there yet, and
+//! what is committed stays as it is. [`reader`] opens a folder as every reader does and says how that ended.
 
 #![expect(
     clippy::unwrap_used,

@@ -28,14 +28,15 @@ pub(crate) struct Global {
     /// Server address; remembered at enrolment
     #[arg(long, global = true, value_name = "URL", env = "VAULT_SERVER")]
     pub(crate) server: Option<String>,
-    /// Certificates in PEM of the server's own authority, which alone may vouch for it [default: those this machine trusts]
+    /// Certificates in PEM of the server's own authority, which alone may vouch for it [default: those this machine
+    /// trusts]
     #[arg(long, global = true, value_name = "FILE", env = "VAULT_CACERT")]
     pub(crate) cacert: Option<PathBuf>,
     /// Read the passphrase from the first line of this file [otherwise: VAULT_PASSPHRASE, or a prompt]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
-    /// For how many seconds to try again while the server does not answer or cannot give what it stores; 0 for a single try
-    /// [default: 6, and 60 at the end of what was sealed from a stream]
+    /// For how many seconds to try again while the server does not answer or cannot give what it stores; 0 for a single
+    /// try [default: 6, and 60 at the end of what was sealed from a stream]
     #[arg(long, global = true, value_name = "SECONDS", env = "VAULT_RETRY_FOR", value_parser = parse_seconds)]
     pub(crate) retry_for: Option<Duration>,
     /// Print JSON: one document, or one a line for lists; errors as JSON on standard error
@@ -53,7 +54,8 @@ pub(crate) enum Command {
         /// Kind of keys: pq also holds against quantum computers, x25519 also opens with old age programs
         #[arg(long, value_enum, default_value_t = SuiteName::Pq)]
         suite: SuiteName,
-        /// Write the 24 words into this new file, unencrypted, instead of showing them on the terminal and asking some back
+        /// Write the 24 words into this new file, unencrypted, instead of showing them on the terminal and asking some
+        /// back
         #[arg(long, value_name = "FILE")]
         words_file: Option<PathBuf>,
     },
@@ -98,7 +100,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TYPE")]
         media_type: Option<String>,
     },
-    /// Bring to an end what was left behind: send what waits in the encrypted spool, go on with files, say what was lost
+    /// Bring to an end what was left behind: send what waits in the encrypted spool, go on with files, say what was
+    /// lost
     Resume,
     /// List this account's recordings
     List,
@@ -106,8 +109,8 @@ pub(crate) enum Command {
     Open {
         /// The recording
         recording: String,
-        /// Where to write it; - for standard output, which is also the default unless that is a terminal; a folder for a
-        /// recording of several tracks, each in a file of its own
+        /// Where to write it; - for standard output, which is also the default unless that is a terminal; a folder for
+        /// a recording of several tracks, each in a file of its own
         #[arg(short, long, value_name = "FILE|FOLDER|-")]
         output: Option<PathBuf>,
         /// Write only what is from this moment on, such as 12:30 or 1:02:03; only what is needed is fetched
@@ -143,7 +146,8 @@ pub(crate) enum Command {
         #[arg(long)]
         allow_cut_off: bool,
     },
-    /// Take recordings home: media files, what proves them, and a page to look at; run again to go on or to add what is new
+    /// Take recordings home: media files, what proves them, and a page to look at; run again to go on or to add what is
+    /// new
     Export {
         /// The folder: a new one, an empty one, or that of an earlier export
         #[arg(value_name = "DIR")]
@@ -207,7 +211,8 @@ pub(crate) struct Comparing {
 pub(crate) enum Registrar {
     /// Make an organisation root: shows its 24 words once, prints the root fingerprint
     Init {
-        /// Write the 24 words into this new file, unencrypted, instead of showing them on the terminal and asking some back
+        /// Write the 24 words into this new file, unencrypted, instead of showing them on the terminal and asking some
+        /// back
         #[arg(long, value_name = "FILE")]
         words_file: Option<PathBuf>,
     },

@@ -1,5 +1,5 @@
-//! One failure, one exit code, one message of three lines: what happened, what it means for the person's data, what to do
-//! next. Every exit code of the program is decided here.
+//! One failure, one exit code, one message of three lines: what happened, what it means for the person's data, what to
+//! do next. Every exit code of the program is decided here.
 
 use std::io;
 use std::time::Duration;
@@ -180,7 +180,8 @@ impl Failure {
     }
 }
 
-/// With a capital, and without a full stop. What begins with a name, such as a path or an address, keeps it as it is spelt.
+/// With a capital, and without a full stop. What begins with a name, such as a path or an address, keeps it as it is
+/// spelt.
 fn sentence(text: &str) -> String {
     let text = text.trim_end_matches('.');
     let first_word = text.split_whitespace().next().unwrap_or_default();

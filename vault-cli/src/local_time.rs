@@ -21,8 +21,8 @@ pub(crate) fn day(time: Timestamp) -> String {
     formatted(time, &zone(), "%Y-%m-%d")
 }
 
-/// Words with each time in the person's zone, which is named: `2026-11-18 12:06:40 CET`. A time that is part of something longer,
-/// such as the name of a file, is left alone.
+/// Words with each time in the person's zone, which is named: `2026-11-18 12:06:40 CET`. A time that is part of
+/// something longer, such as the name of a file, is left alone.
 pub(crate) fn in_zone(words: &str) -> String {
     replaced(words, &zone())
 }

@@ -1,7 +1,7 @@
 //! `vault-cli`: record, keep, open and verify sealed recordings from a terminal.
 //!
-//! [`arguments`] says what can be typed, [`commands`] do it through `vault-client`, [`failure`] decides exit codes and the words
-//! of each failure in one place, and [`terminal`] is the only module that prints or asks.
+//! [`arguments`] says what can be typed, [`commands`] do it through `vault-client`, [`failure`] decides exit codes and
+//! the words of each failure in one place, and [`terminal`] is the only module that prints or asks.
 
 mod arguments;
 mod commands;
@@ -48,7 +48,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Help that was asked for, or what is wrong with what was typed: as JSON where that was asked for, as far as could be told.
+/// Help that was asked for, or what is wrong with what was typed: as JSON where that was asked for, as far as could be
+/// told.
 fn not_understood(error: &clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
     if !error.use_stderr() || !wants_json {

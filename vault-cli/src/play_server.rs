@@ -1,8 +1,8 @@
-//! A server on this machine's own address that a player can seek in. What it hands out was checked part by part, and is in memory
-//! only.
+//! A server on this machine's own address that a player can seek in. What it hands out was checked part by part, and is
+//! in memory only.
 //!
-//! Whoever can guess the address could watch, so it holds 128 random bits and is never an argument of a program. A page of
-//! another site that makes the browser ask here (DNS rebinding) names another host, and gets nothing.
+//! Whoever can guess the address could watch, so it holds 128 random bits and is never an argument of a program. A page
+//! of another site that makes the browser ask here (DNS rebinding) names another host, and gets nothing.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -183,9 +183,9 @@ async fn page(State(served): State<Arc<Served>>) -> Html<String> {
     Html(page.into_string())
 }
 
-/// Whether whoever asks goes on asking after an answer to only the beginning of a range (RFC 9110, section 15.3.7). Browsers do, and
-/// close a longer answer when they jump: by then the system has taken megabytes of it that nobody watches, each of which was
-/// fetched and opened. Other players take a short answer for a broken connection.
+/// Whether whoever asks goes on asking after an answer to only the beginning of a range (RFC 9110, section 15.3.7).
+/// Browsers do, and close a longer answer when they jump: by then the system has taken megabytes of it that nobody
+/// watches, each of which was fetched and opened. Other players take a short answer for a broken connection.
 fn asks_for_more(headers: &HeaderMap) -> bool {
     headers.contains_key(FETCH_DESTINATION)
 }

@@ -53,8 +53,8 @@ impl Player {
         }
     }
 
-    /// Has it play `tracks` from `start` on, or show `page`. Addresses stand in a file that only its owner can read: the
-    /// arguments of a program can be read by everybody on a machine.
+    /// Has it play `tracks` from `start` on, or show `page`. Addresses stand in a file that only its owner can read:
+    /// the arguments of a program can be read by everybody on a machine.
     pub(crate) fn start(&self, page: &str, tracks: &[(u8, String)], start: Duration) -> io::Result<Started> {
         let (suffix, text) = match self {
             Self::Media { .. } => (".m3u", list(tracks, start)),
@@ -98,8 +98,8 @@ impl Player {
     }
 }
 
-/// A file that only its owner can read. It lies in the owner's home folder, under a name that does not begin with a dot: of anywhere
-/// else, browsers and players that are packaged as snaps see nothing, or a `/tmp` of their own.
+/// A file that only its owner can read. It lies in the owner's home folder, under a name that does not begin with a
+/// dot: of anywhere else, browsers and players that are packaged as snaps see nothing, or a `/tmp` of their own.
 fn private_file(suffix: &str, text: &str) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("vault-play-").suffix(suffix);

@@ -1,5 +1,5 @@
-//! What may reach a terminal. Titles, labels, file names and what servers write are text from elsewhere: it must neither steer the
-//! terminal nor add lines that look like this program's own.
+//! What may reach a terminal. Titles, labels, file names and what servers write are text from elsewhere: it must
+//! neither steer the terminal nor add lines that look like this program's own.
 
 /// What stands in place of a character that is not shown.
 const REPLACEMENT: char = '\u{fffd}';
@@ -14,8 +14,8 @@ pub(crate) fn printable_lines(text: &str) -> String {
     text.chars().map(|c| if c != '\n' && steers(c) { REPLACEMENT } else { c }).collect()
 }
 
-/// JSON that means the same, with what JSON writers leave as it is and a terminal may obey spelt as escapes. Such characters
-/// stand in JSON only within strings.
+/// JSON that means the same, with what JSON writers leave as it is and a terminal may obey spelt as escapes. Such
+/// characters stand in JSON only within strings.
 pub(crate) fn printable_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {

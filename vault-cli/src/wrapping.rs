@@ -21,8 +21,8 @@ pub(crate) fn columns<T>(_stream: &T) -> Option<usize> {
     None
 }
 
-/// Each line of a text, broken between words where it is wider than `width` columns. What goes on is indented as its line is.
-/// A word that is wider itself, such as an id, stands on a line of its own: whole, so that it can be copied.
+/// Each line of a text, broken between words where it is wider than `width` columns. What goes on is indented as its
+/// line is. A word that is wider itself, such as an id, stands on a line of its own: whole, so that it can be copied.
 pub(crate) fn wrapped(text: &str, width: usize) -> String {
     let mut lines = Vec::new();
     for line in text.split('\n') {

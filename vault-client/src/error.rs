@@ -272,8 +272,8 @@ pub(crate) const fn is_passing(code: ProblemCode) -> bool {
 }
 
 impl ClientError {
-    /// Whether what failed may go well later, without anybody changing anything here: the network, or a server that is busy,
-    /// full or failing.
+    /// Whether what failed may go well later, without anybody changing anything here: the network, or a server that is
+    /// busy, full or failing.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,

@@ -1,5 +1,5 @@
-//! The one client of the storage server, for apps and for the command line. Nothing the server says is believed beyond what
-//! signed statements and this home's pins prove.
+//! The one client of the storage server, for apps and for the command line. Nothing the server says is believed beyond
+//! what signed statements and this home's pins prove.
 //!
 //! Everything begins with a [`Session`]: a person's home, unlocked, and the server it is enrolled at.
 //!
@@ -15,8 +15,8 @@
 //!
 //! # Recording
 //!
-//! A [`Recorder`](sealing::Recorder) seals what is written to it while it is written, for the two people it was begun for and
-//! for nobody else. Whatever dies next, what it calls acknowledged opens for both.
+//! A [`Recorder`](sealing::Recorder) seals what is written to it while it is written, for the two people it was begun
+//! for and for nobody else. Whatever dies next, what it calls acknowledged opens for both.
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -83,7 +83,8 @@
 //!
 //! # Playing
 //!
-//! A [`RemoteTrack`](opening::track::RemoteTrack) can be read from anywhere; a jump fetches the parts it lands in, and no more.
+//! A [`RemoteTrack`](opening::track::RemoteTrack) can be read from anywhere; a jump fetches the parts it lands in, and
+//! no more.
 //!
 //! ```no_run
 //! # use vault_client::opening::recording::RemoteRecording;
@@ -118,8 +119,8 @@
 //! # What is stable
 //!
 //! What this page shows: [`Session`], [`sealing::Recorder`], [`sealing::resume_all`], [`opening::listing::list`],
-//! [`opening::recording::RemoteRecording`], [`opening::media`], [`opening::track`], and [`ClientError`]. Everything else may
-//! still move between rooms.
+//! [`opening::recording::RemoteRecording`], [`opening::media`], [`opening::track`], and [`ClientError`]. Everything
+//! else may still move between rooms.
 
 pub mod clock;
 pub mod error;

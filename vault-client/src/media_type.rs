@@ -61,9 +61,9 @@ pub enum Player {
     Document,
 }
 
-/// A media type that this program repeats to others. A media type is its sealer's word; only those of this list choose what a
-/// browser, a desktop or a health record system does with a file. What can carry a program that runs when it is opened, such as
-/// HTML, SVG, or office documents with macros, is not among them.
+/// A media type that this program repeats to others. A media type is its sealer's word; only those of this list choose
+/// what a browser, a desktop or a health record system does with a file. What can carry a program that runs when it is
+/// opened, such as HTML, SVG, or office documents with macros, is not among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownMedia {
     /// What plays it.

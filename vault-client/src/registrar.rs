@@ -80,7 +80,8 @@ impl NewOrganisation {
         Ok(Self { organisation: organisation(&secrets), words: seed.to_words(), secrets })
     }
 
-    /// Puts the organisation into an empty home, durably. For whoever has handed over the words: from then on they are needed.
+    /// Puts the organisation into an empty home, durably. For whoever has handed over the words: from then on they are
+    /// needed.
     ///
     /// # Errors
     /// As [`require_none`], or [`ClientError::Disk`].
@@ -174,8 +175,8 @@ pub fn certify(
     Ok(CertificateChain { issuer, certificate })
 }
 
-/// The stored issuer certificate, renewed in its last year. One that counts only from a time to come, because this machine's clock
-/// was ahead when it was made, counts for nobody now and is renewed too.
+/// The stored issuer certificate, renewed in its last year. One that counts only from a time to come, because this
+/// machine's clock was ahead when it was made, counts for nobody now and is renewed too.
 fn current_issuer(
     home: &Home,
     secrets: &RegistrarSecrets,

@@ -14,10 +14,11 @@ use crate::home::account::{self, Account};
 use crate::home::{Enrolment, Home};
 use crate::server::connection::Connection;
 
-/// Somebody who asks one server in one account's name. Everything that records, lists, opens, plays or compares takes one.
+/// Somebody who asks one server in one account's name. Everything that records, lists, opens, plays or compares takes
+/// one.
 ///
-/// It holds the account's secrets in memory from [`Session::unlock`] on until it is dropped; what still runs then, such as a
-/// recorder or an open track, keeps only what it needs. Nothing is asked of the server before something needs it.
+/// It holds the account's secrets in memory from [`Session::unlock`] on until it is dropped; what still runs then, such
+/// as a recorder or an open track, keeps only what it needs. Nothing is asked of the server before something needs it.
 pub struct Session {
     pub(crate) home: Home,
     pub(crate) enrolment: Enrolment,
@@ -32,8 +33,8 @@ pub struct SessionOptions {
     pub server: Option<String>,
     /// For how long to try again; see [`Connection::with_retry_for`].
     pub retry_for: Option<Duration>,
-    /// Certificates in PEM of the authorities that may vouch for the server, in place of those of this machine: for a server with
-    /// an authority of its own.
+    /// Certificates in PEM of the authorities that may vouch for the server, in place of those of this machine: for a
+    /// server with an authority of its own.
     pub ca_certificates: Option<Vec<u8>>,
 }
 
@@ -41,8 +42,8 @@ impl Session {
     /// Unlocks the account of `home`, for the server and the organisation that it is enrolled at.
     ///
     /// # Errors
-    /// [`ClientError::NotSetUp`] if the home has no account, or one that is not enrolled; [`ClientError::Unlock`] if the
-    /// passphrase is wrong or the identity file damaged; [`ClientError::Disk`].
+    /// [`ClientError::NotSetUp`] if the home has no account, or one that is not enrolled; [`ClientError::Unlock`] if
+    /// the passphrase is wrong or the identity file damaged; [`ClientError::Disk`].
     pub fn unlock(home: Home, passphrase: &SecretString) -> Result<Self, ClientError> {
         Self::unlock_with(home, passphrase, SessionOptions::default())
     }
@@ -86,8 +87,8 @@ impl Session {
     /// is that of `enrolment`, whatever `options` say.
     ///
     /// # Errors
-    /// [`ClientError::Trust`] if the certificate is not one of that organisation for this account, or the home is pinned to
-    /// another organisation; nothing is sent then. Else as [`Session::unlock`], or what the server says.
+    /// [`ClientError::Trust`] if the certificate is not one of that organisation for this account, or the home is
+    /// pinned to another organisation; nothing is sent then. Else as [`Session::unlock`], or what the server says.
     pub async fn enrol(
         home: Home,
         passphrase: &SecretString,

@@ -1,7 +1,7 @@
 //! Tries an identity on every age header below a folder: what somebody can open who was handed a server's whole store.
 //!
-//! `try-every-header IDENTITY-FILE FOLDER`, passphrase in `VAULT_PASSPHRASE`. Prints one line a header; exit code 0 if any of
-//! them gave its file key to the identity, 1 if none did, 2 if something could not be read.
+//! `try-every-header IDENTITY-FILE FOLDER`, passphrase in `VAULT_PASSPHRASE`. Prints one line a header; exit code 0 if
+//! any of them gave its file key to the identity, 1 if none did, 2 if something could not be read.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example that is run by hand")]
 

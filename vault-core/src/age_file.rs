@@ -135,8 +135,8 @@ pub fn open_small(identity: &Identity, bytes: &[u8], limit: usize) -> Result<Zer
     Ok(open_any(&[identity], bytes)?.read_whole(bytes.len(), limit)?)
 }
 
-/// Opens any age file for the first of the identities that can. The content is read from the answer, which releases only
-/// authenticated chunks.
+/// Opens any age file for the first of the identities that can. The content is read from the answer, which releases
+/// only authenticated chunks.
 ///
 /// # Errors
 /// [`OpenError`] for everything up to the first chunk.

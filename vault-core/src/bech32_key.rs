@@ -48,7 +48,8 @@ pub(crate) fn decode(text: &str, hrp: &str, case: Case, out: &mut [u8]) -> Optio
     for place in out.iter_mut() {
         *place = bytes.next()?;
     }
-    // Writing it again and comparing settles the case, the human-readable part, the length and the padding bits at once.
+    // Writing it again and comparing settles the case, the human-readable part, the length and the padding bits at
+    // once.
     let again = encode(hrp, case, out)?;
     bool::from(again.as_bytes().ct_eq(text.as_bytes())).then_some(())
 }

@@ -112,7 +112,8 @@ impl PayloadKey {
 
 /// HKDF-SHA-256 (RFC 5869) to 32 bytes, written to their final place. `info` is the concatenation of its pieces.
 ///
-/// 32 bytes are one block of HKDF-Expand, which is one HMAC: there is no length that could be wrong, so nothing can fail.
+/// 32 bytes are one block of HKDF-Expand, which is one HMAC: there is no length that could be wrong, so nothing can
+/// fail.
 pub(crate) fn derive(salt: Option<&[u8]>, secret: &[u8], info: &[&[u8]]) -> SecretBytes<32> {
     on_wiped_stack(|| {
         let (mut extracted, _) = Hkdf::<Sha256>::extract(salt, secret);

@@ -145,8 +145,8 @@ impl Identity {
         &self.recipient
     }
 
-    /// Unwraps the file key of a stanza; `None` if the stanza is for someone else. Which of the two it is cannot be seen
-    /// from the stanza alone: a stanza for this identity with a changed body is also `None`.
+    /// Unwraps the file key of a stanza; `None` if the stanza is for someone else. Which of the two it is cannot be
+    /// seen from the stanza alone: a stanza for this identity with a changed body is also `None`.
     ///
     /// # Errors
     /// [`StanzaError`] if the stanza has this suite's tag and is malformed.

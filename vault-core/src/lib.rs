@@ -1,9 +1,11 @@
 //! What only endpoints hold: keys, sealing, opening and seeking.
 //!
-//! Everything here is synchronous, opens no sockets and builds for `wasm32-unknown-unknown`. The layers, each in modules of its own:
+//! Everything here is synchronous, opens no sockets and builds for `wasm32-unknown-unknown`. The layers, each in
+//! modules of its own:
 //!
 //! * secrets: [`seed`] → [`signing_key`], [`identity`]; at rest [`identity_file`] over [`passphrase_file`];
-//! * age v1: [`recipient`], [`file_key`], [`payload`] by part, [`payload_reader`] by stream, [`age_file`] for small files;
+//! * age v1: [`recipient`], [`file_key`], [`payload`] by part, [`payload_reader`] by stream, [`age_file`] for small
+//!   files;
 //! * recordings: [`sealing`], [`opening`], [`seeking`], and the [`details`] that only readers see.
 //!
 //! The bytes are specified in `docs/FORMAT.md`.

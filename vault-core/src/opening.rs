@@ -1,7 +1,7 @@
 //! Opening a recording: nothing is released before its own check (FORMAT.md, "Opening").
 //!
-//! [`Opening`] holds the checked statements; [`Opening::segment`] checks header, key and part list; a [`SegmentOpening`] opens parts in
-//! any order and from any thread. Every refusal is a class a person can act on.
+//! [`Opening`] holds the checked statements; [`Opening::segment`] checks header, key and part list; a
+//! [`SegmentOpening`] opens parts in any order and from any thread. Every refusal is a class a person can act on.
 
 use vault_proto::geometry::BodyShape;
 use vault_proto::ids::{AccountId, Digest, KeyId};
@@ -112,8 +112,8 @@ impl<'a> Opening<'a> {
         self.recording
     }
 
-    /// Checks a segment's header and part hash list. A list may be longer than what is proved of a segment that was never
-    /// sealed; what is beyond is left out.
+    /// Checks a segment's header and part hash list. A list may be longer than what is proved of a segment that was
+    /// never sealed; what is beyond is left out.
     ///
     /// # Errors
     /// [`OpenError`].

@@ -16,8 +16,8 @@ use crate::wiped_stack::on_wiped_stack;
 /// leaves the rest of a 64 MiB client to the rest of the client.
 pub const WORK_FACTOR: u8 = 15;
 
-/// Which work factors are accepted, as powers of two. A file outside is refused before any work is done: one below could
-/// have been planted to make guessing cheap, one above to make the reader run out of memory.
+/// Which work factors are accepted, as powers of two. A file outside is refused before any work is done: one below
+/// could have been planted to make guessing cheap, one above to make the reader run out of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkFactors {
     floor: u8,

@@ -1,8 +1,8 @@
 //! The age payload in parts: sealing and opening by index, in any order and on any thread.
 //!
-//! C2SP `age`, "Payload": a 16-byte nonce, then chunks of 64 KiB sealed with ChaCha20-Poly1305. The nonce of a chunk is its
-//! index and a mark on the final one. No function here takes such a nonce: the sealer gives each index out once, and the
-//! opener computes it from where the ciphertext stands.
+//! C2SP `age`, "Payload": a 16-byte nonce, then chunks of 64 KiB sealed with ChaCha20-Poly1305. The nonce of a chunk is
+//! its index and a mark on the final one. No function here takes such a nonce: the sealer gives each index out once,
+//! and the opener computes it from where the ciphertext stands.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ pub enum SealPartError {
         /// Bytes in the part.
         len: usize,
     },
-    /// Only a payload that is empty as a whole may end with an empty part: hold a full part back until it is known whether
-    /// it is the last.
+    /// Only a payload that is empty as a whole may end with an empty part: hold a full part back until it is known
+    /// whether it is the last.
     #[error("the last part of a payload that is not empty must not be empty")]
     EmptyEnd,
     /// The payload has its [`MAX_PARTS`] parts: this one has to be the last, or has to open the next segment.
@@ -117,8 +117,8 @@ impl PayloadSealer {
         if self.complete { 0 } else { MAX_PARTS.saturating_sub(self.next) }
     }
 
-    /// Takes the next part of the plaintext: exactly [`PART_PLAINTEXT`] bytes, or fewer if it is the `last`. An empty part
-    /// is right only for a payload that is empty as a whole.
+    /// Takes the next part of the plaintext: exactly [`PART_PLAINTEXT`] bytes, or fewer if it is the `last`. An empty
+    /// part is right only for a payload that is empty as a whole.
     ///
     /// # Errors
     /// [`SealPartError`] if the part cannot stand here.
@@ -190,8 +190,8 @@ impl PartJob {
         let mut buffer = std::mem::take(&mut self.plaintext);
         grow(&mut buffer, prefix + len + chunks * CHUNK_TAG);
 
-        // From the last chunk to the first, each moves to its final place before it is sealed there: what it moves onto has
-        // already moved on.
+        // From the last chunk to the first, each moves to its final place before it is sealed there: what it moves onto
+        // has already moved on.
         for chunk in (0..chunks).rev() {
             let from = chunk * CHUNK_PLAINTEXT;
             let size = (len - from).min(CHUNK_PLAINTEXT);
@@ -245,8 +245,8 @@ impl PayloadOpener {
         Ok(Self { key: file_key.open_payload(header, nonce)?, nonce: *nonce })
     }
 
-    /// Opens part `index` in its buffer and gives back its plaintext. `ends_body` says whether it is the last part of the
-    /// body that the caller has been told of, and `end` how that body has to end.
+    /// Opens part `index` in its buffer and gives back its plaintext. `ends_body` says whether it is the last part of
+    /// the body that the caller has been told of, and `end` how that body has to end.
     ///
     /// # Errors
     /// [`OpenPartError`]; nothing is released then, and what was already decrypted is wiped.

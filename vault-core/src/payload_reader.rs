@@ -94,8 +94,8 @@ impl<R: Read> PayloadReader<R> {
         Self { input, opener, buffer, counter: 0, state: State::Chunks }
     }
 
-    /// The plaintext of the next chunk, or `None` after a final chunk that nothing follows. Only that `None` says that the
-    /// payload is whole.
+    /// The plaintext of the next chunk, or `None` after a final chunk that nothing follows. Only that `None` says that
+    /// the payload is whole.
     ///
     /// # Errors
     /// [`PayloadError`]; asking again after an error gives the end of a damaged file, never more plaintext.
@@ -134,8 +134,8 @@ impl<R: Read> PayloadReader<R> {
         Ok(Some(&self.buffer))
     }
 
-    /// The whole plaintext, in one piece of memory that is wiped on drop. It is reserved at once, `expected` bytes of it, so
-    /// that no copies of it are left behind by growing.
+    /// The whole plaintext, in one piece of memory that is wiped on drop. It is reserved at once, `expected` bytes of
+    /// it, so that no copies of it are left behind by growing.
     ///
     /// # Errors
     /// [`PayloadError`]; nothing is released then.

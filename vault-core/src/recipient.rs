@@ -1,7 +1,8 @@
 //! Recipients: the public keys that file keys are wrapped for.
 //!
-//! Two suites, each with one spelling of a recipient and one stanza (C2SP `age`): `x25519` with `age1…` and `X25519`, `pq`
-//! with `age1pq1…` and `mlkem768x25519`. A recipient string never names a program: plugin recipients do not exist here.
+//! Two suites, each with one spelling of a recipient and one stanza (C2SP `age`): `x25519` with `age1…` and `X25519`,
+//! `pq` with `age1pq1…` and `mlkem768x25519`. A recipient string never names a program: plugin recipients do not exist
+//! here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -164,8 +165,8 @@ pub(crate) fn is_low_order(share: &[u8; 32]) -> bool {
     x25519([1; 32], *share) == [0; 32]
 }
 
-/// Whether the bytes are the one encoding of their coordinate, below 2^255 - 19. Another encoding would make a recipient
-/// whose stanzas its own identity, which computes its recipient anew, cannot unwrap.
+/// Whether the bytes are the one encoding of their coordinate, below 2^255 - 19. Another encoding would make a
+/// recipient whose stanzas its own identity, which computes its recipient anew, cannot unwrap.
 fn is_canonical(coordinate: &[u8; 32]) -> bool {
     let mut big_endian = *coordinate;
     big_endian.reverse();

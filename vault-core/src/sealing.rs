@@ -1,9 +1,9 @@
 //! Sealing a recording: segments of parts on the way, signed seals at each end (FORMAT.md, sections 5 to 10).
 //!
-//! A [`RecordingSealer`] hands out one [`SegmentSealer`] at a time; that hands out part jobs, which run on any thread and
-//! come back as ciphertext with its hash. No function takes a nonce or a counter: a part's number is given once, by
-//! [`SegmentSealer::next_part`], and a segment's file key exists only inside its sealer. After a crash there is nothing to
-//! resume it with: [`SegmentFacts`], which hold no secret, are enough to seal what was acknowledged.
+//! A [`RecordingSealer`] hands out one [`SegmentSealer`] at a time; that hands out part jobs, which run on any thread
+//! and come back as ciphertext with its hash. No function takes a nonce or a counter: a part's number is given once, by
+//! [`SegmentSealer::next_part`], and a segment's file key exists only inside its sealer. After a crash there is nothing
+//! to resume it with: [`SegmentFacts`], which hold no secret, are enough to seal what was acknowledged.
 
 use vault_proto::envelope::{self, Envelope, StatementError, Verified};
 use vault_proto::geometry::{self, BodyEnd};
@@ -220,7 +220,8 @@ impl RecordingSealer {
         Ok(seal)
     }
 
-    /// Signs how far the segment that comes next has come: `parts` holds the hashes of its parts so far, all of them full.
+    /// Signs how far the segment that comes next has come: `parts` holds the hashes of its parts so far, all of them
+    /// full.
     ///
     /// # Errors
     /// [`SealError::OtherDevice`], or [`SealError::Statement`] if there is no part yet.

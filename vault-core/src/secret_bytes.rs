@@ -6,8 +6,8 @@ use crate::random::{self, RandomError};
 
 /// `N` secret bytes that never leave their heap place and are wiped on drop.
 ///
-/// Only the pointer moves when a value moves, and every constructor fills the bytes in place: a secret built on the stack
-/// and moved into a box would leave a copy behind that nothing wipes. No `Clone`, `Debug` or `Serialize`.
+/// Only the pointer moves when a value moves, and every constructor fills the bytes in place: a secret built on the
+/// stack and moved into a box would leave a copy behind that nothing wipes. No `Clone`, `Debug` or `Serialize`.
 pub(crate) struct SecretBytes<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> SecretBytes<N> {

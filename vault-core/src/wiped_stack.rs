@@ -1,8 +1,8 @@
 //! Leaving no copies of secrets on the stack.
 //!
 //! Lasting secrets have one place on the heap. The libraries that compute with them still move keys and key schedules
-//! through their own frames, and what a frame leaves behind stays until something else is written there: on a thread that
-//! goes idle, for as long as the process lives.
+//! through their own frames, and what a frame leaves behind stays until something else is written there: on a thread
+//! that goes idle, for as long as the process lives.
 
 use std::hint::black_box;
 
@@ -22,7 +22,8 @@ fn apart<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Takes the place that [`apart`] had and fills it with zeros, which the compiler cannot leave out: somebody could look.
+/// Takes the place that [`apart`] had and fills it with zeros, which the compiler cannot leave out: somebody could
+/// look.
 #[inline(never)]
 fn overwrite() {
     let mut area = [0u8; DEPTH];

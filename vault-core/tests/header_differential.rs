@@ -1,7 +1,7 @@
 //! Attack 17, parser differences: our header parser against that of the `age` crate, over mutated headers.
 //!
-//! What ours accepts, theirs accepts with the same stanzas. What theirs accepts and ours refuses is of the few kinds named
-//! below, each of which C2SP `age` or our own limits forbid.
+//! What ours accepts, theirs accepts with the same stanzas. What theirs accepts and ours refuses is of the few kinds
+//! named below, each of which C2SP `age` or our own limits forbid.
 
 #![expect(
     clippy::unwrap_used,

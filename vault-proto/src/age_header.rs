@@ -1,9 +1,9 @@
 //! The header of an age v1 file: a strict, canonical parser and its writer.
 //!
-//! Grammar: C2SP `age`, "ABNF definition of file header". Every header has exactly one spelling, and this module accepts
-//! only that one: for every input that [`Header::parse`] accepts, [`Header::encode`] gives back the same bytes. So the
-//! bytes a MAC or a hash was computed over can always be rebuilt from the parsed form, and two parsers cannot be made
-//! to see two different headers in one file.
+//! Grammar: C2SP `age`, "ABNF definition of file header". Every header has exactly one spelling, and this module
+//! accepts only that one: for every input that [`Header::parse`] accepts, [`Header::encode`] gives back the same bytes.
+//! So the bytes a MAC or a hash was computed over can always be rebuilt from the parsed form, and two parsers cannot be
+//! made to see two different headers in one file.
 //!
 //! A header holds no secret: file keys are wrapped in the stanza bodies.
 

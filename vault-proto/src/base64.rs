@@ -7,11 +7,12 @@ pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     BASE64.encode(bytes.as_ref())
 }
 
-/// The bytes of a text. `None` for every spelling but the one that [`encode`] writes: unused bits that are set, missing padding,
-/// padding in the middle (as of texts that were put behind each other), line breaks.
+/// The bytes of a text. `None` for every spelling but the one that [`encode`] writes: unused bits that are set, missing
+/// padding, padding in the middle (as of texts that were put behind each other), line breaks.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let bytes = BASE64.decode(text.as_bytes()).ok()?;
-    // The library takes padded texts behind each other for one; no other leniency of its own is known, and none is relied on.
+    // The library takes padded texts behind each other for one; no other leniency of its own is known, and none is
+    // relied on.
     (encode(&bytes) == text).then_some(bytes)
 }
 

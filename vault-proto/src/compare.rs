@@ -102,8 +102,8 @@ fn commitment(
     labels::labelled_hash(labels::COMPARE_COMMITMENT, &data)
 }
 
-/// The last `count` decimal digits of a digest read as a big-endian number, leading zeros kept. Of 2^256 possible numbers
-/// each ending is met equally often but for a share below 10^-16, also with sixty digits.
+/// The last `count` decimal digits of a digest read as a big-endian number, leading zeros kept. Of 2^256 possible
+/// numbers each ending is met equally often but for a share below 10^-16, also with sixty digits.
 fn last_digits(digest: &Digest, count: usize) -> String {
     let mut number = *digest.as_bytes();
     let mut digits: Vec<char> = Vec::with_capacity(count);
@@ -120,8 +120,8 @@ fn last_digits(digest: &Digest, count: usize) -> String {
     digits.into_iter().rev().collect()
 }
 
-/// Reads a number as a person typed or scanned it: [`NUMBER_DIGITS`] digits, with any white space between them. `None` if
-/// it is not one.
+/// Reads a number as a person typed or scanned it: [`NUMBER_DIGITS`] digits, with any white space between them. `None`
+/// if it is not one.
 pub fn parse_number(text: &str) -> Option<String> {
     let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     (digits.len() == NUMBER_DIGITS && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)

@@ -1,7 +1,7 @@
 //! Signed statements: DSSE envelopes with exactly one Ed25519 signature (FORMAT.md, "Signed statements").
 //!
-//! An [`Envelope`] keeps the bytes as they came. Its statement is readable only as [`Envelope::unverified`], for finding
-//! the key that must have signed it; [`Envelope::verify`] is the only way to a [`Verified`] statement.
+//! An [`Envelope`] keeps the bytes as they came. Its statement is readable only as [`Envelope::unverified`], for
+//! finding the key that must have signed it; [`Envelope::verify`] is the only way to a [`Verified`] statement.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -122,8 +122,8 @@ fn is_other_version(known: &str, found: &str) -> bool {
     })
 }
 
-/// Where a text stops being what it should be. The parser's own words repeat names that whoever made the text has chosen, and
-/// these end in front of a person.
+/// Where a text stops being what it should be. The parser's own words repeat names that whoever made the text has
+/// chosen, and these end in front of a person.
 pub(crate) fn place(error: &serde_json::Error) -> String {
     format!("it is not of the form it should have, at line {}, column {}", error.line(), error.column())
 }
@@ -131,8 +131,8 @@ pub(crate) fn place(error: &serde_json::Error) -> String {
 /// Integers of the format are exact in every JSON parser.
 const MAX_INTEGER: u64 = 1 << 53;
 
-/// Whether a payload says what `statement` says in the one form of the format. Derived parsers also take an array for an
-/// object and a missing field for `null`: two programs could then read one signed payload differently.
+/// Whether a payload says what `statement` says in the one form of the format. Derived parsers also take an array for
+/// an object and a missing field for `null`: two programs could then read one signed payload differently.
 fn has_one_reading<T: Statement>(payload: &[u8], statement: &T) -> bool {
     let found = serde_json::from_slice::<serde_json::Value>(payload).ok();
     found.is_some()

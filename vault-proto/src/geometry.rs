@@ -57,7 +57,8 @@ pub const fn full_part_length(index: u32) -> usize {
     if index == 0 { MAX_PART } else { PART_CIPHERTEXT }
 }
 
-/// Whether `length` can be the ciphertext length of part `index`: a full part, or a last one that ends in a final chunk.
+/// Whether `length` can be the ciphertext length of part `index`: a full part, or a last one that ends in a final
+/// chunk.
 pub fn is_possible_part_length(index: u32, length: usize) -> bool {
     let nonce = if index == 0 { PAYLOAD_NONCE } else { 0 };
     let Some(chunks) = length.checked_sub(nonce) else {

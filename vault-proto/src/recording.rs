@@ -100,8 +100,8 @@ impl CheckedManifest {
     /// Checks a manifest against the id the *caller* asked for, its credentials and the pinned organisation.
     ///
     /// # Errors
-    /// [`Refusal::MixUp`] before any signature is looked at if the id differs; [`Refusal::NotEntitled`] if the sealer was
-    /// not certified, not entitled, or its device key does not verify; [`Refusal::Damaged`] or
+    /// [`Refusal::MixUp`] before any signature is looked at if the id differs; [`Refusal::NotEntitled`] if the sealer
+    /// was not certified, not entitled, or its device key does not verify; [`Refusal::Damaged`] or
     /// [`Refusal::NewerFormat`] if bytes cannot be read.
     pub fn check(
         requested: RecordingId,
@@ -322,8 +322,8 @@ impl CheckedRecording {
         self.final_seal.as_ref()
     }
 
-    /// The segments that can be opened, in their order: all that are sealed, and without a final seal the whole parts of the
-    /// one after them, as far as its progress proves them.
+    /// The segments that can be opened, in their order: all that are sealed, and without a final seal the whole parts
+    /// of the one after them, as far as its progress proves them.
     pub fn segments(&self) -> Vec<ProvenSegment> {
         let open = self.progress.as_ref().filter(|progress| progress.index as usize == self.seals.len());
         let open = open.and_then(|progress| ProvenSegment::of_progress(progress));

@@ -1,7 +1,8 @@
-//! The recordings that an account knows of: a list object, and the signed statements over it (FORMAT.md, "Lists and exports").
+//! The recordings that an account knows of: a list object, and the signed statements over it (FORMAT.md, "Lists and
+//! exports").
 //!
-//! Each list goes on from the one before: a recording stays what it was, and its end, once named, does not go away. So whoever holds
-//! two lists of an account can say what the newer one should have and has not.
+//! Each list goes on from the one before: a recording stays what it was, and its end, once named, does not go away. So
+//! whoever holds two lists of an account can say what the newer one should have and has not.
 
 use std::collections::HashMap;
 
@@ -88,8 +89,8 @@ impl ListObject {
     /// What an account knows once it has seen `entry` too, and whether that is more than before.
     ///
     /// # Errors
-    /// [`Refusal::MixUp`] if the recording is known with another manifest, [`Refusal::Damaged`] if it is known with another end.
-    /// One that is known with its end, and shown without, stays as it is known.
+    /// [`Refusal::MixUp`] if the recording is known with another manifest, [`Refusal::Damaged`] if it is known with
+    /// another end. One that is known with its end, and shown without, stays as it is known.
     pub fn learn(&mut self, entry: ListEntry) -> Result<bool, Refusal> {
         let Some(known) = self.recordings.iter_mut().find(|known| known.recording == entry.recording) else {
             self.recordings.push(entry);

@@ -232,7 +232,8 @@ pub struct RecordingEntry {
 
 /// `GET /v1/recordings/{id}`: all statements of a recording, verbatim.
 ///
-/// Statements stand as strings that the client parses itself: one damaged statement must not make the others unreadable.
+/// Statements stand as strings that the client parses itself: one damaged statement must not make the others
+/// unreadable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordingRecord {
@@ -264,6 +265,7 @@ pub struct SegmentRecord {
     pub bytes: u64,
     /// The seal's envelope, once there is one.
     pub seal: Option<String>,
-    /// The envelope of its newest progress that these parts cover, if it has one; none once the recording has its final seal.
+    /// The envelope of its newest progress that these parts cover, if it has one; none once the recording has its final
+    /// seal.
     pub progress: Option<String>,
 }

@@ -1,5 +1,5 @@
-//! Who makes a request (PROTOCOL.md, section 2): the form of the headers, then freshness, key, signature, nonce, body digest,
-//! certificate, in this order.
+//! Who makes a request (PROTOCOL.md, section 2): the form of the headers, then freshness, key, signature, nonce, body
+//! digest, certificate, in this order.
 
 use http::header::HOST;
 use http::request::Parts;
@@ -162,7 +162,8 @@ impl SignedHead {
         Ok(Authenticated { account, member, device })
     }
 
-    /// The last two checks, once the body is here. Blocks. Returns the caller, and the digest the body was found to have.
+    /// The last two checks, once the body is here. Blocks. Returns the caller, and the digest the body was found to
+    /// have.
     ///
     /// # Errors
     /// [`ProblemCode::DigestMismatch`], [`ProblemCode::CertificateExpired`].
@@ -189,8 +190,8 @@ impl SignedHead {
         Ok((caller, self.content_digest))
     }
 
-    /// All checks of an enrolment, whose key stands in the body: what is submitted takes the place of the directory, and
-    /// must check before a nonce is spent on it. Blocks.
+    /// All checks of an enrolment, whose key stands in the body: what is submitted takes the place of the directory,
+    /// and must check before a nonce is spent on it. Blocks.
     ///
     /// # Errors
     /// The first check that fails: freshness, body digest, form of the body, chain and key list, key named in it,

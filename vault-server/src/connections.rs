@@ -1,4 +1,5 @@
-//! Accepting connections: only so many at a time, none that stands still, all of them finished or dropped at a shutdown.
+//! Accepting connections: only so many at a time, none that stands still, all of them finished or dropped at a
+//! shutdown.
 
 use std::convert::Infallible;
 use std::io;
@@ -237,7 +238,8 @@ async fn connection(
     drop(place);
 }
 
-/// A socket that fails when its other side stands still: before the first bytes, or while it takes nothing of what is sent.
+/// A socket that fails when its other side stands still: before the first bytes, or while it takes nothing of what is
+/// sent.
 struct Watched {
     stream: TcpStream,
     stall_time: Duration,

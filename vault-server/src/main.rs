@@ -46,8 +46,8 @@ enum Command {
         /// refused. [default: the address it listens on]
         #[arg(long, value_name = "HOST[:PORT]")]
         authority: Vec<String>,
-        /// Most bytes of ciphertext to store, all recordings together; more is refused with 507 until there is room again.
-        /// Bytes, or powers of 1024 of them, such as 500M, 10G or 2T. [default: as many as the disk holds]
+        /// Most bytes of ciphertext to store, all recordings together; more is refused with 507 until there is room
+        /// again. Bytes, or powers of 1024 of them, such as 500M, 10G or 2T. [default: as many as the disk holds]
         #[arg(long, value_name = "SIZE", value_parser = parse_size)]
         max_bytes: Option<u64>,
         /// Bytes of the disk to leave free: new recordings and parts are refused with 507 before they would use them.

@@ -1,4 +1,5 @@
-//! Writes the test vectors of docs/FORMAT.md that are not there yet. What is there is never changed: vectors only append.
+//! Writes the test vectors of docs/FORMAT.md that are not there yet. What is there is never changed: vectors only
+//! append.
 
 use std::io::{self, Write};
 

@@ -1,8 +1,8 @@
-//! Makes an account, or seals and opens a recording, drops everything it held, says so, and waits: so that a test can look
-//! through its memory for what should be gone.
+//! Makes an account, or seals and opens a recording, drops everything it held, says so, and waits: so that a test can
+//! look through its memory for what should be gone.
 //!
-//! `seal-and-wait keygen SUITE HOME` or `seal-and-wait seal HOME FILE PATIENT CLINICIAN`; passphrase in `VAULT_PASSPHRASE`.
-//! Ends when its standard input does.
+//! `seal-and-wait keygen SUITE HOME` or `seal-and-wait seal HOME FILE PATIENT CLINICIAN`; passphrase in
+//! `VAULT_PASSPHRASE`. Ends when its standard input does.
 
 #![expect(
     clippy::expect_used,

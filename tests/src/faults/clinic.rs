@@ -43,8 +43,8 @@ struct Running {
     listen: String,
 }
 
-/// How a recording gets sealed: the command that begins it, and the command that finishes what a dead process left. Both
-/// get the same file.
+/// How a recording gets sealed: the command that begins it, and the command that finishes what a dead process left.
+/// Both get the same file.
 #[derive(Clone, Copy)]
 pub struct Way {
     /// What it is called.
@@ -241,8 +241,8 @@ impl Clinic {
         }
     }
 
-    /// Opens a live recording that was cut off as both readers, and holds what was acknowledged of it against what came: whole
-    /// parts from its beginning.
+    /// Opens a live recording that was cut off as both readers, and holds what was acknowledged of it against what
+    /// came: whole parts from its beginning.
     pub fn tally_cut_off(&self, recording: &str, content: &[u8], tried: usize) -> Tally {
         let shortest = [&self.patient, &self.clinician].map(|reader| {
             let opened = end(patient_cli(&reader.home).args(["open", recording, "--allow-cut-off"]));

@@ -90,8 +90,8 @@ impl Tally {
         self.acknowledged.saturating_sub(self.opened)
     }
 
-    /// Writes the line of a class: to the report that `tests/run faults` asks for, and to the test's own output. Fails the
-    /// test if something was lost.
+    /// Writes the line of a class: to the report that `tests/run faults` asks for, and to the test's own output. Fails
+    /// the test if something was lost.
     pub fn report(&self, class: &str) {
         let Self { tried, acknowledged, opened, sent_twice } = self;
         let lost = self.lost();

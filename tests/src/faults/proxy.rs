@@ -1,5 +1,5 @@
-//! A TCP proxy between client and server. It counts every byte, both ways, over all connections; at a chosen byte it cuts the
-//! connection that the byte is on, or calls something, before it passes the byte on.
+//! A TCP proxy between client and server. It counts every byte, both ways, over all connections; at a chosen byte it
+//! cuts the connection that the byte is on, or calls something, before it passes the byte on.
 
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};

@@ -2,11 +2,11 @@
 //!
 //! The promises it rests on are those of POSIX and no more, which is less than ext4, XFS or btrfs keep:
 //!
-//! * `fsync` and `fdatasync` of a file make its contents and length durable as they were when the call began, and not its
-//!   name; `fsync` of a folder makes the names in it durable. (ext4 makes a new file's name durable with it.)
-//! * Of everything else any part may have reached the disk, in any order: names in any folder (ext4 writes them in their
-//!   order), whole writes or any 512-byte sectors of them (ext4's `data=ordered` writes data before the length that covers
-//!   it), lengths without their data, which then reads as zeros.
+//! * `fsync` and `fdatasync` of a file make its contents and length durable as they were when the call began, and not
+//!   its name; `fsync` of a folder makes the names in it durable. (ext4 makes a new file's name durable with it.)
+//! * Of everything else any part may have reached the disk, in any order: names in any folder (ext4 writes them in
+//!   their order), whole writes or any 512-byte sectors of them (ext4's `data=ordered` writes data before the length
+//!   that covers it), lengths without their data, which then reads as zeros.
 //! * A sector is written whole or not at all, and a write touches no bytes but its own: SQLite counts on both.
 //! * A rename is one change: after it a name leads to the old file or to the new one.
 

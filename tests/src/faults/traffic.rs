@@ -85,8 +85,8 @@ impl Traffic {
     /// Counts the parts that were sent of a recording.
     ///
     /// Fails the test if a key and nonce could have been used twice: a part's key is that of the header its segment was
-    /// opened with and its nonces are those of its number, so no number may ever be sent with two contents under one header,
-    /// and no header may open two segments.
+    /// opened with and its nonces are those of its number, so no number may ever be sent with two contents under one
+    /// header, and no header may open two segments.
     pub fn parts_of(&self, recording: &str) -> PartsSent {
         let mut openings: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
         let mut contents: BTreeMap<(u32, usize, u32), &str> = BTreeMap::new();

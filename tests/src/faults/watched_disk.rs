@@ -1,5 +1,5 @@
-//! A server's disk under watch: a small C library, compiled here and loaded into the server by `LD_PRELOAD`, records every
-//! change and sync of files in the data folder, or makes chosen calls fail. `watched_disk.c` says what it takes.
+//! A server's disk under watch: a small C library, compiled here and loaded into the server by `LD_PRELOAD`, records
+//! every change and sync of files in the data folder, or makes chosen calls fail. `watched_disk.c` says what it takes.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

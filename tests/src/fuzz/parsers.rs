@@ -68,7 +68,8 @@ macro_rules! of_each_kind {
     };
 }
 
-/// Most bytes of the head of a seekable file: twice 64 KiB that came with the recording, 4096 cues, and 1024 of the sound.
+/// Most bytes of the head of a seekable file: twice 64 KiB that came with the recording, 4096 cues, and 1024 of the
+/// sound.
 const MAX_LAYOUT_HEAD: usize = 2 * 64 * 1024 + (4096 + 1024) * 100;
 
 /// What a media file is indexed by.

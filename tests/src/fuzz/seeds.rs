@@ -54,8 +54,8 @@ pub fn found(parser: &str) -> Vec<Vec<u8>> {
     )
 }
 
-/// A recording in as few bytes as show everything that the indexer follows: two tracks, clusters of known and of unknown size,
-/// simple blocks and groups.
+/// A recording in as few bytes as show everything that the indexer follows: two tracks, clusters of known and of
+/// unknown size, simple blocks and groups.
 fn two_clusters() -> Vec<u8> {
     let element = |id: &[u8], payload: &[u8]| [id, &[0x80 | payload.len() as u8], payload].concat();
     let track = |number: u8, kind: u8| {

@@ -1,4 +1,5 @@
-//! An attacker's own age writer: it shares no code with the vault's sealing, takes raw file keys, and breaks rules on purpose.
+//! An attacker's own age writer: it shares no code with the vault's sealing, takes raw file keys, and breaks rules on
+//! purpose.
 
 use age_core::format::FileKey;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, aead::Aead as _};
@@ -36,7 +37,8 @@ impl ForgedKey {
         Stanza::new(&stanza.tag, stanza.args, stanza.body).expect("a stanza")
     }
 
-    /// Wraps it with a key share that is the neutral element, so that no secret enters: anyone computes the same wrap key.
+    /// Wraps it with a key share that is the neutral element, so that no secret enters: anyone computes the same wrap
+    /// key.
     pub fn wrap_with_low_order_share(&self, recipient: &[u8; 32]) -> Stanza {
         let share = [0; 32];
         let salt = [&share[..], recipient].concat();

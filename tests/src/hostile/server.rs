@@ -242,8 +242,8 @@ impl HostileServer {
         }
     }
 
-    /// The database's own thread closes it, and removes its write-ahead log, after the server has ended: who copies or replaces
-    /// the files before that gets something in between.
+    /// The database's own thread closes it, and removes its write-ahead log, after the server has ended: who copies or
+    /// replaces the files before that gets something in between.
     fn await_closed_database(&self) {
         let database = self.front.view.data.join("vault.db");
         let is_open = || {

@@ -1,5 +1,5 @@
-//! The format's cryptography a second time, from primitives: envelopes, stanzas, headers and STREAM chunks that `vault-core`
-//! would refuse to make. What it makes and `vault-core` opens was therefore written twice.
+//! The format's cryptography a second time, from primitives: envelopes, stanzas, headers and STREAM chunks that
+//! `vault-core` would refuse to make. What it makes and `vault-core` opens was therefore written twice.
 
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};

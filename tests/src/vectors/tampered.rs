@@ -176,7 +176,8 @@ fn altered(cast: &Cast) -> Vec<Scenario> {
     all
 }
 
-/// A piece of one recording in place of that piece of another, of the same patient and clinician and of the same lengths.
+/// A piece of one recording in place of that piece of another, of the same patient and clinician and of the same
+/// lengths.
 fn exchanged(cast: &Cast) -> Vec<Scenario> {
     let asked = record(cast, "exchanged, asked for");
     let other = record(cast, "exchanged, given");

@@ -137,8 +137,8 @@ fn row_19_sealing_is_a_no_op() {
             title: &marker,
             segments: &[(0, &clear)],
         };
-        // A device that signs whatever it is given: the body it stores is the plaintext, and so is what follows the header
-        // of the details.
+        // A device that signs whatever it is given: the body it stores is the plaintext, and so is what follows the
+        // header of the details.
         let (recording, objects) = sealer.seal_in_the_clear(&plan, &clear);
         sealer.upload(&scene.server().url(), recording, &objects);
         let stored: Objects = scene.server().stored(&recording.to_string());

@@ -1,6 +1,7 @@
-//! The drill of 9 June 2020. On that day a user of a video-consultation service found some fifty recordings of other people's
-//! consultations in his own list, and could watch them; the firm said that a new way to switch from audio to video in the
-//! middle of a call had mixed sessions up. This is that day again, with a server that makes the same mistake.
+//! The drill of 9 June 2020. On that day a user of a video-consultation service found some fifty recordings of other
+//! people's consultations in his own list, and could watch them; the firm said that a new way to switch from audio to
+//! video in the middle of a call had mixed sessions up. This is that day again, with a server that makes the same
+//! mistake.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
 

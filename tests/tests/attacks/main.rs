@@ -1,5 +1,5 @@
-//! The attack catalogue: one or more tests for each row, named after it, through the real command line against a server that
-//! lies on purpose. `./tests/run hostile` prints the table.
+//! The attack catalogue: one or more tests for each row, named after it, through the real command line against a server
+//! that lies on purpose. `./tests/run hostile` prints the table.
 
 #![expect(
     clippy::unwrap_used,

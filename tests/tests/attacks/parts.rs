@@ -160,7 +160,8 @@ fn row_05_parts_dropped_reordered_doubled_cut() {
         scene.server().stand_in(recording, objects, None);
         let outcome = attack.run("anna", &["open", recording], true);
         let exit = outcome.said.exit;
-        // A range beyond a body that is too short is refused by the operator's server before there is anything to check.
+        // A range beyond a body that is too short is refused by the operator's server before there is anything to
+        // check.
         assert!(matches!(exit, Some(11 | 18 | 22)), "{order:?}: {exit:?} {}", outcome.said.stderr);
         assert_eq!(outcome.released(), 0, "{order:?}");
         attack.report(&format!("body of the parts {order:?}, true part list"), &outcome);

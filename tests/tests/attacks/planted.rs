@@ -91,7 +91,8 @@ fn row_07_sealed_by_somebody_not_entitled() {
     let [anna, bert, nora, dora, rex] =
         ["anna", "bert", "nora", "dora", "rex"].map(|name| scene.device(name));
     let tenant = scene.facts.organisation.parse().unwrap();
-    // Both sealers are certified by the organisation; the first for herself only, the second names a patient as clinician.
+    // Both sealers are certified by the organisation; the first for herself only, the second names a patient as
+    // clinician.
     let seal = |sealer: &Device, patient: &Device, clinician: &Device| {
         sealer.seal(&Plan {
             tenant,

@@ -1,4 +1,5 @@
-//! The server's clock jumps between two of its runs. What it says is clear, nothing is lost, and it goes on when it is right.
+//! The server's clock jumps between two of its runs. What it says is clear, nothing is lost, and it goes on when it is
+//! right.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,8 +1,8 @@
 //! Power losses at every step, on a simulated disk that drops, tears and reorders what was not synced.
 //!
-//! The real server is recorded while people enrol and seal, and while it is killed between two calls of its own and started
-//! again. Then for moments of that record the disk is built as a power loss may have left it, and must hold everything that
-//! the server had acknowledged before that moment.
+//! The real server is recorded while people enrol and seal, and while it is killed between two calls of its own and
+//! started again. Then for moments of that record the disk is built as a power loss may have left it, and must hold
+//! everything that the server had acknowledged before that moment.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -54,7 +54,8 @@ fn hexadecimal(id: [u8; 16]) -> String {
     vault_proto::ids::RecordingId::from_bytes(id).to_string()
 }
 
-/// What a data folder holds: of every row, that the objects which it names are there, by the names that requests give them.
+/// What a data folder holds: of every row, that the objects which it names are there, by the names that requests give
+/// them.
 fn held(data: &Path) -> Result<(Rows, HashMap<String, Digest>), String> {
     let opened = || {
         // As the server does when it starts: whether all belongs together, recovery, migrations, the mark.
@@ -172,7 +173,8 @@ fn check(data: &Path, acknowledged: &[&Exchange]) -> Result<usize, String> {
     Ok(acknowledged.len())
 }
 
-/// Lets people enrol and seal; the server dies after calls that chance chooses, and is started again when it is next needed.
+/// Lets people enrol and seal; the server dies after calls that chance chooses, and is started again when it is next
+/// needed.
 fn recorded(chance: &mut Chance, recordings: u64) -> (Clinic, WatchedDisk, Vec<(String, Vec<u8>)>) {
     let (clinic, disk) = Clinic::recorded();
     let sealed = (0..recordings)

@@ -1,7 +1,7 @@
 //! A million changed inputs, through every parser of bytes that somebody else wrote.
 //!
-//! `tests/run fuzz` searches for more with libFuzzer. What it finds goes into `tests/src/fuzz/found/PARSER/` and is tried here
-//! ever after.
+//! `tests/run fuzz` searches for more with libFuzzer. What it finds goes into `tests/src/fuzz/found/PARSER/` and is
+//! tried here ever after.
 
 #![expect(clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
-//! What others publish to test with, and what was written down before: outside vectors of every primitive, outside programs
-//! that open and seal, the committed vectors of docs/FORMAT.md, and changed inputs for every parser.
+//! What others publish to test with, and what was written down before: outside vectors of every primitive, outside
+//! programs that open and seal, the committed vectors of docs/FORMAT.md, and changed inputs for every parser.
 
 mod age_bech32;
 mod bip39;

@@ -1,5 +1,6 @@
-//! Wycheproof's vectors for ML-KEM-768, through the `ml-kem` version that x-wing brings, and for encapsulation also through
-//! the product's recipients: the key is the first part of an X-Wing key, the ciphertext the first part of its own.
+//! Wycheproof's vectors for ML-KEM-768, through the `ml-kem` version that x-wing brings, and for encapsulation also
+//! through the product's recipients: the key is the first part of an X-Wing key, the ciphertext the first part of its
+//! own.
 //!
 //! Policy: ML-KEM refuses only keys and ciphertexts of a wrong length and encapsulation keys out of range; a changed
 //! ciphertext is decapsulated to another secret (implicit rejection), and the set says to which.

@@ -1,8 +1,8 @@
 //! X-Wing: the test vectors of draft-connolly-cfrg-xwing-kem, through identities, recipients and the HPKE stanza.
 //!
-//! The vectors are in the very `x-wing` package that the product is built with, and are read from there at test time. Only
-//! hybrid vectors of whole files test more, and those run in `cctv_age.rs`: `hybrid_low_order` and `hybrid_identity` among
-//! them.
+//! The vectors are in the very `x-wing` package that the product is built with, and are read from there at test time.
+//! Only hybrid vectors of whole files test more, and those run in `cctv_age.rs`: `hybrid_low_order` and
+//! `hybrid_identity` among them.
 
 #![expect(
     clippy::panic,

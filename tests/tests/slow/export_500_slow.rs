@@ -1,5 +1,5 @@
-//! Five hundred recordings taken home, five of which cannot be: the others come, the five are named, and the next run fetches
-//! exactly these.
+//! Five hundred recordings taken home, five of which cannot be: the others come, the five are named, and the next run
+//! fetches exactly these.
 
 #![expect(
     clippy::unwrap_used,

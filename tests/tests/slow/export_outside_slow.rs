@@ -1,4 +1,5 @@
-//! An export in the hands of programs that nobody here wrote: Python, FHIR validators, a browser, an accessibility checker.
+//! An export in the hands of programs that nobody here wrote: Python, FHIR validators, a browser, an accessibility
+//! checker.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,6 +1,8 @@
-//! Five minutes by a real browser's MediaRecorder, through the whole house: sealed, played with jumps in a real browser, exported.
+//! Five minutes by a real browser's MediaRecorder, through the whole house: sealed, played with jumps in a real
+//! browser, exported.
 //!
-//! `tests/run` has Chromium record them while other tests run, and runs this once it has: LONG_RECORDING names the file.
+//! `tests/run` has Chromium record them while other tests run, and runs this once it has: LONG_RECORDING names the
+//! file.
 
 use std::path::Path;
 use std::sync::Arc;

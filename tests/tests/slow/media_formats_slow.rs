@@ -1,4 +1,5 @@
-//! Recordings of every container that apps send, through sealing, playing and taking home: read by ffmpeg before and after.
+//! Recordings of every container that apps send, through sealing, playing and taking home: read by ffmpeg before and
+//! after.
 
 #![expect(
     clippy::unwrap_used,
@@ -138,7 +139,8 @@ impl Ffmpeg {
     }
 }
 
-/// Seals the files, exports them, plays them; what comes out has the same packets, a fitting name, and tells how long it is.
+/// Seals the files, exports them, plays them; what comes out has the same packets, a fitting name, and tells how long
+/// it is.
 fn come_home(ffmpeg: &Ffmpeg, world: &World, originals: &[Original]) {
     let (patient, clinician) = (world.person("patient", "patient"), world.person("clinician", "clinician"));
     let seal = |original: &Original| clinician.seal(&original.file, &patient, &clinician, &[]).text();

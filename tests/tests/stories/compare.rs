@@ -1,5 +1,5 @@
-//! Two people compare what their programs see of each other's keys (FORMAT.md, "Comparing keys"), through the real binaries.
-//! What a server in the middle can try is tested beside the code, in `vault-client/src/compare/`.
+//! Two people compare what their programs see of each other's keys (FORMAT.md, "Comparing keys"), through the real
+//! binaries. What a server in the middle can try is tested beside the code, in `vault-client/src/compare/`.
 
 #![expect(
     clippy::unwrap_used,

@@ -77,7 +77,8 @@ fn fish_completes_options_after_a_subcommand() {
 fn zsh_completes_options_after_a_subcommand() {
     let Some((zsh, folder, script)) = shell("ZSH_BIN", "zsh") else { return };
     for (typed, offered) in OFFERED {
-        // In its line editor, as a person does: the key completes what is unique, and the function shows what became of it.
+        // In its line editor, as a person does: the key completes what is unique, and the function shows what became of
+        // it.
         let mut terminal = zsh_at_its_prompt(&zsh, folder.path(), &script);
         terminal.type_keys(&format!("{typed}\t\r"));
         terminal.wait_for("typed:<");

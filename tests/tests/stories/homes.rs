@@ -1,4 +1,5 @@
-//! What is told of a home and of the way to its server before it hurts, and what a home can do that cannot be written to.
+//! What is told of a home and of the way to its server before it hurts, and what a home can do that cannot be written
+//! to.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
 

@@ -37,8 +37,8 @@ fn segments(world: &World) -> Vec<PathBuf> {
     folders
 }
 
-/// Parts of segment `segment` that the server has acknowledged, at least: what lies in its body but for those that may be on
-/// their way.
+/// Parts of segment `segment` that the server has acknowledged, at least: what lies in its body but for those that may
+/// be on their way.
 fn acknowledged(world: &World, segment: usize) -> u64 {
     const ON_THEIR_WAY: u64 = 4;
     let body = segments(world).get(segment).and_then(|segment| segment.join("body").metadata().ok());

@@ -1,4 +1,5 @@
-//! Sealing while it is recorded: what was acknowledged opens whatever dies, what was kept is sent later, nothing is spliced.
+//! Sealing while it is recorded: what was acknowledged opens whatever dies, what was kept is sent later, nothing is
+//! spliced.
 
 #![expect(
     clippy::unwrap_used,

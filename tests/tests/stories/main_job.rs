@@ -1,4 +1,5 @@
-//! The main job: sealed to a patient and a clinician, kept by a server that reads none of it, opened by both, by nobody else.
+//! The main job: sealed to a patient and a clinician, kept by a server that reads none of it, opened by both, by nobody
+//! else.
 
 #![expect(
     clippy::indexing_slicing,

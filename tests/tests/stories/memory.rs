@@ -1,9 +1,9 @@
 //! What is left in a client's own memory after it made an account, sealed and opened: no seed, no identity, no device
 //! secret, no file key and no payload key.
 //!
-//! The child process drops what it held and waits; this process reads its writable memory through `/proc`. The secrets to
-//! look for are derived here, from the files and with an implementation of age that is not ours. Suite x25519, because that
-//! implementation knows no other; the keys below the wrapping are the same code in both.
+//! The child process drops what it held and waits; this process reads its writable memory through `/proc`. The secrets
+//! to look for are derived here, from the files and with an implementation of age that is not ours. Suite x25519,
+//! because that implementation knows no other; the keys below the wrapping are the same code in both.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]

@@ -1,4 +1,5 @@
-//! Random access through the SDK: `Read` and `Seek` over all segments of a remote track, against a truthful server and lying ones.
+//! Random access through the SDK: `Read` and `Seek` over all segments of a remote track, against a truthful server and
+//! lying ones.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
 

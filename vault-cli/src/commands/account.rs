@@ -159,7 +159,8 @@ pub(crate) async fn passphrase(
     Ok(())
 }
 
-/// What to say where the server says that this account's own certificate or key list has expired: it may be wrong, or lie.
+/// What to say where the server says that this account's own certificate or key list has expired: it may be wrong, or
+/// lie.
 pub(crate) fn expiry(global: &Global) -> Failure {
     match home(global).and_then(|home| Ok(account::expiry(&home)?)) {
         Ok(None) => failure::expiry_only_claimed(),

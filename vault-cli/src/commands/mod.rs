@@ -83,7 +83,8 @@ async fn dispatch(
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "vault-cli", &mut script);
-            // Its script for bash spells the program's own hyphen in two ways (clap #6421), and finds no option after a subcommand.
+            // Its script for bash spells the program's own hyphen in two ways (clap #6421), and finds no option after a
+            // subcommand.
             let script = String::from_utf8_lossy(&script).replace("vault__subcmd__cli", "vault__cli");
             terminal.script(script.trim_end())
         }

@@ -30,7 +30,8 @@ pub(crate) struct Wanted {
     pub(crate) allow_cut_off: bool,
 }
 
-/// Checks, decrypts and writes out a recording: seekable where its sealer left an index, unless it is wanted as it was sealed.
+/// Checks, decrypts and writes out a recording: seekable where its sealer left an index, unless it is wanted as it was
+/// sealed.
 pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted) -> Result<(), Failure> {
     let Wanted { recording, output, from, track, as_sealed, allow_cut_off } = wanted;
     let remote = fetch(session, &recording).await?;
@@ -102,7 +103,8 @@ fn output_failure(error: ClientError, name: &str) -> Failure {
     }
 }
 
-/// The track that is meant, and the moment in it: by its number, by a moment of the consultation, or because there is only one.
+/// The track that is meant, and the moment in it: by its number, by a moment of the consultation, or because there is
+/// only one.
 pub(super) fn chosen(
     media: &[Medium],
     track: Option<u8>,
@@ -163,8 +165,8 @@ pub(super) async fn write_from(
     }
 }
 
-/// What is written where, for one recording. Several tracks are never written one after the other into one file: what comes out
-/// would be no medium, and the second track would look lost.
+/// What is written where, for one recording. Several tracks are never written one after the other into one file: what
+/// comes out would be no medium, and the second track would look lost.
 struct Plan<'a> {
     /// Which track goes where; `None` for a recording in which nothing was recorded.
     outputs: Vec<(Option<&'a Medium>, Output)>,

@@ -145,8 +145,8 @@ fn track_as_json(track: &Track) -> serde_json::Value {
     serde_json::json!({ "track": track, "media_type": media_type, "bytes": bytes, "duration_ms": duration_ms })
 }
 
-/// How a person recognises an account: its petname, or else what its certificate calls it, in quotation marks, and the beginning
-/// of its id.
+/// How a person recognises an account: its petname, or else what its certificate calls it, in quotation marks, and the
+/// beginning of its id.
 fn called(names: &Names, labels: &BTreeMap<AccountId, String>, account: AccountId) -> String {
     match labels.get(&account) {
         Some(label) if names.petname(account).is_none() => format!("{label:?} ({})", account.short()),
@@ -180,8 +180,8 @@ pub(super) fn provenance(session: &Session, remote: &RemoteRecording) -> Result<
     ))
 }
 
-/// A recording in as many columns as there are: one line with its whole id where there is no terminal; the beginning of the id,
-/// which every command takes, and the people on a line below it; or a line for each thing to say.
+/// A recording in as many columns as there are: one line with its whole id where there is no terminal; the beginning of
+/// the id, which every command takes, and the people on a line below it; or a line for each thing to say.
 fn as_lines(recording: &ListedRecording, people: &str, columns: Option<usize>) -> Vec<String> {
     let title = recording.details.as_ref().and_then(|details| details.title.as_deref()).unwrap_or("-");
     let title = |width: usize| shortened(&printable(title), width);

@@ -71,8 +71,8 @@ fn standing_words(standing: &Standing) -> String {
     }
 }
 
-/// An account that is written whole, by petname, or by the beginning of the id of one that was met before. A server that was
-/// asked here could choose whom a name is given to.
+/// An account that is written whole, by petname, or by the beginning of the id of one that was met before. A server
+/// that was asked here could choose whom a name is given to.
 fn met(home: &Home, text: &str) -> Result<AccountId, Failure> {
     directory::resolve_near(home, text)?.ok_or_else(|| {
         Failure::usage(format!("no account that begins with {text} was met before: write its whole id"))

@@ -1,4 +1,5 @@
-//! What a person should know before it hurts: said on standard error before the passphrase is asked for, once for each command.
+//! What a person should know before it hurts: said on standard error before the passphrase is asked for, once for each
+//! command.
 
 use vault_client::ClientError;
 use vault_client::home::Home;

@@ -7,12 +7,12 @@ use vault_proto::ids::AccountId;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
 
-/// A prefix that is shorter than this is asked about: whoever makes keys until one begins so needs hours for 8 digits, and more
-/// than anybody has for 16.
+/// A prefix that is shorter than this is asked about: whoever makes keys until one begins so needs hours for 8 digits,
+/// and more than anybody has for 16.
 const SURE_DIGITS: usize = 16;
 
-/// The account that is meant: a whole id, a petname, or a prefix of an account that was met before, all without the server; or
-/// a prefix that the server completes, who is then named in full before anything is done.
+/// The account that is meant: a whole id, a petname, or a prefix of an account that was met before, all without the
+/// server; or a prefix that the server completes, who is then named in full before anything is done.
 pub(super) async fn resolve(
     session: &Session,
     terminal: &Terminal,

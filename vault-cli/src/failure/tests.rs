@@ -230,8 +230,8 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
     told
 }
 
-/// The words are a contract with whoever explains them on the telephone. After a change that is meant, run the test with
-/// `REWRITE_WORDS=1` and read the difference.
+/// The words are a contract with whoever explains them on the telephone. After a change that is meant, run the test
+/// with `REWRITE_WORDS=1` and read the difference.
 #[test]
 fn each_failure_has_its_words() {
     let mut text = String::new();

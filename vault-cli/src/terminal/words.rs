@@ -14,7 +14,8 @@ use crate::wrapping::{columns, wrapped};
 const ASKED_BACK: usize = 4;
 
 impl Terminal {
-    /// Hands over words that are kept nowhere else, before anything comes to depend on them: into a new file, or on the terminal.
+    /// Hands over words that are kept nowhere else, before anything comes to depend on them: into a new file, or on the
+    /// terminal.
     ///
     /// # Errors
     /// [`Failure::usage`] where there is neither: words that went to a pipe could end up in a log.
@@ -129,7 +130,8 @@ fn write_words(path: &Path, words: &Zeroizing<String>) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The terminal's second screen, of which nothing can be scrolled back to; left when this is dropped, also by an interruption.
+/// The terminal's second screen, of which nothing can be scrolled back to; left when this is dropped, also by an
+/// interruption.
 struct OtherScreen(bool);
 
 impl OtherScreen {

@@ -73,8 +73,8 @@ pub fn require_none(home: &Home) -> Result<(), ClientError> {
 }
 
 impl NewAccount {
-    /// Makes an account of `suite` in memory: seed, root, identity of the first epoch, a device key. The seed and the root leave
-    /// memory when this returns; the words stay until this is dropped.
+    /// Makes an account of `suite` in memory: seed, root, identity of the first epoch, a device key. The seed and the
+    /// root leave memory when this returns; the words stay until this is dropped.
     ///
     /// # Errors
     /// [`ClientError::Usage`] if this machine's clock is wrong; [`ClientError::Bug`] without random bytes.
@@ -111,7 +111,8 @@ impl NewAccount {
         Ok(Self { account, words: seed.to_words(), key_list, secrets })
     }
 
-    /// Puts the account into an empty home, durably. For whoever has handed over the words: from then on they are needed.
+    /// Puts the account into an empty home, durably. For whoever has handed over the words: from then on they are
+    /// needed.
     ///
     /// # Errors
     /// As [`require_none`], or [`ClientError::Disk`].
@@ -124,8 +125,8 @@ impl NewAccount {
     }
 }
 
-/// Puts the identity of a home under another passphrase. The file is replaced whole: it opens with the old one or the new one at
-/// every moment.
+/// Puts the identity of a home under another passphrase. The file is replaced whole: it opens with the old one or the
+/// new one at every moment.
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`]; [`ClientError::Unlock`] if `old` is not its passphrase; [`ClientError::Disk`].

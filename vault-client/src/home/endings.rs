@@ -1,4 +1,5 @@
-//! The ends that this device has sealed: with one of them it can prove that a recording has an end, whatever a server says.
+//! The ends that this device has sealed: with one of them it can prove that a recording has an end, whatever a server
+//! says.
 
 use serde::{Deserialize, Serialize};
 use vault_proto::envelope::Envelope;

@@ -77,8 +77,8 @@ impl Home {
         self.path(name).exists()
     }
 
-    /// Whether other users of this machine may look into the folder. Its files are the owner's alone, but their names tell
-    /// whom the account has met, and a copy of them may not keep its permissions.
+    /// Whether other users of this machine may look into the folder. Its files are the owner's alone, but their names
+    /// tell whom the account has met, and a copy of them may not keep its permissions.
     pub fn is_open_to_others(&self) -> bool {
         #[cfg(unix)]
         {
@@ -89,7 +89,8 @@ impl Home {
         false
     }
 
-    /// Whether files can be made in the folder, found out by making one and removing it. One that does not exist yet counts.
+    /// Whether files can be made in the folder, found out by making one and removing it. One that does not exist yet
+    /// counts.
     pub fn is_writable(&self) -> bool {
         match tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder) {
             Ok(_) => true,

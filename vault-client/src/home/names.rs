@@ -129,8 +129,8 @@ impl Names {
 /// Gives an account a petname. The same again changes nothing.
 ///
 /// # Errors
-/// [`ClientError::Usage`] if the petname is another account's, or the account has another: a name never changes its account
-/// unless it is removed first.
+/// [`ClientError::Usage`] if the petname is another account's, or the account has another: a name never changes its
+/// account unless it is removed first.
 pub fn add(home: &Home, petname: Petname, account: AccountId) -> Result<(), ClientError> {
     let _lock = home.lock("names.lock")?;
     let mut names = Names::read(home)?;

@@ -1,5 +1,6 @@
-//! The account's own list of its recordings: which it has ever been shown, signed by its device, each list going on from the one
-//! before (FORMAT.md, "Lists and exports"). A server that leaves out later what it has shown once is noticed by it.
+//! The account's own list of its recordings: which it has ever been shown, signed by its device, each list going on
+//! from the one before (FORMAT.md, "Lists and exports"). A server that leaves out later what it has shown once is
+//! noticed by it.
 //!
 //! One file in the home, `list.json`. One that cannot be read is an error and stays as it is.
 
@@ -56,8 +57,8 @@ pub(crate) fn known_end(home: &Home, recording: RecordingId) -> Result<Option<Di
     Ok(list.into_iter().find(|entry| entry.recording == recording).and_then(|entry| entry.final_seal))
 }
 
-/// Adds what the account was shown, all of it, and signs another list if that is more than it knew. In a home that cannot be
-/// written to the list is compared all the same, and what is new is not kept.
+/// Adds what the account was shown, all of it, and signs another list if that is more than it knew. In a home that
+/// cannot be written to the list is compared all the same, and what is new is not kept.
 ///
 /// # Errors
 /// [`ClientError::Disk`], [`ClientError::NotSetUp`].
@@ -89,8 +90,8 @@ pub fn learn(home: &Home, account: &Account, shown: &[ListEntry]) -> Result<Lear
     Ok(Learned { list, refused, missing })
 }
 
-/// The list with what proves it. A list is dated and its certificate and key list count for a time: one that these do not cover any
-/// more, as after another certificate, is signed again.
+/// The list with what proves it. A list is dated and its certificate and key list count for a time: one that these do
+/// not cover any more, as after another certificate, is signed again.
 ///
 /// # Errors
 /// [`ClientError::Trust`] if not even a new list could be proved; [`ClientError::Disk`], [`ClientError::NotSetUp`].

@@ -1,7 +1,8 @@
-//! What this home remembers of each account it has met: what it has seen of its keys, and whether two people compared them.
+//! What this home remembers of each account it has met: what it has seen of its keys, and whether two people compared
+//! them.
 //!
-//! A pin is read, checked and replaced under one lock, durably. One that cannot be read is an error and stays as it is: a
-//! pin that could be lost silently would protect nothing.
+//! A pin is read, checked and replaced under one lock, durably. One that cannot be read is an error and stays as it is:
+//! a pin that could be lost silently would protect nothing.
 
 use serde::{Deserialize, Serialize};
 use vault_proto::ids::{AccountId, Digest, OrganisationId};

@@ -1,7 +1,9 @@
-//! Which recording an id was seen to name: the digest of the manifest of each recording that was opened, verified or sealed in
-//! this home. An id is chosen by the sealing device; two manifests under one id, be they signed validly both, are two recordings.
+//! Which recording an id was seen to name: the digest of the manifest of each recording that was opened, verified or
+//! sealed in this home. An id is chosen by the sealing device; two manifests under one id, be they signed validly both,
+//! are two recordings.
 //!
-//! One file of some hundred bytes for each recording, written once. One that cannot be read is an error and stays as it is.
+//! One file of some hundred bytes for each recording, written once. One that cannot be read is an error and stays as it
+//! is.
 
 use serde::{Deserialize, Serialize};
 use vault_proto::ids::{Digest, RecordingId};
@@ -29,9 +31,9 @@ pub fn check(home: &Home, recording: RecordingId, manifest: Digest) -> Result<()
     compare(home.read_json(&name(recording))?, manifest).map(drop)
 }
 
-/// As [`check`], and remembers the manifest if the recording was never seen. For whoever has checked the manifest, before the
-/// first byte of content is released, or has signed it. In a home that cannot be written to, such as a backup that is mounted
-/// read-only, nothing new is remembered.
+/// As [`check`], and remembers the manifest if the recording was never seen. For whoever has checked the manifest,
+/// before the first byte of content is released, or has signed it. In a home that cannot be written to, such as a
+/// backup that is mounted read-only, nothing new is remembered.
 ///
 /// # Errors
 /// As [`check`].

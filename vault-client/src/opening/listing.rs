@@ -23,8 +23,8 @@ use crate::session::Session;
 const IN_FLIGHT: usize = 6;
 /// Seconds without a new part after which a recording without an end counts as cut off, not as under way.
 const UNDER_WAY: i64 = 10 * 60;
-/// Seconds by which the server's clock may be ahead of this one. A time that lies further on would keep a recording that was
-/// cut off looking as if it were under way.
+/// Seconds by which the server's clock may be ahead of this one. A time that lies further on would keep a recording
+/// that was cut off looking as if it were under way.
 const AHEAD: i64 = 2 * 60;
 /// Entries that are refused before the list itself is: a server can invent ids for ever.
 const MAX_REFUSED: usize = 1000;
@@ -100,8 +100,8 @@ pub struct Listing {
     pub missing: Vec<ListEntry>,
 }
 
-/// Lists all recordings of the account, checking each, and compares them with the account's own list, which from then on names
-/// them too.
+/// Lists all recordings of the account, checking each, and compares them with the account's own list, which from then
+/// on names them too.
 ///
 /// # Errors
 /// [`ClientError`] if the list itself cannot be had; a recording that fails is in [`Listing::refused`].

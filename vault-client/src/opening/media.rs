@@ -30,8 +30,8 @@ impl Medium {
         self.seek.as_ref()?.layout(self.bytes)
     }
 
-    /// Moments, ascending, at which the recorder's clock jumps or another recorder goes on, as its sealer says. Players stop at
-    /// the first of them; [`Self::layout_from`] begins at any.
+    /// Moments, ascending, at which the recorder's clock jumps or another recorder goes on, as its sealer says. Players
+    /// stop at the first of them; [`Self::layout_from`] begins at any.
     pub fn breaks(&self) -> Vec<Duration> {
         let breaks = self.seek.as_ref().map(SeekIndex::breaks_ms).unwrap_or_default();
         breaks.into_iter().map(Duration::from_millis).collect()
@@ -84,8 +84,8 @@ pub async fn media(session: &Session, remote: &RemoteRecording) -> Result<Vec<Me
     Ok(media)
 }
 
-/// Finds the track that plays at `moment` of the consultation, and the moment within it. Tracks follow each other: a call that
-/// goes from audio to video begins another one.
+/// Finds the track that plays at `moment` of the consultation, and the moment within it. Tracks follow each other: a
+/// call that goes from audio to video begins another one.
 ///
 /// # Errors
 /// [`ClientError::Usage`] if the moment lies behind the end, or a track before it is of unknown length.

@@ -77,8 +77,8 @@ pub async fn resolve_recording(session: &Session, text: &str) -> Result<Recordin
 }
 
 impl RemoteRecording {
-    /// Fetches and checks the statements of `requested`, the id that the caller asked for, and that it names what it named
-    /// when it was first opened, verified or sealed here.
+    /// Fetches and checks the statements of `requested`, the id that the caller asked for, and that it names what it
+    /// named when it was first opened, verified or sealed here.
     ///
     /// # Errors
     /// [`ClientError::NotFound`], or [`ClientError::Open`] for the first check that fails.
@@ -112,7 +112,8 @@ impl RemoteRecording {
         Ok(Self { record, checked })
     }
 
-    /// What the accounts of this recording are called in their certificates, as they were at sealing; the organisation's word.
+    /// What the accounts of this recording are called in their certificates, as they were at sealing; the
+    /// organisation's word.
     pub fn labels(&self) -> BTreeMap<AccountId, String> {
         let people = self.checked.readers().iter().chain([self.checked.sealer()]);
         people.filter_map(|member| Some((member.account(), member.certificate().label.clone()?))).collect()
@@ -260,10 +261,10 @@ impl RemoteRecording {
         segment.map_or(0, |segment| segment.header_generation)
     }
 
-    /// Opens every sealed segment in order, or those of one track, and writes the plaintext to `out`, calling `on_progress`
-    /// with each number of bytes written. `out` gets only checked bytes; on an error it holds a beginning of what was asked for.
-    /// Without `track` the tracks of a recording that has several follow each other as they were sealed: good for checking, not
-    /// for keeping.
+    /// Opens every sealed segment in order, or those of one track, and writes the plaintext to `out`, calling
+    /// `on_progress` with each number of bytes written. `out` gets only checked bytes; on an error it holds a beginning
+    /// of what was asked for. Without `track` the tracks of a recording that has several follow each other as they were
+    /// sealed: good for checking, not for keeping.
     ///
     /// From the first call on, this home knows what the recording's id names.
     ///

@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 use vault_core::webm::{Indexed, SeekIndexer, SeekableLayout};
 use vault_proto::ids::Digest;
 
-/// Takes a track as it was sealed, from its start, and writes it with the head of a layout in place of its beginning. Without a
-/// layout it writes what it takes.
+/// Takes a track as it was sealed, from its start, and writes it with the head of a layout in place of its beginning.
+/// Without a layout it writes what it takes.
 pub struct SeekableFile<'a> {
     out: &'a mut (dyn Write + Send),
     head: Vec<u8>,

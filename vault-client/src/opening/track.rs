@@ -1,9 +1,9 @@
-//! Random access to a track of a remote recording: a view over all its segments that fetches only the parts that hold the bytes
-//! asked for. Each part is checked before a byte of it is handed out (FORMAT.md, "Opening").
+//! Random access to a track of a remote recording: a view over all its segments that fetches only the parts that hold
+//! the bytes asked for. Each part is checked before a byte of it is handed out (FORMAT.md, "Opening").
 //!
-//! [`RemoteTrack`] is the view; it may be read from several places at the same time. [`TrackReader`] reads on from one place
-//! and, once it has read from one part into the next, has a few parts fetched ahead. [`BlockingReader`] is the same as
-//! [`Read`] and [`Seek`].
+//! [`RemoteTrack`] is the view; it may be read from several places at the same time. [`TrackReader`] reads on from one
+//! place and, once it has read from one part into the next, has a few parts fetched ahead. [`BlockingReader`] is the
+//! same as [`Read`] and [`Seek`].
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -39,8 +39,8 @@ type PartKey = (usize, u32);
 /// A part that is there, or being fetched by whoever asked first.
 type Slot = Arc<OnceCell<Plaintext>>;
 
-/// A track of a remote recording, readable from anywhere. Clones are views of the same parts in memory: at most 8 opened ones
-/// are kept beside those being read.
+/// A track of a remote recording, readable from anywhere. Clones are views of the same parts in memory: at most 8
+/// opened ones are kept beside those being read.
 #[derive(Clone)]
 pub struct RemoteTrack {
     shared: Arc<Shared>,
@@ -87,12 +87,13 @@ impl AsRef<[u8]> for Piece {
 }
 
 impl RemoteTrack {
-    /// A view of the track `track` of `remote`, as it was sealed, or with `layout` as a seekable file. Fetches nothing yet but
-    /// the details, which must be those that were sealed. From now on this home knows what the recording's id names.
+    /// A view of the track `track` of `remote`, as it was sealed, or with `layout` as a seekable file. Fetches nothing
+    /// yet but the details, which must be those that were sealed. From now on this home knows what the recording's id
+    /// names.
     ///
     /// # Errors
-    /// [`ClientError::Open`] if the account is not a reader, or for a check that fails; [`ClientError::Usage`] if there is no
-    /// such track.
+    /// [`ClientError::Open`] if the account is not a reader, or for a check that fails; [`ClientError::Usage`] if there
+    /// is no such track.
     pub async fn open(
         session: &Session,
         remote: &RemoteRecording,
@@ -151,8 +152,8 @@ impl RemoteTrack {
     /// Some bytes from `offset` on, at most `most`: those that lie together in memory. None at the end and beyond.
     ///
     /// # Errors
-    /// [`ClientError`]; nothing of a part that fails is handed out, and a part that could not be fetched is asked for again
-    /// the next time.
+    /// [`ClientError`]; nothing of a part that fails is handed out, and a part that could not be fetched is asked for
+    /// again the next time.
     pub async fn read_at(&self, offset: u64, most: usize) -> Result<Bytes, ClientError> {
         let head = &self.shared.head;
         if let Some(rest) = usize::try_from(offset).ok().filter(|&start| start < head.len()) {
@@ -257,8 +258,8 @@ pub struct TrackReader {
 }
 
 impl TrackReader {
-    /// The next bytes, at most `most`; none at the end. Reading from one part into the next has the parts after it fetched
-    /// meanwhile; a jump fetches nothing ahead.
+    /// The next bytes, at most `most`; none at the end. Reading from one part into the next has the parts after it
+    /// fetched meanwhile; a jump fetches nothing ahead.
     ///
     /// # Errors
     /// As [`RemoteTrack::read_at`]; the reader stays where it is.
@@ -288,8 +289,8 @@ impl TrackReader {
     }
 }
 
-/// A track as [`Read`] and [`Seek`], for threads that may wait: each read blocks until the part is there. Must not be used on
-/// a thread that runs asynchronous tasks.
+/// A track as [`Read`] and [`Seek`], for threads that may wait: each read blocks until the part is there. Must not be
+/// used on a thread that runs asynchronous tasks.
 pub struct BlockingReader {
     reader: TrackReader,
     runtime: Handle,

@@ -1,4 +1,5 @@
-//! The start of a recording: its readers trusted, its manifest signed, noted and durable on the server before the first part.
+//! The start of a recording: its readers trusted, its manifest signed, noted and durable on the server before the first
+//! part.
 
 use vault_core::age_file;
 use vault_core::details::MAX_TITLE;
@@ -37,8 +38,8 @@ impl ChainHead {
     }
 }
 
-/// Makes the chain remember the manifest of a journal that is about to be finished: its process may have died, or failed, before
-/// it could.
+/// Makes the chain remember the manifest of a journal that is about to be finished: its process may have died, or
+/// failed, before it could.
 pub(super) fn remember_in_chain(home: &Home, manifest: &Envelope<Manifest>) -> Result<(), ClientError> {
     let _lock = home.lock("chain.lock")?;
     let stored: Option<ChainHead> = home.read_json(CHAIN)?;

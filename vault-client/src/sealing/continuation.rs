@@ -1,5 +1,5 @@
-//! Bringing an upload and the server to one state after a process died: what waits in the spool is sent, and what arrived is
-//! sealed. No key is needed for it, and none is left.
+//! Bringing an upload and the server to one state after a process died: what waits in the spool is sent, and what
+//! arrived is sealed. No key is needed for it, and none is left.
 
 use std::time::Duration;
 

@@ -27,8 +27,8 @@ const MANIFEST_LIFETIME: i64 = 23 * 3600;
 
 /// Seals a file into the server for its patient and its clinician. Memory is flat, whatever its length.
 ///
-/// `stop` ends what passes once only: a device or a pipe that has a file's name, as in [`seal_stream`]. The sealing of a
-/// file may be dropped at any moment, and goes on with the next call.
+/// `stop` ends what passes once only: a device or a pipe that has a file's name, as in [`seal_stream`]. The sealing of
+/// a file may be dropped at any moment, and goes on with the next call.
 ///
 /// # Errors
 /// [`ClientError::Trust`] before anything is uploaded if a reader's keys cannot be trusted, naming the reader.

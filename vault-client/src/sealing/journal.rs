@@ -1,8 +1,8 @@
 //! The journal of an upload: what a later process needs to bring it to an end where this one died.
 //!
-//! One JSON document a line, appended. It holds no key: a segment whose process died is sealed as far as its parts arrived
-//! and never continued. Each line is written before what it names is sent, so nothing is ever signed twice. A line that was
-//! torn by a crash, and what follows it, is left out and cut off.
+//! One JSON document a line, appended. It holds no key: a segment whose process died is sealed as far as its parts
+//! arrived and never continued. Each line is written before what it names is sent, so nothing is ever signed twice. A
+//! line that was torn by a crash, and what follows it, is left out and cut off.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -255,8 +255,8 @@ impl Journal {
         Ok(found)
     }
 
-    /// Locks a journal, then reads it: what another process wrote until it died is in it. `None` while another process holds
-    /// it, or if that one finished it.
+    /// Locks a journal, then reads it: what another process wrote until it died is in it. `None` while another process
+    /// holds it, or if that one finished it.
     fn take(path: &Path) -> Result<Option<(Self, Past)>, ClientError> {
         let Some(mut journal) = Self::open(path)? else {
             return Ok(None);

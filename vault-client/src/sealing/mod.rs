@@ -6,9 +6,9 @@
 //!                                  └─ Spool: sealed parts while the server cannot be reached
 //! ```
 //! The manifest is durable on the server before the first part. [`Recorder`] is what apps use; [`seal_file`] and
-//! [`seal_stream`] feed one. A process that dies leaves its journal, and perhaps sealed parts in the spool: [`resume_all`],
-//! or [`seal_file`] with the same file, brings the recording to an end. A key is never taken up again: what goes on does so
-//! in a new segment.
+//! [`seal_stream`] feed one. A process that dies leaves its journal, and perhaps sealed parts in the spool:
+//! [`resume_all`], or [`seal_file`] with the same file, brings the recording to an end. A key is never taken up again:
+//! what goes on does so in a new segment.
 
 mod attended;
 mod begin;

@@ -1,5 +1,5 @@
-//! Paths in JSON, which is text, where a file's name need not be: `bytes:` and hexadecimal stand for a path that is none. No
-//! absolute path begins so.
+//! Paths in JSON, which is text, where a file's name need not be: `bytes:` and hexadecimal stand for a path that is
+//! none. No absolute path begins so.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -50,8 +50,8 @@ impl Readers {
         [&self.patient.verified, &self.clinician.verified]
     }
 
-    /// Whether the keys that a manifest names are still the ones to seal to: readers who changed theirs since may have lost the
-    /// old ones.
+    /// Whether the keys that a manifest names are still the ones to seal to: readers who changed theirs since may have
+    /// lost the old ones.
     pub(super) fn are_current(&self, manifest: &Manifest) -> bool {
         self.both().into_iter().zip(&manifest.recipients).all(|(reader, named)| {
             let current = reader.key_list().current_encryption_key(manifest.suite);

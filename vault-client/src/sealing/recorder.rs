@@ -36,10 +36,11 @@ const PULSE: Duration = Duration::from_millis(500);
 /// How a recorder behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecorderOptions {
-    /// Whether bytes are written as they are recorded, so that a track is as long as it took to write it, without pauses. If
-    /// not, durations are left unknown.
+    /// Whether bytes are written as they are recorded, so that a track is as long as it took to write it, without
+    /// pauses. If not, durations are left unknown.
     pub real_time: bool,
-    /// Most ciphertext bytes kept on this machine while the server cannot be reached; beyond, [`Recorder::write`] waits.
+    /// Most ciphertext bytes kept on this machine while the server cannot be reached; beyond, [`Recorder::write`]
+    /// waits.
     pub spool_limit: u64,
     /// Time after which a new segment begins.
     pub segment_length: Duration,
@@ -132,8 +133,8 @@ impl Before {
 }
 
 impl Recorder {
-    /// Begins a recording: looks its readers up, signs the manifest and makes it durable on the server. Begin early: nothing
-    /// can be written before.
+    /// Begins a recording: looks its readers up, signs the manifest and makes it durable on the server. Begin early:
+    /// nothing can be written before.
     ///
     /// # Errors
     /// [`ClientError::Trust`], naming the reader whose keys cannot be trusted; nothing is uploaded then.
@@ -224,8 +225,8 @@ impl Recorder {
         self.progress.clone()
     }
 
-    /// Takes the next bytes of the track. Waits while more is recorded than can be sealed and sent or kept: at most one part
-    /// is held back here.
+    /// Takes the next bytes of the track. Waits while more is recorded than can be sealed and sent or kept: at most one
+    /// part is held back here.
     ///
     /// A call that is dropped while it waits has taken some of the bytes, and nobody knows how many: let it come to its
     /// end.
@@ -273,8 +274,8 @@ impl Recorder {
         Arc::clone(&self.give_up)
     }
 
-    /// Ends the track and begins another, as when a call goes from audio to video: a new segment with a new key, for the very
-    /// same readers.
+    /// Ends the track and begins another, as when a call goes from audio to video: a new segment with a new key, for
+    /// the very same readers.
     ///
     /// # Errors
     /// As [`Self::write`]; [`ClientError::Usage`] past 255 tracks.
@@ -385,8 +386,8 @@ impl Recorder {
         }))
     }
 
-    /// Gives the buffer to the sealing thread. Nothing is taken out of it before there is a place for it: whoever drops the
-    /// future that waits loses nothing.
+    /// Gives the buffer to the sealing thread. Nothing is taken out of it before there is a place for it: whoever drops
+    /// the future that waits loses nothing.
     async fn emit(&mut self, last: bool) -> Result<(), ClientError> {
         let Some(commands) = &self.commands else {
             return Err(ended());

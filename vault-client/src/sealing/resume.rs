@@ -64,8 +64,8 @@ pub enum Ending {
     },
 }
 
-/// Ends every upload that processes of this home left behind: sends what waits in the spool, goes on with files that did not
-/// change, and seals the end of what cannot go on.
+/// Ends every upload that processes of this home left behind: sends what waits in the spool, goes on with files that
+/// did not change, and seals the end of what cannot go on.
 ///
 /// # Errors
 /// [`ClientError::Disk`] if the journals cannot be read; what happens to one upload stands in [`ResumedUpload`].

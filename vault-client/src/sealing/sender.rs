@@ -1,4 +1,5 @@
-//! Sends what was sealed, in its order, until the server has it: several parts at a time, everything else one after the other.
+//! Sends what was sealed, in its order, until the server has it: several parts at a time, everything else one after the
+//! other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Sealed parts that wait on this machine's disk until the server can be reached again.
 //!
-//! What lies here is ciphertext under a file key that only the recording's readers can unwrap: not even this device can open
-//! it once the sealing process is gone. A file is one part: the segment's progress up to it on the first line (empty if it
-//! has none), then the ciphertext.
+//! What lies here is ciphertext under a file key that only the recording's readers can unwrap: not even this device can
+//! open it once the sealing process is gone. A file is one part: the segment's progress up to it on the first line
+//! (empty if it has none), then the ciphertext.
 
 use std::fs;
 use std::io;

@@ -1,5 +1,5 @@
-//! Seals what is recorded, part by part and in order, on a thread of its own: every line of the journal and every signature of
-//! an upload is written here, before what it names is sent.
+//! Seals what is recorded, part by part and in order, on a thread of its own: every line of the journal and every
+//! signature of an upload is written here, before what it names is sent.
 
 use std::io;
 use std::sync::Arc;
@@ -240,8 +240,8 @@ impl Worker {
             until_ms: milliseconds(until),
             at_ms: unix_ms(at),
         };
-        // What cannot be read again is acknowledged only with its line on this disk: whoever ends the recording after a loss of
-        // power seals what the journal names.
+        // What cannot be read again is acknowledged only with its line on this disk: whoever ends the recording after a
+        // loss of power seals what the journal names.
         let once_only = matches!(self.patience, Patience::Keep(_));
         self.journal.part(line, once_only || matches!(payload, Payload::Spooled))?;
         let mark = Mark { recorded: until, bytes: self.bytes() };
@@ -257,7 +257,8 @@ impl Worker {
         self.tracks.iter().map(|track| track.bytes).sum()
     }
 
-    /// Finds a place for a sealed part: in memory on its way to the server, or in the spool behind others that wait there.
+    /// Finds a place for a sealed part: in memory on its way to the server, or in the spool behind others that wait
+    /// there.
     fn place(
         &self,
         (segment, part): (u32, u32),
@@ -330,8 +331,8 @@ impl Worker {
         self.runtime.block_on(self.shared.settlement.all_safe())
     }
 
-    /// Seals the segment that grows. Its parts are on the server or on this disk by then: a seal that was signed always has
-    /// its parts somewhere.
+    /// Seals the segment that grows. Its parts are on the server or on this disk by then: a seal that was signed always
+    /// has its parts somewhere.
     fn seal_segment(&mut self, last_part_length: usize, mark: Mark) -> Result<(), ClientError> {
         let Some(Growing { segment, hashes, .. }) = self.growing.take() else {
             return Err(stopped());

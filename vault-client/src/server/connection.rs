@@ -176,13 +176,13 @@ impl Connection {
         Ok(Self { inner: Arc::new(Inner { base, authority, client, device, key_id }), retry_for: None })
     }
 
-    /// The same connection, where a request that got no answer or a passing refusal (busy, an object that the server finds
-    /// damaged) is tried again for this long, which every write of the protocol allows. What counts is the pauses between
-    /// the tries, 0.2 s and doubling up to 5 s, and not the tries themselves; with zero, a request is tried once. Unless it
-    /// is set, that is 6 s.
+    /// The same connection, where a request that got no answer or a passing refusal (busy, an object that the server
+    /// finds damaged) is tried again for this long, which every write of the protocol allows. What counts is the pauses
+    /// between the tries, 0.2 s and doubling up to 5 s, and not the tries themselves; with zero, a request is tried
+    /// once. Unless it is set, that is 6 s.
     ///
-    /// The end of a stream ([`seal_stream`](crate::sealing::seal_stream)) waits as long for a server that is away, and 60 s
-    /// unless it is set.
+    /// The end of a stream ([`seal_stream`](crate::sealing::seal_stream)) waits as long for a server that is away, and
+    /// 60 s unless it is set.
     #[must_use]
     pub fn with_retry_for(&self, retry_for: Duration) -> Self {
         Self { inner: Arc::clone(&self.inner), retry_for: Some(retry_for) }

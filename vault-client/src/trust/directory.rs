@@ -1,5 +1,5 @@
-//! Whose keys: what the server's directory says of an account, believed only as far as the pinned organisation root, the
-//! account's own signatures and what was seen before allow (FORMAT.md, "Trust").
+//! Whose keys: what the server's directory says of an account, believed only as far as the pinned organisation root,
+//! the account's own signatures and what was seen before allow (FORMAT.md, "Trust").
 
 use serde::Deserialize;
 use vault_proto::credentials::{Member, TrustError, TrustProblem, VerifiedMember, verify_key_list};
@@ -23,8 +23,8 @@ const MAX_ENTRY: usize = 8 * 1024 * 1024;
 /// Most bytes of a list of matches.
 const MAX_MATCHES_BODY: usize = 16 * 1024;
 
-/// A directory entry as it comes. Its statements stand as strings: one that is altered says whose keys cannot be trusted,
-/// where an answer that breaks the protocol would not.
+/// A directory entry as it comes. Its statements stand as strings: one that is altered says whose keys cannot be
+/// trusted, where an answer that breaks the protocol would not.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EntryText {
@@ -53,8 +53,8 @@ pub struct TrustedMember {
     pub verified: VerifiedMember,
 }
 
-/// Looks `account` up and checks it against the pinned root, its own chain of key lists, this home's pin, and what people found
-/// when they compared its keys.
+/// Looks `account` up and checks it against the pinned root, its own chain of key lists, this home's pin, and what
+/// people found when they compared its keys.
 ///
 /// # Errors
 /// [`ClientError::Trust`], naming the account; nothing is ever sealed to a key that fails.
@@ -132,8 +132,8 @@ async fn fetch(
     Ok(Checked { entry, newest, trusted: TrustedMember { member, verified } })
 }
 
-/// Whom the server took a prefix for that nobody here has met: to be told to the person before anything is done with it. Nothing
-/// is remembered of it yet, so that a person who says no is asked again the next time.
+/// Whom the server took a prefix for that nobody here has met: to be told to the person before anything is done with
+/// it. Nothing is remembered of it yet, so that a person who says no is asked again the next time.
 ///
 /// # Errors
 /// [`ClientError::Usage`], [`ClientError::NotFound`], [`ClientError::Ambiguous`], or [`ClientError::Trust`].
@@ -182,11 +182,11 @@ fn check_seen(
     if same == Some(key_list) { Ok(()) } else { Err(refuse(TrustProblem::KeyListForked(number))) }
 }
 
-/// Finds the account that a person means: a petname, a whole id, or a prefix of one that was met before or that the server
-/// knows.
+/// Finds the account that a person means: a petname, a whole id, or a prefix of one that was met before or that the
+/// server knows.
 ///
-/// A server can answer a prefix with any account that begins so, and short prefixes can be hit by making keys. Programs that
-/// talk to a person use [`resolve_near`], and [`first_contact`] to say whom the server took.
+/// A server can answer a prefix with any account that begins so, and short prefixes can be hit by making keys. Programs
+/// that talk to a person use [`resolve_near`], and [`first_contact`] to say whom the server took.
 ///
 /// # Errors
 /// [`ClientError::Usage`], [`ClientError::NotFound`] or [`ClientError::Ambiguous`].

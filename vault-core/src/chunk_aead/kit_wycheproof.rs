@@ -1,5 +1,5 @@
-//! Wycheproof's vectors for ChaCha20-Poly1305: those without associated data through [`ChunkAead`], which never has any,
-//! and all of them through the crate below it.
+//! Wycheproof's vectors for ChaCha20-Poly1305: those without associated data through [`ChunkAead`], which never has
+//! any, and all of them through the crate below it.
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Tag};

@@ -1,5 +1,5 @@
-//! Wycheproof's vectors for HKDF-SHA-256 and HMAC-SHA-256, through [`derive`] and [`keyed`] as far as they reach, and all
-//! of them through the crates below.
+//! Wycheproof's vectors for HKDF-SHA-256 and HMAC-SHA-256, through [`derive`] and [`keyed`] as far as they reach, and
+//! all of them through the crates below.
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};

@@ -77,7 +77,8 @@ proptest! {
                 }
                 let expected = whole.get(at..whole.len().min(at + length)).unwrap_or_default();
                 assert!(out[..read] == *expected, "{length} bytes from {at}");
-                // The parts that the range touches: at most one more than fit, and one more for each boundary of segments.
+                // The parts that the range touches: at most one more than fit, and one more for each boundary of
+                // segments.
                 let needed = if expected.is_empty() { 0 } else { length / PART_PLAINTEXT + 2 + 2 };
                 assert!(track.source.fetched.len() - before <= needed, "{:?}", track.source.fetched);
             }

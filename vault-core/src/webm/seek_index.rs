@@ -163,8 +163,8 @@ impl SeekIndex {
         self.runs.get(run + 1).map_or(u64::MAX, |next| next.offset)
     }
 
-    /// Whether an index can be of a track with `track_bytes` bytes of plaintext: it came from elsewhere. One that cannot is
-    /// to be ignored.
+    /// Whether an index can be of a track with `track_bytes` bytes of plaintext: it came from elsewhere. One that
+    /// cannot is to be ignored.
     pub fn is_of(&self, track_bytes: u64) -> bool {
         let head = self.ebml.len() + self.info.len() + self.tracks.len() + self.others.len();
         let Some(body) = track_bytes.checked_sub(self.body_from).filter(|&body| body < 1 << 55) else {

@@ -1,5 +1,5 @@
-//! Checking an export offline: that every file is what the account's device signed, that every recording of the account's list is
-//! there, undamaged and up to date, and by whom each was sealed. Needs no key and no passphrase.
+//! Checking an export offline: that every file is what the account's device signed, that every recording of the
+//! account's list is there, undamaged and up to date, and by whom each was sealed. Needs no key and no passphrase.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -43,8 +43,8 @@ pub struct CheckedExport {
     pub list: u64,
     /// The home's own list is newer.
     pub superseded: bool,
-    /// The home did not sign its list: another device of the account did, or this home before it was restored. Whether there is a
-    /// newer one cannot be told then.
+    /// The home did not sign its list: another device of the account did, or this home before it was restored. Whether
+    /// there is a newer one cannot be told then.
     pub unknown_list: bool,
     /// Every recording of the list, in the order in which the account learned of them.
     pub recordings: Vec<CheckedEntry>,
@@ -130,8 +130,8 @@ struct Signed {
     sums: Sums,
 }
 
-/// Checks an export. `home` says whose exports to expect, and knows the account's newest list; without one, and for the export of
-/// another account, the export's own word stands for both.
+/// Checks an export. `home` says whose exports to expect, and knows the account's newest list; without one, and for the
+/// export of another account, the export's own word stands for both.
 ///
 /// # Errors
 /// [`ClientError::Open`] if what says what belongs to the export is itself damaged or forged;

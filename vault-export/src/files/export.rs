@@ -1,5 +1,5 @@
-//! Taking recordings home: fetched several at a time, each checked and put in its place as a whole, then everything named and
-//! signed. One that fails stops no other; the next run fetches what is missing.
+//! Taking recordings home: fetched several at a time, each checked and put in its place as a whole, then everything
+//! named and signed. One that fails stops no other; the next run fetches what is missing.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -60,9 +60,9 @@ pub struct Exported {
 /// Exports recordings into a folder, or brings an earlier export up to date.
 ///
 /// # Errors
-/// [`ClientError::Usage`] while another process exports into the folder; [`ClientError::Disk`], with everything that was
-/// exported before in its place; [`ClientError::Unreachable`] if the server does not answer any more. What happens to single
-/// recordings is in [`Exported::failed`].
+/// [`ClientError::Usage`] while another process exports into the folder; [`ClientError::Disk`], with everything that
+/// was exported before in its place; [`ClientError::Unreachable`] if the server does not answer any more. What happens
+/// to single recordings is in [`Exported::failed`].
 pub async fn export(
     session: &Session,
     request: ExportRequest<'_>,

@@ -1,4 +1,5 @@
-//! The folder of an export: one process at a time writes in it, files appear in it whole, and what is in it is known by digest.
+//! The folder of an export: one process at a time writes in it, files appear in it whole, and what is in it is known by
+//! digest.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -39,11 +40,12 @@ impl Drop for ExportFolder {
 }
 
 impl ExportFolder {
-    /// Takes a folder for an export of `form`; it is made if it is not there. What an earlier run left half-written is removed.
+    /// Takes a folder for an export of `form`; it is made if it is not there. What an earlier run left half-written is
+    /// removed.
     ///
     /// # Errors
-    /// [`ClientError::Usage`] while another process writes in it, or if it holds other things than such an export: what is opened
-    /// must not lie where what is sealed may. [`ClientError::Disk`].
+    /// [`ClientError::Usage`] while another process writes in it, or if it holds other things than such an export: what
+    /// is opened must not lie where what is sealed may. [`ClientError::Disk`].
     pub(crate) fn take(root: &Path, form: Form) -> Result<Self, ClientError> {
         make_private_folder(root).map_err(ClientError::disk(root))?;
         let path = root.join(LOCK);
@@ -173,8 +175,8 @@ impl ExportFolder {
     }
 }
 
-/// Files that are written apart first, all of them, and then appear one right after the other: a disk that is full, or a process that
-/// dies while they are written, leaves what was there before.
+/// Files that are written apart first, all of them, and then appear one right after the other: a disk that is full, or
+/// a process that dies while they are written, leaves what was there before.
 pub(crate) struct Batch<'a> {
     folder: &'a ExportFolder,
     apart: PathBuf,

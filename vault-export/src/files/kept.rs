@@ -75,7 +75,8 @@ pub(super) fn proved(run: &Run<'_>, recording: RecordingId) -> Option<(CheckedRe
     Some((checked.ok()?, sums))
 }
 
-/// Refuses what would replace more by less: a server that shows a recording without the end that it had, or shorter than it was.
+/// Refuses what would replace more by less: a server that shows a recording without the end that it had, or shorter
+/// than it was.
 pub(super) fn check_shows_no_less(run: &Run<'_>, remote: &RemoteRecording) -> Result<(), ClientError> {
     let checked = remote.checked();
     let Some((here, _)) = proved(run, checked.manifest().recording) else {

@@ -1,4 +1,5 @@
-//! The objects of a recording in a folder, named as FORMAT.md, "Objects of a recording", names them. Nothing here needs a key.
+//! The objects of a recording in a folder, named as FORMAT.md, "Objects of a recording", names them. Nothing here needs
+//! a key.
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
@@ -57,8 +58,8 @@ pub(crate) fn read(
     Some((CheckedRecording::check(recording, organisation, &stored), sums))
 }
 
-/// Checks the ciphertext of a recording whose statements were checked, as far as that needs no key: headers, part lists, every part
-/// of every body, the details. Gives the files that these are, or says what is damaged.
+/// Checks the ciphertext of a recording whose statements were checked, as far as that needs no key: headers, part
+/// lists, every part of every body, the details. Gives the files that these are, or says what is damaged.
 pub(crate) fn check_ciphertext(export: &Path, checked: &CheckedRecording) -> Result<Sums, String> {
     let recording = checked.manifest().recording;
     let mut sums = Sums::new();

@@ -24,8 +24,8 @@ use vault_client::opening::media::{Medium, media};
 use vault_client::opening::recording::RemoteRecording;
 use vault_client::opening::seekable_file::{SeekableFile, Written};
 
-/// What this home opened of a recording: files are known by what was checked when they were written, never by what lies beside
-/// them.
+/// What this home opened of a recording: files are known by what was checked when they were written, never by what lies
+/// beside them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OpenedHere {

@@ -1,4 +1,5 @@
-//! Recordings of an export that stay sealed: the objects as the server has them, to be opened later with the account's key.
+//! Recordings of an export that stay sealed: the objects as the server has them, to be opened later with the account's
+//! key.
 
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -36,8 +37,8 @@ pub(super) fn carry_over(run: &Run<'_>, recording: RecordingId) -> Option<Presen
     Some(Present { sums, described: None, entry: None })
 }
 
-/// Fetches a recording and puts it in its place. All of it is opened on the way, to see that it can be, and what comes out is
-/// dropped.
+/// Fetches a recording and puts it in its place. All of it is opened on the way, to see that it can be, and what comes
+/// out is dropped.
 pub(super) async fn fetch(run: &Run<'_>, recording: &ListedRecording) -> Result<Present, ClientError> {
     let id = recording.recording;
     let remote = RemoteRecording::fetch(run.session, id).await?;

@@ -21,7 +21,8 @@ pub(crate) fn create(path: &Path) -> Result<File, ClientError> {
     private().create_new(true).write(true).open(path).map_err(ClientError::disk(path))
 }
 
-/// A file of at most `limit` bytes; `None` if it is not there. One that is longer is cut behind the limit, and fits no digest.
+/// A file of at most `limit` bytes; `None` if it is not there. One that is longer is cut behind the limit, and fits no
+/// digest.
 pub(crate) fn small_file(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no file"));

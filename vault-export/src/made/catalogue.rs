@@ -45,7 +45,8 @@ pub struct ExportedFile {
     pub duration_ms: Option<u64>,
     /// Bytes of the track as it was sealed.
     pub sealed_bytes: u64,
-    /// SHA-256 of the track as it was sealed. It differs from that of the file where an index for seeking was put in front.
+    /// SHA-256 of the track as it was sealed. It differs from that of the file where an index for seeking was put in
+    /// front.
     pub sealed_sha256: Digest,
 }
 

@@ -60,7 +60,8 @@ fn recording(byte: u8, title: Option<&str>, began: &str, ended: Option<&str>) ->
     }
 }
 
-/// Five recordings: with an index, of sound and several tracks, hostile, without a title, cut off; and two that are missing.
+/// Five recordings: with an index, of sound and several tracks, hostile, without a title, cut off; and two that are
+/// missing.
 pub(crate) fn varied() -> Catalogue {
     let mut first =
         recording(5, Some("Knee, follow-up"), "2026-11-19T14:05:00Z", Some("2026-11-19T14:31:00Z"));

@@ -1,7 +1,7 @@
 //! An export as a FHIR `Bundle` of document references, for systems that keep health records.
 //!
-//! People and the organisation are entries of their own, known by the vault's identifiers. A recording's author is its sealer, then
-//! its clinician. SHA-256 sums are extensions: FHIR's own `hash` is SHA-1.
+//! People and the organisation are entries of their own, known by the vault's identifiers. A recording's author is its
+//! sealer, then its clinician. SHA-256 sums are extensions: FHIR's own `hash` is SHA-1.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -34,8 +34,9 @@ pub enum FhirVersion {
     R5,
 }
 
-/// The bundle of an export: a `collection` with one `DocumentReference` per recording, and the people and the organisation that they
-/// name. The same catalogue gives the same bundle. Attachments are relative to the export's top folder.
+/// The bundle of an export: a `collection` with one `DocumentReference` per recording, and the people and the
+/// organisation that they name. The same catalogue gives the same bundle. Attachments are relative to the export's top
+/// folder.
 pub fn bundle(catalogue: &Catalogue, version: FhirVersion) -> Value {
     let organisation = catalogue.organisation.to_string();
     let mut entries = vec![entry(

@@ -13,8 +13,8 @@ const MAX_CHARACTERS: usize = 60;
 /// Most bytes of it: with all around it a name stays below the 255 bytes that file systems have.
 const MAX_BYTES: usize = 180;
 
-/// A title as a piece of a file name: one line of bounded length, without hidden characters, separators, and what some file system
-/// or shell gives a meaning. Empty if nothing is left.
+/// A title as a piece of a file name: one line of bounded length, without hidden characters, separators, and what some
+/// file system or shell gives a meaning. Empty if nothing is left.
 fn harmless(title: &str) -> String {
     let mut name = String::new();
     for c in inert(title, MAX_CHARACTERS).unwrap_or_default().chars() {
@@ -46,8 +46,8 @@ fn name(recording: &ListedRecording, id: &str) -> String {
     }
 }
 
-/// Gives each recording a folder, relative to the export: the one that it has, or a new one. No two get the same, however a file
-/// system compares names.
+/// Gives each recording a folder, relative to the export: the one that it has, or a new one. No two get the same,
+/// however a file system compares names.
 pub(crate) fn assign(
     recordings: &[ListedRecording],
     present: &HashMap<RecordingId, String>,

@@ -1,5 +1,5 @@
-//! Titles, labels and the like as text that only says what it says: one line, of limited length, without characters that are not
-//! seen or that reorder what is.
+//! Titles, labels and the like as text that only says what it says: one line, of limited length, without characters
+//! that are not seen or that reorder what is.
 
 /// What stands in place of characters that are not shown.
 const REPLACEMENT: char = '\u{fffd}';
@@ -8,8 +8,8 @@ const ELLIPSIS: char = '…';
 
 /// One line of at most `longest` characters and an ellipsis; `None` if the text has nothing to read.
 ///
-/// White space of any kind becomes single spaces, and a run of hidden characters one U+FFFD. Right-to-left letters stay, so what
-/// shows the text must still isolate its direction, and escape it for its own syntax.
+/// White space of any kind becomes single spaces, and a run of hidden characters one U+FFFD. Right-to-left letters
+/// stay, so what shows the text must still isolate its direction, and escape it for its own syntax.
 pub(crate) fn inert(text: &str, longest: usize) -> Option<String> {
     let mut line = String::new();
     let mut length = 0_usize;

@@ -1,4 +1,5 @@
-//! What is made of an export's [`Catalogue`](catalogue::Catalogue): bytes with names, without a file, a clock or a network.
+//! What is made of an export's [`Catalogue`](catalogue::Catalogue): bytes with names, without a file, a clock or a
+//! network.
 
 pub(crate) mod catalogue;
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The page of an export: one file that a browser opens from the disk, without a network and without scripts.
 //!
-//! Every text from elsewhere is escaped by the template, made inert, and isolated in its direction. Even if a browser found
-//! something to load or run in one, the page's own policy forbids everything but the export's media and this one style sheet.
+//! Every text from elsewhere is escaped by the template, made inert, and isolated in its direction. Even if a browser
+//! found something to load or run in one, the page's own policy forbids everything but the export's media and this one
+//! style sheet.
 
 use std::collections::BTreeMap;
 

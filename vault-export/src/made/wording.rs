@@ -57,8 +57,8 @@ pub(crate) fn span(began: Timestamp, ended: Option<Timestamp>) -> Markup {
     }
 }
 
-/// The length of a recording: of its longest file. When it was begun and ended says nothing of it: a file is sealed faster than it
-/// plays.
+/// The length of a recording: of its longest file. When it was begun and ended says nothing of it: a file is sealed
+/// faster than it plays.
 pub(crate) fn length(recording: &ExportedRecording) -> Option<String> {
     recording.files.iter().filter_map(|file| file.duration_ms).max().map(playing_time)
 }
@@ -157,8 +157,8 @@ impl People {
     }
 }
 
-/// The consultation as the organisation's systems know it; `None` for a name that the sealing program made up because it was told
-/// none.
+/// The consultation as the organisation's systems know it; `None` for a name that the sealing program made up because
+/// it was told none.
 pub(crate) fn consultation(recording: &ExportedRecording) -> Option<String> {
     let made_up = recording
         .consultation

@@ -1,10 +1,10 @@
 //! Ed25519 as statements and requests are verified: Wycheproof's vectors, and every class of hostile point.
 //!
-//! The second kit covers the classes of C2SP's CCTV set for Ed25519. No package of a registry carries that set's file, so
-//! the points are made here, from the low-order encodings that the set publishes, and each signature is solved for. The
-//! policy is that of `verify_strict`: a point of low order, in any encoding, is refused as a key and as a commitment; a
-//! point with a part of low order is not, if the equation without cofactor holds, since only the holder of the secret
-//! scalar can make it hold.
+//! The second kit covers the classes of C2SP's CCTV set for Ed25519. No package of a registry carries that set's file,
+//! so the points are made here, from the low-order encodings that the set publishes, and each signature is solved for.
+//! The policy is that of `verify_strict`: a point of low order, in any encoding, is refused as a key and as a
+//! commitment; a point with a part of low order is not, if the equation without cofactor holds, since only the holder
+//! of the secret scalar can make it hold.
 
 use std::collections::BTreeMap;
 

@@ -4,8 +4,8 @@ use crate::envelope::Statement;
 use crate::ids::{AccountId, Digest, OrganisationId};
 use crate::timestamp::Timestamp;
 
-/// Which recordings an account knows of; signed by a device of the account. Each list names the one before, and drops nothing that
-/// this one named.
+/// Which recordings an account knows of; signed by a device of the account. Each list names the one before, and drops
+/// nothing that this one named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordingList {

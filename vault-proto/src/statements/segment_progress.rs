@@ -8,7 +8,8 @@ use crate::timestamp::Timestamp;
 
 /// What a segment holds so far; signed by the manifest's sealer key with each whole part while the segment grows.
 ///
-/// If the sealing process dies, the newest one is what its readers open by: everything up to it is proved, nothing after.
+/// If the sealing process dies, the newest one is what its readers open by: everything up to it is proved, nothing
+/// after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmentProgress {

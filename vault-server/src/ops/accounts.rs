@@ -51,8 +51,8 @@ impl Submission {
     /// Reads the body of an enrolment.
     ///
     /// # Errors
-    /// [`ProblemCode::BadRequest`] if it is not the JSON it should be, [`ProblemCode::CredentialsRefused`] if a statement in
-    /// it is malformed.
+    /// [`ProblemCode::BadRequest`] if it is not the JSON it should be, [`ProblemCode::CredentialsRefused`] if a
+    /// statement in it is malformed.
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
         let text: EnrolText = serde_json::from_slice(body)
             .map_err(|_| Problem::bad_request("The body is not an enrolment."))?;
@@ -85,12 +85,12 @@ impl Submission {
     }
 }
 
-/// Stores the submitted certificate and key list of an account, unless they are there already. `caller` was authenticated
-/// with this submission.
+/// Stores the submitted certificate and key list of an account, unless they are there already. `caller` was
+/// authenticated with this submission.
 ///
 /// # Errors
-/// [`ProblemCode::CredentialsRefused`] if they do not follow on what is stored; [`ProblemCode::Conflict`] if another list
-/// stands under the same number, or another account lists one of the devices.
+/// [`ProblemCode::CredentialsRefused`] if they do not follow on what is stored; [`ProblemCode::Conflict`] if another
+/// list stands under the same number, or another account lists one of the devices.
 pub fn enrol(vault: &Vault, caller: &Caller, submission: &Submission) -> Result<Stored, Problem> {
     vault.accounts_lock.exclusive((), || {
         let stored = vault.store.directory_entry(caller.actor.account)?;

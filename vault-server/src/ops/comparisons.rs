@@ -1,4 +1,5 @@
-//! Comparing keys (PROTOCOL.md, section 4.4): two mailboxes between two accounts, whose values mean nothing to the server.
+//! Comparing keys (PROTOCOL.md, section 4.4): two mailboxes between two accounts, whose values mean nothing to the
+//! server.
 
 use vault_proto::ids::{AccountId, ComparisonNonce, Digest};
 use vault_proto::wire::ComparisonState;
@@ -9,7 +10,8 @@ use crate::event::{Caller, Event};
 use crate::problem::Problem;
 use crate::store::Stored;
 
-/// A caller is only ever asked about their own side: whose comparison it is comes from the permit, never from the request.
+/// A caller is only ever asked about their own side: whose comparison it is comes from the permit, never from the
+/// request.
 fn permit(vault: &Vault, caller: &Caller, action: Action, other: AccountId) -> Result<Permit, Problem> {
     let permit = authorize(&caller.actor, action, None)?;
     if other == caller.actor.account {
@@ -28,8 +30,8 @@ fn value(body: &[u8]) -> Result<[u8; 32], Problem> {
 /// Stores the caller's commitment, from the body of the request.
 ///
 /// # Errors
-/// [`BadRequest`](vault_proto::problem::ProblemCode::BadRequest), [`NotFound`](vault_proto::problem::ProblemCode::NotFound) if
-/// there is no such account.
+/// [`BadRequest`](vault_proto::problem::ProblemCode::BadRequest),
+/// [`NotFound`](vault_proto::problem::ProblemCode::NotFound) if there is no such account.
 pub fn commit(vault: &Vault, caller: &Caller, other: AccountId, body: &[u8]) -> Result<Stored, Problem> {
     let commitment = Digest::from_bytes(value(body)?);
     let permit = permit(vault, caller, Action::CommitComparison, other)?;

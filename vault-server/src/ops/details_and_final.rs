@@ -31,8 +31,8 @@ fn sealed_segments(vault: &Vault, permit: &Permit) -> Result<Vec<SegmentRow>, Pr
     Ok(segments)
 }
 
-/// Stores the details object, in place of the one before as long as there is no final seal: a sealer that died before the
-/// final seal makes new details.
+/// Stores the details object, in place of the one before as long as there is no final seal: a sealer that died before
+/// the final seal makes new details.
 ///
 /// # Errors
 /// [`ProblemCode::StatementRefused`], [`ProblemCode::OutOfOrder`], [`ProblemCode::Conflict`].

@@ -16,8 +16,8 @@ use crate::event::{Caller, Event};
 use crate::problem::Problem;
 use crate::store::{HexPrefix, ListQuery, NewRecording, SegmentRow, StoreError, Stored};
 
-/// How far a manifest's `created` may be from the server's clock, in seconds: a recording that waited a while for the network
-/// is welcome, a back-dated one is not.
+/// How far a manifest's `created` may be from the server's clock, in seconds: a recording that waited a while for the
+/// network is welcome, a back-dated one is not.
 const MAX_AGE_SECONDS: i64 = 24 * 60 * 60;
 
 #[derive(Deserialize)]
@@ -42,7 +42,8 @@ pub struct ListRequest {
 /// Stores a manifest and its credentials, from the body of the request.
 ///
 /// # Errors
-/// [`ProblemCode::BadRequest`], [`ProblemCode::Forbidden`], [`ProblemCode::StatementRefused`], [`ProblemCode::Conflict`].
+/// [`ProblemCode::BadRequest`], [`ProblemCode::Forbidden`], [`ProblemCode::StatementRefused`],
+/// [`ProblemCode::Conflict`].
 pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Problem> {
     let text: CreateText = serde_json::from_slice(body)
         .map_err(|_| Problem::bad_request("The body is not a manifest with its credentials."))?;

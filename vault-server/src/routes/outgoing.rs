@@ -1,5 +1,5 @@
-//! Bodies of answers, whose memory and places are given back when their last byte has left, and whose connection is closed
-//! when nobody takes them.
+//! Bodies of answers, whose memory and places are given back when their last byte has left, and whose connection is
+//! closed when nobody takes them.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -168,8 +168,8 @@ impl Shares {
         Ok(())
     }
 
-    /// Memory for an answer that takes `bytes` bytes while it is built. One that is larger than what an account may take
-    /// has all of it.
+    /// Memory for an answer that takes `bytes` bytes while it is built. One that is larger than what an account may
+    /// take has all of it.
     ///
     /// # Errors
     /// [`ProblemCode::Busy`] after a while.

@@ -107,8 +107,8 @@ fn announced(body: &Body, limit: usize) -> Result<usize, Problem> {
     Ok(announced.unwrap_or(limit))
 }
 
-/// Reads a body that `account` sends. What has not come yet takes no memory, and of the memory for everybody only a little
-/// is kept for it.
+/// Reads a body that `account` sends. What has not come yet takes no memory, and of the memory for everybody only a
+/// little is kept for it.
 async fn read(app: &App, account: AccountId, body: Body, limit: usize) -> Result<ReadBody, Problem> {
     let most = announced(&body, limit)?;
     if most == 0 {

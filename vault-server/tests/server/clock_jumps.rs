@@ -7,7 +7,8 @@ use vault_proto::wire::path;
 
 use crate::support::{Call, NOW, Organisation, Person, Server};
 
-/// Jumps forward and back, also across restarts: no request counts twice, and nobody is kept out once the clock is right.
+/// Jumps forward and back, also across restarts: no request counts twice, and nobody is kept out once the clock is
+/// right.
 #[tokio::test]
 async fn a_clock_that_jumps_lets_nothing_count_twice_and_locks_nobody_out() {
     let organisation = Organisation::new(1);

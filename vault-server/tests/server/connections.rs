@@ -131,8 +131,8 @@ async fn a_reader_who_takes_nothing_is_closed() {
     let mut stream = begun(&server, format!("{}\r\n", call.head(0)).as_bytes()).await;
     while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
 
-    // On HTTP/2 the connection itself goes on taking bytes: what stands still is one stream. A request whose body never ends
-    // waits on the same connection for its end.
+    // On HTTP/2 the connection itself goes on taking bytes: what stands still is one stream. A request whose body never
+    // ends waits on the same connection for its end.
     let http = reqwest::Client::builder()
         .no_proxy()
         .http2_prior_knowledge()

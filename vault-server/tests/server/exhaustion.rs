@@ -145,7 +145,8 @@ async fn stalled_readers_keep_only_themselves_out() {
     let problem: vault_proto::problem::Problem =
         serde_json::from_slice(&refused.bytes().await.unwrap()).unwrap();
     assert_eq!(problem.known_code(), Some(ProblemCode::Busy));
-    // The other participant reads all of it, other requests are not held up, and one who takes his bytes gets all of them.
+    // The other participant reads all of it, other requests are not held up, and one who takes his bytes gets all of
+    // them.
     assert!(server.get(&clinician, place).await.ok(200).body == body);
     server.get(&patient, path::recording(&draft.id())).await.ok(200);
     let taken = stalled.pop().unwrap().bytes().await.unwrap();

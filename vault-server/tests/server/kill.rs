@@ -73,8 +73,8 @@ impl Program {
     }
 }
 
-/// Killed again and again while parts come over several connections: what was acknowledged is there, whole, and the recording
-/// can be filled to its end.
+/// Killed again and again while parts come over several connections: what was acknowledged is there, whole, and the
+/// recording can be filled to its end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_a_kill() {
     let organisation = Organisation::new(1);

@@ -1,5 +1,5 @@
-//! The server through its own front door: raw HTTP against [`vault_server::serve`] on a free port. Statements are built here
-//! with a bare Ed25519 library: nothing of what clients use to seal takes part.
+//! The server through its own front door: raw HTTP against [`vault_server::serve`] on a free port. Statements are built
+//! here with a bare Ed25519 library: nothing of what clients use to seal takes part.
 
 #[cfg(test)]
 mod blob_conformance;

@@ -13,8 +13,8 @@ fn people() -> (Organisation, Person, Person) {
     (organisation, patient, clinician)
 }
 
-/// Room for three parts and many that come at once: three are stored, the others leave nothing, and there is room again when
-/// something goes.
+/// Room for three parts and many that come at once: three are stored, the others leave nothing, and there is room again
+/// when something goes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_so_many_bytes_are_stored() {
     let (organisation, patient, clinician) = people();

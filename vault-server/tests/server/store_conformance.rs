@@ -63,7 +63,8 @@ fn nonces(reopen: &impl Fn() -> Box<dyn Store>) {
     assert_eq!(store.use_nonce(one, nonce, far, far).unwrap(), NonceUse::Fresh);
 }
 
-/// A clock that runs ahead by a year for a while: nothing counts twice, then or ever, and nobody is locked out afterwards.
+/// A clock that runs ahead by a year for a while: nothing counts twice, then or ever, and nobody is locked out
+/// afterwards.
 fn nonces_of_a_clock_that_jumps(store: &dyn Store) {
     const YEAR: i64 = 365 * 24 * 60 * 60;
     let key = KeyId::from_bytes([3; 32]);

@@ -28,8 +28,8 @@ fn header_of(draft: &Draft<'_>, writer: u8) -> Vec<u8> {
     Header::new(stanzas, [writer; 32]).unwrap().encode()
 }
 
-/// Two processes of one device fill one segment, over connections of their own, in opposite orders: one header wins, each part
-/// is one writer's and whole, and only the seal of what is stored is taken.
+/// Two processes of one device fill one segment, over connections of their own, in opposite orders: one header wins,
+/// each part is one writer's and whole, and only the seal of what is stored is taken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_writers_of_one_segment_one_wins() {
     let (organisation, patient, clinician, server) = scene().await;
@@ -84,8 +84,8 @@ async fn of_two_writers_of_one_segment_one_wins() {
     put(seal(&stored)).await.ok(201);
 }
 
-/// One process abandons the segment and fills it anew while another still sends parts of the old one: whatever came when, rows
-/// and bytes agree, and the segment can be filled and sealed.
+/// One process abandons the segment and fills it anew while another still sends parts of the old one: whatever came
+/// when, rows and bytes agree, and the segment can be filled and sealed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn abandoning_and_filling_do_not_mix() {
     let (organisation, patient, clinician, server) = scene().await;

@@ -54,7 +54,8 @@ fn watched(scene: &Scene, folder: &Path, rule: Rule, command: &mut Command) -> u
     disk.take_struck()
 }
 
-/// Killed behind the call of each of these numbers, opened and sealed, each time in a new folder; then once more in one folder.
+/// Killed behind the call of each of these numbers, opened and sealed, each time in a new folder; then once more in one
+/// folder.
 #[test]
 fn an_export_that_is_killed_anywhere_goes_on() {
     let scene = Scene::new();

@@ -1,5 +1,5 @@
-//! Taking recordings home: what `export` puts into a folder, what `verify` says of it offline, and what `list` misses. All through
-//! the real command line, against the real server and one that lies.
+//! Taking recordings home: what `export` puts into a folder, what `verify` says of it offline, and what `list` misses.
+//! All through the real command line, against the real server and one that lies.
 
 #![expect(
     clippy::unwrap_used,

@@ -40,8 +40,8 @@ impl Exchange {
         self.revealed_against.is_some()
     }
 
-    /// Decides by what the server shows now; `None` if it shows no comparison. Nothing the server says is believed: it only
-    /// chooses among values, and each is checked here.
+    /// Decides by what the server shows now; `None` if it shows no comparison. Nothing the server says is believed: it
+    /// only chooses among values, and each is checked here.
     ///
     /// # Errors
     /// [`CompareProblem`]; the run is over.

@@ -78,8 +78,8 @@ proptest! {
         prop_assert_eq!(&codes[0], &codes[1]);
     }
 
-    /// Whatever a server shows, in whatever order: the nonce goes out only for a commitment that is held, once, and digits
-    /// are shown only for the nonce that opens that very commitment.
+    /// Whatever a server shows, in whatever order: the nonce goes out only for a commitment that is held, once, and
+    /// digits are shown only for the nonce that opens that very commitment.
     #[test]
     fn no_answers_lead_around_the_order(
         answers in proptest::collection::vec((any::<bool>(), any::<bool>(), 0usize..6, 0usize..6), 1..30),

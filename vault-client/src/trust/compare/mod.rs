@@ -44,8 +44,8 @@ pub enum CompareEvent {
     Met,
 }
 
-/// Fixes what is compared: this home's own key list, and the other's newest as the rules of trust allow it. An account that was
-/// found unequal before can be compared again.
+/// Fixes what is compared: this home's own key list, and the other's newest as the rules of trust allow it. An account
+/// that was found unequal before can be compared again.
 ///
 /// # Errors
 /// [`ClientError::Trust`], naming the account; [`ClientError::Usage`] for the own account.
@@ -60,11 +60,12 @@ pub async fn prepare(session: &Session, other: AccountId) -> Result<Comparison, 
         .map_err(|error| ClientError::Usage(error.to_string()))
 }
 
-/// Runs commit-then-reveal with the other side through the server; returns the six digits, which are noted as shown and wait
-/// for [`answer`].
+/// Runs commit-then-reveal with the other side through the server; returns the six digits, which are noted as shown and
+/// wait for [`answer`].
 ///
 /// # Errors
-/// [`ClientError::Compare`]. A run that fails is never begun again by itself: each is a guess for whoever is in the middle.
+/// [`ClientError::Compare`]. A run that fails is never begun again by itself: each is a guess for whoever is in the
+/// middle.
 pub async fn code(
     session: &Session,
     comparison: Comparison,

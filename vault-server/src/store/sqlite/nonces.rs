@@ -1,9 +1,10 @@
 //! Which requests were made before.
 //!
-//! Every request that was ever used is either in the table, or not younger than the youngest request that was deleted from it:
-//! the floor. So no clock, however it jumps, makes a request count twice. The floor rises only to times of requests that were
-//! used, and only as far as deleting has got, which moves with the time that really passes: a clock that runs ahead for a while
-//! leaves requests of the future in the table, and no floor that would refuse those of the present afterwards.
+//! Every request that was ever used is either in the table, or not younger than the youngest request that was deleted
+//! from it: the floor. So no clock, however it jumps, makes a request count twice. The floor rises only to times of
+//! requests that were used, and only as far as deleting has got, which moves with the time that really passes: a clock
+//! that runs ahead for a while leaves requests of the future in the table, and no floor that would refuse those of the
+//! present afterwards.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
