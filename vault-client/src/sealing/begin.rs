@@ -12,44 +12,14 @@ use vault_proto::recording::CheckedManifest;
 use vault_proto::statements::Manifest;
 
 use super::SealRequest;
+use super::chain::{CHAIN, ChainHead, chain_head};
 use super::journal::{Begin, Journal, SourceFile};
 use super::readers::{Readers, named_recipient};
 use crate::error::ClientError;
-use crate::home::Home;
 use crate::home::account::Account;
 use crate::home::seen;
-use crate::server::recording::Statements;
+use crate::server::recording::ServerRecording;
 use crate::session::Session;
-
-/// File that remembers the newest manifest of the device's chain.
-const CHAIN: &str = "chain.json";
-
-/// Newest manifest of this device's chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ChainHead {
-    pub(super) sequence: u64,
-    pub(super) manifest: Digest,
-}
-
-impl ChainHead {
-    fn of(manifest: &Envelope<Manifest>) -> Self {
-        Self { sequence: manifest.unverified().sequence, manifest: manifest.digest() }
-    }
-}
-
-/// Makes the chain remember the manifest of a journal that is about to be finished: its process may have died, or
-/// failed, before it could.
-pub(super) fn remember_in_chain(home: &Home, manifest: &Envelope<Manifest>) -> Result<(), ClientError> {
-    let _lock = home.lock("chain.lock")?;
-    let stored: Option<ChainHead> = home.read_json(CHAIN)?;
-    let own = ChainHead::of(manifest);
-    if stored.is_none_or(|stored| stored.sequence < own.sequence) {
-        home.write_json(CHAIN, &own)
-    } else {
-        Ok(())
-    }
-}
 
 /// A recording that was begun.
 pub(super) struct Begun {
@@ -92,8 +62,8 @@ impl Begun {
             (begin, journal)
         };
         let sealer = recording_sealer(&begin, session)?;
-        let statements = Statements::new(connection.clone(), begin.manifest.unverified().recording);
-        match statements.create(&begin.manifest, &begin.credentials).await {
+        let server = ServerRecording::new(connection.clone(), begin.manifest.unverified().recording);
+        match server.create(&begin.manifest, &begin.credentials).await {
             Ok(()) => Ok(Self { sealer, journal, begin }),
             Err(error) => {
                 // Refused for good: there is nothing that a later process could go on with.
@@ -144,13 +114,6 @@ fn verify_own(manifest: &Envelope<Manifest>, account: &Account) -> Result<Verifi
             "this upload was begun with another identity; go on with the home it was begun in".to_owned(),
         )
     })
-}
-
-/// The newest manifest of this device's chain, be it only in the journal of an upload that died.
-fn chain_head(home: &Home) -> Result<Option<ChainHead>, ClientError> {
-    let stored: Option<ChainHead> = home.read_json(CHAIN)?;
-    let begun = Journal::manifests(home)?;
-    Ok(stored.into_iter().chain(begun.iter().map(ChainHead::of)).max_by_key(|head| head.sequence))
 }
 
 /// Seals a title to the account itself: a later process of this device may have to write it into the details.

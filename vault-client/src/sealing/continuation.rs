@@ -18,7 +18,7 @@ use super::sender::IN_FLIGHT;
 use super::spool::Spool;
 use super::worker::SealedTrack;
 use crate::error::ClientError;
-use crate::server::recording::Statements;
+use crate::server::recording::ServerRecording;
 
 /// How far an upload had come.
 pub(super) struct CaughtUp {
@@ -52,11 +52,11 @@ impl Begun {
     /// [`ClientError`]; the journal stays as it is.
     pub(super) async fn catch_up(
         &mut self,
-        statements: &Statements,
+        server: &ServerRecording,
         past: &Past,
         spool: &Spool,
     ) -> Result<Result<CaughtUp, NeverBegun>, ClientError> {
-        match statements.create(&self.begin.manifest, &self.begin.credentials).await {
+        match server.create(&self.begin.manifest, &self.begin.credentials).await {
             Ok(()) => {}
             Err(ClientError::Refused(problem))
                 if past.segments.is_empty() && is_final_refusal(problem.known_code()) =>
@@ -65,28 +65,28 @@ impl Begun {
             }
             Err(error) => return Err(error),
         }
-        let stored = statements.record().await?.segments;
+        let stored = server.record().await?.segments;
         let mut caught_up = CaughtUp { tracks: Vec::new(), bytes: 0, last: None, open: Open::None };
         for (at, segment) in past.segments.iter().enumerate() {
             let is_sealed = stored.get(at).is_some_and(|stored| stored.seal.is_some());
             if !is_sealed {
                 let (track, header) = (segment.line.track, segment.line.header.clone());
-                statements.open(segment.line.index, &OpenSegment { track, header }).await?;
-                send_kept(statements, segment, spool).await?;
+                server.open(segment.line.index, &OpenSegment { track, header }).await?;
+                send_kept(server, segment, spool).await?;
             }
             match &segment.seal {
                 Some(seal) => {
                     self.sealer.continue_after(seal)?;
                     if !is_sealed {
-                        require_parts(statements, segment, seal.unverified()).await?;
-                        statements.seal(seal).await?;
+                        require_parts(server, segment, seal.unverified()).await?;
+                        server.seal(seal).await?;
                     }
                     let length = seal.unverified().shape().map_or(0, |shape| shape.plaintext_length());
                     // Parts that were sealed and never arrived are in the journal too.
                     let parts = usize::try_from(seal.unverified().parts).unwrap_or(usize::MAX);
                     caught_up.add(past, segment, parts, length);
                 }
-                None => caught_up.open = self.agree(statements, past, segment, &mut caught_up).await?,
+                None => caught_up.open = self.agree(server, past, segment, &mut caught_up).await?,
             }
         }
         Ok(Ok(caught_up))
@@ -95,12 +95,12 @@ impl Begun {
     /// Finds the parts of a segment, from part 0 without a gap, that journal and server agree on.
     async fn agree(
         &self,
-        statements: &Statements,
+        server: &ServerRecording,
         past: &Past,
         segment: &PastSegment,
         caught_up: &mut CaughtUp,
     ) -> Result<Open, ClientError> {
-        let stored = statements.part_hashes(segment.line.index).await?;
+        let stored = server.part_hashes(segment.line.index).await?;
         let agreed: Vec<&PartLine> = segment
             .parts
             .iter()
@@ -127,17 +127,17 @@ impl Begun {
     /// [`ClientError`]; a seal that was signed is in the journal.
     pub(super) async fn close_segment(
         &mut self,
-        statements: &Statements,
+        server: &ServerRecording,
         open: &Open,
         device: &SigningKey,
     ) -> Result<(), ClientError> {
         match open {
             Open::None => Ok(()),
-            Open::Empty(index) => statements.abandon(*index).await,
+            Open::Empty(index) => server.abandon(*index).await,
             Open::Sealable(facts) => {
                 let seal: Envelope<SegmentSeal> = self.sealer.seal_segment(facts, device)?;
                 self.journal.seal(&seal)?;
-                statements.seal(&seal).await
+                server.seal(&seal).await
             }
         }
     }
@@ -169,13 +169,17 @@ impl CaughtUp {
 }
 
 /// Sends the parts of a segment that wait in the spool.
-async fn send_kept(statements: &Statements, segment: &PastSegment, spool: &Spool) -> Result<(), ClientError> {
+async fn send_kept(
+    server: &ServerRecording,
+    segment: &PastSegment,
+    spool: &Spool,
+) -> Result<(), ClientError> {
     let sending = segment.parts.iter().map(async |line| {
         let Some(kept) = spool.get(line.segment, line.part, &line.hash)? else {
             return Ok(());
         };
         let place = (line.segment, line.part);
-        statements.part(place, kept.ciphertext, line.hash, kept.progress.as_deref()).await?;
+        server.part(place, kept.ciphertext, line.hash, kept.progress.as_deref()).await?;
         spool.remove(line.segment, line.part, line.length);
         Ok(())
     });
@@ -185,12 +189,12 @@ async fn send_kept(statements: &Statements, segment: &PastSegment, spool: &Spool
 /// A seal was signed only once each part was acknowledged or synced here; a disk that lost one since, or a server, is
 /// told of by name.
 async fn require_parts(
-    statements: &Statements,
+    server: &ServerRecording,
     segment: &PastSegment,
     seal: &SegmentSeal,
 ) -> Result<(), ClientError> {
     let index = segment.line.index;
-    let stored = statements.part_hashes(index).await?;
+    let stored = server.part_hashes(index).await?;
     let there = u32::try_from(stored.len()).unwrap_or(u32::MAX);
     if there < seal.parts {
         return Err(ClientError::KeptPartGone { segment: index, part: there });

@@ -17,7 +17,7 @@ use super::sender::{GiveUp, OutgoingPart, Payload};
 use super::settlement::{Place, Settled};
 use super::spool::Spool;
 use crate::error::ClientError;
-use crate::server::recording::Statements;
+use crate::server::recording::ServerRecording;
 
 /// Pause after the first try that failed while parts are kept; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -42,14 +42,14 @@ pub(super) enum Attempt {
 }
 
 impl Attempt {
-    async fn make(&self, statements: &Statements) -> Result<(), ClientError> {
+    async fn make(&self, server: &ServerRecording) -> Result<(), ClientError> {
         match self {
-            Self::Open { segment, body } => statements.open(*segment, body).await,
+            Self::Open { segment, body } => server.open(*segment, body).await,
             Self::Part { place, ciphertext, hash, progress } => {
-                statements.part(*place, ciphertext.clone(), *hash, progress.as_deref()).await
+                server.part(*place, ciphertext.clone(), *hash, progress.as_deref()).await
             }
-            Self::Seal(seal) => statements.seal(seal).await,
-            Self::End(end) => statements.end(end.details_object()?, &end.final_seal).await,
+            Self::Seal(seal) => server.seal(seal).await,
+            Self::End(end) => server.end(end.details_object()?, &end.final_seal).await,
         }
     }
 }
@@ -66,7 +66,7 @@ impl Tries {
     /// try that failed.
     pub(super) async fn until_sent(
         mut self,
-        statements: &Statements,
+        server: &ServerRecording,
         attempt: &Attempt,
         mut on_failure: impl FnMut(),
     ) -> Result<(), ClientError> {
@@ -76,7 +76,7 @@ impl Tries {
             let made = tokio::select! {
                 biased;
                 () = told_now(&mut told) => return Err(ClientError::Interrupted),
-                made = attempt.make(statements) => made,
+                made = attempt.make(server) => made,
             };
             let Err(error) = made else {
                 self.set_state(|state| *state = ServerState::Reachable);
@@ -124,7 +124,7 @@ async fn told_now(give_up: &mut watch::Receiver<GiveUp>) {
 
 /// What sending a part takes.
 pub(super) struct PartAttempts {
-    pub(super) statements: Statements,
+    pub(super) server: ServerRecording,
     pub(super) spool: Option<Arc<Spool>>,
     pub(super) tries: Tries,
     /// Nothing is sent any more: the part is kept.
@@ -164,7 +164,7 @@ impl PartAttempts {
 
     /// Sends a part, or keeps it. Says where it is at the end of that, and why it was not sent.
     async fn deliver(self, part: OutgoingPart) -> (Settled, Option<ClientError>) {
-        let Self { statements, spool, tries, refused } = self;
+        let Self { server, spool, tries, refused } = self;
         if refused && matches!(part.payload, Payload::Spooled) {
             return (Settled::Spooled, None);
         }
@@ -192,7 +192,7 @@ impl PartAttempts {
                     tracing::debug!(%error, "a part stays in memory: the spool cannot be written");
                 }
             };
-            match tries.until_sent(&statements, &attempt, keep_if_possible).await {
+            match tries.until_sent(&server, &attempt, keep_if_possible).await {
                 Ok(()) => {
                     if let Some(spool) = &spool {
                         let (segment, part) = carried.place;

@@ -8,18 +8,20 @@ use vault_core::webm::SeekIndexer;
 use vault_proto::statements::RecordingStatus;
 
 use super::attended::{Feed, drive};
-use super::begin::{Begun, recording_sealer, remember_in_chain};
+use super::begin::{Begun, recording_sealer};
+use super::chain::remember_in_chain;
+use super::ending::{end_caught_up, end_here};
 use super::journal::{Journal, Past, SourceFile};
 use super::readers::Readers;
 use super::recorder::{Before, Recorder, RecorderOptions};
 use super::sender::Patience;
 use super::source::{Source, change_in};
 use super::spool::Spool;
-use super::{SealRequest, Sealed, UploadEvent, resume, seal_stream};
+use super::{SealRequest, Sealed, UploadEvent, seal_stream};
 use crate::clock::now;
 use crate::error::{ClientError, SourceChange, SourceFailure};
 use crate::home::endings;
-use crate::server::recording::Statements;
+use crate::server::recording::ServerRecording;
 use crate::session::Session;
 
 /// Seconds for which a server takes a manifest that it does not have yet, with an hour to spare.
@@ -61,7 +63,7 @@ pub async fn seal_file(
             return go_on(session, journal, past, source, request, on_event).await;
         }
         // Whoever changed keys since may have lost the old ones: what was begun for them ends where it is.
-        resume::end_here(session, journal, &past).await?;
+        end_here(session, journal, &past).await?;
     }
     let options = RecorderOptions { real_time: false, ..RecorderOptions::default() };
     let file = source.file().cloned();
@@ -100,9 +102,9 @@ pub(super) async fn go_on(
     remember_in_chain(&session.home, &past.begin.manifest)?;
     let recording_sealer = recording_sealer(&past.begin, session)?;
     let mut begun = Begun { sealer: recording_sealer, journal, begin: past.begin.clone() };
-    let statements = Statements::new(session.connection.clone(), recording);
+    let server = ServerRecording::new(session.connection.clone(), recording);
     let spool = Spool::of(&session.home, recording, 0);
-    let Ok(caught_up) = begun.catch_up(&statements, &past, &spool).await? else {
+    let Ok(caught_up) = begun.catch_up(&server, &past, &spool).await? else {
         begun.journal.finish()?;
         return Err(ClientError::Usage(
             "the server refuses the recording that was begun for this file; run the command again to begin another one"
@@ -111,9 +113,9 @@ pub(super) async fn go_on(
     };
     if let Some(end) = &past.end {
         // A recording whose end was signed gets nothing more of its source.
-        begun.close_segment(&statements, &caught_up.open, &session.account.device).await?;
+        begun.close_segment(&server, &caught_up.open, &session.account.device).await?;
         on_event(UploadEvent::Continued { bytes: caught_up.bytes });
-        statements.end(end.details_object()?, &end.final_seal).await?;
+        server.end(end.details_object()?, &end.final_seal).await?;
         let segments = begun.sealer.segments();
         endings::remember(&session.home, recording, &end.final_seal)?;
         begun.journal.finish()?;
@@ -144,11 +146,11 @@ pub(super) async fn go_on(
     let (source, indexer) = match change {
         Ok(unchanged) => unchanged,
         Err(change) => {
-            resume::end_caught_up(session, begun, &past, &spool, caught_up).await?;
+            end_caught_up(session, begun, &past, &spool, caught_up).await?;
             return Err(ClientError::CutShort { recording, bytes, why: SourceFailure::Changed(change) });
         }
     };
-    begun.close_segment(&statements, &caught_up.open, &session.account.device).await?;
+    begun.close_segment(&server, &caught_up.open, &session.account.device).await?;
     on_event(UploadEvent::Continued { bytes });
     let mut tracks = caught_up.tracks;
     // A file is one track, and all of it up to here was just read again.

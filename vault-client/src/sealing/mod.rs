@@ -12,8 +12,10 @@
 
 mod attended;
 mod begin;
+mod chain;
 mod continuation;
 mod delivery;
+mod ending;
 mod file;
 mod journal;
 mod path_text;
@@ -34,10 +36,11 @@ use std::time::Duration;
 use vault_proto::ids::{AccountId, ConsultationId, Digest, RecordingId};
 
 use self::attended::{Feed, drive};
+pub use self::ending::Ending;
 pub use self::file::seal_file;
 pub use self::progress::{RecordingProgress, ServerState};
 pub use self::recorder::{Recorder, RecorderOptions};
-pub use self::resume::{Ending, Resumed, ResumedUpload, resume_all};
+pub use self::resume::{Resumed, ResumedUpload, resume_all};
 use crate::error::ClientError;
 use crate::session::Session;
 

@@ -7,7 +7,7 @@ use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, RecordingId}
 use vault_proto::statements::{DeviceRole, Manifest, Policy, RecipientKey, Role, Suite};
 
 use super::SealRequest;
-use super::begin::ChainHead;
+use super::chain::ChainHead;
 use crate::clock::now;
 use crate::error::ClientError;
 use crate::home::Enrolment;

@@ -21,7 +21,7 @@ use super::settlement::{Settled, Settlement};
 use super::spool::Spool;
 use crate::error::ClientError;
 use crate::server::connection::Connection;
-use crate::server::recording::Statements;
+use crate::server::recording::ServerRecording;
 
 /// Parts that are sent at the same time, and as many are held in memory.
 pub(crate) const IN_FLIGHT: usize = 4;
@@ -93,7 +93,7 @@ pub(crate) struct Shared {
 
 /// Sends the items of one upload.
 pub(crate) struct Sender {
-    statements: Statements,
+    server: ServerRecording,
     patience: Patience,
     items: mpsc::UnboundedReceiver<Item>,
     progress: watch::Sender<RecordingProgress>,
@@ -130,7 +130,7 @@ impl Sender {
         };
         let durable = progress.borrow().durable();
         Self {
-            statements: Statements::new(connection, recording),
+            server: ServerRecording::new(connection, recording),
             patience,
             items,
             progress,
@@ -196,7 +196,7 @@ impl Sender {
 
     fn part_attempts(&self) -> PartAttempts {
         PartAttempts {
-            statements: self.statements.clone(),
+            server: self.server.clone(),
             spool: match &self.patience {
                 Patience::GiveUp => None,
                 Patience::Keep(spool) => Some(Arc::clone(spool)),
@@ -229,7 +229,7 @@ impl Sender {
             return Ok(());
         }
         let number = self.hand_out(mark);
-        match self.tries().until_sent(&self.statements, &attempt, || ()).await {
+        match self.tries().until_sent(&self.server, &attempt, || ()).await {
             Ok(()) => {
                 self.acknowledged(number);
                 Ok(())

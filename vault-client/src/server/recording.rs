@@ -17,12 +17,12 @@ pub(crate) const MAX_RECORD: usize = 16 * 1024 * 1024;
 
 /// One recording of one server. Every write may be repeated.
 #[derive(Clone)]
-pub(crate) struct Statements {
+pub(crate) struct ServerRecording {
     connection: Connection,
     recording: RecordingId,
 }
 
-impl Statements {
+impl ServerRecording {
     pub(crate) const fn new(connection: Connection, recording: RecordingId) -> Self {
         Self { connection, recording }
     }

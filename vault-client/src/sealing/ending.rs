@@ -1,0 +1,127 @@
+//! Ending a recording where its process died: what journal, spool and server have of it is sealed, and shown as cut off.
+
+use std::time::Duration;
+
+use vault_core::details::Details;
+use vault_proto::base64;
+use vault_proto::statements::RecordingStatus;
+
+use super::begin::{Begun, kept_title, recording_sealer};
+use super::chain::remember_in_chain;
+use super::continuation::CaughtUp;
+use super::journal::{EndLine, Journal, Past};
+use super::spool::Spool;
+use super::worker::timestamp_of_ms;
+use crate::error::ClientError;
+use crate::home::endings;
+use crate::server::recording::ServerRecording;
+use crate::session::Session;
+
+/// How an upload ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All of it is on the server.
+    Complete {
+        /// Plaintext bytes.
+        bytes: u64,
+    },
+    /// The rest was lost with its process; what there is was sealed, and is shown as cut off.
+    CutOff {
+        /// Plaintext bytes that are kept.
+        bytes: u64,
+        /// Recorded time that is kept; `None` for what was not recorded live.
+        kept: Option<Duration>,
+        /// Recorded time that is lost, to about a second; `None` for what was not recorded live.
+        lost: Option<Duration>,
+    },
+    /// Nothing of it had been sealed, so there is nothing to open.
+    Nothing {
+        /// Recorded time that is lost; `None` for what was not recorded live.
+        lost: Option<Duration>,
+    },
+}
+
+/// Ends a recording where its process died.
+pub(super) async fn end_here(
+    session: &Session,
+    journal: Journal,
+    past: &Past,
+) -> Result<Ending, ClientError> {
+    let Session { connection, home, .. } = session;
+    let recording = past.recording();
+    remember_in_chain(home, &past.begin.manifest)?;
+    let begin = past.begin.clone();
+    let mut begun = Begun { sealer: recording_sealer(&begin, session)?, journal, begin };
+    let server = ServerRecording::new(connection.clone(), recording);
+    let spool = Spool::of(home, recording, 0);
+    let Ok(caught_up) = begun.catch_up(&server, past, &spool).await? else {
+        begun.journal.finish()?;
+        return Ok(Ending::Nothing { lost: lost_after(past, created_ms(past)) });
+    };
+    end_caught_up(session, begun, past, &spool, caught_up).await
+}
+
+/// Recorded time that was lost after a moment; `None` for what was not recorded live.
+fn lost_after(past: &Past, at_ms: u64) -> Option<Duration> {
+    let live = past.begin.source.is_none();
+    live.then(|| Duration::from_millis(past.last_alive_ms.saturating_sub(at_ms)))
+}
+
+fn created_ms(past: &Past) -> u64 {
+    let created = past.begin.manifest.unverified().created;
+    u64::try_from(created.unix_seconds()).unwrap_or(0).saturating_mul(1000)
+}
+
+/// Ends a recording where journal and server agree that it ends.
+pub(super) async fn end_caught_up(
+    session: &Session,
+    mut begun: Begun,
+    past: &Past,
+    spool: &Spool,
+    caught_up: CaughtUp,
+) -> Result<Ending, ClientError> {
+    let Session { connection, home, account, .. } = session;
+    let recording = past.recording();
+    let server = ServerRecording::new(connection.clone(), recording);
+    let created = past.begin.manifest.unverified().created;
+    begun.close_segment(&server, &caught_up.open, &account.device).await?;
+    let CaughtUp { tracks, bytes, last, .. } = caught_up;
+    let end = match (&past.end, last) {
+        (Some(end), _) => end.clone(),
+        // An empty recording that nobody ended, too.
+        (None, None) => {
+            spool.clear()?;
+            begun.journal.finish()?;
+            return Ok(Ending::Nothing { lost: lost_after(past, created_ms(past)) });
+        }
+        (None, Some(last)) => {
+            let ended = timestamp_of_ms(last.at_ms).max(created);
+            let real_time = past.begin.real_time;
+            let details = Details {
+                title: kept_title(&begun.begin, account),
+                started: created,
+                ended,
+                tracks: tracks.into_iter().map(|track| track.details(real_time)).collect(),
+            };
+            let (object, final_seal) =
+                begun.sealer.finish(&details, RecordingStatus::Recovered, ended, &account.device)?;
+            let end = EndLine { details: base64::encode(&object), final_seal };
+            begun.journal.end(&end)?;
+            end
+        }
+    };
+    server.end(end.details_object()?, &end.final_seal).await?;
+    endings::remember(home, recording, &end.final_seal)?;
+    // The journal last: by it a later process finds the rest, as long as there is some.
+    spool.clear()?;
+    begun.journal.finish()?;
+    // An end that an earlier process signed says itself whether something was lost.
+    Ok(match end.final_seal.unverified().status {
+        RecordingStatus::Complete => Ending::Complete { bytes },
+        RecordingStatus::Recovered => {
+            let lost = last.and_then(|last| lost_after(past, last.at_ms));
+            let kept = last.filter(|_| lost.is_some()).map(|last| Duration::from_millis(last.until_ms));
+            Ending::CutOff { bytes, kept, lost }
+        }
+    })
+}
