@@ -1,4 +1,5 @@
-//! Ending a recording where its process died: what journal, spool and server have of it is sealed, and shown as cut off.
+//! Ending a recording where its process died: what journal, spool and server have of it is sealed, and shown as cut
+//! off.
 
 use std::time::Duration;
 
