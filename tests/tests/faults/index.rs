@@ -130,7 +130,7 @@ impl Copies {
     /// Follows the advice to put a whole copy in place of the folder, word for word.
     fn put_whole_copy(&self, said: &Said) {
         let last = said.stderr.lines().last().unwrap();
-        let command = &last[last.find("mv ").expect("it says what to type")..];
+        let command = &last[last.find("mv ").unwrap()..];
         let command = command.replace("COPY", &self.whole.display().to_string());
         assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
         let aside = self.data().with_extension("refused");
