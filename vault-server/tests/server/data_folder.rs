@@ -139,7 +139,8 @@ impl Stopped {
         let (child, _) = started(&self.data());
         stop(child);
         let database = rusqlite::Connection::open(self.path("vault.db")).unwrap();
-        let rows: u32 = database.query_row("SELECT count(*) FROM recordings", (), |row| row.get(0)).unwrap();
+        let mut statement = database.prepare("SELECT number FROM recordings").unwrap();
+        let rows = statement.query_map((), |row| row.get::<_, i64>(0)).unwrap().count();
         let objects = files(&self.path("blobs/rec")).len();
         assert_eq!((rows, objects), (1, 8));
     }

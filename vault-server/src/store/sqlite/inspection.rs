@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 use vault_proto::ids::VaultId;
 
 use super::{OpenError, connect};
@@ -88,8 +88,18 @@ fn open_with_log(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
+fn only_row<T>(
+    db: &Connection,
+    sql: &str,
+    read: impl FnOnce(&Row<'_>) -> Result<T, rusqlite::Error>,
+) -> Result<T, rusqlite::Error> {
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query(())?;
+    rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows).and_then(read)
+}
+
 fn mark(db: &Connection) -> Result<Mark, rusqlite::Error> {
-    db.query_row_and_then("SELECT vault, generation, mark FROM vault", (), |row| {
+    only_row(db, "SELECT vault, generation, mark FROM vault", |row| {
         let number = |column| -> Result<u64, rusqlite::Error> {
             let value: i64 = row.get(column)?;
             u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
@@ -152,7 +162,7 @@ pub(crate) fn inspect(path: &Path) -> Result<IndexMarks, InspectionError> {
     };
     // Of the wrong index nobody needs to know whether it is sound.
     let begun = std::time::Instant::now();
-    let found: String = db.query_row_and_then("PRAGMA quick_check(1)", (), |row| row.get(0))?;
+    let found: String = only_row(&db, "PRAGMA quick_check(1)", |row| row.get(0))?;
     tracing::debug!(seconds = begun.elapsed().as_secs_f64(), "the index was read");
     if found != "ok" {
         let line = found.lines().next().unwrap_or_default();
@@ -170,7 +180,7 @@ pub(crate) fn is_fresh(path: &Path) -> bool {
         }
         let sql = "SELECT (SELECT count(*) FROM accounts) + (SELECT count(*) FROM recordings)
                         + (SELECT count(*) FROM events) + (SELECT count(*) FROM nonces) = 0";
-        Ok(open_file_alone(path)?.query_row_and_then(sql, (), |row| row.get(0))?)
+        Ok(only_row(&open_file_alone(path)?, sql, |row| row.get(0))?)
     };
     nothing_stored().unwrap_or(false)
 }
