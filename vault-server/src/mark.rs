@@ -9,7 +9,7 @@
 //!
 //! So the database file changes only together with the mark that is in it, and a database without its log is behind by
 //! one. Each of the three, the database file, the file with its log and the objects, tells by its mark whether it was
-//! replaced by an older one. [`check`] is the whole comparison.
+//! replaced by an older one. `check` is the whole comparison.
 
 use std::io;
 use std::path::{Path, PathBuf};

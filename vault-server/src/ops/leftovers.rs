@@ -1,7 +1,7 @@
 //! Holds index and objects against each other, and sets aside what crashes left.
 //!
 //! The absence of a row never deletes anything. A search goes through all rows and all objects before it touches one,
-//! and then touches only what cannot hold anything that was ever acknowledged ([`classify`] has the rules). It stops,
+//! and then touches only what cannot hold anything that was ever acknowledged (`classify` has the rules). It stops,
 //! and leaves everything as it is, if it finds what no crash leaves: then the index is older than the objects, or of
 //! another time. What it sets aside is kept for [`KEPT_DAYS`](crate::blob::KEPT_DAYS) days more.
 
