@@ -233,7 +233,7 @@ impl DataFolder {
             }
             Err(error) => return Err(failed(error)),
         };
-        mark::check((description.vault, description.generation), &index, mark.mark())
+        mark::check((description.vault, description.generation), &index, mark.mark(), mark.commits())
             .map_err(|reason| refused(path, reason))?;
         // Everything that will be acknowledged hangs from these names, and `init` may have died before it synced them.
         sync_folder(path).and_then(|()| sync_name(path)).map_err(failed)?;

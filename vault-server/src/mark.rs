@@ -11,7 +11,9 @@
 //! one. Each of the three, the database file, the file with its log and the objects, tells by its mark whether it was
 //! replaced by an older one. `check` is the whole comparison.
 
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,8 @@ pub(crate) struct IndexMarks {
     pub(crate) file: Option<Mark>,
     /// With its write-ahead log.
     pub(crate) whole: Mark,
+    /// Commits, with its write-ahead log.
+    pub(crate) commits: u64,
     /// Whether there is a log with anything in it.
     pub(crate) has_log: bool,
 }
@@ -49,10 +53,49 @@ pub(crate) struct IndexMarks {
 pub struct MarkFile {
     path: PathBuf,
     mark: Mark,
+    counter: Counter,
+}
+
+/// `blobs/commits`: how many commits the index has, overwritten in place after each and never waited for. After a loss
+/// of power it may be behind, and never ahead of what is on the disk; a copy of the folder, a restored index and a log
+/// that was cut short show by it what they lack, within the minute for which a mark stands.
+#[derive(Debug)]
+struct Counter {
+    path: PathBuf,
+    file: Option<File>,
+    said: Option<u64>,
+}
+
+impl Counter {
+    /// One that cannot be read says nothing: it is no proof of anything then.
+    fn open(blobs: &Path) -> Self {
+        let path = blobs.join(COMMITS);
+        let said = std::fs::read_to_string(&path).ok().and_then(|text| text.strip_suffix('\n')?.parse().ok());
+        Self { path, file: None, said }
+    }
+
+    fn write(&mut self, commits: u64) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .mode(0o600)
+                    .open(&self.path)?;
+                none.insert(file)
+            }
+        };
+        // Always as long, so that nothing but these bytes ever has to change on the disk.
+        file.write_all_at(format!("{commits:020}\n").as_bytes(), 0)
+    }
 }
 
 /// Name of the file.
 const NAME: &str = "mark";
+/// Name of the file that counts commits.
+const COMMITS: &str = "commits";
 
 impl MarkFile {
     /// Writes the file of new objects into the folder `blobs`.
@@ -60,7 +103,8 @@ impl MarkFile {
     /// # Errors
     /// What the system says.
     pub fn create(blobs: &Path, mark: Mark) -> io::Result<Self> {
-        let file = Self { path: blobs.join(NAME), mark };
+        write_whole_file(&blobs.join(COMMITS), format!("{:020}\n", 0).as_bytes())?;
+        let file = Self { path: blobs.join(NAME), mark, counter: Counter::open(blobs) };
         file.write(&mark)?;
         Ok(file)
     }
@@ -77,12 +121,25 @@ impl MarkFile {
         };
         let mark = serde_json::from_slice(&bytes)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(Some(Self { path, mark }))
+        Ok(Some(Self { path, mark, counter: Counter::open(blobs) }))
     }
 
     /// What it says.
     pub const fn mark(&self) -> Mark {
         self.mark
+    }
+
+    /// How many commits were counted; `None` if nothing says so.
+    pub const fn commits(&self) -> Option<u64> {
+        self.counter.said
+    }
+
+    /// Counts commits that are on the disk: `commits` of them, from the first one on. Does not wait for the disk; a
+    /// failure is logged, and leaves the count behind.
+    pub(crate) fn count(&mut self, commits: u64) {
+        if let Err(error) = self.counter.write(commits) {
+            tracing::debug!(%error, commits, "the commits could not be counted beside the objects");
+        }
     }
 
     /// Moves it.
@@ -109,8 +166,9 @@ pub(crate) fn check(
     (vault, generation): (VaultId, u64),
     index: &IndexMarks,
     objects: Mark,
+    counted: Option<u64>,
 ) -> Result<(), Reason> {
-    let IndexMarks { file, whole, has_log } = *index;
+    let IndexMarks { file, whole, commits, has_log } = *index;
     if objects.vault != vault {
         return Err(Reason::ObjectsForeign { found: objects.vault, expected: vault });
     }
@@ -145,7 +203,12 @@ pub(crate) fn check(
     if whole.mark > objects.mark.saturating_add(1) {
         return Err(Reason::ObjectsOlder { index: whole.mark, objects: objects.mark });
     }
-    Ok(())
+    match counted {
+        Some(counted) if counted > commits => {
+            Err(Reason::CommitsMissing { index: commits, objects: counted })
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -160,23 +223,53 @@ mod tests {
     }
 
     fn index(file: u64, whole: u64) -> IndexMarks {
-        IndexMarks { file: Some(mark(file)), whole: mark(whole), has_log: file != whole }
+        IndexMarks { file: Some(mark(file)), whole: mark(whole), commits: 40, has_log: file != whole }
     }
 
     #[test]
     fn every_moment_of_a_move_fits() {
         // As it is while the server runs; the log brought in; the next mark committed; its file written.
         for (file, whole, objects) in [(6, 7, 7), (7, 7, 7), (7, 8, 7), (7, 8, 8)] {
-            check((VAULT, 1), &index(file, whole), mark(objects)).unwrap();
+            check((VAULT, 1), &index(file, whole), mark(objects), Some(40)).unwrap();
             // The process died while the log was brought in.
             let torn = IndexMarks { file: None, has_log: true, ..index(file, whole) };
-            check((VAULT, 1), &torn, mark(objects)).unwrap();
+            check((VAULT, 1), &torn, mark(objects), None).unwrap();
         }
     }
 
     #[test]
+    fn an_index_that_lacks_commits_is_named_and_one_that_has_more_is_not() {
+        let of = |counted| check((VAULT, 1), &index(6, 7), mark(7), counted);
+        assert!(matches!(of(Some(41)), Err(Reason::CommitsMissing { index: 40, objects: 41 })));
+        // The power failed before the count was on the disk; or nobody knows.
+        for counted in [Some(40), Some(39), Some(0), None] {
+            of(counted).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_count_is_read_as_it_was_written_and_anything_else_proves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = MarkFile::create(folder.path(), mark(1)).unwrap();
+        let read = || MarkFile::open(folder.path()).unwrap().unwrap().commits();
+        assert_eq!(read(), Some(0));
+        for commits in [1, 99, u64::MAX, 7] {
+            file.count(commits);
+            assert_eq!(read(), Some(commits));
+        }
+        for text in ["", "00000000000000000007", "garbage\n", "-1\n"] {
+            std::fs::write(folder.path().join(COMMITS), text).unwrap();
+            assert_eq!(read(), None, "{text:?}");
+        }
+        std::fs::remove_file(folder.path().join(COMMITS)).unwrap();
+        assert_eq!(read(), None);
+        MarkFile::open(folder.path()).unwrap().unwrap().count(12);
+        assert_eq!(read(), Some(12));
+    }
+
+    #[test]
     fn whatever_was_replaced_is_named() {
-        let of = |index: IndexMarks, objects: Mark| check((VAULT, 1), &index, objects).unwrap_err();
+        let of = |index: IndexMarks, objects: Mark| check((VAULT, 1), &index, objects, Some(40)).unwrap_err();
         // The database file alone is older; with its log; with a log that is not its own; without its log.
         assert!(matches!(of(index(5, 5), mark(7)), Reason::IndexOlder { index: 5, objects: 7 }));
         assert!(matches!(of(index(4, 5), mark(6)), Reason::IndexOlder { index: 5, objects: 6 }));
@@ -191,13 +284,13 @@ mod tests {
         assert!(matches!(of(index(6, 7), mark(5)), Reason::ObjectsOlder { index: 7, objects: 5 }));
         // Something is of another vault.
         let foreign = Mark { vault: OTHER, ..mark(7) };
-        let database = IndexMarks { file: Some(foreign), whole: foreign, has_log: false };
+        let database = IndexMarks { file: Some(foreign), whole: foreign, ..index(7, 7) };
         assert!(matches!(of(database, mark(7)), Reason::IndexForeign { .. }));
         assert!(matches!(of(index(6, 7), foreign), Reason::ObjectsForeign { .. }));
         assert!(matches!(of(IndexMarks { whole: foreign, ..index(6, 7) }, mark(7)), Reason::LogForeign));
         // Something is of another generation.
         let second = Mark { generation: 2, ..mark(7) };
-        let database = IndexMarks { file: Some(second), whole: second, has_log: false };
+        let database = IndexMarks { file: Some(second), whole: second, ..index(7, 7) };
         assert!(matches!(of(database, mark(7)), Reason::OtherGeneration { .. }));
         assert!(matches!(of(index(7, 7), second), Reason::OtherGeneration { .. }));
     }

@@ -62,6 +62,13 @@ pub enum Reason {
         /// That of the objects.
         objects: u64,
     },
+    /// The index lacks what was committed last.
+    CommitsMissing {
+        /// Commits that the index has.
+        index: u64,
+        /// Commits that were counted beside the objects.
+        objects: u64,
+    },
     /// The objects are older than the index.
     ObjectsOlder {
         /// The index's mark.
@@ -108,6 +115,23 @@ pub(crate) fn typed(path: &Path) -> String {
     }
 }
 
+/// A name for a folder that is put aside, beside it, that nothing has: into a folder that is there it would be moved.
+fn free_name(data: &Path) -> PathBuf {
+    let named = |end: String| {
+        let mut name = data.components().as_path().as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let taken = |path: &PathBuf| path.symlink_metadata().is_ok();
+    let mut aside = named(".refused".to_owned());
+    let mut number = 2u32;
+    while taken(&aside) {
+        aside = named(format!(".refused-{number}"));
+        number = number.saturating_add(1);
+    }
+    aside
+}
+
 impl Refusal {
     fn what(&self) -> String {
         let data = self.data.display();
@@ -144,6 +168,10 @@ impl Refusal {
             ),
             Reason::IndexOlder { index, objects } => format!(
                 "The index of {data} is older than the objects: vault.db is at mark {index}, the objects at {objects}."
+            ),
+            Reason::CommitsMissing { index, objects } => format!(
+                "The index of {data} lacks what was stored last: vault.db with its log has {index} commits, and \
+                 {objects} were counted. It is older, or vault.db-wal is cut short or damaged."
             ),
             Reason::ObjectsOlder { index, objects } => format!(
                 "The objects of {data} are older than the index: they are at mark {objects}, vault.db at {index}."
@@ -183,8 +211,9 @@ impl Refusal {
         let data = typed(&self.data);
         let whole = format!(
             "put a whole copy, made while no server was using the folder, in its place, and keep this one: \
-             mv {data} {data}.refused && cp -a COPY {data}",
-            data = data.strip_suffix('/').unwrap_or(&data)
+             mv {data} {aside} && cp -a COPY {data}",
+            data = data.strip_suffix('/').unwrap_or(&data),
+            aside = typed(&free_name(&self.data))
         );
         match &self.reason {
             Reason::DescriptionMissing | Reason::DescriptionDamaged => format!(
@@ -203,6 +232,7 @@ impl Refusal {
             | Reason::IndexForeign { .. }
             | Reason::LogForeign
             | Reason::LogMissing { .. }
+            | Reason::CommitsMissing { .. }
             | Reason::IndexOlder { .. }
             | Reason::UnknownObjects { .. } => {
                 format!(

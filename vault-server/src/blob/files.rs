@@ -59,7 +59,7 @@ impl FileBlobs {
             let name = entry?.file_name();
             let unused = match name.to_str() {
                 Some(RECORDINGS) => std::fs::read_dir(root.join(RECORDINGS))?.next().is_none(),
-                Some(name) => name == "mark" || listing::is_aside(name),
+                Some(name) => matches!(name, "mark" | "commits") || listing::is_aside(name),
                 None => false,
             };
             if !unused {

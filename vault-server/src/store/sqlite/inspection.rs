@@ -98,13 +98,14 @@ fn only_row<T>(
     rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows).and_then(read)
 }
 
-fn mark(db: &Connection) -> Result<Mark, rusqlite::Error> {
-    only_row(db, "SELECT vault, generation, mark FROM vault", |row| {
+fn mark(db: &Connection) -> Result<(Mark, u64), rusqlite::Error> {
+    only_row(db, "SELECT vault, generation, mark, commits FROM vault", |row| {
         let number = |column| -> Result<u64, rusqlite::Error> {
             let value: i64 = row.get(column)?;
             u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
         };
-        Ok(Mark { vault: VaultId::from_bytes(row.get(0)?), generation: number(1)?, mark: number(2)? })
+        let mark = Mark { vault: VaultId::from_bytes(row.get(0)?), generation: number(1)?, mark: number(2)? };
+        Ok((mark, number(3)?))
     })
 }
 
@@ -147,17 +148,17 @@ pub(crate) fn inspect(path: &Path) -> Result<IndexMarks, InspectionError> {
         Some(_) => {}
     }
     let has_log = length(&log_of(path))?.is_some_and(|length| length > 0);
-    let alone = || -> Result<(Mark, Connection), InspectionError> {
+    let alone = || -> Result<((Mark, u64), Connection), InspectionError> {
         check_length(path)?;
         let db = open_file_alone(path)?;
         Ok((mark(&db)?, db))
     };
-    let (file, whole, db) = match alone() {
-        Ok((file, db)) if !has_log => (Some(file), file, db),
+    let (file, (whole, commits), db) = match alone() {
+        Ok((file, db)) if !has_log => (Some(file.0), file, db),
         Err(error) if !has_log || matches!(error, InspectionError::Failed(_)) => return Err(error),
         file => {
             let db = open_with_log(path)?;
-            (file.ok().map(|(file, _)| file), mark(&db)?, db)
+            (file.ok().map(|((file, _), _)| file), mark(&db)?, db)
         }
     };
     // Of the wrong index nobody needs to know whether it is sound.
@@ -168,7 +169,7 @@ pub(crate) fn inspect(path: &Path) -> Result<IndexMarks, InspectionError> {
         let line = found.lines().next().unwrap_or_default();
         return Err(InspectionError::Torn(format!("damaged page: {line}")));
     }
-    Ok(IndexMarks { file, whole, has_log })
+    Ok(IndexMarks { file, whole, commits, has_log })
 }
 
 /// Whether a file is the index of a vault in which nothing was ever stored.

@@ -17,6 +17,8 @@ pub(super) struct Marks {
     log: PathBuf,
     /// That of the index.
     committed: u64,
+    /// Commits of the index, all of them.
+    commits: u64,
     /// That of the objects.
     file: MarkFile,
     /// Whether anything was committed since the mark was moved.
@@ -28,15 +30,23 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn new(database: &Path, db: &Connection, file: MarkFile) -> Result<Self, StoreError> {
-        let mark: Option<i64> = first(db, "SELECT mark FROM vault", (), |row| row.get(0))?;
-        let mark = mark.ok_or_else(|| damaged(&"no row about its vault"))?;
+        let row: Option<(i64, i64)> =
+            first(db, "SELECT mark, commits FROM vault", (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (mark, commits) = row.ok_or_else(|| damaged(&"no row about its vault"))?;
         Ok(Self {
             log: log_of(database),
             committed: u64::try_from(mark).map_err(|error| damaged(&error))?,
+            commits: u64::try_from(commits).map_err(|error| damaged(&error))?,
             file,
             changed: false,
             try_at: MOST_LOG,
         })
+    }
+
+    /// Counts a commit that is on the disk beside the objects.
+    pub(super) fn count(&mut self) {
+        self.commits = self.commits.saturating_add(1);
+        self.file.count(self.commits);
     }
 
     /// Notes that something was committed, and moves the mark if the log has grown long. A failure is only logged: the

@@ -118,7 +118,7 @@ impl SqliteStore {
         migrate(&mut connection)?;
         rows::write(
             &connection,
-            "INSERT INTO vault (only_row, vault, generation, mark) VALUES (1, ?1, ?2, ?3)",
+            "INSERT INTO vault (only_row, vault, generation, mark, commits) VALUES (1, ?1, ?2, ?3, 0)",
             (mark.vault.as_bytes(), rows::number(mark.generation)?, rows::number(mark.mark)?),
         )?;
         connection.pragma_update(None, "journal_mode", "wal")?;

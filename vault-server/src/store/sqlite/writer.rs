@@ -113,7 +113,12 @@ fn write_all(db: Connection, mut marks: Marks, queue: &Receiver<Message>) {
             }
         }
         if !batch.is_empty() {
-            let failure = commit(&db, &mut batch).err();
+            let outcome = commit(&db, &mut batch);
+            // Before anybody is told: what was acknowledged is counted.
+            if let Ok(true) = outcome {
+                marks.count();
+            }
+            let failure = outcome.err();
             for job in batch {
                 job.answer(failure.as_ref().map(repeated));
             }
@@ -145,10 +150,12 @@ fn repeated(error: &StoreError) -> StoreError {
     }
 }
 
-fn commit(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+/// Commits what of a batch is not taken back; `false` if that is nothing.
+fn commit(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<bool, StoreError> {
     let statement = |sql: &str| db.execute_batch(sql).map_err(failed);
     statement("BEGIN IMMEDIATE")?;
     let change_all = || {
+        let mut changed = false;
         for job in &mut *batch {
             statement("SAVEPOINT change")?;
             let keep = job.run(db);
@@ -160,8 +167,13 @@ fn commit(db: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError>
                 statement("ROLLBACK TO change")?;
             }
             statement("RELEASE change")?;
+            changed |= keep;
         }
-        statement("COMMIT")
+        if changed {
+            statement("UPDATE vault SET commits = commits + 1")?;
+        }
+        statement("COMMIT")?;
+        Ok(changed)
     };
     let mut change_all = change_all;
     change_all().inspect_err(|_| {
