@@ -168,6 +168,23 @@ impl Terminal {
         Ok(Some(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
     }
 
+    /// Asks until it hears "y", "yes", "n" or "no": for what must not be decided by an empty line. `None` where nobody can
+    /// be asked, or answers any more.
+    pub(crate) async fn ask_plainly(&self, question: &str) -> Result<Option<bool>, Failure> {
+        if self.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Ok(None);
+        }
+        loop {
+            let _ = write!(io::stderr().lock(), "{}", printable(question));
+            let Some(line) = read_line().await? else { return Ok(None) };
+            match line.trim().to_ascii_lowercase().as_str() {
+                "y" | "yes" => return Ok(Some(true)),
+                "n" | "no" => return Ok(Some(false)),
+                _ => {}
+            }
+        }
+    }
+
     /// Progress of a recording while it is made, shown only on a terminal.
     pub(crate) fn live(&self) -> Live<'_> {
         let visible = !self.quiet && !self.json && io::stderr().is_terminal();

@@ -27,8 +27,8 @@ pub(crate) async fn keygen(
     terminal.require_words_place(words_file)?;
     let passphrase = terminal.new_passphrase(global.passphrase_file.as_deref()).await?;
     let made = NewAccount::generate(suite)?;
-    let title = "These 24 words are your account. Keep them safe, on paper: they are shown only now, and whoever has them can \
-                 read your recordings.";
+    let title = "These 24 words are your account. Keep them safe, on paper: this is the only time that you get \
+                 them, and whoever has them can read your recordings.";
     terminal.hand_over_words(title, &made.words, words_file).await?;
     made.store(&home, &passphrase)?;
     terminal.say("Your account id, for your registrar:");

@@ -28,8 +28,8 @@ async fn init(global: &Global, terminal: &Terminal, words_file: Option<&Path>) -
     terminal.require_words_place(words_file)?;
     let passphrase = terminal.new_passphrase(global.passphrase_file.as_deref()).await?;
     let made = NewOrganisation::generate()?;
-    let title = "These 24 words are your organisation's root. Lock them away, on paper: they are shown only now, and whoever has \
-                 them decides whose keys your organisation trusts.";
+    let title = "These 24 words are your organisation's root. Lock them away, on paper: this is the only time that you \
+                 get them, and whoever has them decides whose keys your organisation trusts.";
     terminal.hand_over_words(title, &made.words, words_file).await?;
     made.store(&home, &passphrase)?;
     terminal.say("Your organisation's root fingerprint, for the server and for every account:");

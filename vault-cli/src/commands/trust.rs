@@ -129,7 +129,7 @@ pub(crate) async fn compare(
     }
     terminal.data(&grouped(&code))?;
     terminal.say(&format!("Read these digits to {whom} in the call, and let them read theirs to you."));
-    match terminal.ask("Do they match? [y/N] ").await? {
+    match terminal.ask_plainly("Do they match? [y/n] ").await? {
         Some(equal) => {
             compare::answer(home, other, equal)?;
             terminal.say(&marked(home, other)?);
