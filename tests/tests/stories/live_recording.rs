@@ -550,7 +550,9 @@ fn an_interrupt_is_heard_while_a_recording_waits_for_room() {
     let told: serde_json::Value = serde_json::from_str(said.stderr.lines().last().unwrap()).unwrap();
     assert_eq!(told["recording"], recording.as_str());
     assert_eq!(told["end"], "unsealed", "no end is sealed over parts that are nowhere");
-    assert_eq!(told["acknowledged_bytes"], PART_PLAINTEXT);
+    // The answer may have died with the server; then nobody here was told that the part is there.
+    let acknowledged = told["acknowledged_bytes"].as_u64().unwrap();
+    assert!([0, PART_PLAINTEXT as u64].contains(&acknowledged), "{told}");
     assert_eq!(told["kept_bytes"], 0);
     assert!(told["lost_bytes"].as_u64().unwrap() > 0, "{told}");
 
