@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::Digest;
 use vault_proto::statements::SegmentSeal;
 use vault_proto::wire;
 
+use super::held_parts::HeldParts;
 use super::journal::EndLine;
 use super::progress::{RecordingProgress, ServerState};
 use super::sender::{GiveUp, OutgoingPart, Payload};
 use super::settlement::{Place, Settled};
-use super::spool::Spool;
+use super::spool::{KeptPart, Spool};
 use crate::error::ClientError;
 use crate::server::recording::ServerRecording;
 
@@ -126,6 +127,7 @@ async fn told_now(give_up: &mut watch::Receiver<GiveUp>) {
 pub(super) struct PartAttempts {
     pub(super) server: ServerRecording,
     pub(super) spool: Option<Arc<Spool>>,
+    pub(super) held: HeldParts,
     pub(super) tries: Tries,
     /// Nothing is sent any more: the part is kept.
     pub(super) refused: bool,
@@ -133,26 +135,10 @@ pub(super) struct PartAttempts {
 
 /// A part that has left the worker's hands.
 struct Carried {
-    place: Place,
     hash: Digest,
     length: usize,
     ciphertext: Bytes,
     progress: Option<String>,
-    /// Its share of the memory; `None` once it lies in the spool.
-    share: Option<OwnedSemaphorePermit>,
-}
-
-impl Carried {
-    /// Puts the part into the spool, unless it lies there; its memory is free for the next one then.
-    fn keep(&mut self, spool: &Spool) -> Result<(), ClientError> {
-        if self.share.is_some() {
-            let (segment, part) = self.place;
-            let put = spool.put(segment, part, self.progress.as_deref(), &self.ciphertext);
-            put.map_err(ClientError::disk(spool.folder()))?;
-            self.share = None;
-        }
-        Ok(())
-    }
 }
 
 impl PartAttempts {
@@ -164,12 +150,12 @@ impl PartAttempts {
 
     /// Sends a part, or keeps it. Says where it is at the end of that, and why it was not sent.
     async fn deliver(self, part: OutgoingPart) -> (Settled, Option<ClientError>) {
-        let Self { server, spool, tries, refused } = self;
+        let Self { server, spool, held, tries, refused } = self;
         if refused && matches!(part.payload, Payload::Spooled) {
             return (Settled::Spooled, None);
         }
         let place = (part.segment, part.part);
-        let mut carried = match taken_up(part, spool.as_deref()) {
+        let carried = match taken_up(part, spool.as_deref()) {
             Ok(Some(carried)) => carried,
             Ok(None) => {
                 let (segment, part) = place;
@@ -181,12 +167,11 @@ impl PartAttempts {
         let error = if refused {
             None
         } else {
-            let Carried { place, hash, ciphertext, progress, .. } = &carried;
-            let (ciphertext, progress) = (ciphertext.clone(), progress.clone());
-            let attempt = Attempt::Part { place: *place, ciphertext, hash: *hash, progress };
+            let Carried { hash, length, ciphertext, progress } = carried;
+            let attempt = Attempt::Part { place, ciphertext, hash, progress };
             let keep_if_possible = || {
                 if let Some(spool) = &spool
-                    && let Err(error) = carried.keep(spool)
+                    && let Err(error) = held.keep_up_to(place, spool)
                 {
                     // The part is not forgotten: it stays in memory, and its share with it.
                     tracing::debug!(%error, "a part stays in memory: the spool cannot be written");
@@ -194,10 +179,7 @@ impl PartAttempts {
             };
             match tries.until_sent(&server, &attempt, keep_if_possible).await {
                 Ok(()) => {
-                    if let Some(spool) = &spool {
-                        let (segment, part) = carried.place;
-                        spool.remove(segment, part, carried.length);
-                    }
+                    held.arrived(place, length, spool.as_deref());
                     return (Settled::Acknowledged, None);
                 }
                 Err(error) => Some(error),
@@ -205,9 +187,12 @@ impl PartAttempts {
         };
         // Not sent, and not to be sent by this process.
         match &spool {
-            Some(spool) => match carried.keep(spool) {
+            Some(spool) => match held.keep_up_to(place, spool) {
                 Ok(()) => (Settled::Spooled, error),
-                Err(not_kept) => (Settled::Lost(not_kept), error),
+                Err(not_kept) => {
+                    held.lose(place);
+                    (Settled::Lost(ClientError::disk(spool.folder())(not_kept)), error)
+                }
             },
             // Its source can be read again; here it counts as nowhere, so that nothing is signed over it.
             None => (Settled::Lost(ClientError::Interrupted), error),
@@ -218,13 +203,12 @@ impl PartAttempts {
 /// Takes a part up from where it waits; `None` if it is not there any more.
 fn taken_up(part: OutgoingPart, spool: Option<&Spool>) -> Result<Option<Carried>, ClientError> {
     let OutgoingPart { segment, part, hash, length, payload, .. } = part;
-    let place = (segment, part);
-    if let Payload::Memory { ciphertext, progress, share } = payload {
-        return Ok(Some(Carried { place, hash, length, ciphertext, progress, share: Some(share) }));
+    if let Payload::Memory { ciphertext, progress } = payload {
+        return Ok(Some(Carried { hash, length, ciphertext, progress }));
     }
     let Some(kept) = spool.map_or(Ok(None), |spool| spool.get(segment, part, &hash))? else {
         return Ok(None);
     };
-    let (ciphertext, progress) = (kept.ciphertext, kept.progress);
-    Ok(Some(Carried { place, hash, length, ciphertext, progress, share: None }))
+    let KeptPart { progress, ciphertext } = kept;
+    Ok(Some(Carried { hash, length, ciphertext, progress }))
 }

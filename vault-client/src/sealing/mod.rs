@@ -17,6 +17,7 @@ mod continuation;
 mod delivery;
 mod ending;
 mod file;
+mod held_parts;
 mod journal;
 mod path_text;
 mod progress;

@@ -14,6 +14,7 @@ use vault_proto::statements::RecordingStatus;
 use zeroize::Zeroizing;
 
 use super::begin::Begun;
+use super::held_parts::HeldParts;
 use super::journal::Pulse;
 use super::progress::{Mark, RecordingProgress, ServerState};
 use super::readers::Readers;
@@ -171,8 +172,13 @@ impl Recorder {
         let (give_up, given_up) = watch::channel(GiveUp::No);
         let settlement = Settlement::after(mark);
         let memory = Arc::new(Semaphore::new(IN_FLIGHT));
-        let shared =
-            Shared { progress: published.clone(), give_up: given_up, memory, settlement: settlement.clone() };
+        let shared = Shared {
+            progress: published.clone(),
+            give_up: given_up,
+            memory,
+            held: HeldParts::new(settlement.clone()),
+            settlement: settlement.clone(),
+        };
         let (items, queued) = mpsc::unbounded_channel::<Item>();
         let (commands, received) = mpsc::channel(QUEUE);
         let spool = match &patience {

@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::statements::SegmentSeal;
 use vault_proto::wire;
 
 use super::delivery::{Attempt, Outcome, PartAttempts, Tries};
+use super::held_parts::HeldParts;
 use super::journal::EndLine;
 use super::progress::{Mark, RecordingProgress, ServerState};
 use super::settlement::{Settled, Settlement};
@@ -52,8 +53,8 @@ pub(crate) struct OutgoingPart {
 
 /// Where a part waits.
 pub(crate) enum Payload {
-    /// In memory, of which it takes a share.
-    Memory { ciphertext: Bytes, progress: Option<String>, share: OwnedSemaphorePermit },
+    /// In memory, where the [`HeldParts`] hold it too until it is kept.
+    Memory { ciphertext: Bytes, progress: Option<String> },
     /// In the spool.
     Spooled,
 }
@@ -87,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) give_up: watch::Receiver<GiveUp>,
     /// A share for each part that is held in memory.
     pub(crate) memory: Arc<Semaphore>,
+    /// What is in memory alone.
+    pub(super) held: HeldParts,
     /// What became of each part.
     pub(crate) settlement: Settlement,
 }
@@ -99,6 +102,7 @@ pub(crate) struct Sender {
     progress: watch::Sender<RecordingProgress>,
     give_up: watch::Receiver<GiveUp>,
     memory: Arc<Semaphore>,
+    held: HeldParts,
     settlement: Settlement,
     /// What was handed out for sending, until all before it has arrived.
     outstanding: BTreeMap<u64, Outstanding>,
@@ -122,7 +126,7 @@ impl Sender {
         items: mpsc::UnboundedReceiver<Item>,
         shared: Shared,
     ) -> Self {
-        let Shared { progress, give_up, memory, settlement } = shared;
+        let Shared { progress, give_up, memory, held, settlement } = shared;
         // Where parts are kept, each failed try has to be known at once.
         let connection = match patience {
             Patience::GiveUp => connection.clone(),
@@ -136,6 +140,7 @@ impl Sender {
             progress,
             give_up,
             memory,
+            held,
             settlement,
             outstanding: BTreeMap::new(),
             handed_out: 0,
@@ -201,6 +206,7 @@ impl Sender {
                 Patience::GiveUp => None,
                 Patience::Keep(spool) => Some(Arc::clone(spool)),
             },
+            held: self.held.clone(),
             tries: self.tries(),
             refused: self.refused.is_some(),
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -22,10 +23,11 @@ use vault_proto::timestamp::Timestamp;
 use vault_proto::tree::TreeBuilder;
 use vault_proto::wire::{self, MAX_DETAILS};
 
+use super::held_parts::HeldPart;
 use super::journal::{EndLine, Journal, PartLine, SegmentLine, TrackLine, unix_ms};
 use super::progress::{Mark, ServerState};
 use super::sender::{GiveUp, Item, OutgoingPart, Patience, Payload, Shared};
-use super::settlement::AllSafe;
+use super::settlement::{AllSafe, Place};
 use super::spool::Spool;
 use crate::error::ClientError;
 use crate::media_type;
@@ -268,23 +270,25 @@ impl Worker {
         let Patience::Keep(spool) = &self.patience else {
             let share = self.runtime.block_on(Arc::clone(&self.shared.memory).acquire_owned());
             let share = share.map_err(|_| stopped())?;
-            return Ok(Payload::Memory { ciphertext: ciphertext.into(), progress, share });
+            return Ok(self.hold((segment, part), ciphertext, progress, share));
         };
         loop {
             let server = self.shared.progress.borrow().server;
             let told = *self.shared.give_up.borrow();
             if server == ServerState::Reachable && spool.used() == 0 && told != GiveUp::Now {
                 match self.share_within(PATIENCE)? {
-                    Some(share) => {
-                        return Ok(Payload::Memory { ciphertext: ciphertext.into(), progress, share });
-                    }
+                    Some(share) => return Ok(self.hold((segment, part), ciphertext, progress, share)),
                     None => tracing::debug!("the network is slower than the recording"),
                 }
             }
             // The limit is for what is still recorded; what is in hand at the end is kept beyond it.
             let may = told != GiveUp::No || spool.has_room(ciphertext.len());
             let put = if may {
-                spool.put(segment, part, progress.as_deref(), &ciphertext)
+                // What is on its way from memory comes before it: without that, no later process could open it.
+                self.shared
+                    .held
+                    .keep_up_to((segment, part), spool)
+                    .and_then(|()| spool.put(segment, part, progress.as_deref(), &ciphertext))
             } else {
                 Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the recording's spool is at its limit"))
             };
@@ -297,12 +301,26 @@ impl Worker {
             }
             // No room, or a disk that fails: only what the server takes makes some, and the source waits.
             if let Some(share) = self.share_within(PATIENCE)? {
-                return Ok(Payload::Memory { ciphertext: ciphertext.into(), progress, share });
+                return Ok(self.hold((segment, part), ciphertext, progress, share));
             }
             if told == GiveUp::AfterOneMoreTry {
                 return Err(ClientError::disk(spool.folder())(fails));
             }
         }
+    }
+
+    /// Leaves a part in memory, on its way to the server.
+    fn hold(
+        &self,
+        place: Place,
+        ciphertext: Vec<u8>,
+        progress: Option<String>,
+        share: OwnedSemaphorePermit,
+    ) -> Payload {
+        let ciphertext = Bytes::from(ciphertext);
+        let held = HeldPart { ciphertext: ciphertext.clone(), progress: progress.clone(), _share: share };
+        self.shared.held.hold(place, held);
+        Payload::Memory { ciphertext, progress }
     }
 
     /// A share of the memory; `None` if none is free for so long, or if nobody waits for the server any more.
