@@ -530,12 +530,12 @@ fn an_interrupt_is_heard_while_a_recording_waits_for_room() {
     let mut heard = Heard::start(&clinician, &patient, &clinician);
     let begun = heard.until_said("Recording ");
     let recording = begun.strip_prefix("Recording ").unwrap().to_owned();
-    heard.live.write(&content[..PART_PLAINTEXT + 1]);
-    heard.live.until("a part was there", || world.parts() == 1);
-    world.take_server().kill();
     // No folder can be made where a file is.
     let spool = clinician.home.join(format!("uploads/{recording}.spool"));
     std::fs::write(&spool, b"").unwrap();
+    heard.live.write(&content[..PART_PLAINTEXT + 1]);
+    heard.live.until("a part was there", || world.parts() == 1);
+    world.take_server().kill();
     let mut pipe = heard.live.pipe.take().unwrap();
     let rest = content[PART_PLAINTEXT + 1..].to_vec();
     let writing = std::thread::spawn(move || {
