@@ -186,13 +186,9 @@ pub enum SourceChange {
         /// Bytes that it had, or gave, later.
         now: u64,
     },
-    /// It was written to, or its permissions or other attributes were changed: that cannot be told apart from a write
-    /// whose time was set back.
+    /// It was written to: the time of its last change is another, or its bytes are although that was set back.
     #[error("it was written to")]
     Written,
-    /// Its name leads to another file now, or to none.
-    #[error("its name leads to another file now, or to none")]
-    Replaced,
     /// It does not begin with what was sealed of it before.
     #[error("it does not begin with what was sealed of it before")]
     OtherBytes,

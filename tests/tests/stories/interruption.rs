@@ -5,7 +5,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -397,13 +397,50 @@ fn a_file_that_is_written_over_is_never_complete() {
     });
 }
 
+/// What a change is called, what it does, and whether the file's name leads to another file after it.
+type HarmlessChange = (&'static str, fn(&Path), bool);
+
+/// Permissions, links and names of a file are none of its bytes: what was opened is sealed, all of it.
 #[test]
-fn a_file_that_is_replaced_is_never_complete() {
-    changed_on_the_way("replaced", 24, |file| {
-        let aside = file.with_extension("aside");
-        std::fs::write(&aside, b"something else").unwrap();
-        std::fs::rename(aside, file).unwrap();
-    });
+fn a_file_that_keeps_every_byte_is_complete() {
+    let proxy = Proxy::start();
+    let world = World::behind(&proxy);
+    let patient = world.person_with("patient", "patient", &[], &proxy.url());
+    let clinician = world.person_with("clinician", "clinician", &[], &proxy.url());
+    let changes: [HarmlessChange; 3] = [
+        (
+            "linked",
+            |file| {
+                std::fs::hard_link(file, file.with_extension("link")).unwrap();
+                std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o440)).unwrap();
+            },
+            false,
+        ),
+        ("removed", |file| std::fs::remove_file(file).unwrap(), false),
+        (
+            "replaced",
+            |file| {
+                let aside = file.with_extension("aside");
+                std::fs::write(&aside, b"something else").unwrap();
+                std::fs::rename(aside, file).unwrap();
+            },
+            true,
+        ),
+    ];
+    for (number, (name, change, leads_elsewhere)) in changes.into_iter().enumerate() {
+        let content = bytes(LENGTH / 3, 24 + number as u64);
+        let file = world.file(name, &content);
+        let changing = file.clone();
+        proxy.strike_after((content.len() / 4) as u64, Strike::Call(Box::new(move || change(&changing))));
+        let said = clinician.seal(&file, &patient, &clinician, &["--json"]);
+        assert_eq!(proxy.end_strikes(), 1, "{name}: it was not changed");
+        assert_eq!(said.exit, Some(0), "{name}: {}", said.stderr);
+        let sealed = said.json();
+        assert_eq!(sealed["sha256"], sha256(&content), "{name}");
+        let told = said.stderr.contains("The file's name leads to another file by now");
+        assert_eq!(told, leads_elsewhere, "{name}: {}", said.stderr);
+        assert!(patient.open(sealed["recording"].as_str().unwrap()).stdout == content, "{name}");
+    }
 }
 
 /// A disk or a share of the network that fails once: the upload is kept, and goes on when the command is typed again.

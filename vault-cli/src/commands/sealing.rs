@@ -103,12 +103,15 @@ fn shown(terminal: &Terminal, begun: &'static str) -> impl FnMut(UploadEvent) + 
             terminal.say(&format!("Going on where the upload was interrupted, after {bytes} bytes"));
         }
         UploadEvent::Stopping => terminal.say(STOPPING),
+        UploadEvent::NameLeadsElsewhere => terminal.say(NAME_LEADS_ELSEWHERE),
         UploadEvent::Progress(now) => progress.set(now.acknowledged_bytes, total),
     }
 }
 
 const STOPPING: &str =
     "Ending the recording: what the server does not take at once is kept. Ctrl-C again waits for nothing.";
+
+const NAME_LEADS_ELSEWHERE: &str = "The file's name leads to another file by now: sealed is the one that it led to at first, all of it, and not the other.";
 
 /// What is said of the server and the spool, each time that it changes.
 fn standing(now: &RecordingProgress) -> &'static str {
@@ -148,6 +151,7 @@ async fn seal_stream(
     let mut on_event = |event| match event {
         UploadEvent::Begun { recording, .. } => terminal.say(&format!("Recording {recording}")),
         UploadEvent::Continued { .. } => {}
+        UploadEvent::NameLeadsElsewhere => terminal.say(NAME_LEADS_ELSEWHERE),
         UploadEvent::Stopping => live.say(STOPPING),
         UploadEvent::Progress(now) => {
             let words = standing(&now);

@@ -181,5 +181,10 @@ async fn seal_rest(
     if new {
         recorder.begin_track(request.media_type.clone()).await?;
     }
-    drive(recorder, source, Feed::File, std::future::pending(), on_event).await
+    let name = source.name().map_err(ClientError::Source)?;
+    let sealed = drive(recorder, source, Feed::File, std::future::pending(), on_event).await?;
+    if name.is_some_and(|name| name.leads_elsewhere()) {
+        on_event(UploadEvent::NameLeadsElsewhere);
+    }
+    Ok(sealed)
 }

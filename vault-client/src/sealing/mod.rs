@@ -94,6 +94,8 @@ pub enum UploadEvent {
     /// It was asked to stop: the source gets a moment to end, and what there is is sealed and sent as long as the
     /// server takes it.
     Stopping,
+    /// All of the file that was opened is sealed, but its name leads to another file by now.
+    NameLeadsElsewhere,
     /// It has come further.
     Progress(RecordingProgress),
 }

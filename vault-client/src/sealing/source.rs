@@ -2,14 +2,16 @@
 //! upload was interrupted.
 //!
 //! A file is sealed as complete only if nothing shows that it changed while it was read: its open descriptor has the
-//! same length, the same time of change of its bytes and of its attributes and the same inode before the first byte,
-//! after each piece and at the end; it gave as many bytes as it has; and its name still leads to it. What none of this
-//! shows is not seen: writes through memory that was mapped and already written to before the reading began, on a file
-//! system that keeps no times or keeps them elsewhere (a network share shows a change only once it is told of it), or
-//! by whoever sets the clock back.
+//! same length and the same time of change of its bytes before the first byte, after each piece and at the end, and it
+//! gave as many bytes as it has. The time of change of its attributes moves with a permission, a link or a name that it
+//! gets or loses, which changes none of its bytes, and with a write whose time was set back, which does: then all of it
+//! is read again at the end, and has to be what was sealed. Its name may lead elsewhere by then: what was opened is
+//! what is sealed. What none of this shows is not seen: writes through memory that was mapped and already written to
+//! before the reading began, on a file system that keeps no times or keeps them elsewhere (a network share shows a
+//! change only once it is told of it), or by whoever sets the clock back.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Seek as _};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -33,16 +35,42 @@ pub(super) struct Source {
     file: File,
     facts: Option<SourceFile>,
     watch: Option<Watch>,
+    /// Of all that was read.
     hash: Sha256,
 }
 
 /// A file that must not change while it is read.
 struct Watch {
     before: Look,
-    /// Where its name has to lead to it at the end.
-    path: Option<PathBuf>,
-    /// Bytes before the next one that is read.
+    /// Bytes before the first one that is read.
+    from: u64,
+    /// Bytes before the next one.
     read: u64,
+}
+
+/// The name by which a file was opened.
+pub(super) struct OpenedName {
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl OpenedName {
+    /// Whether the name leads to another file by now. One that leads nowhere misleads nobody.
+    pub(super) fn leads_elsewhere(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|found| inode(&found) != self.inode)
+    }
+}
+
+/// Device and inode.
+#[cfg(unix)]
+fn inode(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(not(unix))]
+const fn inode(_: &Metadata) -> (u64, u64) {
+    (0, 0)
 }
 
 /// What a file looks like at a moment.
@@ -53,8 +81,6 @@ struct Look {
     written: (i64, i64),
     /// The same of its bytes or anything else about it; no program can set it.
     changed: (i64, i64),
-    /// Device and inode.
-    inode: (u64, u64),
 }
 
 impl Look {
@@ -65,7 +91,6 @@ impl Look {
             length: metadata.len(),
             written: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
-            inode: (metadata.dev(), metadata.ino()),
         })
     }
 
@@ -73,7 +98,7 @@ impl Look {
     fn of(metadata: &Metadata) -> io::Result<Self> {
         let since = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let written = (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), i64::from(since.subsec_nanos()));
-        Ok(Self { length: metadata.len(), written, changed: written, inode: (0, 0) })
+        Ok(Self { length: metadata.len(), written, changed: written })
     }
 
     /// Looks at an open file once its last change is so long ago that every further one gives it another time.
@@ -92,23 +117,29 @@ impl Look {
         Self::of(&file.metadata()?)
     }
 
-    /// How a later look at the same descriptor differs.
+    /// How a later look at the same descriptor shows that its bytes are others.
     fn change_to(&self, now: &Self) -> Option<SourceChange> {
         if now.length != self.length {
             return Some(SourceChange::Length { before: self.length, now: now.length });
         }
-        (now != self).then_some(SourceChange::Written)
+        (now.written != self.written).then_some(SourceChange::Written)
     }
 }
 
 impl Watch {
-    /// Takes note of `read` more bytes; of none, the end was reached.
-    fn see(&mut self, file: &File, read: usize) -> io::Result<()> {
-        self.read += read as u64;
+    /// Looks whether a file changed since its reading began.
+    fn look(&self, file: &File) -> io::Result<Look> {
         let now = Look::of(&file.metadata()?)?;
-        if let Some(change) = self.before.change_to(&now) {
-            return Err(io::Error::other(change));
+        match self.before.change_to(&now) {
+            Some(change) => Err(io::Error::other(change)),
+            None => Ok(now),
         }
+    }
+
+    /// Takes note of `read` more bytes; of none, the end was reached, and `hash` is of all that was read.
+    fn see(&mut self, file: &mut File, read: usize, hash: &Sha256) -> io::Result<()> {
+        self.read += read as u64;
+        let now = self.look(file)?;
         if read > 0 {
             return Ok(());
         }
@@ -116,17 +147,27 @@ impl Watch {
             let change = SourceChange::Length { before: self.before.length, now: self.read };
             return Err(io::Error::other(change));
         }
-        let Some(path) = &self.path else {
-            return Ok(());
-        };
-        match fs::metadata(path) {
-            Ok(named) if Look::of(&named)?.inode == self.before.inode => Ok(()),
-            Ok(_) => Err(io::Error::other(SourceChange::Replaced)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(io::Error::other(SourceChange::Replaced))
-            }
-            Err(error) => Err(error),
+        if now.changed != self.before.changed && !self.gives_again(file, hash)? {
+            return Err(io::Error::other(SourceChange::Written));
         }
+        Ok(())
+    }
+
+    /// Reads all of it once more, and says whether it is the same.
+    fn gives_again(&self, file: &mut File, hash: &Sha256) -> io::Result<bool> {
+        let mut again = Sha256::new();
+        let mut buffer = Zeroizing::new(vec![0; PART_PLAINTEXT]);
+        file.seek(SeekFrom::Start(self.from))?;
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => again.update(buffer.get(..read).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.look(file)?;
+        Ok(again.finalize() == hash.clone().finalize())
     }
 }
 
@@ -147,11 +188,11 @@ impl Source {
             let modified = file.metadata()?.modified()?;
             let modified = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             let facts = SourceFile {
-                path: path.clone(),
+                path,
                 length: before.length,
                 modified: (modified.as_secs(), modified.subsec_nanos()),
             };
-            let watch = Watch { before, path: Some(path), read: 0 };
+            let watch = Watch { before, from: 0, read: 0 };
             Ok(Self { file, facts: Some(facts), watch: Some(watch), hash: Sha256::new() })
         };
         open().map_err(|error: io::Error| {
@@ -174,7 +215,7 @@ impl Source {
             }
             // Others may have read the beginning.
             let read = file.stream_position()?;
-            Ok(Some(Watch { before: Look::settled(file)?, path: None, read }))
+            Ok(Some(Watch { before: Look::settled(file)?, from: read, read }))
         };
         let watch = watch(&mut file).map_err(ClientError::Source)?;
         Ok(Self { file, facts: None, watch, hash: Sha256::new() })
@@ -206,11 +247,19 @@ impl Source {
                 Err(error) => return Err(error),
             };
             let piece = place.get(..read).unwrap_or_default();
-            self.hash.update(piece);
             indexer.push(piece);
             left -= read as u64;
         }
         Ok(Digest::from_bytes(self.hash.clone().finalize().into()))
+    }
+
+    /// The name by which it was opened, if it is a file.
+    pub(super) fn name(&self) -> io::Result<Option<OpenedName>> {
+        let name = |file: &SourceFile| {
+            let inode = inode(&self.file.metadata()?);
+            Ok(OpenedName { path: file.path.clone(), inode })
+        };
+        self.facts.as_ref().map(name).transpose()
     }
 
     /// What the hash of the whole goes on from, after [`Self::skip`].
@@ -228,7 +277,8 @@ impl Read for Source {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(out)?;
         if let Some(watch) = &mut self.watch {
-            watch.see(&self.file, read)?;
+            self.hash.update(out.get(..read).unwrap_or_default());
+            watch.see(&mut self.file, read, &self.hash)?;
         }
         Ok(read)
     }

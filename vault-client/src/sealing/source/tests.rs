@@ -61,24 +61,60 @@ fn every_change_that_can_be_seen_is_one() {
         file.set_modified(modified).unwrap();
     };
     assert_eq!(seen(with_the_time_set_back), SourceChange::Written);
-    let replaced = |path: &Path| {
-        let aside = path.with_extension("aside");
-        fs::write(&aside, vec![1; LENGTH]).unwrap();
-        fs::rename(aside, path).unwrap();
-    };
-    // The old file lost its name, which changes it too.
-    assert_eq!(seen(replaced), SourceChange::Written);
-    assert_eq!(seen(|path| fs::remove_file(path).unwrap()), SourceChange::Written);
+}
+
+fn replace(path: &Path) {
+    let aside = path.with_extension("aside");
+    fs::write(&aside, vec![2; LENGTH]).unwrap();
+    fs::rename(aside, path).unwrap();
+}
+
+/// What a change is called, and what it does.
+type HarmlessChange = (&'static str, fn(&Path));
+
+#[test]
+fn what_leaves_every_byte_in_its_place_is_no_change() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let changes: [HarmlessChange; 6] = [
+        ("permissions", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o400)).unwrap()),
+        ("another link", |path| fs::hard_link(path, path.with_extension("link")).unwrap()),
+        ("a time of reading", |path| {
+            let times = fs::FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH);
+            File::open(path).unwrap().set_times(times).unwrap();
+        }),
+        ("a name lost", |path| fs::remove_file(path).unwrap()),
+        ("another name", |path| fs::rename(path, path.with_extension("old")).unwrap()),
+        ("a name that another file got", replace),
+    ];
+    for (what, change) in changes {
+        let folder = tempfile::tempdir().unwrap();
+        let read = read_while(&file(folder.path()), change);
+        assert_eq!(read.unwrap_or_else(|error| panic!("{what}: {error}")), LENGTH as u64, "{what}");
+    }
+}
+
+/// What is read again is what was sealed, and not what somebody read before.
+#[test]
+fn what_is_open_already_is_read_again_from_where_it_stood() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path());
+    let mut opened = File::open(&path).unwrap();
+    opened.read_exact(&mut [0; 100]).unwrap();
+    let mut source = Source::opened(opened).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(io::copy(&mut source, &mut io::sink()).unwrap(), LENGTH as u64 - 100);
 }
 
 #[test]
-fn a_folder_renamed_above_a_file_is_seen_at_its_end() {
+fn a_name_leads_elsewhere_only_if_it_leads_to_another_file() {
     let folder = tempfile::tempdir().unwrap();
-    let below = folder.path().join("below");
-    fs::create_dir(&below).unwrap();
-    let path = file(&below);
-    let error = read_while(&path, |_| fs::rename(&below, folder.path().join("elsewhere")).unwrap());
-    assert_eq!(change_in(&error.unwrap_err()), Some(SourceChange::Replaced));
+    let path = file(folder.path());
+    let name = Source::open_now(&path).unwrap().name().unwrap().unwrap();
+    assert!(!name.leads_elsewhere());
+    fs::rename(&path, path.with_extension("old")).unwrap();
+    assert!(!name.leads_elsewhere(), "it leads nowhere");
+    replace(&path);
+    assert!(name.leads_elsewhere());
 }
 
 /// Two writes within one tick of the clock have one time: the first look waits for the tick to end.
