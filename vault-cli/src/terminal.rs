@@ -168,8 +168,8 @@ impl Terminal {
         Ok(Some(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
     }
 
-    /// Asks until it hears "y", "yes", "n" or "no": for what must not be decided by an empty line. `None` where nobody can
-    /// be asked, or answers any more.
+    /// Asks until it hears "y", "yes", "n" or "no": for what must not be decided by an empty line. `None` where nobody
+    /// can be asked, or answers any more.
     pub(crate) async fn ask_plainly(&self, question: &str) -> Result<Option<bool>, Failure> {
         if self.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Ok(None);
