@@ -12,12 +12,13 @@ use vault_client::home::account::{self, Account};
 use vault_client::server::connection::Connection;
 use vault_core::details::{Details, Track};
 use vault_core::recipient::Recipient;
-use vault_core::sealing::{RecordingSealer, device_key_id, sign_manifest};
+use vault_core::sealing::{RecordingSealer, SegmentFacts, device_key_id, prepare_manifest};
+use vault_core::signing_key::SigningKey;
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope, Verified};
 use vault_proto::geometry::PART_PLAINTEXT;
 use vault_proto::ids::{Digest, OrganisationId, PublicKey, RecordingId};
-use vault_proto::statements::{FinalSeal, Manifest, Policy, RecipientKey, RecordingStatus};
+use vault_proto::statements::{FinalSeal, Manifest, Policy, RecipientKey, RecordingStatus, SegmentSeal};
 use vault_proto::wire::{self, CreateRecording, OpenSegment};
 
 use crate::command::PASSPHRASE;
@@ -113,8 +114,9 @@ impl Device {
             created: now().expect("a clock"),
             policy: Policy::Participants,
         };
-        let envelope = sign_manifest(&manifest, &self.account.device).expect("a manifest");
         let public = PublicKey::from_bytes(self.account.device.public());
+        let unsigned = prepare_manifest(&manifest, public).expect("a manifest");
+        let envelope = self.account.device.sign_statement(unsigned).expect("a manifest");
         let manifest = envelope.verify(manifest.sealer_key, &public).expect("its own signature");
         let recipients = keys.iter().map(|(_, key)| key.recipient.parse().expect("a recipient")).collect();
         Begun { envelope, manifest, recipients, credentials: text(&credentials) }
@@ -138,7 +140,7 @@ impl Device {
             }
             let hashes = parts.iter().map(|part| Digest::of(part)).collect();
             let facts = segment.finish(hashes, parts.last().expect("a part").len());
-            let seal = sealer.seal_segment(&facts, &self.account.device).expect("a seal");
+            let seal = seal_segment(&mut sealer, &facts, &self.account.device);
             let mut objects =
                 SegmentObjects { header, seal: Some(text(seal.bytes())), ..SegmentObjects::default() };
             objects.set_parts(&parts);
@@ -159,9 +161,9 @@ impl Device {
             }
         }
         let details = Details { title: Some(plan.title.to_owned()), started: at, ended: at, tracks };
-        let (details, final_seal) = sealer
-            .finish(&details, RecordingStatus::Complete, at, &self.account.device)
-            .expect("a final seal");
+        let (details, final_seal) =
+            sealer.prepare_final(&details, RecordingStatus::Complete, at).expect("a final seal");
+        let final_seal = self.account.device.sign_statement(final_seal).expect("a final seal");
         let objects = Objects {
             manifest: text(begun.envelope.bytes()),
             credentials: begun.credentials,
@@ -185,12 +187,11 @@ impl Device {
         let mut objects = SegmentObjects { header: segment.header().to_vec(), ..SegmentObjects::default() };
         objects.set_parts(&[clear.to_vec()]);
         let facts = segment.finish(vec![Digest::of(clear)], clear.len());
-        let seal = sealer.seal_segment(&facts, &self.account.device).expect("a seal");
+        let seal = seal_segment(&mut sealer, &facts, &self.account.device);
         objects.seal = Some(text(seal.bytes()));
         let details = Details { title: None, started: at, ended: at, tracks: Vec::new() };
         let total_length = sealer.total_length();
-        let (sealed, _) =
-            sealer.finish(&details, RecordingStatus::Complete, at, &self.account.device).expect("details");
+        let (sealed, _) = sealer.prepare_final(&details, RecordingStatus::Complete, at).expect("details");
         let (_, header) = vault_proto::age_header::Header::parse(&sealed).expect("a header");
         let mut details: Vec<u8> = sealed.into_iter().take(header).collect();
         details.extend_from_slice(clear);
@@ -252,4 +253,19 @@ async fn put(connection: &Connection, path: &str, bytes: Vec<u8>) {
         .send_bytes(Method::PUT, path, bytes.into(), "application/octet-stream")
         .await
         .unwrap_or_else(|error| panic!("{path}: {error}"));
+}
+
+/// Signs and counts a seal, as a sealer does.
+///
+/// # Panics
+/// If the facts are not of the next segment, or `device` did not begin the recording.
+pub fn seal_segment(
+    sealer: &mut RecordingSealer,
+    facts: &SegmentFacts,
+    device: &SigningKey,
+) -> Envelope<SegmentSeal> {
+    let unsigned = sealer.prepare_seal(facts).expect("a seal");
+    let seal = device.sign_statement(unsigned).expect("the device that began");
+    sealer.continue_after(&seal).expect("the next seal");
+    seal
 }

@@ -1,19 +1,19 @@
 //! A whole sealed recording for the tests of sealing, opening and seeking.
 
 use vault_proto::credentials::{Credentials, Member};
-use vault_proto::envelope::{self, Verified};
+use vault_proto::envelope::{self, Envelope, Verified};
 use vault_proto::geometry::{BodyEnd, PART_PLAINTEXT};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId};
 use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, Policy,
-    RecipientKey, RecordingStatus, Role, Suite,
+    RecipientKey, RecordingStatus, Role, SegmentSeal, Suite,
 };
 use vault_proto::timestamp::Timestamp;
 
 use crate::details::{Details, Track};
 use crate::identity::Identity;
-use crate::sealing::{RecordingSealer, SegmentFacts, device_key_id, sign_manifest};
+use crate::sealing::{RecordingSealer, SealError, SegmentFacts, device_key_id, prepare_manifest};
 use crate::signing_key::SigningKey;
 
 fn public(key: &SigningKey) -> PublicKey {
@@ -153,7 +153,8 @@ pub(crate) fn begin(suite: Suite) -> Begun {
         created: time(0),
         policy: Policy::Participants,
     };
-    let signed = sign_manifest(&manifest, &clinician.device).unwrap();
+    let unsigned = prepare_manifest(&manifest, public(&clinician.device)).unwrap();
+    let signed = clinician.device.sign_statement(unsigned).unwrap();
     let verified = signed.verify(manifest.sealer_key, &public(&clinician.device)).unwrap();
     Begun {
         organisation,
@@ -169,6 +170,17 @@ impl Begun {
     pub(crate) fn sealer(&self) -> RecordingSealer {
         let recipients = [&self.patient, &self.clinician].map(|person| person.identity.recipient().clone());
         RecordingSealer::new(self.manifest.clone(), recipients.to_vec()).unwrap()
+    }
+
+    /// Signs and counts a seal, as a sealer does.
+    pub(crate) fn seal_segment(
+        &self,
+        sealer: &mut RecordingSealer,
+        facts: &SegmentFacts,
+    ) -> Result<Envelope<SegmentSeal>, SealError> {
+        let seal = self.clinician.device.sign_statement(sealer.prepare_seal(facts)?)?;
+        sealer.continue_after(&seal)?;
+        Ok(seal)
     }
 }
 
@@ -199,13 +211,12 @@ pub(crate) fn seal(suite: Suite, lengths: &[(usize, BodyEnd)]) -> Stored {
             last_part_length: parts.last().unwrap().len(),
             end,
         };
-        let seal = sealer.seal_segment(&facts, &begun.clinician.device).unwrap().bytes().to_vec();
+        let seal = begun.seal_segment(&mut sealer, &facts).unwrap().bytes().to_vec();
         segments.push(StoredSegment { header, parts, seal, plaintext });
     }
     let device = &begun.clinician.device;
-    let (details, final_seal) =
-        sealer.finish(&details(), RecordingStatus::Complete, time(9), device).unwrap();
-    let final_seal = final_seal.bytes().to_vec();
+    let (details, unsigned) = sealer.prepare_final(&details(), RecordingStatus::Complete, time(9)).unwrap();
+    let final_seal = device.sign_statement(unsigned).unwrap().bytes().to_vec();
     Stored { begun, segments, details, final_seal }
 }
 

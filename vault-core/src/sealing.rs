@@ -5,7 +5,7 @@
 //! [`SegmentSealer::next_part`], and a segment's file key exists only inside its sealer. After a crash there is nothing
 //! to resume it with: [`SegmentFacts`], which hold no secret, are enough to seal what was acknowledged.
 
-use vault_proto::envelope::{self, Envelope, StatementError, Verified};
+use vault_proto::envelope::{Envelope, Statement, StatementError, Unsigned, Verified};
 use vault_proto::geometry::{self, BodyEnd};
 use vault_proto::ids::{Digest, KeyId, PublicKey};
 use vault_proto::labels;
@@ -57,15 +57,15 @@ pub enum SealError {
     Details(String),
 }
 
-/// Signs `manifest` with the device it names as its sealer key.
+/// Prepares `manifest` for the signature of the device it names as its sealer key.
 ///
 /// # Errors
-/// [`SealError::OtherDevice`] or [`SealError::Statement`].
-pub fn sign_manifest(manifest: &Manifest, device: &SigningKey) -> Result<Envelope<Manifest>, SealError> {
-    if device_key_id(device) != manifest.sealer_key {
+/// [`SealError::OtherDevice`] if `device` is another; [`SealError::Statement`].
+pub fn prepare_manifest(manifest: &Manifest, device: PublicKey) -> Result<Unsigned<Manifest>, SealError> {
+    if KeyId::of_device(&device) != manifest.sealer_key {
         return Err(SealError::OtherDevice);
     }
-    Ok(envelope::sign(manifest, manifest.sealer_key, |bytes| device.sign(bytes))?)
+    Ok(Unsigned::prepare(manifest, manifest.sealer_key, device)?)
 }
 
 /// Key id of a device key.
@@ -141,7 +141,7 @@ impl RecordingSealer {
         &self.manifest
     }
 
-    /// Goes on after segments that were sealed before, by this process or by one that died.
+    /// Counts a segment that is sealed: just now, before, or by a process that died.
     ///
     /// # Errors
     /// [`SealError::Incomplete`] if `seal` is not the next one of this recording.
@@ -188,16 +188,11 @@ impl RecordingSealer {
         Ok(SegmentSealer { start: SegmentStart { index, track, key_commitment }, header, payload })
     }
 
-    /// Signs the seal of the segment that comes next, and counts it.
+    /// Prepares the seal of the segment that comes next. It counts once it is signed and [`Self::continue_after`] it.
     ///
     /// # Errors
     /// [`SealError::Incomplete`] if the facts do not make a body or are of another segment.
-    pub fn seal_segment(
-        &mut self,
-        facts: &SegmentFacts,
-        device: &SigningKey,
-    ) -> Result<Envelope<SegmentSeal>, SealError> {
-        self.check_device(device)?;
+    pub fn prepare_seal(&self, facts: &SegmentFacts) -> Result<Unsigned<SegmentSeal>, SealError> {
         let SegmentStart { index, track, key_commitment } = facts.start;
         let incomplete = SealError::Incomplete(index);
         let parts = u32::try_from(facts.part_hashes.len()).ok().filter(|&parts| parts > 0);
@@ -215,25 +210,23 @@ impl RecordingSealer {
             key_commitment,
             previous: self.last_seal,
         };
-        let seal = envelope::sign(&seal, self.manifest.sealer_key, |bytes| device.sign(bytes))?;
-        self.continue_after(&seal)?;
-        Ok(seal)
+        // Never signed for nothing: what breaks the geometry could not be counted afterwards.
+        seal.shape().ok_or(incomplete)?;
+        self.prepare(&seal)
     }
 
-    /// Signs how far the segment that comes next has come: `parts` holds the hashes of its parts so far, all of them
-    /// full.
+    /// Prepares the word of how far the segment that comes next has come: `parts` holds the hashes of its parts so far,
+    /// all of them full.
     ///
     /// # Errors
-    /// [`SealError::OtherDevice`], or [`SealError::Statement`] if there is no part yet.
-    pub fn sign_progress(
+    /// [`SealError::Statement`] if there is no part yet.
+    pub fn prepare_progress(
         &self,
         segment: &SegmentStart,
         parts: &TreeBuilder,
         recorded: Timestamp,
-        device: &SigningKey,
-    ) -> Result<Envelope<SegmentProgress>, SealError> {
-        self.check_device(device)?;
-        let progress = SegmentProgress {
+    ) -> Result<Unsigned<SegmentProgress>, SealError> {
+        self.prepare(&SegmentProgress {
             manifest: self.manifest.digest(),
             index: segment.index,
             track: segment.track,
@@ -242,22 +235,19 @@ impl RecordingSealer {
             key_commitment: segment.key_commitment,
             previous: self.last_seal,
             recorded,
-        };
-        Ok(envelope::sign(&progress, self.manifest.sealer_key, |bytes| device.sign(bytes))?)
+        })
     }
 
-    /// Seals the details and signs the end. Returns the details object and the final seal.
+    /// Seals the details and prepares the end. Returns the details object and the final seal.
     ///
     /// # Errors
     /// [`SealError`].
-    pub fn finish(
+    pub fn prepare_final(
         &self,
         details: &Details,
         status: RecordingStatus,
         ended: Timestamp,
-        device: &SigningKey,
-    ) -> Result<(Vec<u8>, Envelope<FinalSeal>), SealError> {
-        self.check_device(device)?;
+    ) -> Result<(Vec<u8>, Unsigned<FinalSeal>), SealError> {
         if details.title.as_ref().is_some_and(|title| title.chars().count() > MAX_TITLE) {
             return Err(SealError::Title);
         }
@@ -266,7 +256,7 @@ impl RecordingSealer {
         let context = context_stanza(&labels::details_context(&self.manifest.digest()))?;
         let object = age_file::seal_small(&self.recipients, Some(context), &text)
             .map_err(|error| SealError::Details(error.to_string()))?;
-        let seal = FinalSeal {
+        let seal = self.prepare(&FinalSeal {
             manifest: self.manifest.digest(),
             segments: self.segments,
             last_seal,
@@ -274,13 +264,13 @@ impl RecordingSealer {
             details: Digest::of(&object),
             ended,
             status,
-        };
-        let seal = envelope::sign(&seal, self.manifest.sealer_key, |bytes| device.sign(bytes))?;
+        })?;
         Ok((object, seal))
     }
 
-    fn check_device(&self, device: &SigningKey) -> Result<(), SealError> {
-        if device_key_id(device) == self.manifest.sealer_key { Ok(()) } else { Err(SealError::OtherDevice) }
+    /// All statements of a recording are its first signer's.
+    fn prepare<T: Statement>(&self, statement: &T) -> Result<Unsigned<T>, SealError> {
+        Ok(Unsigned::prepare(statement, self.manifest.sealer_key, *self.manifest.signer())?)
     }
 
     /// Suite of the recording.

@@ -3,6 +3,7 @@
 use data_encoding::HEXLOWER;
 use ed25519_dalek::Signer;
 use thiserror::Error;
+use vault_proto::envelope::{Envelope, Statement, StatementError, Unsigned};
 use zeroize::Zeroizing;
 
 use crate::random::RandomError;
@@ -75,6 +76,15 @@ impl SigningKey {
         on_wiped_stack(|| {
             ed25519_dalek::SigningKey::from_bytes(self.secret.expose()).sign(message).to_bytes()
         })
+    }
+
+    /// Signs a statement that was prepared for this key.
+    ///
+    /// # Errors
+    /// [`StatementError::Signature`] if it was prepared for another.
+    pub fn sign_statement<T: Statement>(&self, unsigned: Unsigned<T>) -> Result<Envelope<T>, StatementError> {
+        let signature = self.sign(unsigned.to_be_signed());
+        unsigned.attach(&signature)
     }
 }
 

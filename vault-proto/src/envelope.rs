@@ -149,25 +149,85 @@ fn has_small_integers(value: &serde_json::Value) -> bool {
     }
 }
 
-/// Makes an envelope: `sign` is handed the pre-authentication encoding and returns the Ed25519 signature over it.
+/// A statement that is complete but for its signature. The key may live where it cannot be taken from: what holds it is
+/// handed [`Self::to_be_signed`], and [`Self::attach`] takes what comes back.
+pub struct Unsigned<T> {
+    payload: Vec<u8>,
+    to_be_signed: Vec<u8>,
+    key_id: KeyId,
+    signer: PublicKey,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Statement> Unsigned<T> {
+    /// Spells `statement` for the signature of `signer`, whom readers know in this role as `key_id`.
+    ///
+    /// # Errors
+    /// [`StatementError::Payload`] if the statement breaks its own rules.
+    pub fn prepare(statement: &T, key_id: KeyId, signer: PublicKey) -> Result<Self, StatementError> {
+        let payload = spell(statement)?;
+        let to_be_signed = pre_authentication_encoding(T::PAYLOAD_TYPE, &payload);
+        Ok(Self { payload, to_be_signed, key_id, signer, kind: PhantomData })
+    }
+
+    /// The bytes that are signed with Ed25519, not hashed before.
+    pub fn to_be_signed(&self) -> &[u8] {
+        &self.to_be_signed
+    }
+
+    /// The statement with its signature, which is checked first: what holds the key may be wrong or lie.
+    ///
+    /// # Errors
+    /// [`StatementError::Signature`] if it is not the signer's signature of these bytes; [`StatementError::Envelope`]
+    /// if the statement is too large.
+    pub fn attach(self, signature: &[u8; 64]) -> Result<Envelope<T>, StatementError> {
+        verify_strict(&self.signer, &self.to_be_signed, signature)
+            .map_err(|SignatureError| StatementError::Signature(T::NAME))?;
+        enclose(&self.payload, self.key_id, signature)
+    }
+}
+
+impl<T: Statement> fmt::Debug for Unsigned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unsigned")
+            .field("kind", &T::NAME)
+            .field("signer", &self.signer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Signs with a key that is at hand: `sign` is handed the pre-authentication encoding and returns the Ed25519 signature
+/// over it.
 ///
 /// # Errors
-/// [`StatementError::Payload`] if the statement breaks its own rules or is too large.
+/// [`StatementError::Payload`] if the statement breaks its own rules, [`StatementError::Envelope`] if it is too large.
 pub fn sign<T: Statement>(
     statement: &T,
     key_id: KeyId,
     sign: impl FnOnce(&[u8]) -> [u8; 64],
 ) -> Result<Envelope<T>, StatementError> {
+    let payload = spell(statement)?;
+    enclose(&payload, key_id, &sign(&pre_authentication_encoding(T::PAYLOAD_TYPE, &payload)))
+}
+
+fn spell<T: Statement>(statement: &T) -> Result<Vec<u8>, StatementError> {
     let malformed = |reason: String| StatementError::Payload { name: T::NAME, reason };
     statement.check().map_err(|reason| malformed(reason.to_owned()))?;
-    let payload = serde_json::to_vec(statement).map_err(|error| malformed(error.to_string()))?;
-    let signature = sign(&pre_authentication_encoding(T::PAYLOAD_TYPE, &payload));
+    serde_json::to_vec(statement).map_err(|error| malformed(error.to_string()))
+}
+
+fn enclose<T: Statement>(
+    payload: &[u8],
+    key_id: KeyId,
+    signature: &[u8; 64],
+) -> Result<Envelope<T>, StatementError> {
     let text = EnvelopeText {
         payload_type: T::PAYLOAD_TYPE.to_owned(),
-        payload: base64::encode(&payload),
+        payload: base64::encode(payload),
         signatures: [SignatureText { keyid: key_id, sig: base64::encode(signature) }],
     };
-    let bytes = serde_json::to_vec(&text).map_err(|error| malformed(error.to_string()))?;
+    let bytes = serde_json::to_vec(&text)
+        .map_err(|error| StatementError::Payload { name: T::NAME, reason: error.to_string() })?;
     Envelope::parse(&bytes)
 }
 

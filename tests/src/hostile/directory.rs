@@ -2,7 +2,7 @@
 
 use vault_core::identity::Identity;
 use vault_core::recipient::Recipient;
-use vault_core::sealing::{RecordingSealer, device_key_id, sign_manifest};
+use vault_core::sealing::{RecordingSealer, device_key_id, prepare_manifest};
 use vault_core::signing_key::SigningKey;
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope};
@@ -147,7 +147,8 @@ impl OwnKeys {
             created: at,
             policy: Policy::Participants,
         };
-        let envelope = sign_manifest(&manifest, &self.device).ok()?;
+        let unsigned = prepare_manifest(&manifest, public(&self.device)).ok()?;
+        let envelope = self.device.sign_statement(unsigned).ok()?;
         let verified = envelope.verify(manifest.sealer_key, &public(&self.device)).ok()?;
         let mut sealer =
             RecordingSealer::new(verified, vec![theirs.recipient.parse().ok()?, own.clone()]).ok()?;
@@ -155,15 +156,16 @@ impl OwnKeys {
         let header = segment.header().to_vec();
         let part = segment.next_part(b"planted by the operator".to_vec(), true).ok()?.run().ok()?.ciphertext;
         let facts = segment.finish(vec![Digest::of(&part)], part.len());
-        let seal = sealer.seal_segment(&facts, &self.device).ok()?;
+        let seal = self.device.sign_statement(sealer.prepare_seal(&facts).ok()?).ok()?;
+        sealer.continue_after(&seal).ok()?;
         let details = vault_core::details::Details {
             title: Some("Planted".to_owned()),
             started: at,
             ended: at,
             tracks: Vec::new(),
         };
-        let (details, final_seal) =
-            sealer.finish(&details, RecordingStatus::Complete, at, &self.device).ok()?;
+        let (details, final_seal) = sealer.prepare_final(&details, RecordingStatus::Complete, at).ok()?;
+        let final_seal = self.device.sign_statement(final_seal).ok()?;
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
         let mut objects = SegmentObjects { header, seal: text(seal.bytes()), ..SegmentObjects::default() };
         objects.set_parts(&[part]);

@@ -184,7 +184,8 @@ fn two_faced(scene: &Scene) -> TwoFaced {
     let mut sealer = RecordingSealer::new(begun.manifest, begun.recipients).unwrap();
     sealer.continue_after(&seal).unwrap();
     let details = Details { title: None, started: at, ended: at, tracks: Vec::new() };
-    let (details, final_seal) = sealer.finish(&details, RecordingStatus::Complete, at, device).unwrap();
+    let (details, final_seal) = sealer.prepare_final(&details, RecordingStatus::Complete, at).unwrap();
+    let final_seal = device.sign_statement(final_seal).unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let with_header = |header: Vec<u8>| {
         let mut segment =

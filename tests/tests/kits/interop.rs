@@ -16,11 +16,12 @@ use vault_core::details::{Details, Track};
 use vault_core::identity::Identity;
 use vault_core::identity_file::DeviceSecrets;
 use vault_core::passphrase_file;
-use vault_core::sealing::{RecordingSealer, sign_manifest};
+use vault_core::sealing::{RecordingSealer, prepare_manifest};
 use vault_core::signing_key::SigningKey;
 use vault_proto::geometry::{CHUNK_PLAINTEXT, PART_PLAINTEXT};
 use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey, RecordingId};
 use vault_proto::statements::{Manifest, Policy, RecipientKey, RecordingStatus, Suite};
+use vault_tests::sealing_device::seal_segment;
 use vault_tests::vectors::cast::{Cast, key_of, time};
 use vault_tests::vectors::draft::media;
 
@@ -55,8 +56,8 @@ fn seal(suite: Suite, lengths: &[usize]) -> Stored {
         created: time("2026-11-21T09:30:00Z"),
         policy: Policy::Participants,
     };
-    let envelope = sign_manifest(&manifest, device).unwrap();
     let key = PublicKey::from_bytes(device.public());
+    let envelope = device.sign_statement(prepare_manifest(&manifest, key).unwrap()).unwrap();
     let verified = envelope.verify(KeyId::of_device(&key), &key).unwrap();
     let recipients = readers.iter().map(|identity| identity.recipient().clone()).collect();
     let mut sealer = RecordingSealer::new(verified, recipients).unwrap();
@@ -76,7 +77,7 @@ fn seal(suite: Suite, lengths: &[usize]) -> Stored {
             last_length = part.ciphertext.len();
             body.extend(part.ciphertext);
         }
-        sealer.seal_segment(&segment.finish(hashes, last_length), device).unwrap();
+        seal_segment(&mut sealer, &segment.finish(hashes, last_length), device);
         segments.push((header, body, plaintext));
     }
     let details = Details {
@@ -92,7 +93,7 @@ fn seal(suite: Suite, lengths: &[usize]) -> Stored {
         }],
     };
     let ended = details.ended;
-    let (details, _) = sealer.finish(&details, RecordingStatus::Complete, ended, device).unwrap();
+    let (details, _) = sealer.prepare_final(&details, RecordingStatus::Complete, ended).unwrap();
     Stored { segments, details, readers }
 }
 

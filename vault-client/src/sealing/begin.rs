@@ -50,7 +50,8 @@ impl Begun {
             let _lock = home.lock("chain.lock")?;
             let manifest =
                 readers.manifest(enrolment, account, request, Digest::of(&credentials), chain_head(home)?)?;
-            let envelope = sealing::sign_manifest(&manifest, &account.device)?;
+            let key = PublicKey::from_bytes(account.device.public());
+            let envelope = account.device.sign_statement(sealing::prepare_manifest(&manifest, key)?)?;
             let credentials =
                 String::from_utf8(credentials).map_err(|error| ClientError::Bug(error.to_string()))?;
             let server = connection.server().to_owned();

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use vault_core::sealing::SegmentFacts;
 use vault_core::signing_key::SigningKey;
-use vault_proto::envelope::Envelope;
 use vault_proto::geometry::{self, BodyEnd, BodyShape};
 use vault_proto::ids::Digest;
 use vault_proto::statements::SegmentSeal;
@@ -135,7 +134,8 @@ impl Begun {
             Open::None => Ok(()),
             Open::Empty(index) => server.abandon(*index).await,
             Open::Sealable(facts) => {
-                let seal: Envelope<SegmentSeal> = self.sealer.seal_segment(facts, device)?;
+                let seal = device.sign_statement(self.sealer.prepare_seal(facts)?)?;
+                self.sealer.continue_after(&seal)?;
                 self.journal.seal(&seal)?;
                 server.seal(&seal).await
             }

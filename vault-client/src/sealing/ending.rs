@@ -104,8 +104,9 @@ pub(super) async fn end_caught_up(
                 ended,
                 tracks: tracks.into_iter().map(|track| track.details(real_time)).collect(),
             };
-            let (object, final_seal) =
-                begun.sealer.finish(&details, RecordingStatus::Recovered, ended, &account.device)?;
+            let (object, unsigned) =
+                begun.sealer.prepare_final(&details, RecordingStatus::Recovered, ended)?;
+            let final_seal = account.device.sign_statement(unsigned)?;
             let end = EndLine { details: base64::encode(&object), final_seal };
             begun.journal.end(&end)?;
             end

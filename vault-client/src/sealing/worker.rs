@@ -227,7 +227,8 @@ impl Worker {
             None
         } else {
             let recorded = timestamp_of_ms(unix_ms(at));
-            let progress = self.sealer.sign_progress(&start, &growing.tree, recorded, &self.device)?;
+            let progress = self.sealer.prepare_progress(&start, &growing.tree, recorded)?;
+            let progress = self.device.sign_statement(progress)?;
             Some(String::from_utf8_lossy(progress.bytes()).into_owned())
         };
         let length = sealed.ciphertext.len();
@@ -361,7 +362,8 @@ impl Worker {
     }
 
     fn sign_seal(&mut self, facts: &SegmentFacts, mark: Mark, _: &AllSafe) -> Result<(), ClientError> {
-        let seal = self.sealer.seal_segment(facts, &self.device)?;
+        let seal = self.device.sign_statement(self.sealer.prepare_seal(facts)?)?;
+        self.sealer.continue_after(&seal)?;
         self.journal.seal(&seal)?;
         self.send(Item::Seal(seal, mark))
     }
@@ -394,7 +396,8 @@ impl Worker {
         status: RecordingStatus,
         _: &AllSafe,
     ) -> Result<Envelope<FinalSeal>, ClientError> {
-        let (object, final_seal) = self.sealer.finish(details, status, details.ended, &self.device)?;
+        let (object, unsigned) = self.sealer.prepare_final(details, status, details.ended)?;
+        let final_seal = self.device.sign_statement(unsigned)?;
         let end = EndLine { details: base64::encode(&object), final_seal: final_seal.clone() };
         self.journal.end(&end)?;
         self.send(Item::End(Box::new(end)))?;

@@ -26,13 +26,19 @@ fn facts(index: u32) -> SegmentFacts {
 fn only_the_device_of_the_manifest_seals() {
     let begun = begin(Suite::X25519);
     let other = SigningKey::generate().unwrap();
-    assert!(matches!(sign_manifest(&begun.manifest, &other), Err(SealError::OtherDevice)));
+    let key = PublicKey::from_bytes(other.public());
+    assert!(matches!(prepare_manifest(&begun.manifest, key), Err(SealError::OtherDevice)));
     let mut sealer = begun.sealer();
-    assert!(matches!(sealer.seal_segment(&facts(0), &other), Err(SealError::OtherDevice)));
+    let refused = |error| matches!(error, StatementError::Signature(_));
+    assert!(refused(other.sign_statement(sealer.prepare_seal(&facts(0)).unwrap()).unwrap_err()));
+    let mut tree = TreeBuilder::default();
+    tree.push(Digest::of(b"part").as_bytes());
+    let progress = sealer.prepare_progress(&start(0, 0), &tree, details().ended).unwrap();
+    assert!(refused(other.sign_statement(progress).unwrap_err()));
     assert_eq!(sealer.segments(), 0);
-    sealer.seal_segment(&facts(0), &begun.clinician.device).unwrap();
-    let ended = sealer.finish(&details(), RecordingStatus::Complete, details().ended, &other);
-    assert!(matches!(ended, Err(SealError::OtherDevice)));
+    begun.seal_segment(&mut sealer, &facts(0)).unwrap();
+    let (_, end) = sealer.prepare_final(&details(), RecordingStatus::Complete, details().ended).unwrap();
+    assert!(refused(other.sign_statement(end).unwrap_err()));
 }
 
 #[test]
@@ -63,11 +69,11 @@ fn facts_that_make_no_body_are_refused_and_change_nothing() {
         SegmentFacts { start: start(0, 255), ..facts(0) },
         facts(1),
     ] {
-        assert!(sealer.seal_segment(&wrong, &begun.clinician.device).is_err(), "{wrong:?}");
+        assert!(begun.seal_segment(&mut sealer, &wrong).is_err(), "{wrong:?}");
         assert_eq!((sealer.segments(), sealer.total_length()), (0, 0));
     }
     let cut = SegmentFacts { end: BodyEnd::Cut, last_part_length: MAX_PART, ..facts(0) };
-    sealer.seal_segment(&cut, &begun.clinician.device).unwrap();
+    begun.seal_segment(&mut sealer, &cut).unwrap();
     assert_eq!((sealer.segments(), sealer.total_length()), (1, PART_PLAINTEXT as u64));
 }
 
@@ -75,8 +81,7 @@ fn facts_that_make_no_body_are_refused_and_change_nothing() {
 fn a_recording_goes_on_only_after_its_own_seals_in_order() {
     let begun = begin(Suite::X25519);
     let mut sealer = begun.sealer();
-    let seals: Vec<_> =
-        (0..3).map(|index| sealer.seal_segment(&facts(index), &begun.clinician.device).unwrap()).collect();
+    let seals: Vec<_> = (0..3).map(|index| begun.seal_segment(&mut sealer, &facts(index)).unwrap()).collect();
     let mut resumed = begun.sealer();
     assert!(resumed.continue_after(&seals[1]).is_err());
     for seal in &seals {
@@ -92,14 +97,13 @@ fn a_recording_goes_on_only_after_its_own_seals_in_order() {
 #[test]
 fn nothing_ends_without_a_segment_or_with_an_endless_title() {
     let begun = begin(Suite::Pq);
-    let device = &begun.clinician.device;
-    let empty = begun.sealer().finish(&details(), RecordingStatus::Complete, details().ended, device);
+    let empty = begun.sealer().prepare_final(&details(), RecordingStatus::Complete, details().ended);
     assert!(matches!(empty, Err(SealError::Incomplete(0))));
     for (length, fits) in [(MAX_TITLE, true), (MAX_TITLE + 1, false)] {
         let mut sealer = begun.sealer();
-        sealer.seal_segment(&facts(0), device).unwrap();
+        begun.seal_segment(&mut sealer, &facts(0)).unwrap();
         let titled = Details { title: Some("é".repeat(length)), ..details() };
-        let ended = sealer.finish(&titled, RecordingStatus::Complete, titled.ended, device);
+        let ended = sealer.prepare_final(&titled, RecordingStatus::Complete, titled.ended);
         assert_eq!(ended.is_ok(), fits);
     }
 }

@@ -163,6 +163,28 @@ fn a_signature_counts_for_its_type_its_key_and_its_key_id_only() {
     assert_eq!(raw.verify(key_id(), &public()).map(|_| ()), refused);
 }
 
+/// A key that cannot be taken from where it lives signs what it is handed, and what comes back is not believed.
+#[test]
+fn a_statement_is_signed_in_two_steps() {
+    let signer = public();
+    let unsigned = || Unsigned::prepare(&manifest(), key_id(), signer).unwrap();
+    let signature = key().sign(unsigned().to_be_signed()).to_bytes();
+    let at_hand = sign(&manifest(), key_id(), |bytes| key().sign(bytes).to_bytes()).unwrap();
+    assert_eq!(unsigned().attach(&signature).unwrap(), at_hand);
+    at_hand.verify(key_id(), &signer).unwrap();
+    let refused =
+        |signature: [u8; 64]| matches!(unsigned().attach(&signature), Err(StatementError::Signature(_)));
+    for place in 0..64 {
+        let mut flipped = signature;
+        flipped[place] ^= 1;
+        assert!(refused(flipped), "byte {place}");
+    }
+    assert!(refused(SigningKey::from_bytes(&[77; 32]).sign(unsigned().to_be_signed()).to_bytes()));
+    assert!(refused(key().sign(&unsigned().to_be_signed()[1..]).to_bytes()));
+    let malformed = Unsigned::prepare(&Manifest { sequence: 0, ..manifest() }, key_id(), signer);
+    assert!(matches!(malformed, Err(StatementError::Payload { .. })));
+}
+
 #[test]
 fn every_field_is_needed_once_and_no_other_is_taken() {
     for (kind, (payload_type, payload)) in statements().iter().enumerate() {
