@@ -86,32 +86,53 @@ impl ListObject {
         self.recordings.iter().map(|entry| (entry.recording, *entry)).collect()
     }
 
-    /// What an account knows once it has seen `entry` too, and whether that is more than before.
+    /// Whether what an account is shown of a recording can stand beside what it knows of it.
     ///
     /// # Errors
     /// [`Refusal::MixUp`] if the recording is known with another manifest, [`Refusal::Damaged`] if it is known with
-    /// another end. One that is known with its end, and shown without, stays as it is known.
+    /// another end.
+    pub fn check(&self, shown: ListEntry) -> Result<(), Refusal> {
+        match self.recordings.iter().find(|known| known.recording == shown.recording) {
+            Some(known) => known.agrees_with(shown),
+            None => Ok(()),
+        }
+    }
+
+    /// What an account knows once it has seen `entry` too, and whether that is more than before. A recording that is
+    /// known with its end, and shown without, stays as it is known.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
     pub fn learn(&mut self, entry: ListEntry) -> Result<bool, Refusal> {
         let Some(known) = self.recordings.iter_mut().find(|known| known.recording == entry.recording) else {
             self.recordings.push(entry);
             return Ok(true);
         };
-        if known.manifest != entry.manifest {
+        known.agrees_with(entry)?;
+        let more = known.final_seal.is_none() && entry.final_seal.is_some();
+        known.final_seal = known.final_seal.or(entry.final_seal);
+        Ok(more)
+    }
+}
+
+impl ListEntry {
+    /// Whether what is shown of a recording can stand beside this, which is known of it.
+    ///
+    /// # Errors
+    /// As [`ListObject::check`].
+    pub fn agrees_with(self, shown: Self) -> Result<(), Refusal> {
+        if self.manifest != shown.manifest {
             return Err(Refusal::MixUp(format!(
                 "the manifest of {} is not the one that this account's list names",
-                entry.recording
+                shown.recording
             )));
         }
-        match (known.final_seal, entry.final_seal) {
-            (Some(known), Some(shown)) if known != shown => Err(Refusal::Damaged(format!(
+        match (self.final_seal, shown.final_seal) {
+            (Some(known), Some(shown_end)) if known != shown_end => Err(Refusal::Damaged(format!(
                 "the end of {} is not the one that this account's list names",
-                entry.recording
+                shown.recording
             ))),
-            (None, Some(_)) => {
-                known.final_seal = entry.final_seal;
-                Ok(true)
-            }
-            _ => Ok(false),
+            _ => Ok(()),
         }
     }
 }

@@ -188,11 +188,20 @@ fn row_12_yesterdays_database() {
     );
     attack.open_refused("yesterdays-database, today's recording asked for", "anna", &today, 17, "not found");
     let listed = attack.run("anna", &["list"], false);
-    assert!(!String::from_utf8_lossy(&listed.said.stdout).contains(&today));
+    assert_eq!(listed.said.exit, Some(20), "{}", listed.said.stderr);
+    assert!(listed.said.stderr.contains(&format!("Missing {today}")), "{}", listed.said.stderr);
+    report(
+        NAME,
+        "yesterdays-database, listed to whom opened today's",
+        "named as missing",
+        listed.said.exit,
+        0,
+    );
+    let listed = attack.run("bert", &["list"], false);
     assert_eq!(listed.said.exit, Some(0));
     report(
         NAME,
-        "yesterdays-database, listed",
+        "yesterdays-database, listed to whom saw nothing of today's",
         "NOT DETECTED YET: for somebody who has not seen today's list, the shorter one cannot be told before there are checkpoints",
         listed.said.exit,
         0,

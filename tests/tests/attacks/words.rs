@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use vault_proto::envelope::{self, Envelope};
+use vault_proto::statements::{FinalSeal, RecordingStatus};
 use vault_tests::attack::Attack;
 use vault_tests::hostile::{Canned, Fault, FaultKind};
 use vault_tests::scene::{LENGTH, Scene};
@@ -80,10 +82,61 @@ fn an_id_that_was_opened_names_one_manifest() {
     let id = scene.id("a1");
     assert!(attack.run("anna", &["open", id], true).output.is_some());
     // As if another manifest had been opened under this id before: both are signed validly.
-    let pin = scene.home("anna").join(format!("recordings/{id}.json"));
-    std::fs::write(&pin, format!(r#"{{"manifest":"{}"}}"#, "5".repeat(64))).unwrap();
-    attack.open_refused("another manifest under the id", "anna", id, 13, "when it was first seen here");
+    let list = scene.home("anna").join("list.json");
+    let mut known: serde_json::Value = serde_json::from_slice(&std::fs::read(&list).unwrap()).unwrap();
+    known["object"]["recordings"][0]["manifest"] = "5".repeat(64).into();
+    std::fs::write(&list, known.to_string()).unwrap();
+    attack.open_refused("another manifest under the id", "anna", id, 13, "this account's list names");
     attack.list_refused("another manifest under the id, listed", "anna", 13, &[id]);
+}
+
+/// The end of a recording, as its sealer might have signed it a second time, from a home that was restored: of the very
+/// same segments and details, but saying that the rest was lost.
+fn second_end(scene: &Scene, recording: &str) -> Canned {
+    let mut objects = scene.objects(recording);
+    let end: Envelope<FinalSeal> = Envelope::parse(objects.final_seal.unwrap().as_bytes()).unwrap();
+    let other = FinalSeal { status: RecordingStatus::Recovered, ..end.unverified().clone() };
+    let device = scene.device("dora").account.device;
+    let other = envelope::sign(&other, end.key_id(), |bytes| device.sign(bytes)).unwrap();
+    objects.final_seal = Some(String::from_utf8(other.bytes().to_vec()).unwrap());
+    Canned::Says(200, serde_json::to_vec(&objects.record(end.unverified().ended)).unwrap())
+}
+
+#[test]
+fn a_recording_has_one_end() {
+    const NAME: &str = "a_recording_has_one_end";
+    let scene = Scene::new();
+    let attack = Attack::new(&scene, NAME);
+    let id = scene.id("a1");
+    let record = format!("/v1/recordings/{id}");
+    // What was opened is known, though nothing was ever listed; what was sealed, though it was never opened.
+    assert!(attack.run("anna", &["open", id], true).output.is_some());
+    scene.server().answer(&record, second_end(&scene, "a1"));
+    for who in ["anna", "dora"] {
+        attack.open_refused("another end", who, id, 11, "the end of");
+        for arguments in [&["verify", id][..], &["play", id, "--url"]] {
+            let outcome = attack.run(who, arguments, false);
+            assert_eq!(outcome.said.exit, Some(11), "{arguments:?}: {}", outcome.said.stderr);
+            assert!(outcome.said.stderr.contains("this account's list names"), "{}", outcome.said.stderr);
+            attack.report(&format!("another end, {}", arguments[0]), &outcome);
+        }
+        attack.list_refused("another end, listed", who, 11, &[id]);
+    }
+    let folder = scene.folder().join("taken-home");
+    let exported = attack.run("anna", &["export", folder.to_str().unwrap(), id], false);
+    assert_eq!(exported.said.exit, Some(20), "{}", exported.said.stderr);
+    assert!(exported.said.stderr.contains(&format!("the end of {id} is not")), "{}", exported.said.stderr);
+    assert!(!folder.join("recordings").exists(), "something was taken home");
+    attack.report("another end, exported", &exported);
+    // Whoever saw neither of them takes the one that is shown first, and no other after it.
+    let scene = Scene::new();
+    let attack = Attack::new(&scene, NAME);
+    let id = scene.id("a1");
+    let record = format!("/v1/recordings/{id}");
+    scene.server().answer(&record, second_end(&scene, "a1"));
+    assert_eq!(attack.run("anna", &["verify", id], false).said.exit, Some(12));
+    scene.server().clear();
+    attack.open_refused("the first end after the second", "anna", id, 11, "the end of");
 }
 
 #[test]

@@ -32,7 +32,8 @@ pub struct NewAccount {
     secrets: DeviceSecrets,
 }
 
-/// An account whose secrets are in memory, until dropped.
+/// An account whose secrets are in memory, until the last clone is dropped: clones share them.
+#[derive(Clone)]
 pub struct Account {
     /// The account.
     pub id: AccountId,

@@ -4,10 +4,13 @@
 use serde::{Deserialize, Serialize};
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::RecordingId;
+use vault_proto::recording_list::ListEntry;
 use vault_proto::statements::FinalSeal;
 
 use crate::error::ClientError;
 use crate::home::Home;
+use crate::home::account::Account;
+use crate::home::own_list;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,13 +22,16 @@ fn name(recording: RecordingId) -> String {
     format!("endings/{recording}.json")
 }
 
-/// Remembers the end of a recording that the server has acknowledged.
+/// Remembers the end of a recording that the server has acknowledged, here and on the account's own list.
 pub(crate) fn remember(
     home: &Home,
+    account: &Account,
     recording: RecordingId,
     final_seal: &Envelope<FinalSeal>,
 ) -> Result<(), ClientError> {
-    home.write_json(&name(recording), &Ending { final_seal: final_seal.clone() })
+    home.write_json(&name(recording), &Ending { final_seal: final_seal.clone() })?;
+    let manifest = final_seal.unverified().manifest;
+    own_list::know(home, account, ListEntry { recording, manifest, final_seal: Some(final_seal.digest()) })
 }
 
 /// The final seal that this device signed for a recording, and a server acknowledged.

@@ -7,7 +7,7 @@
 //! list.json         the account's own signed list of recordings
 //! exports/<id>/     what was opened for exports, so that their files vouch for nothing themselves
 //! chain.json        the device's chain of manifests   uploads/          journals and spools of unfinished uploads
-//! recordings/<id>   which manifest an id names        endings/<id>      final seals that this device made
+//! endings/<id>      final seals that this device made
 //! registrar.age, issuer.json                          only in a registrar's home
 //! ```
 //! Files are replaced whole: written aside, synced, renamed. Only the owner may read them.
@@ -17,7 +17,6 @@ pub mod endings;
 pub mod names;
 pub mod own_list;
 pub mod pins;
-pub mod seen;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};

@@ -1,6 +1,7 @@
 //! The account's own list of its recordings: which it has ever been shown, signed by its device, each list going on
-//! from the one before (FORMAT.md, "Lists and exports"). A server that leaves out later what it has shown once is
-//! noticed by it.
+//! from the one before (FORMAT.md, "Lists and exports"). What was opened, played, verified, listed, exported or sealed
+//! here is on it before a byte of content is released. By it a server is noticed that leaves out later what it has
+//! shown once, that has another recording under a known id, or shows another end than the known one.
 //!
 //! One file in the home, `list.json`. One that cannot be read is an error and stays as it is.
 
@@ -49,6 +50,29 @@ pub struct Learned {
 /// [`ClientError::Disk`].
 pub fn read(home: &Home) -> Result<Option<OwnList>, ClientError> {
     home.read_json(FILE)
+}
+
+/// Checks what the account is shown of one recording against what it knows of it.
+///
+/// # Errors
+/// [`Refusal::MixUp`] if the id is known with another manifest, [`Refusal::Damaged`] if the recording is known with
+/// another end; [`ClientError::Disk`].
+pub(crate) fn check(home: &Home, shown: ListEntry) -> Result<(), ClientError> {
+    let known = read(home)?.map(|list| list.object).unwrap_or_default();
+    known.check(shown)?;
+    Ok(())
+}
+
+/// As [`check`], and from then on the list names the recording as it was shown. For whoever has checked its statements,
+/// before the first byte of content is released, or has signed them.
+///
+/// # Errors
+/// As [`check`]; [`ClientError::NotSetUp`].
+pub(crate) fn know(home: &Home, account: &Account, shown: ListEntry) -> Result<(), ClientError> {
+    match learn(home, account, &[shown])?.refused.pop() {
+        Some((_, refusal)) => Err(refusal.into()),
+        None => Ok(()),
+    }
 }
 
 /// The final seal with which the account has seen a recording before.

@@ -171,7 +171,7 @@ async fn look_at(
 }
 
 async fn check(session: &Session, recording: RecordingId) -> Result<ListedRecording, ClientError> {
-    let mut listed = describe(session, &RemoteRecording::fetch(session, recording).await?).await?;
+    let mut listed = describe(session, &RemoteRecording::fetch_unknown(session, recording).await?).await?;
     // A list is not for seeking, and one of many recordings would hold many indexes.
     for track in listed.details.iter_mut().flat_map(|details| &mut details.tracks) {
         track.seek = None;

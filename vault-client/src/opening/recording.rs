@@ -24,7 +24,6 @@ use crate::error::{ClientError, CutOff, CutOffReason};
 use crate::home::Home;
 use crate::home::endings;
 use crate::home::own_list;
-use crate::home::seen;
 use crate::server::recording::MAX_RECORD;
 use crate::session::Session;
 use crate::trust::directory::{check_prefix, only_match};
@@ -77,12 +76,22 @@ pub async fn resolve_recording(session: &Session, text: &str) -> Result<Recordin
 }
 
 impl RemoteRecording {
-    /// Fetches and checks the statements of `requested`, the id that the caller asked for, and that it names what it
-    /// named when it was first opened, verified or sealed here.
+    /// Fetches and checks the statements of `requested`, the id that the caller asked for, and that they agree with what
+    /// this account knows of it: an id names one recording for good, and a recording has one end.
     ///
     /// # Errors
     /// [`ClientError::NotFound`], or [`ClientError::Open`] for the first check that fails.
     pub async fn fetch(session: &Session, requested: RecordingId) -> Result<Self, ClientError> {
+        let remote = Self::fetch_unknown(session, requested).await?;
+        own_list::check(&session.home, remote.entry())?;
+        Ok(remote)
+    }
+
+    /// As [`Self::fetch`], for whoever compares all that is shown with the account's list at once.
+    pub(super) async fn fetch_unknown(
+        session: &Session,
+        requested: RecordingId,
+    ) -> Result<Self, ClientError> {
         let path = wire::path::recording(&requested);
         let record: RecordingRecord = match session.connection.get_json(&path, None, MAX_RECORD).await {
             Err(ClientError::Refused(problem)) if problem.known_code() == Some(ProblemCode::NotFound) => {
@@ -108,7 +117,6 @@ impl RemoteRecording {
                 final_seal: record.final_seal.as_deref().map(str::as_bytes),
             },
         )?;
-        seen::check(&session.home, requested, checked.manifest().digest())?;
         Ok(Self { record, checked })
     }
 
@@ -266,7 +274,7 @@ impl RemoteRecording {
     /// of what was asked for. Without `track` the tracks of a recording that has several follow each other as they were
     /// sealed: good for checking, not for keeping.
     ///
-    /// From the first call on, this home knows what the recording's id names.
+    /// From the first call on, the account's own list names the recording as it was shown.
     ///
     /// # Errors
     /// [`ClientError`]; [`ClientError::Disk`] with the path `output` if `out` fails.
@@ -280,8 +288,7 @@ impl RemoteRecording {
         let opening = self.opening(session)?;
         // A server that edited the details must not be noticed only by those who look at titles.
         self.details(session).await?;
-        let manifest = self.checked.manifest();
-        seen::remember(&session.home, manifest.recording, manifest.digest())?;
+        own_list::know(&session.home, &session.account, self.entry())?;
         let mut opened = Progress { hash: Sha256::new(), bytes: 0, parts: 0 };
         let wanted = |proven: &ProvenSegment| track.is_none_or(|track| track == proven.track);
         for proven in self.checked.segments().into_iter().filter(wanted) {

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use super::parts::{fetch_part, open_part, start_segment};
 use super::recording::RemoteRecording;
 use crate::error::ClientError;
-use crate::home::seen;
+use crate::home::own_list;
 use crate::server::connection::Connection;
 use crate::session::Session;
 
@@ -88,8 +88,8 @@ impl AsRef<[u8]> for Piece {
 
 impl RemoteTrack {
     /// A view of the track `track` of `remote`, as it was sealed, or with `layout` as a seekable file. Fetches nothing
-    /// yet but the details, which must be those that were sealed. From now on this home knows what the recording's id
-    /// names.
+    /// yet but the details, which must be those that were sealed. From now on the account's own list names
+    /// the recording as it was shown.
     ///
     /// # Errors
     /// [`ClientError::Open`] if the account is not a reader, or for a check that fails; [`ClientError::Usage`] if there
@@ -103,7 +103,7 @@ impl RemoteTrack {
         remote.opening(session)?;
         remote.details(session).await?;
         let checked = remote.checked().clone();
-        seen::remember(&session.home, checked.manifest().recording, checked.manifest().digest())?;
+        own_list::know(&session.home, &session.account, remote.entry())?;
         let mut segments = Vec::new();
         let mut length = 0;
         for proven in checked.segments().into_iter().filter(|proven| proven.track == track) {

@@ -9,6 +9,7 @@ use vault_proto::envelope::{Envelope, Verified};
 use vault_proto::ids::{Digest, PublicKey};
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::CheckedManifest;
+use vault_proto::recording_list::ListEntry;
 use vault_proto::statements::Manifest;
 
 use super::SealRequest;
@@ -17,7 +18,7 @@ use super::journal::{Begin, Journal, SourceFile};
 use super::readers::{Readers, named_recipient};
 use crate::error::ClientError;
 use crate::home::account::Account;
-use crate::home::seen;
+use crate::home::own_list;
 use crate::server::recording::ServerRecording;
 use crate::session::Session;
 
@@ -59,13 +60,15 @@ impl Begun {
             // The journal comes first: it names the manifest's place in the chain even if the next line never runs.
             let journal = Journal::create(home, manifest.recording, &begin)?;
             home.write_json(CHAIN, &ChainHead::of(&begin.manifest))?;
-            seen::remember(home, manifest.recording, begin.manifest.digest())?;
             (begin, journal)
         };
         let sealer = recording_sealer(&begin, session)?;
         let server = ServerRecording::new(connection.clone(), begin.manifest.unverified().recording);
         match server.create(&begin.manifest, &begin.credentials).await {
-            Ok(()) => Ok(Self { sealer, journal, begin }),
+            Ok(()) => {
+                own_list::know(home, account, began(&begin.manifest))?;
+                Ok(Self { sealer, journal, begin })
+            }
             Err(error) => {
                 // Refused for good: there is nothing that a later process could go on with.
                 if matches!(&error, ClientError::Refused(problem) if is_final_refusal(problem.known_code())) {
@@ -75,6 +78,12 @@ impl Begun {
             }
         }
     }
+}
+
+/// What a sealer knows of its recording from the start.
+fn began(manifest: &Envelope<Manifest>) -> ListEntry {
+    let recording = manifest.unverified().recording;
+    ListEntry { recording, manifest: manifest.digest(), final_seal: None }
 }
 
 /// Whether a manifest that was refused so will always be.

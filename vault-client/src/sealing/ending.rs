@@ -113,7 +113,7 @@ pub(super) async fn end_caught_up(
         }
     };
     server.end(end.details_object()?, &end.final_seal).await?;
-    endings::remember(home, recording, &end.final_seal)?;
+    endings::remember(home, account, recording, &end.final_seal)?;
     // The journal last: by it a later process finds the rest, as long as there is some.
     spool.clear()?;
     begun.journal.finish()?;

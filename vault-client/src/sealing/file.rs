@@ -117,7 +117,7 @@ pub(super) async fn go_on(
         on_event(UploadEvent::Continued { bytes: caught_up.bytes });
         server.end(end.details_object()?, &end.final_seal).await?;
         let segments = begun.sealer.segments();
-        endings::remember(&session.home, recording, &end.final_seal)?;
+        endings::remember(&session.home, &session.account, recording, &end.final_seal)?;
         begun.journal.finish()?;
         let bytes = caught_up.bytes;
         return match end.final_seal.unverified().status {

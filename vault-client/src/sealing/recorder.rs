@@ -26,6 +26,7 @@ use super::{SealRequest, Sealed};
 use crate::clock::now;
 use crate::error::{ClientError, KeptRecording, RecordingEnd};
 use crate::home::Home;
+use crate::home::account::Account;
 use crate::home::endings;
 use crate::session::Session;
 
@@ -118,6 +119,7 @@ pub struct Recorder {
     published: watch::Sender<RecordingProgress>,
     spool: Option<Arc<Spool>>,
     home: Home,
+    account: Account,
 }
 
 /// What was sealed before, by a process that died.
@@ -218,6 +220,7 @@ impl Recorder {
             published,
             spool,
             home: session.home.clone(),
+            account: session.account.clone(),
         })
     }
 
@@ -342,11 +345,11 @@ impl Recorder {
         let WorkDone { journal, segments, bytes, sha256, final_seal } = done;
         let recording = self.recording;
         let put_away = || {
-            endings::remember(&self.home, recording, &final_seal)?;
+            endings::remember(&self.home, &self.account, recording, &final_seal)?;
             self.spool.as_ref().map_or(Ok(()), |spool| spool.clear())?;
             journal.finish()
         };
-        put_away().map_err(|reason| self.account(RecordingEnd::OnServer, reason, None))?;
+        put_away().map_err(|reason| self.kept(RecordingEnd::OnServer, reason, None))?;
         Ok(Sealed { recording, segments, bytes, sha256 })
     }
 
@@ -367,11 +370,11 @@ impl Recorder {
             (None, None) => return ended(),
         };
         // What can be read again is not kept here, and nothing of it is lost.
-        if self.spool.is_none() { reason } else { self.account(end, reason, here) }
+        if self.spool.is_none() { reason } else { self.kept(end, reason, here) }
     }
 
     /// What is where of a recording that is not wholly on the server, or whose end could not be noted here.
-    fn account(&self, end: RecordingEnd, reason: ClientError, here: Option<ClientError>) -> ClientError {
+    fn kept(&self, end: RecordingEnd, reason: ClientError, here: Option<ClientError>) -> ClientError {
         let acknowledged = self.progress.borrow().durable();
         let written = self.written;
         let safe = match (&self.spool, end) {

@@ -172,7 +172,7 @@ pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, Client
         None => None,
     };
     let (mut superseded, mut unknown_list) = (false, false);
-    if let Some(newest) = newest {
+    if let Some(newest) = &newest {
         let number = signed.list.statement().number;
         let known =
             usize::try_from(number).ok().and_then(|number| newest.history.get(number.checked_sub(1)?));
@@ -184,7 +184,13 @@ pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, Client
         }
     }
     let damaged_files = changed_files(folder, &signed.sums)?;
-    let (recordings, other_files) = entries(folder, organisation, &signed, damaged_files);
+    let (mut recordings, other_files) = entries(folder, organisation, &signed, damaged_files);
+    let known = newest.map(|list| list.object.by_recording()).unwrap_or_default();
+    for (checked, shown) in recordings.iter_mut().zip(&signed.list.object().recordings) {
+        if let Some(Err(refusal)) = known.get(&shown.recording).map(|known| known.agrees_with(*shown)) {
+            checked.finding = Finding::Refused(refusal);
+        }
+    }
     Ok(CheckedExport {
         account,
         organisation,

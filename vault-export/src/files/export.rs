@@ -113,7 +113,11 @@ pub async fn export(
     let fetched = fetch(&run, request.form, missing, &mut present, &mut failed).await;
     // Some may have come further since they were listed.
     let shown: Vec<ListEntry> = present.values().filter_map(|found| found.entry).collect();
-    let list = own_list::learn(session.home(), session.account(), &shown)?.list;
+    let own_list::Learned { list, refused, .. } = own_list::learn(session.home(), session.account(), &shown)?;
+    for (recording, refusal) in refused {
+        present.remove(&recording);
+        failed.push((recording, refusal.into()));
+    }
     // What is at home stays there, and signed, whatever the server shows today and whichever recordings were asked for.
     for entry in &list.object.recordings {
         if !present.contains_key(&entry.recording)
