@@ -81,7 +81,7 @@ fn seal(parts: usize, threads: usize, hashed: bool) -> Result<(), Failure> {
             if hashed {
                 std::hint::black_box(Digest::of(&sealed.ciphertext));
             }
-            buffer = sealed.ciphertext;
+            buffer = sealed.ciphertext.into();
         }
     })
 }
@@ -121,7 +121,7 @@ fn open(
             if hashed {
                 std::hint::black_box(Digest::of(&buffer));
             }
-            buffer = opener.open_part(0, buffer, true, BodyEnd::Final)?;
+            buffer = opener.open_part(0, std::mem::take(&mut *buffer), true, BodyEnd::Final)?.into();
         }
     })
 }

@@ -12,7 +12,7 @@ use vault_proto::geometry::{
     BodyEnd, CHUNK_CIPHERTEXT, CHUNK_PLAINTEXT, CHUNK_TAG, CHUNKS_PER_PART, MAX_PARTS, PART_PLAINTEXT,
     PAYLOAD_NONCE,
 };
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::chunk_aead::{ChunkAead, TAG_LEN};
 use crate::file_key::{FileKey, HeaderMacError, PayloadKey};
@@ -105,10 +105,10 @@ impl PayloadSealer {
         Ok(Self { key: Arc::new(file_key.seal_payload(&nonce)), nonce, next: 0, complete: false })
     }
 
-    /// An empty buffer that a part is sealed in without being copied to another.
+    /// An empty buffer that a part is sealed in without being copied to another. It is wiped wherever it is dropped.
     #[must_use]
-    pub fn part_buffer() -> Vec<u8> {
-        Vec::with_capacity(MAX_PART_CIPHERTEXT)
+    pub fn part_buffer() -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(Vec::with_capacity(MAX_PART_CIPHERTEXT))
     }
 
     /// How many parts can still be given out; the last of them only as the last one of the payload.
@@ -122,7 +122,12 @@ impl PayloadSealer {
     ///
     /// # Errors
     /// [`SealPartError`] if the part cannot stand here.
-    pub fn next_part(&mut self, plaintext: Vec<u8>, last: bool) -> Result<PartJob, SealPartError> {
+    pub fn next_part(
+        &mut self,
+        plaintext: impl Into<Zeroizing<Vec<u8>>>,
+        last: bool,
+    ) -> Result<PartJob, SealPartError> {
+        let plaintext = plaintext.into();
         let len = plaintext.len();
         if self.complete {
             return Err(SealPartError::Complete);
@@ -152,7 +157,7 @@ pub struct PartJob {
     index: u32,
     last: bool,
     prefix: Option<[u8; PAYLOAD_NONCE]>,
-    plaintext: Vec<u8>,
+    plaintext: Zeroizing<Vec<u8>>,
 }
 
 /// One sealed part, as it stands in the body.
@@ -181,13 +186,13 @@ impl PartJob {
         on_wiped_stack(|| self.seal())
     }
 
-    fn seal(mut self) -> Result<SealedPart, SealPartError> {
+    fn seal(self) -> Result<SealedPart, SealPartError> {
         let failed = SealPartError::Cipher { index: self.index };
         let aead = ChunkAead::new(self.key.expose());
         let len = self.plaintext.len();
         let prefix = self.prefix.as_ref().map_or(0, |nonce| nonce.len());
         let chunks = len.div_ceil(CHUNK_PLAINTEXT).max(1);
-        let mut buffer = std::mem::take(&mut self.plaintext);
+        let mut buffer = self.plaintext;
         grow(&mut buffer, prefix + len + chunks * CHUNK_TAG);
 
         // From the last chunk to the first, each moves to its final place before it is sealed there: what it moves onto
@@ -205,13 +210,8 @@ impl PartJob {
         if let Some(nonce) = &self.prefix {
             buffer.get_mut(..prefix).ok_or(failed)?.copy_from_slice(nonce);
         }
-        Ok(SealedPart { index: self.index, last: self.last, ciphertext: buffer })
-    }
-}
-
-impl Drop for PartJob {
-    fn drop(&mut self) {
-        self.plaintext.zeroize();
+        // No plaintext is left in it: it is taken out of what would wipe it.
+        Ok(SealedPart { index: self.index, last: self.last, ciphertext: std::mem::take(&mut *buffer) })
     }
 }
 

@@ -13,6 +13,7 @@ use vault_proto::sealed_header::context_stanza;
 use vault_proto::statements::{FinalSeal, Manifest, RecordingStatus, SegmentProgress, SegmentSeal, Suite};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::tree::{self, TreeBuilder};
+use zeroize::Zeroizing;
 
 use crate::age_file;
 use crate::details::{Details, MAX_TITLE};
@@ -294,7 +295,11 @@ impl SegmentSealer {
     ///
     /// # Errors
     /// [`SealError::Payload`] after the last part, for a part of another length, or past the cap of a segment.
-    pub fn next_part(&mut self, plaintext: Vec<u8>, last: bool) -> Result<PartJob, SealError> {
+    pub fn next_part(
+        &mut self,
+        plaintext: impl Into<Zeroizing<Vec<u8>>>,
+        last: bool,
+    ) -> Result<PartJob, SealError> {
         Ok(self.payload.next_part(plaintext, last)?)
     }
 

@@ -76,8 +76,8 @@ pub async fn resolve_recording(session: &Session, text: &str) -> Result<Recordin
 }
 
 impl RemoteRecording {
-    /// Fetches and checks the statements of `requested`, the id that the caller asked for, and that they agree with what
-    /// this account knows of it: an id names one recording for good, and a recording has one end.
+    /// Fetches and checks the statements of `requested`, the id that the caller asked for, and that they agree with
+    /// what this account knows of it: an id names one recording for good, and a recording has one end.
     ///
     /// # Errors
     /// [`ClientError::NotFound`], or [`ClientError::Open`] for the first check that fails.

@@ -206,7 +206,7 @@ impl Recorder {
             recording,
             options,
             clock: Clock { before: Duration::ZERO, running_since: Some(Instant::now()) },
-            buffer: Zeroizing::new(PayloadSealer::part_buffer()),
+            buffer: PayloadSealer::part_buffer(),
             segment: (0, None),
             written: mark,
             pulse,
@@ -404,7 +404,7 @@ impl Recorder {
         let Ok(place) = commands.reserve().await else {
             return Err(self.gone().await);
         };
-        let plaintext = std::mem::replace(&mut *self.buffer, PayloadSealer::part_buffer());
+        let plaintext = std::mem::replace(&mut self.buffer, PayloadSealer::part_buffer());
         let part = Part { plaintext, last, until: self.clock.recorded(), at: SystemTime::now() };
         self.segment = if last { (0, None) } else { (self.segment.0 + 1, self.segment.1) };
         place.send(Command::Part(part));

@@ -22,6 +22,7 @@ use vault_proto::statements::{FinalSeal, RecordingStatus};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::tree::TreeBuilder;
 use vault_proto::wire::{self, MAX_DETAILS};
+use zeroize::Zeroizing;
 
 use super::held_parts::HeldPart;
 use super::journal::{EndLine, Journal, PartLine, SegmentLine, TrackLine, unix_ms};
@@ -50,7 +51,7 @@ pub(super) enum Command {
 
 /// A part to seal.
 pub(super) struct Part {
-    pub(super) plaintext: Vec<u8>,
+    pub(super) plaintext: Zeroizing<Vec<u8>>,
     /// Whether its segment ends with it.
     pub(super) last: bool,
     /// Recorded time up to its end.
