@@ -9,7 +9,7 @@ use vault_client::Session;
 use vault_client::home::names::Names;
 use vault_client::media_type::is_media_type;
 use vault_client::sealing::{
-    self, Ending, RecordingProgress, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent,
+    self, Ending, Objection, RecordingProgress, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent,
 };
 use vault_proto::ids::ConsultationId;
 
@@ -127,7 +127,21 @@ fn standing(now: &RecordingProgress) -> &'static str {
             "The server cannot be reached, and the encrypted spool of this machine cannot be written: the recording waits for \
              either. Make room on the disk."
         }
-        (ServerState::Refusing, _) => {
+        (ServerState::Refusing { why: Objection::StoreFull, .. }, false) => {
+            "The server's store is full: going on into the encrypted spool of this machine. Ask the operator to make room."
+        }
+        (ServerState::Refusing { why: Objection::StoreFull, .. }, true) => {
+            "The server's store is full, and the encrypted spool of this machine cannot be written: the recording waits for \
+             either. Make room on the disk, and ask the operator to make some."
+        }
+        (ServerState::Refusing { why: Objection::Passing, .. }, false) => {
+            "The server is busy or fails: going on into the encrypted spool of this machine."
+        }
+        (ServerState::Refusing { why: Objection::Passing, .. }, true) => {
+            "The server is busy or fails, and the encrypted spool of this machine cannot be written: the recording waits for \
+             either. Make room on the disk."
+        }
+        (ServerState::Refusing { why: Objection::Lasting, .. }, _) => {
             "The server refuses what is sent: going on into the encrypted spool of this machine."
         }
     }

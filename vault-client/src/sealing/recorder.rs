@@ -15,13 +15,13 @@ use zeroize::Zeroizing;
 
 use super::begin::Begun;
 use super::held_parts::HeldParts;
-use super::journal::Pulse;
-use super::progress::{Mark, RecordingProgress, ServerState};
+use super::journal::{Pulse, created_ms, unix_ms};
+use super::progress::{Mark, RecordingProgress};
 use super::readers::Readers;
 use super::sender::{GiveUp, IN_FLIGHT, Item, Patience, Sender, Shared};
 use super::settlement::Settlement;
 use super::spool::Spool;
-use super::worker::{Command, Part, SealedTrack, WorkDone, Worker};
+use super::worker::{Command, Part, SealedTrack, WorkDone, Worker, milliseconds};
 use super::{SealRequest, Sealed};
 use crate::clock::now;
 use crate::error::{ClientError, KeptRecording, RecordingEnd};
@@ -54,7 +54,7 @@ impl Default for RecorderOptions {
     }
 }
 
-/// Recorded time: it stands still during pauses.
+/// Recorded time, in whole milliseconds as the journal has it: it stands still during pauses.
 struct Clock {
     before: Duration,
     running_since: Option<Instant>,
@@ -62,7 +62,21 @@ struct Clock {
 
 impl Clock {
     fn recorded(&self) -> Duration {
-        self.before + self.running_since.map_or(Duration::ZERO, |since| since.elapsed())
+        let recorded = self.before + self.running_since.map_or(Duration::ZERO, |since| since.elapsed());
+        Duration::from_millis(milliseconds(recorded))
+    }
+}
+
+/// A moment by the clock of the recording, and by the clock on the wall as the journal has it.
+struct Moment {
+    recorded: Duration,
+    at_ms: u64,
+}
+
+impl Moment {
+    /// What the clock on the wall showed, or would have shown without pauses, when so much was recorded.
+    fn wall_ms(&self, recorded: Duration) -> u64 {
+        self.at_ms.saturating_add(milliseconds(recorded.saturating_sub(self.recorded)))
     }
 }
 
@@ -108,6 +122,8 @@ pub struct Recorder {
     written: Mark,
     pulse: Pulse,
     beaten: Option<Instant>,
+    /// The end of the last part that was given out, or the beginning.
+    last_part: Moment,
     /// `None` once nothing more is sealed.
     commands: Option<mpsc::Sender<Command>>,
     worker: Task<Option<WorkDone>>,
@@ -164,9 +180,10 @@ impl Recorder {
         patience: Patience,
         before: Before,
     ) -> Result<Self, ClientError> {
-        let Begun { sealer: recording_sealer, journal, .. } = begun;
+        let Begun { sealer: recording_sealer, journal, begin } = begun;
         let recording = recording_sealer.manifest().recording;
         let pulse = journal.pulse()?;
+        let last_part = Moment { recorded: Duration::ZERO, at_ms: created_ms(&begin) };
         let mark = Mark { recorded: Duration::ZERO, bytes: before.bytes };
         let (published, progress) = watch::channel(RecordingProgress::starting_from(mark));
         let (give_up, given_up) = watch::channel(GiveUp::No);
@@ -209,6 +226,7 @@ impl Recorder {
             written: mark,
             pulse,
             beaten: None,
+            last_part,
             commands: Some(commands),
             worker: Task::new(tokio::task::spawn_blocking(move || worker.run(received))),
             sender: Task::new(tokio::spawn(sending.run())),
@@ -245,7 +263,7 @@ impl Recorder {
         self.written.recorded = self.clock.recorded();
         if self.beaten.is_none_or(|beaten| beaten.elapsed() >= PULSE) {
             self.beaten = Some(Instant::now());
-            self.pulse.beat();
+            self.note_written();
             self.publish_recorded();
         }
         while !bytes.is_empty() {
@@ -265,6 +283,12 @@ impl Recorder {
             bytes = later;
         }
         Ok(())
+    }
+
+    /// Leaves on the journal until when something was recorded, so that a later process counts what was lost as this one
+    /// does.
+    fn note_written(&self) {
+        self.pulse.beat(self.last_part.wall_ms(self.written.recorded));
     }
 
     fn publish_recorded(&self) {
@@ -308,7 +332,7 @@ impl Recorder {
         self.clock.running_since.get_or_insert_with(Instant::now);
     }
 
-    /// Seals the end and waits until everything is on the server, or until it could not be reached for as long as
+    /// Seals the end and waits until everything is on the server, or until it has taken nothing for as long as
     /// `patience`. A recording that is not `complete`, because its source failed, is shown as cut off.
     ///
     /// # Errors
@@ -372,6 +396,7 @@ impl Recorder {
 
     /// What is where of a recording that is not wholly on the server, or whose end could not be noted here.
     fn account(&self, end: RecordingEnd, reason: ClientError, here: Option<ClientError>) -> ClientError {
+        self.note_written();
         let acknowledged = self.progress.borrow().durable();
         let written = self.written;
         let safe = match (&self.spool, end) {
@@ -402,7 +427,9 @@ impl Recorder {
             return Err(self.gone().await);
         };
         let plaintext = std::mem::replace(&mut *self.buffer, PayloadSealer::part_buffer());
-        let part = Part { plaintext, last, until: self.clock.recorded(), at: SystemTime::now() };
+        let (until, at) = (self.clock.recorded(), SystemTime::now());
+        self.last_part = Moment { recorded: until, at_ms: unix_ms(at) };
+        let part = Part { plaintext, last, until, at };
         self.segment = if last { (0, None) } else { (self.segment.0 + 1, self.segment.1) };
         place.send(Command::Part(part));
         Ok(())
@@ -426,7 +453,8 @@ impl Recorder {
     }
 }
 
-/// Has a recording wait no longer for its server once that was away for `patience`, counted from now. Never completes.
+/// Has a recording wait no longer for its server once that has taken nothing for `patience`, counted from now. Never
+/// completes.
 async fn lose_patience(
     mut progress: watch::Receiver<RecordingProgress>,
     give_up: Arc<watch::Sender<GiveUp>>,
@@ -434,10 +462,9 @@ async fn lose_patience(
 ) {
     let asked = Instant::now();
     loop {
-        let waiting = match progress.borrow_and_update().server {
-            ServerState::Away { since } => patience.saturating_sub(since.max(asked).elapsed()),
-            ServerState::Reachable | ServerState::Refusing => Duration::MAX,
-        };
+        let waiting = progress.borrow_and_update().server.waiting_since();
+        let waiting =
+            waiting.map_or(Duration::MAX, |since| patience.saturating_sub(since.max(asked).elapsed()));
         tokio::select! {
             () = sleep_for(waiting) => break,
             changed = progress.changed() => if changed.is_err() { break },

@@ -25,7 +25,7 @@ use vault_proto::wire::{self, MAX_DETAILS};
 
 use super::held_parts::HeldPart;
 use super::journal::{EndLine, Journal, PartLine, SegmentLine, TrackLine, unix_ms};
-use super::progress::{Mark, ServerState};
+use super::progress::{Mark, Objection, ServerState};
 use super::sender::{GiveUp, Item, OutgoingPart, Patience, Payload, Shared};
 use super::settlement::{AllSafe, Place};
 use super::spool::Spool;
@@ -296,7 +296,8 @@ impl Worker {
             let Err(fails) = put else {
                 return Ok(Payload::Spooled);
             };
-            if server == ServerState::Refusing || told == GiveUp::Now {
+            let never = matches!(server, ServerState::Refusing { why: Objection::Lasting, .. });
+            if never || told == GiveUp::Now {
                 return Err(ClientError::disk(spool.folder())(fails));
             }
             // No room, or a disk that fails: only what the server takes makes some, and the source waits.
@@ -406,7 +407,7 @@ impl Worker {
     }
 }
 
-fn milliseconds(time: Duration) -> u64 {
+pub(super) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
