@@ -169,6 +169,8 @@ impl World {
 
     /// Certifies an account.
     pub fn certify(&self, account: &str, role: &str, more: &[&str], file: &Path) -> Said {
+        // A new certificate takes the place of an old one, and no command writes over a file.
+        let _ = std::fs::remove_file(file);
         let mut command = vault_cli(&self.folder().join("registrar"));
         command.args(["registrar", "certify", account, "--role", role]).args(more).arg("-o").arg(file);
         end(&mut command)

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use secrecy::SecretString;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Kind};
@@ -139,16 +140,19 @@ impl Terminal {
                 let first = prompt("New passphrase: ").await?;
                 let second = prompt("The same again: ").await?;
                 if first.expose_secret() != second.expose_secret() {
-                    return Err(Failure::usage("the two passphrases differ"));
+                    return Err(Failure::declined("the two passphrases differ", "Run the command again."));
                 }
                 first
             }
         };
         if passphrase.expose_secret().chars().count() < SHORTEST_PASSPHRASE {
-            return Err(Failure::usage(format!(
-                "a new passphrase has at least {SHORTEST_PASSPHRASE} characters, because whoever gets hold of the file can \
-                 guess as fast as their machines are; several words are easy to keep"
-            )));
+            return Err(Failure::declined(
+                &format!(
+                    "a new passphrase has at least {SHORTEST_PASSPHRASE} characters, because whoever gets hold of the file can \
+                     guess as fast as their machines are"
+                ),
+                "Run the command again with a longer one: several words are easy to keep.",
+            ));
         }
         Ok(passphrase)
     }
@@ -190,6 +194,19 @@ async fn read_line() -> Result<Option<Zeroizing<String>>, Failure> {
     });
     let line = line.await.map_err(|error| Failure::bug(error.to_string()))?;
     line.map_err(|error| Failure::disk("Standard input", &error))
+}
+
+/// What the parser of arguments has to say: help on standard output, a mistake on standard error. Its own lines are
+/// broken between words where one is wider than the terminal.
+pub(crate) fn explain(error: &clap::Error) -> io::Result<()> {
+    let is_mistake = error.use_stderr();
+    let text = error.render().to_string();
+    let width = if is_mistake { columns(&io::stderr()) } else { columns(&io::stdout()) };
+    let Some(width) = width.filter(|&width| text.lines().any(|line| line.width() > width)) else {
+        return error.print();
+    };
+    let text = printable_lines(&wrapped(text.trim_end(), width));
+    if is_mistake { writeln!(io::stderr().lock(), "{text}") } else { writeln!(io::stdout().lock(), "{text}") }
 }
 
 fn tell(words: &str) {

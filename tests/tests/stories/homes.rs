@@ -234,7 +234,7 @@ fn a_relative_path_keeps_its_spelling_in_messages() {
     end(again.current_dir(folder.path()).arg("keygen"))
         .refused(2, "The folder house already holds an identity");
     run(
-        folder.path(),
+        &folder.path().join("house"),
         [
             "enrol",
             "--organisation",

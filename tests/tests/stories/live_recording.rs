@@ -300,8 +300,6 @@ fn an_audio_call_becomes_a_video_call_for_the_same_two_people() {
     });
     assert_eq!(sealed.segments, 2, "the switch began a segment, and nothing else did");
     let recording = sealed.recording.to_string();
-    let folder = world.folder().join("both");
-    std::fs::create_dir(&folder).unwrap();
     for reader in [&patient, &clinician] {
         let listed = reader.run(&["list", "--json"]).json();
         assert_eq!(listed["status"], "complete");
@@ -319,8 +317,12 @@ fn an_audio_call_becomes_a_video_call_for_the_same_two_people() {
             assert_eq!(opened.exit, Some(0), "{}", opened.stderr);
             assert!(&opened.stdout == content, "track {track}");
         }
-        assert_eq!(reader.run(&["open", &recording, "-o", folder.to_str().unwrap()]).exit, Some(0));
+        let folder = reader.home.with_extension("opened");
+        std::fs::create_dir(&folder).unwrap();
+        let into = ["open", &recording, "-o", folder.to_str().unwrap()];
+        assert_eq!(reader.run(&into).exit, Some(0));
         let opened = std::fs::read(folder.join("track-1.webm")).unwrap();
+        reader.run(&into).refused(19, "track-0.webm exists already");
         assert!(
             opened.ends_with(&video[video.len() / 2..]),
             "only what is in front of the clusters is another"

@@ -6,7 +6,7 @@ use vault_client::ClientError;
 use vault_client::error::{Extent, KeptRecording, RecordingEnd, SourceFailure};
 use vault_proto::ids::RecordingId;
 
-use super::{Failure, Kind};
+use super::{Failure, Kind, plain};
 
 /// How much of a recording is where, for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,17 +119,17 @@ pub(super) fn cut_short(recording: RecordingId, bytes: u64, why: &SourceFailure)
 }
 
 /// A file that cannot be read: what was begun of it stays as it is.
-pub(super) fn unreadable(error: &io::Error) -> Failure {
+pub(crate) fn unreadable(name: &str, error: &io::Error) -> Failure {
+    let error = &plain(error);
     let next = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => {
-            "Check the path, then run the command again."
-        }
+        io::ErrorKind::NotFound => "Check the path, then run the command again.",
+        io::ErrorKind::IsADirectory => "Name a file in it: each becomes a recording of its own.",
         io::ErrorKind::PermissionDenied => "Change its permissions, then run the command again.",
         _ => "Check the disk that it is on, then run the same command again to go on.",
     };
     Failure::new(
         Kind::Disk,
-        format!("The recording to be sealed cannot be read: {error}."),
+        format!("{name} cannot be read: {error}."),
         "Nothing was ended: what the server had acknowledged of it is kept there.",
         next,
     )

@@ -43,6 +43,7 @@ pub use self::progress::{Objection, RecordingProgress, ServerState};
 pub use self::recorder::{Recorder, RecorderOptions};
 pub use self::resume::{Resumed, ResumedUpload, resume_all};
 use crate::error::ClientError;
+use crate::opening::media::Medium;
 use crate::session::Session;
 
 /// How long the end of a stream waits for a server that takes nothing, unless its connection was told.
@@ -74,6 +75,8 @@ pub struct Sealed {
     pub bytes: u64,
     /// SHA-256 of the plaintext.
     pub sha256: Digest,
+    /// Its tracks, as its details say; none where an earlier process had sealed them.
+    pub media: Vec<Medium>,
 }
 
 /// How far an upload has come.

@@ -285,8 +285,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// Leaves on the journal until when something was recorded, so that a later process counts what was lost as this one
-    /// does.
+    /// Leaves on the journal until when something was recorded, so that a later process counts what was lost as this
+    /// one does.
     fn note_written(&self) {
         self.pulse.beat(self.last_part.wall_ms(self.written.recorded));
     }
@@ -363,7 +363,7 @@ impl Recorder {
     /// All of the recording is on the server: remembers its end, and removes what a later process would have gone on
     /// with, the journal last.
     fn put_away(&self, done: WorkDone) -> Result<Sealed, ClientError> {
-        let WorkDone { journal, segments, bytes, sha256, final_seal } = done;
+        let WorkDone { journal, segments, bytes, sha256, final_seal, media } = done;
         let recording = self.recording;
         let put_away = || {
             endings::remember(&self.home, recording, &final_seal)?;
@@ -371,7 +371,7 @@ impl Recorder {
             journal.finish()
         };
         put_away().map_err(|reason| self.account(RecordingEnd::OnServer, reason, None))?;
-        Ok(Sealed { recording, segments, bytes, sha256 })
+        Ok(Sealed { recording, segments, bytes, sha256, media })
     }
 
     /// Why a recording came to no good end, once neither of its tasks runs any more.

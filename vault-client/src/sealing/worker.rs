@@ -31,6 +31,7 @@ use super::settlement::{AllSafe, Place};
 use super::spool::Spool;
 use crate::error::ClientError;
 use crate::media_type;
+use crate::opening::media::Medium;
 
 /// How long a sealed part waits for the network before it is kept on the disk.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -107,6 +108,7 @@ pub(super) struct WorkDone {
     pub(super) bytes: u64,
     pub(super) sha256: Digest,
     pub(super) final_seal: Envelope<FinalSeal>,
+    pub(super) media: Vec<Medium>,
 }
 
 /// A segment that grows.
@@ -381,12 +383,13 @@ impl Worker {
         let tracks = tracks.into_iter().filter(recorded).map(|track| track.details(self.real_time));
         let mut tracks: Vec<Track> = tracks.collect();
         limit_indexes(&mut tracks);
+        let media = tracks.iter().map(|track| Medium::known(track, track.bytes)).collect();
         let details = Details { title: self.title.take(), started, ended, tracks };
         let safe = self.all_safe()?;
         let final_seal = self.sign_end(&details, status, &safe)?;
         let sha256 = Digest::from_bytes(self.hash.finalize().into());
         let segments = self.sealer.segments();
-        Ok(WorkDone { journal: self.journal, segments, bytes, sha256, final_seal })
+        Ok(WorkDone { journal: self.journal, segments, bytes, sha256, final_seal, media })
     }
 
     fn sign_end(
