@@ -165,6 +165,9 @@ impl Failure {
                 "Run the command again to see the rest.",
             );
         }
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return Self::exists(name);
+        }
         Self::disk(name, error)
     }
 
@@ -172,7 +175,6 @@ impl Failure {
     pub(crate) fn disk(path: &str, error: &io::Error) -> Self {
         let error = &plain(error);
         let next = match error.kind() {
-            io::ErrorKind::AlreadyExists => return Self::exists(path),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "Make room, then run the command again."
             }
@@ -318,7 +320,8 @@ pub(crate) fn cut_off(at: &CutOff) -> Failure {
     let place = at.until.map_or_else(String::new, |until| {
         let seconds = until.unix_seconds().saturating_sub(at.created.unix_seconds());
         let length = elapsed(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
-        format!(" at {length} ({until})")
+        // Of a file, that is how long its sealing had lasted: nobody knows when it was recorded.
+        format!(" {length} after it was begun ({until})")
     });
     let stored = match at.until {
         Some(_) => String::new(),

@@ -235,7 +235,7 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
     let found = TrustProblem::Expired { what: "certificate", not_after: time };
     told.push(("own certificate expired, as found here", expired(Some(&found))));
     told.push(("own certificate expired, and it is not", expiry_only_claimed()));
-    told.push(("file exists", Failure::disk("talk.webm", &io::ErrorKind::AlreadyExists.into())));
+    told.push(("file exists", Failure::output("talk.webm", &io::ErrorKind::AlreadyExists.into())));
     told.push(("not begun", not_begun(&unreachable().into())));
     told.push(("not begun and refused", not_begun(&problem(ProblemCode::StorageFull, None).into())));
     for typed in [

@@ -26,7 +26,7 @@ impl Terminal {
         file: Option<&Path>,
     ) -> Result<(), Failure> {
         if let Some(path) = file {
-            write_words(path, words).map_err(|error| Failure::disk(&path.display().to_string(), &error))?;
+            write_words(path, words).map_err(|error| Failure::output(&path.display().to_string(), &error))?;
             self.say(&format!("{title} They are in {}, not encrypted.", path.display()));
             return Ok(());
         }

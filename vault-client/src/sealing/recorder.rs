@@ -33,6 +33,8 @@ use crate::session::Session;
 const QUEUE: usize = 1;
 /// How often the journal is told that something was recorded.
 const PULSE: Duration = Duration::from_millis(500);
+/// Milliseconds by which the clock on the wall and that of a recording may drift apart unnoticed.
+const DRIFT_MS: u64 = 50;
 
 /// How a recorder behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,14 @@ struct Moment {
 }
 
 impl Moment {
+    /// A later moment at which the wall shows `now_ms`. Where the two clocks differ by less than anybody sees, the
+    /// recording's counts: what is lost is the same, whichever part it is counted from.
+    fn next(&self, recorded: Duration, now_ms: u64) -> Self {
+        let expected = self.wall_ms(recorded);
+        let at_ms = if expected.abs_diff(now_ms) <= DRIFT_MS { expected } else { now_ms };
+        Self { recorded, at_ms }
+    }
+
     /// What the clock on the wall showed, or would have shown without pauses, when so much was recorded.
     fn wall_ms(&self, recorded: Duration) -> u64 {
         self.at_ms.saturating_add(milliseconds(recorded.saturating_sub(self.recorded)))
@@ -427,9 +437,9 @@ impl Recorder {
             return Err(self.gone().await);
         };
         let plaintext = std::mem::replace(&mut *self.buffer, PayloadSealer::part_buffer());
-        let (until, at) = (self.clock.recorded(), SystemTime::now());
-        self.last_part = Moment { recorded: until, at_ms: unix_ms(at) };
-        let part = Part { plaintext, last, until, at };
+        let until = self.clock.recorded();
+        self.last_part = self.last_part.next(until, unix_ms(SystemTime::now()));
+        let part = Part { plaintext, last, until, at_ms: self.last_part.at_ms };
         self.segment = if last { (0, None) } else { (self.segment.0 + 1, self.segment.1) };
         place.send(Command::Part(part));
         Ok(())
@@ -507,4 +517,24 @@ fn ended() -> ClientError {
 
 async fn sleep_for(time: Duration) {
     if time == Duration::MAX { std::future::pending().await } else { tokio::time::sleep(time).await }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_the_same_whichever_part_it_is_counted_from() {
+        let recorded = Duration::from_millis;
+        let begun = Moment { recorded: Duration::ZERO, at_ms: 1_000_000 };
+        // Each clock is read by itself: whole milliseconds of the two are not the same ones.
+        let first = begun.next(recorded(100), 1_000_101);
+        let second = first.next(recorded(200), 1_000_200);
+        let lost = |from: &Moment| second.wall_ms(recorded(450)) - from.at_ms;
+        assert_eq!(lost(&first), 350);
+        assert_eq!(lost(&second), 250);
+        // After a pause, or a clock that was set, the wall is right.
+        assert_eq!(second.next(recorded(300), 1_060_300).at_ms, 1_060_300);
+        assert_eq!(second.next(recorded(300), 900_000).at_ms, 900_000);
+    }
 }

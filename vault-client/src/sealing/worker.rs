@@ -56,8 +56,8 @@ pub(super) struct Part {
     pub(super) last: bool,
     /// Recorded time up to its end.
     pub(super) until: Duration,
-    /// When its last byte was recorded.
-    pub(super) at: SystemTime,
+    /// When its last byte was recorded, in milliseconds since 1970.
+    pub(super) at_ms: u64,
 }
 
 /// A track as far as it was sealed.
@@ -205,7 +205,7 @@ impl Worker {
         if self.growing.is_none() {
             self.begin_segment(&part.plaintext)?;
         }
-        let Part { plaintext, last, until, at } = part;
+        let Part { plaintext, last, until, at_ms } = part;
         let plaintext_length = plaintext.len() as u64;
         self.hash.update(&plaintext);
         let source_hash = Digest::from_bytes(self.hash.clone().finalize().into());
@@ -228,7 +228,7 @@ impl Worker {
         let progress = if last {
             None
         } else {
-            let recorded = timestamp_of_ms(unix_ms(at));
+            let recorded = timestamp_of_ms(at_ms);
             let progress = self.sealer.sign_progress(&start, &growing.tree, recorded, &self.device)?;
             Some(String::from_utf8_lossy(progress.bytes()).into_owned())
         };
@@ -242,7 +242,7 @@ impl Worker {
             source_hash,
             end: last.then_some(BodyEnd::Final),
             until_ms: milliseconds(until),
-            at_ms: unix_ms(at),
+            at_ms,
         };
         // What cannot be read again is acknowledged only with its line on this disk: whoever ends the recording after a
         // loss of power seals what the journal names.
@@ -374,7 +374,7 @@ impl Worker {
         if self.sealer.segments() == 0 {
             let until = self.tracks.last().map_or(Duration::ZERO, |track| track.until);
             let plaintext = PayloadSealer::part_buffer();
-            self.seal_part(Part { plaintext, last: true, until, at: SystemTime::now() })?;
+            self.seal_part(Part { plaintext, last: true, until, at_ms: unix_ms(SystemTime::now()) })?;
         }
         let started = self.sealer.manifest().created;
         let bytes = self.bytes();
