@@ -108,6 +108,16 @@ impl World {
         self.folder().join("server.log")
     }
 
+    /// Starts the server with further arguments, on an address that it keeps.
+    pub fn start_with(&mut self, arguments: &[&str]) {
+        let listen = self.authority.as_deref().unwrap_or("127.0.0.1:0");
+        let mut command = std::process::Command::new(binary("vault-server"));
+        command.arg("serve").arg("--data").arg(self.data()).args(["--listen", listen]).args(arguments);
+        let server = ServerProcess::spawn(command, &self.log());
+        self.authority = Some(server.authority().to_owned());
+        self.server = Some(server);
+    }
+
     /// Starts the server; a second time on the address it had.
     pub fn start(&mut self) {
         let listen = self.authority.as_deref().unwrap_or("127.0.0.1:0");
@@ -159,6 +169,8 @@ impl World {
 
     /// Certifies an account.
     pub fn certify(&self, account: &str, role: &str, more: &[&str], file: &Path) -> Said {
+        // A new certificate takes the place of an old one, and no command writes over a file.
+        let _ = std::fs::remove_file(file);
         let mut command = vault_cli(&self.folder().join("registrar"));
         command.args(["registrar", "certify", account, "--role", role]).args(more).arg("-o").arg(file);
         end(&mut command)

@@ -20,30 +20,33 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// Heading of the options that stand behind every command's own.
+const FOR_EVERY_COMMAND: &str = "Options of every command";
+
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Folder with this account's keys, certificates and unfinished uploads [default: the platform's config folder]
-    #[arg(long, global = true, value_name = "DIR", env = "VAULT_HOME")]
+    #[arg(long, global = true, help_heading = FOR_EVERY_COMMAND, value_name = "DIR", env = "VAULT_HOME")]
     pub(crate) home: Option<PathBuf>,
     /// Server address; remembered at enrolment
-    #[arg(long, global = true, value_name = "URL", env = "VAULT_SERVER")]
+    #[arg(long, global = true, help_heading = FOR_EVERY_COMMAND, value_name = "URL", env = "VAULT_SERVER")]
     pub(crate) server: Option<String>,
     /// Certificates in PEM of the server's own authority, which alone may vouch for it [default: those this machine
     /// trusts]
-    #[arg(long, global = true, value_name = "FILE", env = "VAULT_CACERT")]
+    #[arg(long, global = true, help_heading = FOR_EVERY_COMMAND, value_name = "FILE", env = "VAULT_CACERT")]
     pub(crate) cacert: Option<PathBuf>,
     /// Read the passphrase from the first line of this file [otherwise: VAULT_PASSPHRASE, or a prompt]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = FOR_EVERY_COMMAND, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// For how many seconds to try again while the server does not answer or cannot give what it stores; 0 for a single
     /// try [default: 6, and 60 at the end of what was sealed from a stream]
-    #[arg(long, global = true, value_name = "SECONDS", env = "VAULT_RETRY_FOR", value_parser = parse_seconds)]
+    #[arg(long, global = true, help_heading = FOR_EVERY_COMMAND, value_name = "SECONDS", env = "VAULT_RETRY_FOR", value_parser = parse_seconds)]
     pub(crate) retry_for: Option<Duration>,
     /// Print JSON: one document, or one a line for lists; errors as JSON on standard error
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = FOR_EVERY_COMMAND)]
     pub(crate) json: bool,
     /// Say nothing but results and errors
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = FOR_EVERY_COMMAND)]
     pub(crate) quiet: bool,
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use vault_client::ClientError;
-use vault_client::error::{CompareProblem, CutOff, CutOffReason};
+use vault_client::error::{CompareProblem, CutOff, CutOffReason, Missing};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;
@@ -14,7 +14,8 @@ use vault_proto::ids::AccountId;
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
 
-use self::kept::{Whereabouts, cut_short, kept, unreadable};
+pub(crate) use self::kept::unreadable;
+use self::kept::{Whereabouts, cut_short, kept};
 use crate::arguments::Command;
 use crate::elapsed::elapsed;
 use crate::printable::printable;
@@ -113,12 +114,23 @@ impl Failure {
         )
     }
 
+    /// What was typed cannot be meant.
     pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::declined(&what.into(), "Change what the first line names; --help shows what the command takes.")
+    }
+
+    /// What was typed is understood, and cannot be done as things are.
+    pub(crate) fn declined(what: &str, next: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, format!("{}.", sentence(what)), "Nothing was done.", next)
+    }
+
+    /// A file stands where one was to be made.
+    pub(crate) fn exists(path: &str) -> Self {
         Self::new(
-            Kind::Usage,
-            format!("{}.", sentence(&what.into())),
-            "Nothing was done.",
-            "Run the command with --help to see what it takes.",
+            Kind::Disk,
+            format!("{path} exists already, and nothing is written over it."),
+            "It was not touched.",
+            "Name another file, or move that one away, then run the command again.",
         )
     }
 
@@ -153,11 +165,15 @@ impl Failure {
                 "Run the command again to see the rest.",
             );
         }
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return Self::exists(name);
+        }
         Self::disk(name, error)
     }
 
     /// A file or folder that could not be used.
     pub(crate) fn disk(path: &str, error: &io::Error) -> Self {
+        let error = &plain(error);
         let next = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "Make room, then run the command again."
@@ -180,6 +196,14 @@ impl Failure {
     }
 }
 
+/// The system's own words for an error. What a library adds is the name of a temporary file, which nobody typed.
+fn plain(error: &io::Error) -> io::Error {
+    let words = error.to_string();
+    // As `tempfile` puts it behind them.
+    let words = words.split(" at path \"").next().unwrap_or_default();
+    io::Error::new(error.kind(), words)
+}
+
 /// With a capital, and without a full stop. What begins with a name, such as a path or an address, keeps it as it is
 /// spelt.
 fn sentence(text: &str) -> String {
@@ -196,6 +220,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Usage(what) => Self::usage(what),
+            ClientError::Declined { what, next } => Self::declined(&what, next),
             ClientError::Open(error) => open_failure(&error),
             ClientError::CutOff(at) => cut_off(&at),
             ClientError::Trust(error) => trust_failure(&error),
@@ -251,18 +276,43 @@ impl From<ClientError> for Failure {
                 "What the server had acknowledged is kept and opens as cut off; what follows on that part does not.",
                 "Check the disk. If the home folder was copied or restored, go on with the one that still has its uploads/.",
             ),
-            ClientError::Source(error) => unreadable(&error),
+            ClientError::Source(error) => unreadable("The recording to be sealed", &error),
             ClientError::Output(source) => Self::output("The output", &source),
-            ClientError::NotSetUp(what) => Self::new(
-                Kind::Unlock,
-                format!("{}.", sentence(&what)),
-                "Nothing was done.",
-                "Choose the right folder with --home, or set one up: `vault-cli keygen`, then `vault-cli enrol`.",
-            ),
+            ClientError::NotSetUp(missing) => not_set_up(&missing),
             ClientError::Unlock(error) => unlock_failure(&error),
             ClientError::Bug(what) => Self::bug(what),
         }
     }
+}
+
+/// A home that does not hold what a command needs: names the commands that put it there.
+fn not_set_up(missing: &Missing) -> Failure {
+    let next = match missing {
+        Missing::Identity(_) => {
+            "Choose the right folder with --home. If there is none yet: `vault-cli keygen`, then a certificate from your \
+             registrar, then `vault-cli enrol`."
+        }
+        Missing::Enrolment(_) | Missing::Certificate => {
+            "Send the account id (`vault-cli whoami`) to your registrar, then enrol with the certificate that comes back: \
+             `vault-cli --server URL enrol --organisation ROOT-FINGERPRINT --certificate FILE`."
+        }
+        Missing::OrganisationRoot(_) => {
+            "Choose the registrar's folder: `vault-cli --home DIR registrar …`. If there is none yet: \
+             `vault-cli --home DIR registrar init`."
+        }
+    };
+    Failure::new(Kind::Unlock, format!("{}.", sentence(&missing.to_string())), "Nothing was done.", next)
+}
+
+/// A recording that could not even begin: what its source gives goes nowhere.
+pub(crate) fn not_begun(failure: &Failure) -> Failure {
+    Failure::new(
+        failure.kind,
+        format!("The recording has not begun. {}", failure.what),
+        "A recording begins on the server. What its source gives now is kept nowhere: neither there nor on this machine.",
+        "Record into a file until then and seal that file later (`vault-cli seal FILE`), or run the same command again once \
+         the first line is put right.",
+    )
 }
 
 /// A recording without its end.
@@ -270,7 +320,8 @@ pub(crate) fn cut_off(at: &CutOff) -> Failure {
     let place = at.until.map_or_else(String::new, |until| {
         let seconds = until.unix_seconds().saturating_sub(at.created.unix_seconds());
         let length = elapsed(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
-        format!(" at {length} ({until})")
+        // Of a file, that is how long its sealing had lasted: nobody knows when it was recorded.
+        format!(" {length} after it was begun ({until})")
     });
     let stored = match at.until {
         Some(_) => String::new(),

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 fn not_understood(error: &clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
     if !error.use_stderr() || !wants_json {
-        return match error.print() {
+        return match terminal::explain(error) {
             Err(closed) if closed.kind() == std::io::ErrorKind::BrokenPipe => {
                 ExitCode::from(failure::Kind::PipeClosed.exit())
             }

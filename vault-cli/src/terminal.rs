@@ -3,20 +3,18 @@
 //! Rules: data goes to standard output, words to standard error. Work of over a second shows progress on a terminal and
 //! none elsewhere. With `--json` standard output holds JSON only, and a failure is one JSON document on standard error.
 
+mod progress;
 mod words;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secrecy::SecretString;
 use serde::Serialize;
-use vault_client::sealing::RecordingProgress;
+use unicode_width::UnicodeWidthStr as _;
 use zeroize::Zeroizing;
 
-use crate::elapsed::elapsed;
 use crate::failure::{Failure, Kind};
 use crate::local_time::in_zone;
 use crate::printable::{printable, printable_json, printable_lines};
@@ -26,8 +24,6 @@ use crate::wrapping::{columns, wrapped};
 const SHORTEST_PASSPHRASE: usize = 12;
 /// Environment variable that may hold the passphrase.
 const PASSPHRASE: &str = "VAULT_PASSPHRASE";
-/// Work that takes less time shows no progress.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How to talk.
 #[derive(Debug, Clone, Copy)]
@@ -144,16 +140,19 @@ impl Terminal {
                 let first = prompt("New passphrase: ").await?;
                 let second = prompt("The same again: ").await?;
                 if first.expose_secret() != second.expose_secret() {
-                    return Err(Failure::usage("the two passphrases differ"));
+                    return Err(Failure::declined("the two passphrases differ", "Run the command again."));
                 }
                 first
             }
         };
         if passphrase.expose_secret().chars().count() < SHORTEST_PASSPHRASE {
-            return Err(Failure::usage(format!(
-                "a new passphrase has at least {SHORTEST_PASSPHRASE} characters, because whoever gets hold of the file can \
-                 guess as fast as their machines are; several words are easy to keep"
-            )));
+            return Err(Failure::declined(
+                &format!(
+                    "a new passphrase has at least {SHORTEST_PASSPHRASE} characters, because whoever gets hold of the file can \
+                     guess as fast as their machines are"
+                ),
+                "Run the command again with a longer one: several words are easy to keep.",
+            ));
         }
         Ok(passphrase)
     }
@@ -184,18 +183,6 @@ impl Terminal {
             }
         }
     }
-
-    /// Progress of a recording while it is made, shown only on a terminal.
-    pub(crate) fn live(&self) -> Live<'_> {
-        let visible = !self.quiet && !self.json && io::stderr().is_terminal();
-        Live { terminal: self, bar: visible.then(live_bar) }
-    }
-
-    /// Progress over `total` bytes, shown only on a terminal and only once the work takes longer.
-    pub(crate) fn progress(&self, what: &'static str, total: Option<u64>) -> Progress {
-        let visible = !self.quiet && !self.json && io::stderr().is_terminal();
-        Progress { what, total, done: 0, since: Instant::now(), visible, bar: None }
-    }
 }
 
 /// A line of standard input; `None` at its end.
@@ -207,6 +194,19 @@ async fn read_line() -> Result<Option<Zeroizing<String>>, Failure> {
     });
     let line = line.await.map_err(|error| Failure::bug(error.to_string()))?;
     line.map_err(|error| Failure::disk("Standard input", &error))
+}
+
+/// What the parser of arguments has to say: help on standard output, a mistake on standard error. Its own lines are
+/// broken between words where one is wider than the terminal.
+pub(crate) fn explain(error: &clap::Error) -> io::Result<()> {
+    let is_mistake = error.use_stderr();
+    let text = error.render().to_string();
+    let width = if is_mistake { columns(&io::stderr()) } else { columns(&io::stdout()) };
+    let Some(width) = width.filter(|&width| text.lines().any(|line| line.width() > width)) else {
+        return error.print();
+    };
+    let text = printable_lines(&wrapped(text.trim_end(), width));
+    if is_mistake { writeln!(io::stderr().lock(), "{text}") } else { writeln!(io::stdout().lock(), "{text}") }
 }
 
 fn tell(words: &str) {
@@ -289,107 +289,4 @@ impl Drop for Echo {
             let _ = rustix::termios::tcsetattr(terminal, rustix::termios::OptionalActions::Now, modes);
         }
     }
-}
-
-/// A progress bar that appears when the work turns out to be long.
-pub(crate) struct Progress {
-    what: &'static str,
-    total: Option<u64>,
-    done: u64,
-    since: Instant,
-    visible: bool,
-    bar: Option<ProgressBar>,
-}
-
-impl Progress {
-    /// Starts from `done` bytes.
-    pub(crate) fn set(&mut self, done: u64, total: Option<u64>) {
-        self.done = done;
-        self.total = total;
-        self.show();
-    }
-
-    /// Goes on by `bytes`.
-    pub(crate) fn advance(&mut self, bytes: u64) {
-        self.done += bytes;
-        self.show();
-    }
-
-    fn show(&mut self) {
-        if !self.visible || (self.bar.is_none() && self.since.elapsed() < PATIENCE) {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| bar(self.what, self.total));
-        bar.set_position(self.done);
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-fn bar(what: &'static str, total: Option<u64>) -> ProgressBar {
-    let template = match total {
-        Some(_) => "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
-        None => "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec}",
-    };
-    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.with_message(what)
-}
-
-/// How far a recording has come, on one line that is written over.
-pub(crate) struct Live<'a> {
-    terminal: &'a Terminal,
-    bar: Option<ProgressBar>,
-}
-
-impl Live<'_> {
-    /// Shows how far it has come.
-    pub(crate) fn show(&self, now: &RecordingProgress) {
-        let Some(bar) = &self.bar else {
-            return;
-        };
-        let mut line = format!(
-            "{} recorded, {} acknowledged, {} s behind",
-            elapsed(now.recorded),
-            elapsed(now.acknowledged),
-            now.behind().as_secs()
-        );
-        if now.kept_bytes > 0 {
-            line.push_str(&format!(", {} kept here", indicatif::BinaryBytes(now.kept_bytes)));
-        }
-        bar.set_message(line);
-        bar.tick();
-    }
-
-    /// Says something above the line, unless `--quiet`.
-    pub(crate) fn say(&self, words: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| self.terminal.say(words)),
-            None => self.terminal.say(words),
-        }
-    }
-}
-
-impl Drop for Live<'_> {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-fn live_bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -12,8 +12,10 @@ use crate::error::ClientError;
 /// [`ClientError::Usage`] if the clock stands before 1970 or after 9999.
 pub fn now() -> Result<Timestamp, ClientError> {
     let seconds = unix_seconds();
-    Timestamp::from_unix_seconds(seconds)
-        .map_err(|_| ClientError::Usage("this machine's clock is wrong".to_owned()))
+    Timestamp::from_unix_seconds(seconds).map_err(|_| ClientError::Declined {
+        what: "this machine's clock is wrong".to_owned(),
+        next: "Set it, then run the command again.".to_owned(),
+    })
 }
 
 /// Seconds since 1970; 0 before.

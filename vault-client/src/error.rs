@@ -16,6 +16,14 @@ pub enum ClientError {
     /// What was asked for cannot be meant.
     #[error("{0}")]
     Usage(String),
+    /// What was asked for is understood, and cannot be done as things are.
+    #[error("{what}")]
+    Declined {
+        /// What stands against it.
+        what: String,
+        /// What to do about it, in a sentence.
+        next: String,
+    },
     /// A recording was refused or could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -108,15 +116,32 @@ pub enum ClientError {
         /// What happened to its source.
         why: SourceFailure,
     },
-    /// The home has no identity, certificate or server yet.
-    #[error("{0}")]
-    NotSetUp(String),
+    /// The home has no identity, certificate, server or organisation root yet.
+    #[error(transparent)]
+    NotSetUp(Missing),
     /// The identity file does not open.
     #[error(transparent)]
     Unlock(#[from] vault_core::identity_file::IdentityFileError),
     /// Our own mistake.
     #[error("{0}")]
     Bug(String),
+}
+
+/// What a home does not hold yet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// An account's identity.
+    #[error("there is no identity in {}", .0.display())]
+    Identity(PathBuf),
+    /// Where the account is enrolled.
+    #[error("the account in {} is not enrolled at a server yet", .0.display())]
+    Enrolment(PathBuf),
+    /// The account's certificate.
+    #[error("this account has no certificate yet")]
+    Certificate,
+    /// An organisation's root.
+    #[error("there is no organisation root in {}", .0.display())]
+    OrganisationRoot(PathBuf),
 }
 
 /// A stretch of a recording.

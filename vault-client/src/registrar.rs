@@ -14,7 +14,7 @@ use vault_proto::timestamp::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::clock::now;
-use crate::error::ClientError;
+use crate::error::{ClientError, Missing};
 use crate::home::{Home, ISSUER, REGISTRAR};
 
 /// Seconds for which an issuer certificate counts: five years.
@@ -111,10 +111,20 @@ pub fn change_passphrase(home: &Home, old: &SecretString, new: &SecretString) ->
     home.write(REGISTRAR, &secrets.lock(new)?)
 }
 
+/// Refuses a home that has no organisation root.
+///
+/// # Errors
+/// [`ClientError::NotSetUp`].
+pub fn require_root(home: &Home) -> Result<(), ClientError> {
+    if is_registrar(home) { Ok(()) } else { Err(no_root(home)) }
+}
+
+fn no_root(home: &Home) -> ClientError {
+    ClientError::NotSetUp(Missing::OrganisationRoot(home.folder().to_owned()))
+}
+
 fn unlock(home: &Home, passphrase: &SecretString) -> Result<RegistrarSecrets, ClientError> {
-    let file = home.read(REGISTRAR)?.ok_or_else(|| {
-        ClientError::NotSetUp(format!("there is no organisation root in {}", home.folder().display()))
-    })?;
+    let file = home.read(REGISTRAR)?.ok_or_else(|| no_root(home))?;
     Ok(RegistrarSecrets::unlock(passphrase, &file)?)
 }
 

@@ -120,7 +120,11 @@ fn behind_a_lost_slice_a_recording_goes_on() {
 fn of_two_recorders_output_both_open_and_a_person_is_told() {
     let clinic = Clinic::new();
     let sealed = content(JOINED);
-    let recording = clinic.seal(JOINED, &sealed);
+    // Whoever seals it is told as well: they may still have what was recorded.
+    let file = clinic.world.file(JOINED, &sealed);
+    let told = clinic.clinician.seal(&file, &clinic.patient, &clinic.clinician, &[]);
+    assert!(told.stderr.contains("another recorder went on"), "{}", told.stderr);
+    let recording = told.text();
     let duration = clinic.listed_duration(&recording).unwrap();
     assert!((11_980..=12_140).contains(&duration), "{duration} ms");
     let (whole, said) = clinic.open(&recording, &[]);

@@ -32,6 +32,26 @@ fn a_home_that_others_can_look_into_is_told() {
 }
 
 #[test]
+fn the_end_of_a_certificate_is_told_before_it_comes() {
+    let world = World::new();
+    let person = world.unenrolled("person", "patient", &[]);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let at = |days: i64| {
+        let seconds = i64::try_from(now).unwrap() + days * 24 * 3600 + 3600;
+        vault_proto::timestamp::Timestamp::from_unix_seconds(seconds).unwrap().to_string()
+    };
+    for (days, told) in [(40, false), (10, true)] {
+        world.certify(&person.account, "patient", &["--not-after", &at(days)], &person.certificate).text();
+        world.enrol(&person, world.server().url()).text();
+        let said = person.run(&["list"]);
+        said.text();
+        let day = at(days).split('T').next().unwrap().to_owned();
+        let words = format!("the certificate of this account ends on {day}, in {days} days");
+        assert_eq!(said.stderr.contains(&words), told, "{}", said.stderr);
+    }
+}
+
+#[test]
 fn a_home_that_cannot_be_written_to_lists_opens_and_verifies() {
     let world = World::new();
     let (patient, clinician) = (world.person("patient", "patient"), world.person("clinician", "clinician"));
@@ -234,7 +254,7 @@ fn a_relative_path_keeps_its_spelling_in_messages() {
     end(again.current_dir(folder.path()).arg("keygen"))
         .refused(2, "The folder house already holds an identity");
     run(
-        folder.path(),
+        &folder.path().join("house"),
         [
             "enrol",
             "--organisation",

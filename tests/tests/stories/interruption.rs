@@ -194,6 +194,29 @@ fn an_interrupt_by_hand_leaves_nothing_half_written() {
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0, "something was left behind");
 }
 
+/// Two processes never seal one file twice: the second is told of the first, and what to do.
+#[test]
+fn a_file_that_is_being_sealed_is_not_sealed_a_second_time() {
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    let clinician = world.person("clinician", "clinician");
+    let content = bytes(LENGTH, 17);
+    let file = world.file("talk.bin", &content);
+    let mut first = start(&clinician, &file, &patient, &clinician);
+    while acknowledged(&world, 0) < 1 {
+        assert!(first.try_wait().unwrap().is_none(), "it ended before the second began");
+        std::thread::yield_now();
+    }
+    let id = Pid::from_child(&first);
+    kill_process(id, Signal::STOP).unwrap();
+    let second = clinician.seal(&file, &patient, &clinician, &[]);
+    kill_process(id, Signal::CONT).unwrap();
+    second.refused(2, "Another process is sealing this very file now, as recording");
+    assert!(second.stderr.contains("Wait until it is done"), "{}", second.stderr);
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    assert_eq!(world.recordings(), 1);
+}
+
 /// Asks a process to end, as Ctrl-C does.
 fn interrupt(child: &Child) {
     let id = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();

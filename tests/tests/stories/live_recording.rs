@@ -21,6 +21,7 @@ use vault_proto::geometry::PART_PLAINTEXT;
 use vault_tests::app::{App, runtime};
 use vault_tests::command::{Said, end, vault_cli};
 use vault_tests::faults::proxy::{Proxy, Strike};
+use vault_tests::pseudo_terminal::PseudoTerminal;
 use vault_tests::world::{Person, World, bytes, sha256};
 
 /// A live recording by the command line.
@@ -115,7 +116,7 @@ fn what_was_acknowledged_opens_whatever_dies() {
     // Nobody came back to seal anything: the signed progress alone opens it, for both, as cut off.
     let recording = only_recording(&patient);
     for reader in [&patient, &clinician] {
-        reader.open(&recording).refused(12, "This recording is cut off at 00:00:");
+        reader.open(&recording).refused(12, "This recording is cut off 00:00:");
         assert!(open_cut_off(reader, &recording) == content[..5 * PART_PLAINTEXT]);
     }
 
@@ -299,8 +300,6 @@ fn an_audio_call_becomes_a_video_call_for_the_same_two_people() {
     });
     assert_eq!(sealed.segments, 2, "the switch began a segment, and nothing else did");
     let recording = sealed.recording.to_string();
-    let folder = world.folder().join("both");
-    std::fs::create_dir(&folder).unwrap();
     for reader in [&patient, &clinician] {
         let listed = reader.run(&["list", "--json"]).json();
         assert_eq!(listed["status"], "complete");
@@ -318,8 +317,12 @@ fn an_audio_call_becomes_a_video_call_for_the_same_two_people() {
             assert_eq!(opened.exit, Some(0), "{}", opened.stderr);
             assert!(&opened.stdout == content, "track {track}");
         }
-        assert_eq!(reader.run(&["open", &recording, "-o", folder.to_str().unwrap()]).exit, Some(0));
+        let folder = reader.home.with_extension("opened");
+        std::fs::create_dir(&folder).unwrap();
+        let into = ["open", &recording, "-o", folder.to_str().unwrap()];
+        assert_eq!(reader.run(&into).exit, Some(0));
         let opened = std::fs::read(folder.join("track-1.webm")).unwrap();
+        reader.run(&into).refused(19, "track-0.webm exists already");
         assert!(
             opened.ends_with(&video[video.len() / 2..]),
             "only what is in front of the clusters is another"
@@ -562,6 +565,68 @@ fn an_interrupt_is_heard_while_a_recording_waits_for_room() {
     assert_eq!(resumed["status"], "cut_off");
     assert_eq!(resumed["bytes"], PART_PLAINTEXT);
     assert!(open_cut_off(&patient, &recording) == content[..PART_PLAINTEXT]);
+    // Both count the recorded time in one way, to the millisecond, wherever the line between kept and lost lies.
+    let sum = |of: &serde_json::Value, names: &[&str]| {
+        names.iter().map(|name| of[name].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!(
+        sum(&told, &["acknowledged_ms", "kept_ms", "lost_ms"]),
+        sum(&resumed, &["kept_ms", "lost_ms"]),
+        "{told} {resumed}"
+    );
+}
+
+/// A store that is full answers. Nobody is told that the server is away, and who ends the recording waits for it no
+/// longer than for one that is.
+#[test]
+fn a_full_store_is_no_server_that_is_away() {
+    let mut world = World::offline();
+    world.start_with(&["--min-free", "0", "--max-bytes", "1"]);
+    let (patient, clinician) = people(&world);
+    let content = bytes(3 * PART_PLAINTEXT + 9, 52);
+    let mut heard = Heard::start(&clinician, &patient, &clinician);
+    heard.live.write(&content);
+    heard.until_said("The server's store is full: going on into the encrypted spool of this machine");
+    heard.live.until("three parts were kept", || kept_parts(&clinician).len() == 3);
+    drop(heard.live.pipe.take());
+    let said = heard.end();
+    assert_eq!(said.exit, Some(22), "{}", said.stderr);
+    for untrue in ["cannot be reached", "takes what is sent"] {
+        assert!(!said.stderr.contains(untrue), "{}", said.stderr);
+    }
+    let told: serde_json::Value = serde_json::from_str(said.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((&told["acknowledged_bytes"], &told["lost_bytes"]), (&0.into(), &0.into()), "{told}");
+    assert_eq!(told["kept_bytes"], content.len(), "{told}");
+    assert!(told["what"].as_str().unwrap().contains("storage-full"), "{told}");
+    assert!(told["next"].as_str().unwrap().contains("`vault-cli resume`"), "{told}");
+    assert!(world.take_server().stop().success());
+    world.start();
+    assert_eq!(clinician.run(&["resume", "--json"]).json()["status"], "complete");
+    assert!(patient.open(&only_recording(&patient)).stdout == content);
+}
+
+/// Whatever the server says no with, the line that is written over says so, on a narrow terminal too.
+#[test]
+fn the_live_line_says_what_the_server_does() {
+    let mut world = World::offline();
+    world.start_with(&["--min-free", "0", "--max-bytes", "1"]);
+    let (patient, clinician) = people(&world);
+    let pipe = world.folder().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pipe_text = pipe.to_str().unwrap();
+    let seal = ["seal", pipe_text, "--patient", &patient.account, "--clinician", &clinician.account];
+    for columns in [80, 40] {
+        let mut terminal = PseudoTerminal::vault_cli(&clinician.home, columns, &seal);
+        let mut writer = File::options().write(true).open(&pipe).unwrap();
+        writer.write_all(&bytes(PART_PLAINTEXT + 1, 53)).unwrap();
+        let line = terminal.wait_for(" s behind").rsplit('\r').next().unwrap().to_owned();
+        assert!(line.contains("recorded, "), "{line:?}");
+        let line = terminal.wait_for("store full, 00:00:").rsplit('\r').next().unwrap().to_owned();
+        assert!(line.chars().count() <= usize::from(columns) + 20, "{line:?}");
+        drop(writer);
+        let (exit, screen) = terminal.end();
+        assert_eq!(exit, Some(22), "{screen}");
+    }
 }
 
 /// A standard input that is a file is watched like any other file.

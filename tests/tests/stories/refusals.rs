@@ -62,7 +62,7 @@ fn a_wrong_passphrase_and_a_damaged_identity_file() {
     // An identity is never overwritten.
     patient.run(&["keygen"]).refused(2, "never overwritten");
     assert_eq!(std::fs::read(&path).unwrap(), good);
-    run(&world.folder().join("nobody"), ["list"]).refused(21, "not enrolled");
+    run(&world.folder().join("nobody"), ["list"]).refused(21, "There is no identity in");
 }
 
 #[test]

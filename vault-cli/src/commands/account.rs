@@ -5,6 +5,7 @@ use std::path::Path;
 use vault_client::home::Enrolment;
 use vault_client::home::account::{self, NewAccount};
 use vault_client::registrar;
+use vault_client::server::connection::require_address;
 use vault_client::{ClientError, Session};
 use vault_proto::ids::OrganisationId;
 use vault_proto::statements::Suite;
@@ -50,14 +51,18 @@ pub(crate) async fn enrol(
     let server = match &global.server {
         Some(server) => server.clone(),
         None => home.enrolment().map(|enrolment| enrolment.server).map_err(|error| match error {
-            ClientError::NotSetUp(_) => Failure::usage("name the server to enrol at with --server URL"),
+            ClientError::NotSetUp(_) => Failure::declined(
+                "no server is named to enrol at",
+                "Name it: `vault-cli --server URL enrol …`. It is remembered from then on.",
+            ),
             other => other.into(),
         })?,
     };
+    account::profile(&home)?;
+    require_address(&server)?;
     let bytes = std::fs::read(certificate)
         .map_err(|error| Failure::disk(&certificate.display().to_string(), &error))?;
     let chain = account::parse_certificate_file(&bytes)?;
-    account::profile(&home)?;
     let options = session_options(global)?;
     warnings::warn_of_home(terminal, &home);
     warnings::warn_of_way(terminal, &server);

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use vault_client::Session;
 use vault_client::home::Home;
 use vault_client::home::names::Names;
-use vault_client::opening::recording::resolve_recording;
+use vault_client::opening::recording::{require_id, resolve_recording};
+use vault_client::{ClientError, Session};
+use vault_core::opening::OpenError;
 use vault_export::{CheckedEntry, CheckedExport, ExportEvent, ExportRequest, Finding, Form};
 use vault_proto::ids::AccountId;
+use vault_proto::recording::Refusal;
 
 use super::reading::counted;
 use crate::failure::{Failure, Kind};
@@ -18,6 +20,44 @@ pub(crate) struct Wanted {
     pub(crate) folder: PathBuf,
     pub(crate) recordings: Vec<String>,
     pub(crate) sealed: bool,
+}
+
+impl Wanted {
+    /// Refuses what cannot be meant, before anything is asked.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        for recording in &self.recordings {
+            require_id(recording)?;
+        }
+        match self.folder.metadata() {
+            Ok(found) if !found.is_dir() => Err(Failure::declined(
+                &format!("the file {} is no folder", self.folder.display()),
+                "Name a new folder, an empty one, or that of an earlier export.",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses what `verify` takes for neither a recording nor an export.
+pub(crate) fn require_recording(text: &str) -> Result<(), Failure> {
+    let named = require_id(text);
+    let path = Path::new(text);
+    if named.is_ok() {
+        return Ok(());
+    }
+    if path.is_dir() {
+        return Err(Failure::declined(
+            &format!("the folder {text} holds no export"),
+            "Name the folder that `vault-cli export` was given, or a recording of `vault-cli list`.",
+        ));
+    }
+    if path.components().count() > 1 || text.contains('.') {
+        return Err(Failure::declined(
+            &format!("there is no folder {text}"),
+            "Check the path. An export is made with `vault-cli export DIR`; recordings are named by `vault-cli list`.",
+        ));
+    }
+    Ok(named?)
 }
 
 /// Takes recordings home.
@@ -31,7 +71,7 @@ pub(crate) async fn export(session: &Session, terminal: &Terminal, wanted: Wante
     let request = ExportRequest { folder: &folder, recordings: &chosen, form };
     let mut progress = terminal.progress("exporting", None);
     let exported = vault_export::export(session, request, &mut |event| match event {
-        ExportEvent::Listed { bytes, .. } => progress.set(0, Some(bytes)),
+        ExportEvent::Listed { bytes, .. } => progress.start(0, Some(bytes)),
         ExportEvent::Fetched { bytes } => progress.advance(bytes),
     })
     .await?;
@@ -77,7 +117,7 @@ pub(crate) async fn export(session: &Session, terminal: &Terminal, wanted: Wante
 /// Checks an export offline.
 pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) -> Result<(), Failure> {
     let enrolled = home.filter(|home| home.enrolment().is_ok());
-    let checked = vault_export::check(folder, enrolled)?;
+    let checked = vault_export::check(folder, enrolled).map_err(|error| unfinished(folder, error))?;
     let names = enrolled.map(Names::read).transpose()?.unwrap_or_default();
     for entry in &checked.recordings {
         if terminal.json() {
@@ -134,6 +174,22 @@ pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) ->
         Some(own) => Err(other_account(&checked, own)),
         None => Ok(()),
     }
+}
+
+/// An export that does not say what belongs to it: one that was interrupted, or that something was taken from.
+fn unfinished(folder: &Path, error: ClientError) -> Failure {
+    let ClientError::Open(OpenError::Refused(Refusal::Damaged(what))) = &error else {
+        return error.into();
+    };
+    let folder = folder.display();
+    Failure::new(
+        Kind::Damaged,
+        format!("The export {folder} cannot be checked: {what}."),
+        "Nothing was changed by checking. What lies in it may be right, and nothing here proves it.",
+        format!(
+            "Finish it: `vault-cli export {folder}` again, which fetches only what is missing or changed."
+        ),
+    )
 }
 
 /// All of it is right, and it is not of the account that the home is of: only a person can tell whether that was meant.

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use vault_client::home::Home;
+use vault_client::server::connection::require_address;
 use vault_client::{Session, SessionOptions};
 
 use crate::arguments::{Arguments, Command, Global};
@@ -52,31 +53,33 @@ async fn dispatch(
             account::passphrase(global, terminal, new_passphrase_file.as_deref()).await
         }
         Command::Seal { file, patient, clinician, consultation, title, media_type } => {
-            let session = unlock(global, terminal).await?;
             let wanted = sealing::Wanted { file, patient, clinician, consultation, title, media_type };
+            let session = unlock(global, terminal, |home| wanted.check(home)).await?;
             sealing::seal(&session, terminal, wanted, stop).await
         }
-        Command::Resume => sealing::resume(&unlock(global, terminal).await?, terminal).await,
-        Command::List => reading::list(&unlock(global, terminal).await?, terminal).await,
+        Command::Resume => sealing::resume(&unlock(global, terminal, |_| Ok(())).await?, terminal).await,
+        Command::List => reading::list(&unlock(global, terminal, |_| Ok(())).await?, terminal).await,
         Command::Open { recording, output, from, track, as_sealed, allow_cut_off } => {
-            let session = unlock(global, terminal).await?;
             let wanted = opening::Wanted { recording, output, from, track, as_sealed, allow_cut_off };
+            let session = unlock(global, terminal, |_| wanted.check()).await?;
             opening::open(&session, terminal, wanted).await
         }
         Command::Play { recording, from, track, output, url, allow_cut_off } => {
-            let session = unlock(global, terminal).await?;
             let wanted = playing::Wanted { recording, from, track, output, url, allow_cut_off };
+            let session = unlock(global, terminal, |_| wanted.check()).await?;
             playing::play(&session, terminal, wanted, stop).await
         }
         Command::Export { folder, recordings, sealed } => {
-            let session = unlock(global, terminal).await?;
-            exporting::export(&session, terminal, exporting::Wanted { folder, recordings, sealed }).await
+            let wanted = exporting::Wanted { folder, recordings, sealed };
+            let session = unlock(global, terminal, |_| wanted.check()).await?;
+            exporting::export(&session, terminal, wanted).await
         }
         Command::Verify { recording } if vault_export::is_export(Path::new(&recording)) => {
             exporting::verify(home(global).ok().as_ref(), terminal, Path::new(&recording))
         }
         Command::Verify { recording } => {
-            reading::verify(&unlock(global, terminal).await?, terminal, &recording).await
+            let session = unlock(global, terminal, |_| exporting::require_recording(&recording)).await?;
+            reading::verify(&session, terminal, &recording).await
         }
         Command::Name(naming) => trust::name(global, terminal, naming),
         Command::Compare(comparing) => trust::compare(global, terminal, comparing).await,
@@ -100,16 +103,23 @@ fn home(global: &Global) -> Result<Home, Failure> {
         .ok_or_else(|| Failure::usage("this machine names no config folder: give one with --home"))
 }
 
-/// Unlocks the account of the home and prepares to talk to its server.
-async fn unlock(global: &Global, terminal: &Terminal) -> Result<Session, Failure> {
+/// Unlocks the account of the home and prepares to talk to its server. What can be told without the passphrase comes
+/// before it is asked for: `check` refuses what cannot be meant.
+async fn unlock(
+    global: &Global,
+    terminal: &Terminal,
+    check: impl FnOnce(&Home) -> Result<(), Failure>,
+) -> Result<Session, Failure> {
     let home = home(global)?;
-    // Fails before the passphrase is asked for if there is nothing to unlock.
-    let enrolment = home.enrolment()?;
     let profile = vault_client::home::account::profile(&home)?;
+    let enrolment = home.enrolment()?;
     let server = global.server.as_ref().unwrap_or(&enrolment.server);
+    require_address(server)?;
+    let options = session_options(global)?;
+    check(&home)?;
     warnings::warn(terminal, &home, &profile, server)?;
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
-    Ok(Session::unlock_with(home, &passphrase, session_options(global)?)?)
+    Ok(Session::unlock_with(home, &passphrase, options)?)
 }
 
 /// What was typed about the server.

@@ -7,13 +7,14 @@ use vault_client::ClientError;
 use vault_client::Session;
 use vault_client::media_type::file_extension;
 use vault_client::opening::media::{self, Medium, at_moment};
-use vault_client::opening::recording::{Completeness, RemoteRecording};
+use vault_client::opening::recording::{Completeness, RemoteRecording, require_id};
 use vault_client::opening::seekable_file::SeekableFile;
 use vault_client::opening::track::RemoteTrack;
 
 use super::breaks::tell_breaks;
 use super::output::Output;
 use super::reading::{fetch, provenance, write_out};
+use crate::elapsed::elapsed;
 use crate::failure::{Failure, cut_off};
 use crate::terminal::Terminal;
 
@@ -28,6 +29,19 @@ pub(crate) struct Wanted {
     pub(crate) track: Option<u8>,
     pub(crate) as_sealed: bool,
     pub(crate) allow_cut_off: bool,
+}
+
+impl Wanted {
+    /// Refuses what cannot be meant, before anything is asked.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        require_id(&self.recording)?;
+        // Into a folder go the tracks of a recording that has several, under names of their own.
+        if self.output.as_deref().is_some_and(Path::is_dir) {
+            Ok(())
+        } else {
+            Output::check(self.output.as_deref())
+        }
+    }
 }
 
 /// Checks, decrypts and writes out a recording: seekable where its sealer left an index, unless it is wanted as it was
@@ -47,6 +61,7 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
         let bytes = write_from(session, &remote, medium, from, &mut output).await?;
         files.extend(output.path().map(|path| written(Some(medium), path, bytes)));
         output.finish()?;
+        tell_start(terminal, medium, from);
         tell_breaks(terminal, &recording, &[medium]);
         bytes
     } else {
@@ -86,6 +101,20 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
     }
     terminal.say(&format!("Opened {bytes} bytes, all of them checked: {}.", provenance(session, &remote)?));
     Ok(())
+}
+
+/// Says where a file begins that was wanted from a moment on, if that is not where it was wanted.
+fn tell_start(terminal: &Terminal, medium: &Medium, from: Option<Duration>) {
+    let whole = |time: Duration| time.as_secs();
+    if let Some(from) = from
+        && let Some(start) = medium.start_of(from).filter(|start| whole(*start) != whole(from))
+    {
+        terminal.say(&format!(
+            "It begins at {}: the last place before {} from which it can be played.",
+            elapsed(start),
+            elapsed(from)
+        ));
+    }
 }
 
 /// A file that was written, for JSON.

@@ -42,25 +42,47 @@ pub(crate) enum Aside {
 }
 
 impl Output {
-    /// Opens what was asked for: a file, or with `-` or nothing standard output.
-    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Failure> {
+    /// Refuses what [`Self::open`] would. Opens and makes nothing.
+    pub(crate) fn check(path: Option<&Path>) -> Result<(), Failure> {
         let Some(path) = path else {
             if io::stdout().is_terminal() {
-                return Err(Failure::usage(
-                    "a recording is not written to a terminal: name a file with -o, or say -o - to insist",
+                return Err(Failure::declined(
+                    "a recording is not written to a terminal",
+                    "Name a file with -o FILE, or say -o - to insist.",
                 ));
             }
-            return Ok(Self::standard_output());
+            return Ok(());
         };
         if path == Path::new("-") {
-            return Ok(Self::standard_output());
+            return Ok(());
         }
+        match path.metadata() {
+            Ok(found) if found.is_dir() => Err(Failure::declined(
+                &format!("the output {} is a folder", path.display()),
+                "Name a file in it.",
+            )),
+            Ok(found) if !found.is_file() => Ok(()),
+            // A link that leads nowhere is a name as well.
+            _ if path.symlink_metadata().is_ok() => Err(Failure::exists(&path.display().to_string())),
+            _ => {
+                // The folder is asked for in whole, so that whoever is refused reads the name that they typed.
+                let folder = folder(path);
+                let found = folder.metadata();
+                found.map(drop).map_err(|error| Failure::disk(&path.display().to_string(), &error))
+            }
+        }
+    }
+
+    /// Opens what was asked for: a new file, a pipe or a device, or with `-` or nothing standard output. Nothing is
+    /// written over: what stands there may be all that somebody has of it.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        Self::check(path)?;
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            return Ok(Self::standard_output());
+        };
         let failed = |error: io::Error| Failure::disk(&path.display().to_string(), &error);
         match path.metadata() {
-            Ok(metadata) if metadata.is_dir() => {
-                Err(Failure::usage(format!("the output {} is a folder: name a file in it", path.display())))
-            }
-            Ok(metadata) if !metadata.is_file() => {
+            Ok(found) if !found.is_file() => {
                 let device = OpenOptions::new().write(true).open(path).map_err(failed)?;
                 Ok(Self::Stream { path: Some(path.to_owned()), writer: Box::new(device) })
             }
@@ -132,25 +154,17 @@ impl Aside {
         tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder).map(Self::Named)
     }
 
-    /// Gives it its name, in place of what is there.
+    /// Gives it its name, which nothing has by then: neither way of doing so ever replaces a file.
     fn appear_as(self, path: &Path) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]
             Self::Nameless(file) => {
                 file.sync_all()?;
-                match link(&file, path) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    other => return other,
-                }
-                // A link never replaces a file, a rename does: for that moment the whole file has a name of its own.
-                let named = tempfile::Builder::new()
-                    .prefix(PREFIX)
-                    .make_in(folder(path), |aside| link(&file, aside))?;
-                named.persist(path).map_err(|error| error.error)
+                link(&file, path)
             }
             Self::Named(file) => {
                 file.as_file().sync_all()?;
-                file.persist(path).map_err(|error| error.error)?;
+                file.persist_noclobber(path).map_err(|error| error.error)?;
                 Ok(())
             }
         }
@@ -202,22 +216,36 @@ mod tests {
     }
 
     #[test]
-    fn a_file_appears_whole_in_place_of_another_and_leaves_nothing_beside_it() {
+    fn a_file_appears_whole_and_in_place_of_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("talk.webm");
-        for text in ["first", "second"] {
-            let mut output = Output::open(Some(&path)).unwrap();
-            let before = std::fs::read(&path).ok();
-            output.writer().write_all(text.as_bytes()).unwrap();
-            output.writer().flush().unwrap();
-            assert_eq!(std::fs::read(&path).ok(), before, "it appears before it is whole");
-            output.finish().unwrap();
-            assert_eq!(contents(folder.path()), [("talk.webm".to_owned(), text.into())]);
-        }
         let mut output = Output::open(Some(&path)).unwrap();
+        output.writer().write_all(b"first").unwrap();
+        output.writer().flush().unwrap();
+        assert!(!path.exists(), "it appears before it is whole");
+        output.finish().unwrap();
+        let only = [("talk.webm".to_owned(), b"first".to_vec())];
+        assert_eq!(contents(folder.path()), only);
+        assert_eq!(Output::open(Some(&path)).err(), Some(Failure::exists(&path.display().to_string())));
+        // What comes there meanwhile is not written over either.
+        let late = folder.path().join("late.webm");
+        let mut output = Output::open(Some(&late)).unwrap();
+        output.writer().write_all(b"second").unwrap();
+        std::fs::write(&late, b"somebody's").unwrap();
+        assert_eq!(output.finish().err(), Some(Failure::exists(&late.display().to_string())));
+        assert_eq!(std::fs::read(&late).unwrap(), b"somebody's");
+        std::fs::remove_file(&late).unwrap();
+        let mut output = Output::open(Some(&late)).unwrap();
         output.writer().write_all(b"third").unwrap();
         drop(output);
-        assert_eq!(contents(folder.path()), [("talk.webm".to_owned(), b"second".to_vec())]);
+        // Nor is a link that leads nowhere.
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(folder.path().join("nowhere"), &late).unwrap();
+            assert!(Output::open(Some(&late)).is_err());
+            std::fs::remove_file(&late).unwrap();
+        }
+        assert_eq!(contents(folder.path()), only);
     }
 
     #[test]
@@ -230,6 +258,7 @@ mod tests {
         aside.write_all(b"whole").unwrap();
         aside.appear_as(&path).unwrap();
         drop(named());
+        assert_eq!(named().appear_as(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(contents(folder.path()), [("talk.webm".to_owned(), b"whole".to_vec())]);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use vault_client::Session;
 use vault_client::opening::media;
-use vault_client::opening::recording::RemoteRecording;
+use vault_client::opening::recording::{RemoteRecording, require_id};
 use vault_client::opening::track::RemoteTrack;
 
 use super::breaks::tell_breaks;
@@ -28,6 +28,20 @@ pub(crate) struct Wanted {
     pub(crate) allow_cut_off: bool,
 }
 
+impl Wanted {
+    /// Refuses what cannot be meant, before anything is asked.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        require_id(&self.recording)?;
+        if self.output.as_deref().is_some_and(|path| path != Path::new("-")) {
+            return Err(Failure::declined(
+                "`play` stores nothing: -o takes only -, for a pipe",
+                "To write it into a file: `vault-cli open RECORDING -o FILE`.",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Plays a recording: in a player that seeks in it through a server on this machine, or into a pipe.
 pub(crate) async fn play(
     session: &Session,
@@ -46,11 +60,6 @@ pub(crate) async fn play(
         terminal.insist(&cut_off(&at).what);
     }
     if let Some(path) = output {
-        if path != Path::new("-") {
-            return Err(Failure::usage(
-                "play stores nothing: -o takes only -, for a pipe; `vault-cli open` writes files",
-            ));
-        }
         let (medium, from) = chosen(&media, track, from)?;
         let mut output = Output::open(Some(&path))?;
         write_from(session, &remote, medium, from, &mut output).await?;
@@ -123,6 +132,9 @@ fn show(
             tracks.iter().map(|(track, url)| serde_json::json!({ "track": track, "url": url })).collect();
         terminal.document(&serde_json::json!({ "page": page, "tracks": tracks }))?;
     } else {
+        if !url {
+            terminal.say("Neither mpv nor vlc nor a browser can be started here. `vault-cli open` writes a file instead.");
+        }
         terminal.say(
             "These addresses work on this machine until Ctrl-C; whoever has one can watch. For a player:",
         );

@@ -47,6 +47,10 @@ async fn certify(
     output: Option<&Path>,
 ) -> Result<(), Failure> {
     let home = home(global)?;
+    registrar::require_root(&home)?;
+    if output.is_some() {
+        Output::check(output)?;
+    }
     warn_of_home(terminal, &home);
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     let chain = registrar::certify(&home, &passphrase, request)?;

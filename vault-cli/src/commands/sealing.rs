@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vault_client::Session;
+use vault_client::home::Home;
 use vault_client::home::names::Names;
 use vault_client::media_type::is_media_type;
+use vault_client::opening::media::Medium;
 use vault_client::sealing::{
-    self, Ending, RecordingProgress, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent,
+    self, Ending, Objection, RecordingProgress, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent,
 };
+use vault_client::trust::directory;
 use vault_proto::ids::ConsultationId;
 
-use super::{reading::counted, whom};
+use super::{breaks::tell_breaks, reading::counted, whom};
 use crate::elapsed::elapsed;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, not_begun, unreadable};
 use crate::stop::Stop;
 use crate::terminal::Terminal;
 
@@ -29,6 +32,31 @@ pub(crate) struct Wanted {
     pub(crate) media_type: Option<String>,
 }
 
+impl Wanted {
+    /// Refuses what cannot be meant, before anything is asked.
+    pub(crate) fn check(&self, home: &Home) -> Result<(), Failure> {
+        if let Some(given) = self.media_type.as_deref().filter(|given| !is_media_type(given)) {
+            return Err(Failure::usage(format!("{given:?} is not a media type such as video/webm")));
+        }
+        for account in [&self.patient, &self.clinician] {
+            directory::resolve_near(home, account)?;
+        }
+        if self.file == Path::new("-") {
+            return Ok(());
+        }
+        let unreadable = |error: io::Error| Failure {
+            means: "Nothing was done; what an earlier run had sealed of it stays as it is.".to_owned(),
+            ..unreadable(&self.file.display().to_string(), &error)
+        };
+        let found = fs::metadata(&self.file).map_err(unreadable)?;
+        if found.is_dir() {
+            return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+        }
+        // A pipe would wait here for whoever writes into it.
+        if found.is_file() { File::open(&self.file).map(drop).map_err(unreadable) } else { Ok(()) }
+    }
+}
+
 /// Seals a recording.
 pub(crate) async fn seal(
     session: &Session,
@@ -36,9 +64,6 @@ pub(crate) async fn seal(
     wanted: Wanted,
     stop: &Stop,
 ) -> Result<(), Failure> {
-    if let Some(given) = wanted.media_type.as_deref().filter(|given| !is_media_type(given)) {
-        return Err(Failure::usage(format!("{given:?} is not a media type such as video/webm")));
-    }
     let request = SealRequest {
         patient: whom::resolve(session, terminal, &wanted.patient).await?,
         clinician: whom::resolve(session, terminal, &wanted.clinician).await?,
@@ -66,6 +91,8 @@ pub(crate) async fn seal(
     } else {
         terminal.data(&sealed.recording.to_string())
     }?;
+    let media: Vec<&Medium> = sealed.media.iter().collect();
+    tell_breaks(terminal, &sealed.recording.short(), &media);
     if sealed.bytes > 0 {
         return Ok(());
     }
@@ -95,16 +122,16 @@ fn shown(terminal: &Terminal, begun: &'static str) -> impl FnMut(UploadEvent) + 
     move |event| match event {
         UploadEvent::Begun { recording, total: bytes } => {
             total = bytes;
-            progress.set(0, total);
+            progress.start(0, total);
             terminal.say(&format!("{begun} {recording}"));
         }
         UploadEvent::Continued { bytes } => {
-            progress.set(bytes, total);
+            progress.start(bytes, total);
             terminal.say(&format!("Going on where the upload was interrupted, after {bytes} bytes"));
         }
         UploadEvent::Stopping => terminal.say(STOPPING),
         UploadEvent::NameLeadsElsewhere => terminal.say(NAME_LEADS_ELSEWHERE),
-        UploadEvent::Progress(now) => progress.set(now.acknowledged_bytes, total),
+        UploadEvent::Progress(now) => progress.reach(now.acknowledged_bytes),
     }
 }
 
@@ -127,7 +154,21 @@ fn standing(now: &RecordingProgress) -> &'static str {
             "The server cannot be reached, and the encrypted spool of this machine cannot be written: the recording waits for \
              either. Make room on the disk."
         }
-        (ServerState::Refusing, _) => {
+        (ServerState::Refusing { why: Objection::StoreFull, .. }, false) => {
+            "The server's store is full: going on into the encrypted spool of this machine. Ask the operator to make room."
+        }
+        (ServerState::Refusing { why: Objection::StoreFull, .. }, true) => {
+            "The server's store is full, and the encrypted spool of this machine cannot be written: the recording waits for \
+             either. Make room on the disk, and ask the operator to make some."
+        }
+        (ServerState::Refusing { why: Objection::Passing, .. }, false) => {
+            "The server is busy or fails: going on into the encrypted spool of this machine."
+        }
+        (ServerState::Refusing { why: Objection::Passing, .. }, true) => {
+            "The server is busy or fails, and the encrypted spool of this machine cannot be written: the recording waits for \
+             either. Make room on the disk."
+        }
+        (ServerState::Refusing { why: Objection::Lasting, .. }, _) => {
             "The server refuses what is sent: going on into the encrypted spool of this machine."
         }
     }
@@ -148,8 +189,12 @@ async fn seal_stream(
 ) -> Result<Sealed, Failure> {
     let live = terminal.live();
     let mut said = None;
+    let mut has_begun = false;
     let mut on_event = |event| match event {
-        UploadEvent::Begun { recording, .. } => terminal.say(&format!("Recording {recording}")),
+        UploadEvent::Begun { recording, .. } => {
+            has_begun = true;
+            terminal.say(&format!("Recording {recording}"));
+        }
         UploadEvent::Continued { .. } => {}
         UploadEvent::NameLeadsElsewhere => terminal.say(NAME_LEADS_ELSEWHERE),
         UploadEvent::Stopping => live.say(STOPPING),
@@ -170,7 +215,12 @@ async fn seal_stream(
         File::open(source).map_err(|error| Failure::disk(&source.display().to_string(), &error))?
     };
     let source = sealing::opened(source)?;
-    Ok(sealing::seal_stream(session, source, request, stop.asked(), &mut on_event).await?)
+    let sealed = sealing::seal_stream(session, source, request, stop.asked(), &mut on_event).await;
+    sealed.map_err(|error| {
+        let failure = Failure::from(error);
+        let is_server = matches!(failure.kind, Kind::Unreachable | Kind::Refused);
+        if has_begun || !is_server { failure } else { not_begun(&failure) }
+    })
 }
 
 /// Standard input without a buffer of this program's own.

@@ -56,8 +56,16 @@ fn list(home: &Home, terminal: &Terminal) -> Result<(), Failure> {
             terminal.document(&serde_json::json!({
                 "petname": petname, "account": account, "compared": standing.compared, "unequal": standing.unequal,
             }))?;
-        } else {
-            terminal.data(&format!("{petname:<32}  {account}  {}", standing_words(&standing)))?;
+            continue;
+        }
+        let standing = standing_words(&standing);
+        match terminal.columns() {
+            None => terminal.data(&format!("{petname:<32}  {account}  {standing}"))?,
+            // The beginning of the id, which every command takes, and no line that is broken within a column.
+            Some(_) => {
+                terminal.data(&format!("{petname}  ({})", account.short()))?;
+                terminal.data(&format!("  {standing}"))?;
+            }
         }
     }
     Ok(())
@@ -91,7 +99,8 @@ pub(crate) async fn compare(
         let code = compare::answer(&home, account, comparing.yes)?;
         return compared(terminal, &home, account, &code);
     }
-    let session = unlock(global, terminal).await?;
+    let named = |home: &Home| Ok(directory::resolve_near(home, &comparing.account).map(drop)?);
+    let session = unlock(global, terminal, named).await?;
     let (home, own) = (session.home(), session.account());
     let other = whom::resolve(&session, terminal, &comparing.account).await?;
     let comparison = compare::prepare(&session, other).await?;

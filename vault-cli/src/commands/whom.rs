@@ -32,9 +32,10 @@ pub(super) async fn resolve(
         certificate.not_after
     ));
     if text.len() < SURE_DIGITS && terminal.ask("Is that who you mean? [y/N] ").await? == Some(false) {
-        return Err(Failure::usage(format!(
-            "the account {text} is not whom you mean: ask its holder for the whole id, which no server can choose"
-        )));
+        return Err(Failure::declined(
+            &format!("the account {text} is not whom you mean"),
+            "Ask its holder for the whole id, which no server can choose.",
+        ));
     }
     Ok(met.account())
 }

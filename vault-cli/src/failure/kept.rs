@@ -6,7 +6,7 @@ use vault_client::ClientError;
 use vault_client::error::{Extent, KeptRecording, RecordingEnd, SourceFailure};
 use vault_proto::ids::RecordingId;
 
-use super::{Failure, Kind};
+use super::{Failure, Kind, plain};
 
 /// How much of a recording is where, for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(super) fn kept(told: KeptRecording) -> Failure {
     let is_disk = [Some(&reason), not_kept.as_ref()].into_iter().flatten().any(|why| why.kind == Kind::Disk);
     let what = match end {
         _ if lost.bytes > 0 => format!(
-            "Recording {recording} is cut off: its last {} could neither be sent nor kept. {whys}",
+            "Recording {recording} is cut off: its last {} were neither acknowledged by the server nor could they be kept here. {whys}",
             amount(lost)
         ),
         RecordingEnd::SealedHere => {
@@ -68,13 +68,16 @@ pub(super) fn kept(told: KeptRecording) -> Failure {
         RecordingEnd::Unsealed => format!("Recording {recording} has come to no end yet. {whys}"),
     };
     let rest = format!(
-        "{} of it are on the server, and the {} after these are kept, encrypted, in the home folder of this machine",
+        "the server has acknowledged {} of it, and the {} after these are kept, encrypted, in the home folder of this machine",
         amount(on_server),
         amount(kept)
     );
     let means = match end {
         RecordingEnd::OnServer => format!("Nothing is lost: all {} of it are there.", amount(on_server)),
-        _ if lost.bytes > 0 => format!("What could not be kept is lost; {rest}."),
+        // A server that took something may have died before it said so.
+        _ if lost.bytes > 0 => {
+            format!("What could not be kept is lost, unless the server has it and never said so; {rest}.")
+        }
         _ => format!("Nothing is lost: {rest}."),
     };
     let reached = if is_refused { "takes it again (ask its operator)" } else { "can be reached" };
@@ -116,17 +119,17 @@ pub(super) fn cut_short(recording: RecordingId, bytes: u64, why: &SourceFailure)
 }
 
 /// A file that cannot be read: what was begun of it stays as it is.
-pub(super) fn unreadable(error: &io::Error) -> Failure {
+pub(crate) fn unreadable(name: &str, error: &io::Error) -> Failure {
+    let error = &plain(error);
     let next = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => {
-            "Check the path, then run the command again."
-        }
+        io::ErrorKind::NotFound => "Check the path, then run the command again.",
+        io::ErrorKind::IsADirectory => "Name a file in it: each becomes a recording of its own.",
         io::ErrorKind::PermissionDenied => "Change its permissions, then run the command again.",
         _ => "Check the disk that it is on, then run the same command again to go on.",
     };
     Failure::new(
         Kind::Disk,
-        format!("The recording to be sealed cannot be read: {error}."),
+        format!("{name} cannot be read: {error}."),
         "Nothing was ended: what the server had acknowledged of it is kept there.",
         next,
     )

@@ -32,6 +32,16 @@ fn a_failure_begins_with_a_capital_and_leaves_names_as_they_are() {
     }
 }
 
+#[test]
+fn a_failure_of_the_disk_names_no_temporary_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let error =
+        tempfile::Builder::new().prefix(".vault-").tempfile_in(folder.path().join("absent")).unwrap_err();
+    assert!(error.to_string().contains(".vault-"), "{error}");
+    let failure = Failure::disk("talk.webm", &error);
+    assert_eq!(failure.what, "talk.webm cannot be used: No such file or directory (os error 2).");
+}
+
 fn trust(problem: TrustProblem) -> ClientError {
     TrustError { account: AccountId::from_bytes([0xab; 32]), problem }.into()
 }
@@ -200,9 +210,16 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
         ("wrong passphrase", IdentityFileError::from(UnlockError::WrongPassphrase).into()),
         ("identity damaged", IdentityFileError::from(UnlockError::Damaged).into()),
         ("identity contents", IdentityFileError::Contents(3).into()),
+        ("not set up", ClientError::NotSetUp(Missing::Identity("/home/p/.config/recording-vault".into()))),
+        ("not enrolled", ClientError::NotSetUp(Missing::Enrolment("/home/p/.config/recording-vault".into()))),
+        ("no certificate", ClientError::NotSetUp(Missing::Certificate)),
+        ("no organisation root", ClientError::NotSetUp(Missing::OrganisationRoot("registrar".into()))),
         (
-            "not set up",
-            ClientError::NotSetUp("there is no identity in /home/p/.config/recording-vault".into()),
+            "declined",
+            ClientError::Declined {
+                what: "this recording is only 11 seconds long".into(),
+                next: "Name an earlier moment, or leave --from out.".into(),
+            },
         ),
         ("storage full", problem(ProblemCode::StorageFull, None)),
         ("clock", problem(ProblemCode::SignatureStale, Some("The server's time is 2026-11-21T09:30:00Z."))),
@@ -218,6 +235,9 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
     let found = TrustProblem::Expired { what: "certificate", not_after: time };
     told.push(("own certificate expired, as found here", expired(Some(&found))));
     told.push(("own certificate expired, and it is not", expiry_only_claimed()));
+    told.push(("file exists", Failure::output("talk.webm", &io::ErrorKind::AlreadyExists.into())));
+    told.push(("not begun", not_begun(&unreachable().into())));
+    told.push(("not begun and refused", not_begun(&problem(ProblemCode::StorageFull, None).into())));
     for typed in [
         ["vault-cli", "seal", "talk.webm", "--patient", "p", "--clinician", "c"].as_slice(),
         &["vault-cli", "resume"],

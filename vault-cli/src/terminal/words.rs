@@ -26,7 +26,7 @@ impl Terminal {
         file: Option<&Path>,
     ) -> Result<(), Failure> {
         if let Some(path) = file {
-            write_words(path, words).map_err(|error| Failure::disk(&path.display().to_string(), &error))?;
+            write_words(path, words).map_err(|error| Failure::output(&path.display().to_string(), &error))?;
             self.say(&format!("{title} They are in {}, not encrypted.", path.display()));
             return Ok(());
         }
@@ -47,18 +47,21 @@ impl Terminal {
 
     /// Refuses early where [`Self::hand_over_words`] would.
     pub(crate) fn require_words_place(&self, file: Option<&Path>) -> Result<(), Failure> {
+        if let Some(file) = file.filter(|file| file.symlink_metadata().is_ok()) {
+            return Err(Failure::exists(&file.display().to_string()));
+        }
         if file.is_some() || (!self.json && io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return Ok(());
         }
-        Err(Failure::usage(
-            "there is no terminal to show the 24 words on and to ask them back: run it on one without --json, or name a new file \
-             for them with --words-file, on a disk that only you can read",
+        Err(Failure::declined(
+            "there is no terminal to show the 24 words on and to ask them back",
+            "Run it on one without --json, or name a new file for them with --words-file, on a disk that only you can read.",
         ))
     }
 }
 
 fn unconfirmed() -> Failure {
-    Failure::usage("the words were not confirmed, so nothing was made with them")
+    Failure::declined("the words were not confirmed", "Run the command again: it makes new words.")
 }
 
 /// Asks for some of the words, which the paper has and the screen does not show any more.

@@ -14,7 +14,7 @@ use vault_proto::statements::{DeviceKey, DeviceRole, EncryptionKey, KeyList, Sui
 use zeroize::Zeroizing;
 
 use crate::clock::now;
-use crate::error::ClientError;
+use crate::error::{ClientError, Missing};
 use crate::home::{CERTIFICATE, Enrolment, Home, IDENTITY, KEY_LIST};
 
 /// Seconds for which a key list counts: three years.
@@ -153,7 +153,7 @@ pub fn unlock(home: &Home, passphrase: &SecretString) -> Result<Account, ClientE
 }
 
 fn no_identity(home: &Home) -> ClientError {
-    ClientError::NotSetUp(format!("there is no identity in {}", home.folder().display()))
+    ClientError::NotSetUp(Missing::Identity(home.folder().to_owned()))
 }
 
 /// Reads what is public about the account of a home.

@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use vault_proto::ids::{AccountId, OrganisationId};
 
-use crate::error::ClientError;
+use crate::error::{ClientError, Missing};
 
 /// A client's folder.
 #[derive(Debug, Clone)]
@@ -157,12 +157,8 @@ impl Home {
     /// # Errors
     /// [`ClientError::NotSetUp`] if it is not.
     pub fn enrolment(&self) -> Result<Enrolment, ClientError> {
-        self.read_json(ENROLMENT)?.ok_or_else(|| {
-            ClientError::NotSetUp(format!(
-                "the account in {} is not enrolled at a server yet",
-                self.folder.display()
-            ))
-        })
+        self.read_json(ENROLMENT)?
+            .ok_or_else(|| ClientError::NotSetUp(Missing::Enrolment(self.folder.clone())))
     }
 
     /// Remembers where the account is enrolled.

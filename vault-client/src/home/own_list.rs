@@ -16,7 +16,7 @@ use vault_proto::recording_list::{ListEntry, ListObject};
 use vault_proto::statements::RecordingList;
 
 use crate::clock::now;
-use crate::error::ClientError;
+use crate::error::{ClientError, Missing};
 use crate::home::Home;
 use crate::home::account::{Account, profile};
 
@@ -173,9 +173,7 @@ pub fn device_key_id(account: &Account) -> KeyId {
 /// [`ClientError::NotSetUp`] before enrolment, or [`ClientError::Disk`].
 pub fn own_credentials(home: &Home) -> Result<Credentials, ClientError> {
     let profile = profile(home)?;
-    let chain = profile
-        .chain
-        .ok_or_else(|| ClientError::NotSetUp("this account has no certificate yet".to_owned()))?;
+    let chain = profile.chain.ok_or(ClientError::NotSetUp(Missing::Certificate))?;
     let member = Member { issuer: chain.issuer, certificate: chain.certificate, key_list: profile.key_list };
     Ok(Credentials { members: vec![member] })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use vault_core::details::Track;
 use vault_core::webm::{SeekIndex, SeekableLayout};
 
 use crate::error::ClientError;
@@ -45,17 +46,37 @@ impl Medium {
     /// What makes a file of it that begins at the last place at or before `from` from which it can be played.
     ///
     /// # Errors
-    /// [`ClientError::Usage`] if it has no seek index.
+    /// [`ClientError::Declined`] if it has no seek index.
     pub fn layout_from(&self, from: Duration) -> Result<SeekableLayout, ClientError> {
         let from = u64::try_from(from.as_millis()).unwrap_or(u64::MAX);
         let layout = self.seek.as_ref().and_then(|seek| seek.layout_from(self.bytes, from));
         layout.ok_or_else(|| {
-            ClientError::Usage(format!(
-                "track {} ({}) has no index to begin at a moment with, which is made while WebM of a browser's recorder is sealed: \
-                 open it whole, or play it from that moment (`vault-cli play --from`)",
-                self.track, self.media_type
-            ))
+            ClientError::Declined {
+                what: format!(
+                    "track {} ({}) has no index to begin at a moment with, which is made while WebM of a browser's recorder is sealed",
+                    self.track, self.media_type
+                ),
+                next: "Open it whole, without --from, or play it from that moment: `vault-cli play --from`.".to_owned(),
+            }
         })
+    }
+
+    /// Where a file of [`Self::layout_from`] begins: at that moment or before it. `None` if it has no seek index.
+    pub fn start_of(&self, from: Duration) -> Option<Duration> {
+        let from = u64::try_from(from.as_millis()).unwrap_or(u64::MAX);
+        let start = self.seek.as_ref().and_then(|seek| seek.start_ms(self.bytes, from));
+        start.map(Duration::from_millis)
+    }
+
+    /// A track as its details say, of which so many plaintext bytes are proved.
+    pub(crate) fn known(track: &Track, bytes: u64) -> Self {
+        Self {
+            track: track.track,
+            media_type: track.media_type.clone(),
+            bytes,
+            duration: track.duration_ms.map(Duration::from_millis),
+            seek: track.seek.clone().filter(|seek| seek.is_of(bytes)),
+        }
     }
 }
 
@@ -68,18 +89,14 @@ pub async fn media(session: &Session, remote: &RemoteRecording) -> Result<Vec<Me
     let mut media = Vec::new();
     for (track, bytes) in remote.tracks() {
         let known = details.iter().flat_map(|details| &details.tracks).find(|known| known.track == track);
-        let (media_type, duration_ms, seek) = match known {
-            Some(known) => {
-                let seek = known.seek.clone().filter(|seek| seek.is_of(bytes));
-                (known.media_type.clone(), known.duration_ms, seek)
-            }
+        media.push(match known {
+            Some(known) => Medium::known(known, bytes),
             None => {
                 let view = RemoteTrack::open(session, remote, track, None).await?;
-                (sniff(&view.read_at(0, PROBE).await?).to_owned(), None, None)
+                let media_type = sniff(&view.read_at(0, PROBE).await?).to_owned();
+                Medium { track, media_type, bytes, duration: None, seek: None }
             }
-        };
-        let duration = duration_ms.map(Duration::from_millis);
-        media.push(Medium { track, media_type, bytes, duration, seek });
+        });
     }
     Ok(media)
 }
@@ -88,7 +105,7 @@ pub async fn media(session: &Session, remote: &RemoteRecording) -> Result<Vec<Me
 /// call that goes from audio to video begins another one.
 ///
 /// # Errors
-/// [`ClientError::Usage`] if the moment lies behind the end, or a track before it is of unknown length.
+/// [`ClientError::Declined`] if the moment lies behind the end, or a track before it is of unknown length.
 pub fn at_moment(media: &[Medium], moment: Duration) -> Result<(&Medium, Duration), ClientError> {
     let mut left = moment;
     let last = media.len().saturating_sub(1);
@@ -99,15 +116,21 @@ pub fn at_moment(media: &[Medium], moment: Duration) -> Result<(&Medium, Duratio
             // Nothing says where it ends; if nothing follows it, it needs no end.
             None if at == last => return Ok((medium, left)),
             None => {
-                return Err(ClientError::Usage(format!(
-                    "nobody knows how long track {} is, so this moment can lie in several: name one with --track",
-                    medium.track
-                )));
+                return Err(ClientError::Declined {
+                    what: format!(
+                        "nobody knows how long track {} is, so this moment can lie in several",
+                        medium.track
+                    ),
+                    next: "Name one with --track; the moment is counted within it then.".to_owned(),
+                });
             }
         }
     }
     let whole = moment.saturating_sub(left).as_secs();
-    Err(ClientError::Usage(format!("this recording is only {whole} seconds long")))
+    Err(ClientError::Declined {
+        what: format!("this recording is only {whole} seconds long"),
+        next: "Name an earlier moment, or leave --from out.".to_owned(),
+    })
 }
 
 #[cfg(test)]

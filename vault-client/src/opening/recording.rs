@@ -75,6 +75,17 @@ pub async fn resolve_recording(session: &Session, text: &str) -> Result<Recordin
     only_match(text, "recording", &matches)
 }
 
+/// Whether a text can name a recording: a whole id, or the beginning of one. Asks nobody.
+///
+/// # Errors
+/// [`ClientError::Usage`].
+pub fn require_id(text: &str) -> Result<(), ClientError> {
+    if text.parse::<RecordingId>().is_ok() {
+        return Ok(());
+    }
+    check_prefix(text, "a recording", RecordingId::BYTES * 2)
+}
+
 impl RemoteRecording {
     /// Fetches and checks the statements of `requested`, the id that the caller asked for, and that they agree with
     /// what this account knows of it: an id names one recording for good, and a recording has one end.

@@ -119,10 +119,9 @@ pub(super) fn recording_sealer(begin: &Begin, session: &Session) -> Result<Recor
 /// A manifest that this very device signed.
 fn verify_own(manifest: &Envelope<Manifest>, account: &Account) -> Result<Verified<Manifest>, ClientError> {
     let key = PublicKey::from_bytes(account.device.public());
-    manifest.verify(sealing::device_key_id(&account.device), &key).map_err(|_| {
-        ClientError::Usage(
-            "this upload was begun with another identity; go on with the home it was begun in".to_owned(),
-        )
+    manifest.verify(sealing::device_key_id(&account.device), &key).map_err(|_| ClientError::Declined {
+        what: "this upload was begun with another identity than the one in this home".to_owned(),
+        next: "Go on with the home it was begun in (--home).".to_owned(),
     })
 }
 

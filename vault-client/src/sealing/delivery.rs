@@ -2,7 +2,7 @@
 //! part then.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -13,7 +13,7 @@ use vault_proto::wire;
 
 use super::held_parts::HeldParts;
 use super::journal::EndLine;
-use super::progress::{RecordingProgress, ServerState};
+use super::progress::{Objection, RecordingProgress, ServerState};
 use super::sender::{GiveUp, OutgoingPart, Payload};
 use super::settlement::{Place, Settled};
 use super::spool::{KeptPart, Spool};
@@ -60,6 +60,8 @@ pub(super) struct Tries {
     pub(super) keep: bool,
     pub(super) progress: watch::Sender<RecordingProgress>,
     pub(super) give_up: watch::Receiver<GiveUp>,
+    /// Whether the last try was refused by the server, and another follows.
+    pub(super) is_refused: bool,
 }
 
 impl Tries {
@@ -80,18 +82,15 @@ impl Tries {
                 made = attempt.make(server) => made,
             };
             let Err(error) = made else {
-                self.set_state(|state| *state = ServerState::Reachable);
+                self.was_taken();
                 return Ok(());
             };
             on_failure();
-            if !self.keep || !error.may_pass() || *self.give_up.borrow_and_update() != GiveUp::No {
+            let ends = !self.keep || !error.may_pass() || *self.give_up.borrow_and_update() != GiveUp::No;
+            self.was_not_taken(&error, !ends);
+            if ends {
                 return Err(error);
             }
-            self.set_state(|state| {
-                if *state == ServerState::Reachable {
-                    *state = ServerState::Away { since: Instant::now() };
-                }
-            });
             tracing::debug!(%error, "trying again");
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = LONGEST_PAUSE.min(pause * 2),
@@ -106,10 +105,33 @@ impl Tries {
         }
     }
 
-    fn set_state(&self, change: impl FnOnce(&mut ServerState)) {
+    /// The server takes what is sent again, unless it still says no to something else: one whose store is full takes
+    /// what is small.
+    fn was_taken(&mut self) {
+        let was_refused = std::mem::take(&mut self.is_refused);
         self.progress.send_if_modified(|progress| {
+            progress.refused = progress.refused.saturating_sub(usize::from(was_refused));
             let before = progress.server;
-            change(&mut progress.server);
+            let never = matches!(before, ServerState::Refusing { why: Objection::Lasting, .. });
+            if matches!(before, ServerState::Away { .. }) || (progress.refused == 0 && !never) {
+                progress.server = ServerState::Reachable;
+            }
+            progress.server != before
+        });
+    }
+
+    fn was_not_taken(&mut self, error: &ClientError, is_tried_again: bool) {
+        let is_refused = is_tried_again && Objection::of(error).is_some();
+        let was_refused = std::mem::replace(&mut self.is_refused, is_refused);
+        let keep = self.keep;
+        self.progress.send_if_modified(|progress| {
+            progress.refused = progress.refused.saturating_sub(usize::from(was_refused));
+            progress.refused += usize::from(is_refused);
+            let before = progress.server;
+            // What can be read again is not kept here, and its server is somebody else's to judge.
+            if keep {
+                progress.server = before.after(error);
+            }
             progress.server != before
         });
     }

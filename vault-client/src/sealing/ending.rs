@@ -57,20 +57,15 @@ pub(super) async fn end_here(
     let spool = Spool::of(home, recording, 0);
     let Ok(caught_up) = begun.catch_up(&server, past, &spool).await? else {
         begun.journal.finish()?;
-        return Ok(Ending::Nothing { lost: lost_after(past, created_ms(past)) });
+        return Ok(Ending::Nothing { lost: lost_after(past, Duration::ZERO) });
     };
     end_caught_up(session, begun, past, &spool, caught_up).await
 }
 
-/// Recorded time that was lost after a moment; `None` for what was not recorded live.
-fn lost_after(past: &Past, at_ms: u64) -> Option<Duration> {
+/// Recorded time that was lost behind what is kept; `None` for what was not recorded live.
+fn lost_after(past: &Past, kept: Duration) -> Option<Duration> {
     let live = past.begin.source.is_none();
-    live.then(|| Duration::from_millis(past.last_alive_ms.saturating_sub(at_ms)))
-}
-
-fn created_ms(past: &Past) -> u64 {
-    let created = past.begin.manifest.unverified().created;
-    u64::try_from(created.unix_seconds()).unwrap_or(0).saturating_mul(1000)
+    live.then(|| past.recorded().saturating_sub(kept))
 }
 
 /// Ends a recording where journal and server agree that it ends.
@@ -93,7 +88,7 @@ pub(super) async fn end_caught_up(
         (None, None) => {
             spool.clear()?;
             begun.journal.finish()?;
-            return Ok(Ending::Nothing { lost: lost_after(past, created_ms(past)) });
+            return Ok(Ending::Nothing { lost: lost_after(past, Duration::ZERO) });
         }
         (None, Some(last)) => {
             let ended = timestamp_of_ms(last.at_ms).max(created);
@@ -121,8 +116,9 @@ pub(super) async fn end_caught_up(
     Ok(match end.final_seal.unverified().status {
         RecordingStatus::Complete => Ending::Complete { bytes },
         RecordingStatus::Recovered => {
-            let lost = last.and_then(|last| lost_after(past, last.at_ms));
-            let kept = last.filter(|_| lost.is_some()).map(|last| Duration::from_millis(last.until_ms));
+            let until = last.map(|last| Duration::from_millis(last.until_ms));
+            let lost = until.and_then(|until| lost_after(past, until));
+            let kept = until.filter(|_| lost.is_some());
             Ending::CutOff { bytes, kept, lost }
         }
     })

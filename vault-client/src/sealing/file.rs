@@ -53,9 +53,10 @@ pub async fn seal_file(
         }
     };
     if let Some(recording) = found.busy.filter(|_| found.journal.is_none()) {
-        return Err(ClientError::Usage(format!(
-            "another process is sealing this very file now, as recording {recording}; wait for it"
-        )));
+        return Err(ClientError::Declined {
+            what: format!("another process is sealing this very file now, as recording {recording}"),
+            next: "Wait until it is done; if it was killed, run the command again to go on.".to_owned(),
+        });
     }
     let readers = Readers::look_up(session, request).await?;
     if let Some((journal, past)) = found.journal {
@@ -106,10 +107,10 @@ pub(super) async fn go_on(
     let spool = Spool::of(&session.home, recording, 0);
     let Ok(caught_up) = begun.catch_up(&server, &past, &spool).await? else {
         begun.journal.finish()?;
-        return Err(ClientError::Usage(
-            "the server refuses the recording that was begun for this file; run the command again to begin another one"
-                .to_owned(),
-        ));
+        return Err(ClientError::Declined {
+            what: "the server refuses the recording that was begun for this file".to_owned(),
+            next: "Run the same command again: it begins another one.".to_owned(),
+        });
     };
     if let Some(end) = &past.end {
         // A recording whose end was signed gets nothing more of its source.
@@ -122,7 +123,8 @@ pub(super) async fn go_on(
         let bytes = caught_up.bytes;
         return match end.final_seal.unverified().status {
             RecordingStatus::Complete => {
-                Ok(Sealed { recording, segments, bytes, sha256: caught_up.source_hash() })
+                let sha256 = caught_up.source_hash();
+                Ok(Sealed { recording, segments, bytes, sha256, media: Vec::new() })
             }
             RecordingStatus::Recovered => {
                 let why = SourceFailure::Changed(SourceChange::Earlier);

@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use vault_core::sealing::SegmentStart;
@@ -163,6 +163,13 @@ impl Past {
     /// The recording.
     pub(crate) fn recording(&self) -> RecordingId {
         self.begin.manifest.unverified().recording
+    }
+
+    /// Recorded time, without pauses: up to the last part, and from its end until something was last recorded.
+    pub(crate) fn recorded(&self) -> Duration {
+        let last = self.segments.iter().rev().find_map(|segment| segment.parts.last());
+        let (until_ms, at_ms) = last.map_or((0, created_ms(&self.begin)), |last| (last.until_ms, last.at_ms));
+        Duration::from_millis(until_ms.saturating_add(self.last_alive_ms.saturating_sub(at_ms)))
     }
 
     /// Takes a line in; `None` if it does not follow on the ones before.
@@ -369,9 +376,10 @@ impl Journal {
 pub(crate) struct Pulse(File);
 
 impl Pulse {
-    /// Something was recorded now. A mark that fails costs only the precision of what is told.
-    pub(crate) fn beat(&self) {
-        if let Err(error) = self.0.set_modified(SystemTime::now()) {
+    /// Something was recorded, in milliseconds since 1970. A mark that fails costs only the precision of what is told.
+    pub(crate) fn beat(&self, at_ms: u64) {
+        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(at_ms));
+        if let Some(Err(error)) = at.map(|at| self.0.set_modified(at)) {
             tracing::debug!(%error, "the journal's time could not be set");
         }
     }
@@ -405,6 +413,12 @@ fn journals(home: &Home) -> Result<Vec<PathBuf>, ClientError> {
 
 fn modified(file: &File) -> io::Result<SystemTime> {
     file.metadata()?.modified()
+}
+
+/// When a recording began, in milliseconds since 1970, as its manifest says.
+pub(crate) fn created_ms(begin: &Begin) -> u64 {
+    let created = begin.manifest.unverified().created;
+    u64::try_from(created.unix_seconds()).unwrap_or(0).saturating_mul(1000)
 }
 
 /// Milliseconds since 1970.

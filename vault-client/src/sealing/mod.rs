@@ -39,13 +39,14 @@ use vault_proto::ids::{AccountId, ConsultationId, Digest, RecordingId};
 use self::attended::{Feed, drive};
 pub use self::ending::Ending;
 pub use self::file::seal_file;
-pub use self::progress::{RecordingProgress, ServerState};
+pub use self::progress::{Objection, RecordingProgress, ServerState};
 pub use self::recorder::{Recorder, RecorderOptions};
 pub use self::resume::{Resumed, ResumedUpload, resume_all};
 use crate::error::ClientError;
+use crate::opening::media::Medium;
 use crate::session::Session;
 
-/// How long the end of a stream waits for a server that cannot be reached, unless its connection was told.
+/// How long the end of a stream waits for a server that takes nothing, unless its connection was told.
 const STREAM_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What to seal, and for whom.
@@ -74,6 +75,8 @@ pub struct Sealed {
     pub bytes: u64,
     /// SHA-256 of the plaintext.
     pub sha256: Digest,
+    /// Its tracks, as its details say; none where an earlier process had sealed them.
+    pub media: Vec<Medium>,
 }
 
 /// How far an upload has come.

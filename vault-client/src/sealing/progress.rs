@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::error::Extent;
+use vault_proto::problem::ProblemCode;
+
+use crate::error::{ClientError, Extent};
 
 /// A point of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -28,13 +30,68 @@ impl Mark {
 pub enum ServerState {
     /// It does.
     Reachable,
-    /// It does not answer, or asks to come again later. Parts are kept, sealed, on this machine.
+    /// It does not answer. Parts are kept, sealed, on this machine.
     Away {
-        /// Since when.
+        /// Since when it has taken nothing.
         since: Instant,
     },
-    /// It refuses for good. Parts are kept, sealed, on this machine.
-    Refusing,
+    /// It answers, and says no. Parts are kept, sealed, on this machine.
+    Refusing {
+        /// Since when it has taken nothing.
+        since: Instant,
+        /// Why.
+        why: Objection,
+    },
+}
+
+/// Why a server says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objection {
+    /// Its store is full. It is asked again: an operator can make room.
+    StoreFull,
+    /// It is busy or fails. It is asked again.
+    Passing,
+    /// It will always say no; nothing more is sent to it.
+    Lasting,
+}
+
+impl ServerState {
+    /// Since when the server has taken nothing that may still be taken; `None` if it does, or never will.
+    pub(crate) const fn waiting_since(&self) -> Option<Instant> {
+        match *self {
+            Self::Away { since }
+            | Self::Refusing { since, why: Objection::StoreFull | Objection::Passing } => Some(since),
+            Self::Reachable | Self::Refusing { why: Objection::Lasting, .. } => None,
+        }
+    }
+
+    /// What it is once a try has failed.
+    pub(crate) fn after(self, error: &ClientError) -> Self {
+        let since = match self {
+            // Nothing is sent any more, and a late answer says nothing new.
+            Self::Refusing { why: Objection::Lasting, .. } => return self,
+            Self::Away { since } | Self::Refusing { since, .. } => since,
+            Self::Reachable => Instant::now(),
+        };
+        match Objection::of(error) {
+            Some(why) => Self::Refusing { since, why },
+            None => Self::Away { since },
+        }
+    }
+}
+
+impl Objection {
+    /// What a failed try says; `None` where it was no server of this protocol that answered.
+    pub(crate) fn of(error: &ClientError) -> Option<Self> {
+        let ClientError::Refused(problem) = error else {
+            return None;
+        };
+        Some(match problem.known_code() {
+            Some(ProblemCode::StorageFull) => Self::StoreFull,
+            _ if error.may_pass() => Self::Passing,
+            _ => Self::Lasting,
+        })
+    }
 }
 
 /// How far a recording has come.
@@ -57,6 +114,8 @@ pub struct RecordingProgress {
     pub server: ServerState,
     /// Requests of any kind that the server said yes to: as long as it grows, something goes on.
     pub(crate) arrived: u64,
+    /// Requests that the server has said no to and that are tried again.
+    pub(crate) refused: usize,
 }
 
 impl RecordingProgress {
@@ -71,6 +130,7 @@ impl RecordingProgress {
             spool_fails: false,
             server: ServerState::Reachable,
             arrived: 0,
+            refused: 0,
         }
     }
 

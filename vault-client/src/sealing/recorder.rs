@@ -15,13 +15,13 @@ use zeroize::Zeroizing;
 
 use super::begin::Begun;
 use super::held_parts::HeldParts;
-use super::journal::Pulse;
-use super::progress::{Mark, RecordingProgress, ServerState};
+use super::journal::{Pulse, created_ms, unix_ms};
+use super::progress::{Mark, RecordingProgress};
 use super::readers::Readers;
 use super::sender::{GiveUp, IN_FLIGHT, Item, Patience, Sender, Shared};
 use super::settlement::Settlement;
 use super::spool::Spool;
-use super::worker::{Command, Part, SealedTrack, WorkDone, Worker};
+use super::worker::{Command, Part, SealedTrack, WorkDone, Worker, milliseconds};
 use super::{SealRequest, Sealed};
 use crate::clock::now;
 use crate::error::{ClientError, KeptRecording, RecordingEnd};
@@ -34,6 +34,8 @@ use crate::session::Session;
 const QUEUE: usize = 1;
 /// How often the journal is told that something was recorded.
 const PULSE: Duration = Duration::from_millis(500);
+/// Milliseconds by which the clock on the wall and that of a recording may drift apart unnoticed.
+const DRIFT_MS: u64 = 50;
 
 /// How a recorder behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +57,7 @@ impl Default for RecorderOptions {
     }
 }
 
-/// Recorded time: it stands still during pauses.
+/// Recorded time, in whole milliseconds as the journal has it: it stands still during pauses.
 struct Clock {
     before: Duration,
     running_since: Option<Instant>,
@@ -63,7 +65,29 @@ struct Clock {
 
 impl Clock {
     fn recorded(&self) -> Duration {
-        self.before + self.running_since.map_or(Duration::ZERO, |since| since.elapsed())
+        let recorded = self.before + self.running_since.map_or(Duration::ZERO, |since| since.elapsed());
+        Duration::from_millis(milliseconds(recorded))
+    }
+}
+
+/// A moment by the clock of the recording, and by the clock on the wall as the journal has it.
+struct Moment {
+    recorded: Duration,
+    at_ms: u64,
+}
+
+impl Moment {
+    /// A later moment at which the wall shows `now_ms`. Where the two clocks differ by less than anybody sees, the
+    /// recording's counts: what is lost is the same, whichever part it is counted from.
+    fn next(&self, recorded: Duration, now_ms: u64) -> Self {
+        let expected = self.wall_ms(recorded);
+        let at_ms = if expected.abs_diff(now_ms) <= DRIFT_MS { expected } else { now_ms };
+        Self { recorded, at_ms }
+    }
+
+    /// What the clock on the wall showed, or would have shown without pauses, when so much was recorded.
+    fn wall_ms(&self, recorded: Duration) -> u64 {
+        self.at_ms.saturating_add(milliseconds(recorded.saturating_sub(self.recorded)))
     }
 }
 
@@ -109,6 +133,8 @@ pub struct Recorder {
     written: Mark,
     pulse: Pulse,
     beaten: Option<Instant>,
+    /// The end of the last part that was given out, or the beginning.
+    last_part: Moment,
     /// `None` once nothing more is sealed.
     commands: Option<mpsc::Sender<Command>>,
     worker: Task<Option<WorkDone>>,
@@ -166,9 +192,10 @@ impl Recorder {
         patience: Patience,
         before: Before,
     ) -> Result<Self, ClientError> {
-        let Begun { sealer: recording_sealer, journal, .. } = begun;
+        let Begun { sealer: recording_sealer, journal, begin } = begun;
         let recording = recording_sealer.manifest().recording;
         let pulse = journal.pulse()?;
+        let last_part = Moment { recorded: Duration::ZERO, at_ms: created_ms(&begin) };
         let mark = Mark { recorded: Duration::ZERO, bytes: before.bytes };
         let (published, progress) = watch::channel(RecordingProgress::starting_from(mark));
         let (give_up, given_up) = watch::channel(GiveUp::No);
@@ -211,6 +238,7 @@ impl Recorder {
             written: mark,
             pulse,
             beaten: None,
+            last_part,
             commands: Some(commands),
             worker: Task::new(tokio::task::spawn_blocking(move || worker.run(received))),
             sender: Task::new(tokio::spawn(sending.run())),
@@ -248,7 +276,7 @@ impl Recorder {
         self.written.recorded = self.clock.recorded();
         if self.beaten.is_none_or(|beaten| beaten.elapsed() >= PULSE) {
             self.beaten = Some(Instant::now());
-            self.pulse.beat();
+            self.note_written();
             self.publish_recorded();
         }
         while !bytes.is_empty() {
@@ -268,6 +296,12 @@ impl Recorder {
             bytes = later;
         }
         Ok(())
+    }
+
+    /// Leaves on the journal until when something was recorded, so that a later process counts what was lost as this
+    /// one does.
+    fn note_written(&self) {
+        self.pulse.beat(self.last_part.wall_ms(self.written.recorded));
     }
 
     fn publish_recorded(&self) {
@@ -311,7 +345,7 @@ impl Recorder {
         self.clock.running_since.get_or_insert_with(Instant::now);
     }
 
-    /// Seals the end and waits until everything is on the server, or until it could not be reached for as long as
+    /// Seals the end and waits until everything is on the server, or until it has taken nothing for as long as
     /// `patience`. A recording that is not `complete`, because its source failed, is shown as cut off.
     ///
     /// # Errors
@@ -342,7 +376,7 @@ impl Recorder {
     /// All of the recording is on the server: remembers its end, and removes what a later process would have gone on
     /// with, the journal last.
     fn put_away(&self, done: WorkDone) -> Result<Sealed, ClientError> {
-        let WorkDone { journal, segments, bytes, sha256, final_seal } = done;
+        let WorkDone { journal, segments, bytes, sha256, final_seal, media } = done;
         let recording = self.recording;
         let put_away = || {
             endings::remember(&self.home, &self.account, recording, &final_seal)?;
@@ -350,7 +384,7 @@ impl Recorder {
             journal.finish()
         };
         put_away().map_err(|reason| self.kept(RecordingEnd::OnServer, reason, None))?;
-        Ok(Sealed { recording, segments, bytes, sha256 })
+        Ok(Sealed { recording, segments, bytes, sha256, media })
     }
 
     /// Why a recording came to no good end, once neither of its tasks runs any more.
@@ -375,6 +409,7 @@ impl Recorder {
 
     /// What is where of a recording that is not wholly on the server, or whose end could not be noted here.
     fn kept(&self, end: RecordingEnd, reason: ClientError, here: Option<ClientError>) -> ClientError {
+        self.note_written();
         let acknowledged = self.progress.borrow().durable();
         let written = self.written;
         let safe = match (&self.spool, end) {
@@ -405,7 +440,9 @@ impl Recorder {
             return Err(self.gone().await);
         };
         let plaintext = std::mem::replace(&mut self.buffer, PayloadSealer::part_buffer());
-        let part = Part { plaintext, last, until: self.clock.recorded(), at: SystemTime::now() };
+        let until = self.clock.recorded();
+        self.last_part = self.last_part.next(until, unix_ms(SystemTime::now()));
+        let part = Part { plaintext, last, until, at_ms: self.last_part.at_ms };
         self.segment = if last { (0, None) } else { (self.segment.0 + 1, self.segment.1) };
         place.send(Command::Part(part));
         Ok(())
@@ -429,7 +466,8 @@ impl Recorder {
     }
 }
 
-/// Has a recording wait no longer for its server once that was away for `patience`, counted from now. Never completes.
+/// Has a recording wait no longer for its server once that has taken nothing for `patience`, counted from now. Never
+/// completes.
 async fn lose_patience(
     mut progress: watch::Receiver<RecordingProgress>,
     give_up: Arc<watch::Sender<GiveUp>>,
@@ -437,10 +475,9 @@ async fn lose_patience(
 ) {
     let asked = Instant::now();
     loop {
-        let waiting = match progress.borrow_and_update().server {
-            ServerState::Away { since } => patience.saturating_sub(since.max(asked).elapsed()),
-            ServerState::Reachable | ServerState::Refusing => Duration::MAX,
-        };
+        let waiting = progress.borrow_and_update().server.waiting_since();
+        let waiting =
+            waiting.map_or(Duration::MAX, |since| patience.saturating_sub(since.max(asked).elapsed()));
         tokio::select! {
             () = sleep_for(waiting) => break,
             changed = progress.changed() => if changed.is_err() { break },
@@ -483,4 +520,24 @@ fn ended() -> ClientError {
 
 async fn sleep_for(time: Duration) {
     if time == Duration::MAX { std::future::pending().await } else { tokio::time::sleep(time).await }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_the_same_whichever_part_it_is_counted_from() {
+        let recorded = Duration::from_millis;
+        let begun = Moment { recorded: Duration::ZERO, at_ms: 1_000_000 };
+        // Each clock is read by itself: whole milliseconds of the two are not the same ones.
+        let first = begun.next(recorded(100), 1_000_101);
+        let second = first.next(recorded(200), 1_000_200);
+        let lost = |from: &Moment| second.wall_ms(recorded(450)) - from.at_ms;
+        assert_eq!(lost(&first), 350);
+        assert_eq!(lost(&second), 250);
+        // After a pause, or a clock that was set, the wall is right.
+        assert_eq!(second.next(recorded(300), 1_060_300).at_ms, 1_060_300);
+        assert_eq!(second.next(recorded(300), 900_000).at_ms, 900_000);
+    }
 }

@@ -58,7 +58,11 @@ async fn resume_one(
     on_event: &mut (dyn FnMut(UploadEvent) + Send),
 ) -> Result<Ending, ClientError> {
     if past.begin.server != session.connection.server() {
-        return Err(ClientError::Usage(format!("this upload was begun at {}", past.begin.server)));
+        let server = &past.begin.server;
+        return Err(ClientError::Declined {
+            what: format!("this upload was begun at another server, {server}"),
+            next: format!("Go on with it there: `vault-cli resume --server {server}`."),
+        });
     }
     if let Some(source) = unchanged_source(&past).await? {
         let manifest = past.begin.manifest.unverified();

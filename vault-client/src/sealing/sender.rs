@@ -17,7 +17,7 @@ use vault_proto::wire;
 use super::delivery::{Attempt, Outcome, PartAttempts, Tries};
 use super::held_parts::HeldParts;
 use super::journal::EndLine;
-use super::progress::{Mark, RecordingProgress, ServerState};
+use super::progress::{Mark, RecordingProgress};
 use super::settlement::{Settled, Settlement};
 use super::spool::Spool;
 use crate::error::ClientError;
@@ -217,6 +217,7 @@ impl Sender {
             keep: matches!(self.patience, Patience::Keep(_)),
             progress: self.progress.clone(),
             give_up: self.give_up.clone(),
+            is_refused: false,
         }
     }
 
@@ -249,9 +250,6 @@ impl Sender {
         match self.patience {
             Patience::GiveUp => Err(error),
             Patience::Keep(_) => {
-                if matches!(error, ClientError::Refused(_)) && !error.may_pass() {
-                    self.progress.send_modify(|progress| progress.server = ServerState::Refusing);
-                }
                 // Later errors follow from the first; what they cost is in the settlement.
                 self.refused.get_or_insert(error);
                 Ok(())

@@ -26,12 +26,13 @@ use zeroize::Zeroizing;
 
 use super::held_parts::HeldPart;
 use super::journal::{EndLine, Journal, PartLine, SegmentLine, TrackLine, unix_ms};
-use super::progress::{Mark, ServerState};
+use super::progress::{Mark, Objection, ServerState};
 use super::sender::{GiveUp, Item, OutgoingPart, Patience, Payload, Shared};
 use super::settlement::{AllSafe, Place};
 use super::spool::Spool;
 use crate::error::ClientError;
 use crate::media_type;
+use crate::opening::media::Medium;
 
 /// How long a sealed part waits for the network before it is kept on the disk.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -56,8 +57,8 @@ pub(super) struct Part {
     pub(super) last: bool,
     /// Recorded time up to its end.
     pub(super) until: Duration,
-    /// When its last byte was recorded.
-    pub(super) at: SystemTime,
+    /// When its last byte was recorded, in milliseconds since 1970.
+    pub(super) at_ms: u64,
 }
 
 /// A track as far as it was sealed.
@@ -108,6 +109,7 @@ pub(super) struct WorkDone {
     pub(super) bytes: u64,
     pub(super) sha256: Digest,
     pub(super) final_seal: Envelope<FinalSeal>,
+    pub(super) media: Vec<Medium>,
 }
 
 /// A segment that grows.
@@ -204,7 +206,7 @@ impl Worker {
         if self.growing.is_none() {
             self.begin_segment(&part.plaintext)?;
         }
-        let Part { plaintext, last, until, at } = part;
+        let Part { plaintext, last, until, at_ms } = part;
         let plaintext_length = plaintext.len() as u64;
         self.hash.update(&plaintext);
         let source_hash = Digest::from_bytes(self.hash.clone().finalize().into());
@@ -227,7 +229,7 @@ impl Worker {
         let progress = if last {
             None
         } else {
-            let recorded = timestamp_of_ms(unix_ms(at));
+            let recorded = timestamp_of_ms(at_ms);
             let progress = self.sealer.prepare_progress(&start, &growing.tree, recorded)?;
             let progress = self.device.sign_statement(progress)?;
             Some(String::from_utf8_lossy(progress.bytes()).into_owned())
@@ -242,7 +244,7 @@ impl Worker {
             source_hash,
             end: last.then_some(BodyEnd::Final),
             until_ms: milliseconds(until),
-            at_ms: unix_ms(at),
+            at_ms,
         };
         // What cannot be read again is acknowledged only with its line on this disk: whoever ends the recording after a
         // loss of power seals what the journal names.
@@ -298,7 +300,8 @@ impl Worker {
             let Err(fails) = put else {
                 return Ok(Payload::Spooled);
             };
-            if server == ServerState::Refusing || told == GiveUp::Now {
+            let never = matches!(server, ServerState::Refusing { why: Objection::Lasting, .. });
+            if never || told == GiveUp::Now {
                 return Err(ClientError::disk(spool.folder())(fails));
             }
             // No room, or a disk that fails: only what the server takes makes some, and the source waits.
@@ -374,7 +377,7 @@ impl Worker {
         if self.sealer.segments() == 0 {
             let until = self.tracks.last().map_or(Duration::ZERO, |track| track.until);
             let plaintext = PayloadSealer::part_buffer();
-            self.seal_part(Part { plaintext, last: true, until, at: SystemTime::now() })?;
+            self.seal_part(Part { plaintext, last: true, until, at_ms: unix_ms(SystemTime::now()) })?;
         }
         let started = self.sealer.manifest().created;
         let bytes = self.bytes();
@@ -383,12 +386,13 @@ impl Worker {
         let tracks = tracks.into_iter().filter(recorded).map(|track| track.details(self.real_time));
         let mut tracks: Vec<Track> = tracks.collect();
         limit_indexes(&mut tracks);
+        let media = tracks.iter().map(|track| Medium::known(track, track.bytes)).collect();
         let details = Details { title: self.title.take(), started, ended, tracks };
         let safe = self.all_safe()?;
         let final_seal = self.sign_end(&details, status, &safe)?;
         let sha256 = Digest::from_bytes(self.hash.finalize().into());
         let segments = self.sealer.segments();
-        Ok(WorkDone { journal: self.journal, segments, bytes, sha256, final_seal })
+        Ok(WorkDone { journal: self.journal, segments, bytes, sha256, final_seal, media })
     }
 
     fn sign_end(
@@ -410,7 +414,7 @@ impl Worker {
     }
 }
 
-fn milliseconds(time: Duration) -> u64 {
+pub(super) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -153,16 +153,7 @@ impl Connection {
         device: Arc<SigningKey>,
         client: reqwest::ClientBuilder,
     ) -> Result<Self, ClientError> {
-        let usage = || {
-            ClientError::Usage(format!("{server:?} is not a server address such as https://vault.example"))
-        };
-        let base = reqwest::Url::parse(server).map_err(|_| usage())?;
-        let plain = base.path() == "/" && base.query().is_none() && base.fragment().is_none();
-        let anonymous = base.username().is_empty() && base.password().is_none();
-        if !matches!(base.scheme(), "http" | "https") || !plain || !anonymous {
-            return Err(usage());
-        }
-        let host = base.host_str().ok_or_else(usage)?.to_ascii_lowercase();
+        let (base, host) = address(server)?;
         // `Url::port` is `None` for the scheme's own port, as `@authority` wants it.
         let authority = base.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
         let client = client
@@ -422,6 +413,28 @@ impl Connection {
     pub(crate) fn off_protocol(&self, reason: String) -> ClientError {
         ClientError::Protocol { server: self.server().to_owned(), reason }
     }
+}
+
+/// Whether a text is the address of a server. Asks nobody.
+///
+/// # Errors
+/// [`ClientError::Usage`].
+pub fn require_address(server: &str) -> Result<(), ClientError> {
+    address(server).map(drop)
+}
+
+/// An address and its host, in small letters.
+fn address(server: &str) -> Result<(reqwest::Url, String), ClientError> {
+    let usage =
+        || ClientError::Usage(format!("{server:?} is not a server address such as https://vault.example"));
+    let base = reqwest::Url::parse(server).map_err(|_| usage())?;
+    let plain = base.path() == "/" && base.query().is_none() && base.fragment().is_none();
+    let anonymous = base.username().is_empty() && base.password().is_none();
+    if !matches!(base.scheme(), "http" | "https") || !plain || !anonymous {
+        return Err(usage());
+    }
+    let host = base.host_str().ok_or_else(usage)?.to_ascii_lowercase();
+    Ok((base, host))
 }
 
 /// Whether what is sent to `server` can be read by others on its way: plain `http` to another machine.

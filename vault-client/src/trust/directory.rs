@@ -209,7 +209,12 @@ pub fn resolve_near(home: &Home, text: &str) -> Result<Option<AccountId>, Client
     if let Some(account) = Names::read(home)?.account(text) {
         return Ok(Some(account));
     }
-    check_prefix(text, "an account", AccountId::BYTES * 2)?;
+    check_prefix(text, "an account", AccountId::BYTES * 2).map_err(|error| match error {
+        ClientError::Usage(what) => {
+            ClientError::Usage(format!("{what}, or a petname that you gave it (`vault-cli name` lists them)"))
+        }
+        other => other,
+    })?;
     let near: Vec<AccountId> =
         home.pinned_accounts()?.into_iter().filter(|account| account.to_string().starts_with(text)).collect();
     if near.is_empty() { Ok(None) } else { only_match(text, "account", &near).map(Some) }

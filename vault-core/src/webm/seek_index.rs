@@ -127,22 +127,34 @@ impl SeekIndex {
     /// As [`Self::layout`], of what is from the last place at or before `from_ms` on from which it can be played. Times
     /// stay what they are.
     pub fn layout_from(&self, track_bytes: u64, from_ms: u64) -> Option<SeekableLayout> {
+        let Place { at, run, offset, .. } = self.place_before(track_bytes, from_ms)?;
+        Some(self.beginning_at(track_bytes, offset, run, self.end_of(at)))
+    }
+
+    /// The moment in milliseconds at which [`Self::layout_from`] begins.
+    pub fn start_ms(&self, track_bytes: u64, from_ms: u64) -> Option<u64> {
+        let Place { at, run, time, .. } = self.place_before(track_bytes, from_ms)?;
+        let before: u128 = self.runs.iter().take(at).map(|run| u128::from(run.length())).sum();
+        Some(self.milliseconds(before + u128::from(time.saturating_sub(run.from))))
+    }
+
+    /// The last place at or before a moment from which it can be played.
+    fn place_before(&self, track_bytes: u64, from_ms: u64) -> Option<Place> {
         if !self.is_of(track_bytes) {
             return None;
         }
         let moment = u128::from(from_ms) * 1_000_000 / u128::from(self.scale.max(1));
         let (at, run, within) = self.run_at(moment)?;
-        let end = self.end_of(at);
-        let places = within_run(&self.cues, run.offset, end);
-        let time = run.from.saturating_add(within);
-        let after = places.partition_point(|&(at, _)| at <= time);
+        let places = within_run(&self.cues, run.offset, self.end_of(at));
+        let wanted = run.from.saturating_add(within);
+        let after = places.partition_point(|&(at, _)| at <= wanted);
         // At its first place, from its very start: nothing of it may be missing.
         let start = if at == 0 { 0 } else { run.offset };
-        let offset = match after.checked_sub(1).filter(|&first| first > 0) {
-            Some(first) => places.get(first)?.1,
-            None => start,
+        let (time, offset) = match after.checked_sub(1).filter(|&first| first > 0) {
+            Some(first) => *places.get(first)?,
+            None => (run.from, start),
         };
-        Some(self.beginning_at(track_bytes, offset, run, end))
+        Some(Place { at, run, time, offset })
     }
 
     /// The run in which a moment lies, its number, and the ticks from its start to the moment.
@@ -226,6 +238,18 @@ impl SeekIndex {
         cues.sort_by_key(|cue| cue.time);
         cues
     }
+}
+
+/// A place from which a track can be played.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Number of its run.
+    at: usize,
+    run: Run,
+    /// Its time, in ticks.
+    time: u64,
+    /// Where it is in the body.
+    offset: u64,
 }
 
 /// A cue as it is written.
