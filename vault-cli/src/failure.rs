@@ -178,6 +178,9 @@ impl Failure {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "Make room, then run the command again."
             }
+            io::ErrorKind::FileTooLarge => {
+                "Allow larger files there (ulimit -f, or another file system), then run the command again."
+            }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 "Choose a place you may write to, or change its permissions, then run the command again."
             }

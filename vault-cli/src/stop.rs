@@ -58,6 +58,8 @@ impl Signals {
     #[cfg(unix)]
     pub(crate) fn listen() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
+        // A file that may not grow (`ulimit -f`) is a full disk to whoever writes it, and not the end of the program.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
         // What cannot be listened for ends the program as it does any other.
         Self { signals: kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect() }

@@ -584,12 +584,12 @@ class Recording:
         texts = {name: lambda value: isinstance(value, str) for name in ("issuer", "certificate", "key_list")}
         parsed, lists = parse_json(credentials, "the credentials object"), {}
         require(has(parsed, {"members": list_of(texts, 1, 3)}), "the credentials are damaged")
-        for member in parsed["members"]:
-            certificate = parse_statement(member["certificate"].encode(), "certificate", "a certificate").fields
-            lists.setdefault(certificate["account"], member["key_list"].encode())
-        for account in {m["sealer"], m["patient"], m["clinician"]}:
-            require(account in lists, "the credentials leave somebody out")
-            lists[account] = statement = parse_statement(lists[account], "key-list", "a key list")
+        members = [parse_statement(member["certificate"].encode(), "certificate", "a certificate").fields["account"]
+                   for member in parsed["members"]]
+        people = list(dict.fromkeys([m["patient"], m["clinician"], m["sealer"]]))
+        require(members == people, "the credentials are not those of patient, clinician and sealer alone")
+        for account, member in zip(people, parsed["members"]):
+            lists[account] = statement = parse_statement(member["key_list"].encode(), "key-list", "a key list")
             root = bytes.fromhex(statement.fields["root"])
             require(statement.fields["account"] == account == labelled("account", root).hex(),
                     "a key list is that of another account")

@@ -102,7 +102,7 @@ impl CheckedManifest {
     /// # Errors
     /// [`Refusal::MixUp`] before any signature is looked at if the id differs; [`Refusal::NotEntitled`] if the sealer
     /// was not certified, not entitled, or its device key does not verify; [`Refusal::Damaged`] or
-    /// [`Refusal::NewerFormat`] if bytes cannot be read.
+    /// [`Refusal::NewerFormat`] if bytes cannot be read; [`Refusal::Damaged`] if the credentials hold anybody else.
     pub fn check(
         requested: RecordingId,
         organisation: OrganisationId,
@@ -148,6 +148,12 @@ impl CheckedManifest {
                 return Err(not_entitled(TrustError { account: recipient.account, problem }));
             }
             readers.push(reader);
+        }
+        // Last: one that is missing was told by name above, and what a wrong one is called does not depend on others.
+        if !credentials.are_of([claimed.patient, claimed.clinician, claimed.sealer]) {
+            return Err(Refusal::Damaged(
+                "its credentials are not those of its patient, its clinician and its sealer alone".to_owned(),
+            ));
         }
         Ok(Self { manifest, sealer, readers })
     }

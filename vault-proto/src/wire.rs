@@ -14,6 +14,14 @@ pub const MAX_JSON_BODY: usize = 2 * 1024 * 1024;
 pub const MAX_DETAILS: usize = 4 * 1024 * 1024;
 /// Most bytes of the body of an enrolment: three envelopes, with room for their escapes in JSON.
 pub const MAX_ENROLMENT: usize = 300 * 1024;
+/// How many parts beyond the first one missing of its segment a part may be. What a sealer has sent meanwhile while one
+/// part is late is a small multiple of what it sends at a time; a body never has a larger hole.
+pub const MAX_PARTS_AHEAD: u32 = 64;
+/// Most recordings that one account has begun and stored no part of. A recording that goes on has its first part within
+/// a minute, so these are crashes in the moments between.
+pub const MAX_EMPTY_RECORDINGS: u32 = 1000;
+/// Most comparisons in which one account has a side at a time.
+pub const MAX_COMPARISONS: u32 = 64;
 /// Most bytes of a segment seal's or a final seal's envelope.
 pub const MAX_SEAL: usize = 8 * 1024;
 /// Most key lists of one account.

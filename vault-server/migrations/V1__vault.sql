@@ -28,12 +28,10 @@ CREATE TABLE devices (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX devices_by_account ON devices (account);
 
--- Requests seen; those created before the floor are forgotten and refused.
+-- Requests seen, by the beginning of SHA-256(key id, nonce); those created before the floor are forgotten and refused.
 CREATE TABLE nonces (
-    key_id  BLOB NOT NULL,
-    nonce   BLOB NOT NULL,
-    created INTEGER NOT NULL,
-    PRIMARY KEY (key_id, nonce)
+    id      BLOB PRIMARY KEY CHECK (length(id) = 16),
+    created INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX nonces_by_created ON nonces (created);
 CREATE TABLE nonce_floor (
@@ -51,13 +49,18 @@ CREATE TABLE recordings (
     sealer_key     BLOB NOT NULL,
     sequence       INTEGER NOT NULL,
     manifest       BLOB NOT NULL,
+    -- Of its parts.
     bytes          INTEGER NOT NULL DEFAULT 0 CHECK (bytes >= 0),
+    -- Of all that is stored of it, each object once: what counts against the room.
+    stored         INTEGER NOT NULL CHECK (stored >= bytes),
     details_digest BLOB,
     details_length INTEGER,
     final_seal     BLOB,
     last_stored    INTEGER NOT NULL,
     UNIQUE (sealer_key, sequence)
 ) STRICT;
+-- Begun, and nothing is stored of their content.
+CREATE INDEX empty_recordings ON recordings (sealer) WHERE bytes = 0;
 
 -- Who finds a recording in the list: patient, clinician and sealer, each once.
 CREATE TABLE participants (
@@ -71,6 +74,7 @@ CREATE TABLE segments (
     segment           INTEGER NOT NULL CHECK (segment >= 0),
     track             INTEGER NOT NULL,
     header            BLOB NOT NULL,
+    header_length     INTEGER NOT NULL,
     header_generation INTEGER NOT NULL DEFAULT 0,
     -- Parts from part 0 to the first gap or the first part that is not full, and their bytes.
     run_parts         INTEGER NOT NULL DEFAULT 0,
@@ -91,7 +95,8 @@ CREATE TABLE parts (
     FOREIGN KEY (number, segment) REFERENCES segments (number, segment)
 ) STRICT, WITHOUT ROWID;
 
--- What changed, committed with the change. Only ever appended to.
+-- What changed, committed with the change. Of what is done to one thing again and again, the last time; of parts that are
+-- dropped, that they were: so there are never more than things that are stored, and keeping on asking adds none.
 CREATE TABLE events (
     event      INTEGER PRIMARY KEY AUTOINCREMENT,
     at         INTEGER NOT NULL,
@@ -103,9 +108,11 @@ CREATE TABLE events (
     part       INTEGER,
     request_id TEXT NOT NULL
 ) STRICT;
-CREATE INDEX events_by_recording ON events (recording) WHERE recording IS NOT NULL;
+CREATE UNIQUE INDEX last_events ON events (recording, action, ifnull(segment, -1), ifnull(part, -1))
+    WHERE recording IS NOT NULL;
 
--- What two accounts store for each other while they compare their keys: opaque values, gone after some minutes.
+-- What two accounts store for each other while they compare their keys: opaque values, gone after some minutes, and no
+-- event is left of them.
 CREATE TABLE comparisons (
     -- Of two sides the one with the smaller number was there first.
     number     INTEGER PRIMARY KEY AUTOINCREMENT,

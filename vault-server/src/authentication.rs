@@ -19,7 +19,7 @@ use crate::event::Caller;
 use crate::ops::Vault;
 use crate::ops::accounts::Submission;
 use crate::problem::Problem;
-use crate::store::NonceUse;
+use crate::store::{NewNonce, NonceUse};
 
 /// The names under which this server is reached. A request signed for another server is worth nothing here.
 #[derive(Debug, Clone)]
@@ -131,13 +131,22 @@ impl SignedHead {
         if self.own_authority && valid { Ok(()) } else { Err(ProblemCode::SignatureInvalid.into()) }
     }
 
-    fn use_nonce(&self, vault: &Vault, now: Timestamp) -> Result<(), Problem> {
-        let input = &self.input;
-        let used = vault.store.use_nonce(input.key_id, input.nonce, input.created, now.unix_seconds())?;
-        match used {
+    fn use_nonce(&self, vault: &Vault, account: AccountId, now: Timestamp) -> Result<(), Problem> {
+        let reads = matches!(self.method.as_str(), "GET" | "HEAD");
+        // What drops something makes room.
+        if !reads && self.method != "DELETE" {
+            vault.check_room_to_write()?;
+        }
+        let SignatureInput { key_id: key, nonce, created } = self.input;
+        let nonce = NewNonce { account, key, nonce, created, now: now.unix_seconds(), reads };
+        match vault.store.use_nonce(&nonce)? {
             NonceUse::Fresh => Ok(()),
             NonceUse::Repeated => Err(ProblemCode::SignatureReplayed.into()),
             NonceUse::Forgotten => Err(ProblemCode::SignatureStale.into()),
+            NonceUse::TooMany => Err(Problem::with_detail(
+                ProblemCode::Busy,
+                "This account has made as many requests as are remembered of an account at a time.",
+            )),
         }
     }
 
@@ -157,7 +166,7 @@ impl SignedHead {
         let devices = member.key_list.unverified();
         let device = devices.device(self.input.key_id, DeviceRole::Auth).ok_or_else(unknown)?;
         self.check_signature(&device.key)?;
-        self.use_nonce(vault, now)?;
+        self.use_nonce(vault, account, now)?;
         let device = device.key;
         Ok(Authenticated { account, member, device })
     }
@@ -212,7 +221,7 @@ impl SignedHead {
             .device(self.input.key_id, DeviceRole::Auth)
             .ok_or(Problem::from(ProblemCode::UnknownKey))?;
         self.check_signature(&device.key)?;
-        self.use_nonce(vault, at)?;
+        self.use_nonce(vault, member.account(), at)?;
         let actor = Actor { account: member.account(), key_id: self.input.key_id, role: member.role() };
         let caller = Caller { actor, device: device.key, request_id, at };
         Ok((caller, submission))

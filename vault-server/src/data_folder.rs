@@ -1,5 +1,6 @@
 //! The server's data folder (docs/OPERATING.md): `vault.json` says whose it is, `lock` keeps a second server out,
-//! `vault.db` is the index, `blobs/` holds the objects, `leftovers/` what crashes left of them.
+//! `vault.db` is the index, `read-nonces` its reserve for a full disk, `blobs/` holds the objects, `leftovers/` what
+//! crashes left of them.
 //!
 //! [`init`] alone creates an index or a folder of objects; [`DataFolder::open`] takes what is there or refuses it.
 
@@ -16,14 +17,14 @@ use crate::durable::{create_folders, sync_folder, sync_name, write_whole_file};
 use crate::mark::{self, Mark, MarkFile};
 use crate::refusal::{Reason, Refusal};
 use crate::server_error::ServerError;
-use crate::store::{InspectionError, SqliteStore, inspect, is_fresh};
+use crate::store::{InspectionError, READ_NONCES, SqliteStore, inspect, is_fresh};
 
 const DESCRIPTION: &str = "vault.json";
 const DATABASE: &str = "vault.db";
 const BLOBS: &str = "blobs";
 const LEFTOVERS: &str = "leftovers";
 const LOCK: &str = "lock";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// `vault.json`. Written last, by `init`: where it is, the rest has been there.
 #[derive(Serialize, Deserialize)]
@@ -103,6 +104,7 @@ fn is_unused(path: &Path) -> Result<bool, ServerError> {
             LOCK => true,
             BLOBS => FileBlobs::is_unused(&path.join(BLOBS)).map_err(failed)?,
             DATABASE => is_fresh(&path.join(DATABASE)),
+            READ_NONCES => true,
             // Put aside and never given its name: of the database, or of a small file.
             name => name.starts_with("vault.db.new") || (name.starts_with('.') && name.ends_with(".new")),
         };

@@ -115,7 +115,7 @@ fn open(data: &Path, clock: Clock, limits: &Limits) -> Result<Opened, ServerErro
     let folder = DataFolder::open(data)?;
     let (path, organisation) = (folder.path().to_owned(), folder.organisation());
     let (_lock, store, blobs) = folder.into_stores()?;
-    let store = Arc::new(store);
+    let store = Arc::new(store.with_nonces(limits.nonces));
     let vault = Vault::new(organisation, Arc::clone(&store) as Arc<dyn Store>, Arc::new(blobs), clock)
         .with_room(limits)
         .map_err(|error| ServerError::index(&path, error.into()))?;

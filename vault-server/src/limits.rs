@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::store::MAX_NONCES;
+
 /// Limits of one server. The defaults suit a machine with 512 MiB of memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -16,10 +18,14 @@ pub struct Limits {
     pub body_time: Duration,
     /// Time to send the whole body of an enrolment, which nobody known has signed yet.
     pub enrolment_body_time: Duration,
-    /// Most bytes of ciphertext that may be stored: parts and details. `None`: as many as the disk holds.
+    /// Most bytes that may be stored for good: objects of recordings, certificates and key lists. `None`: as many as
+    /// the disk holds.
     pub max_bytes: Option<u64>,
-    /// Bytes of the disk that parts and new recordings leave free, so that what is under way can be sealed.
+    /// Bytes of the disk that are left free by all that is new. Half of them can be used by seals, so that what is
+    /// under way can be ended, and all of them by the nonces of reads.
     pub min_free: u64,
+    /// Nonces that are kept of one account at a time; more requests are told to come again.
+    pub nonces: u32,
     /// Age from which a file that no row names is taken for the leftover of a crash.
     pub leftover_grace: Duration,
     /// Time after which the mark is moved, if anything was committed meanwhile.
@@ -36,6 +42,7 @@ impl Default for Limits {
             enrolment_body_time: Duration::from_secs(10),
             max_bytes: None,
             min_free: 64 * 1024 * 1024,
+            nonces: MAX_NONCES,
             leftover_grace: Duration::from_secs(24 * 60 * 60),
             mark_every: Duration::from_secs(60),
         }

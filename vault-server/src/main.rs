@@ -46,11 +46,12 @@ enum Command {
         /// refused. [default: the address it listens on]
         #[arg(long, value_name = "HOST[:PORT]")]
         authority: Vec<String>,
-        /// Most bytes of ciphertext to store, all recordings together; more is refused with 507 until there is room
-        /// again. Bytes, or powers of 1024 of them, such as 500M, 10G or 2T. [default: as many as the disk holds]
+        /// Most bytes to store for good, all recordings and accounts together; more is refused with 507 until there is
+        /// room again. Bytes, or powers of 1024 of them, such as 500M, 10G or 2T. [default: as many as the disk holds]
         #[arg(long, value_name = "SIZE", value_parser = parse_size)]
         max_bytes: Option<u64>,
-        /// Bytes of the disk to leave free: new recordings and parts are refused with 507 before they would use them.
+        /// Bytes of the disk to leave free: whatever is new is refused with 507 before it would use them. Seals of what
+        /// is under way may use half of them, reads all.
         #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "64M")]
         min_free: u64,
         /// Form of the log on stderr; RUST_LOG sets what is in it.
@@ -93,7 +94,18 @@ fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(1024_u64.pow(power)).ok_or_else(wrong)
 }
 
+/// From now on a file that may not grow (`ulimit -f`) is a full disk to whoever writes it, and not the end of the
+/// process.
+fn outlive_file_size_limit() -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _entered = runtime.enter();
+    // The handler stays when the runtime goes.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
 fn main() -> ExitCode {
+    // Without it a limit that nobody has to set ends the process, as it ends any other.
+    let _ = outlive_file_size_limit();
     let result = match Arguments::parse().command {
         Command::Init { data, organisation } => run_init(&data, organisation),
         Command::Serve { data, listen, authority, max_bytes, min_free, log } => {

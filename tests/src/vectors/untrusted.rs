@@ -295,6 +295,23 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
         credentials(cast, ("chain-empty", "credentials of nobody", NotEntitled), Vec::clear),
         credentials(
             cast,
+            ("chain-somebody-else", "credentials that also hold another patient", Damaged),
+            |members| {
+                members.push(cast.member(&cast.other, SUITE));
+            },
+        ),
+        credentials(cast, ("chain-reader-twice", "credentials with the patient twice", Damaged), |members| {
+            members.insert(1, members[0].clone());
+        }),
+        credentials(
+            cast,
+            ("chain-other-order", "credentials with the clinician first", Damaged),
+            |members| {
+                members.swap(0, SEALER);
+            },
+        ),
+        credentials(
+            cast,
             ("chain-key-list-of-another", "another account's key list", NotEntitled),
             |members| {
                 members[SEALER].key_list = members[0].key_list.clone();

@@ -204,6 +204,7 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
             },
         ),
         ("disk full", disk(io::ErrorKind::StorageFull)),
+        ("disk with small files only", disk(io::ErrorKind::FileTooLarge)),
         ("disk read-only", disk(io::ErrorKind::ReadOnlyFilesystem)),
         ("disk damaged", disk(io::ErrorKind::InvalidData)),
         ("disk path", disk(io::ErrorKind::NotFound)),

@@ -164,13 +164,14 @@ impl Sender {
     async fn send_all(&mut self) -> Result<(), ClientError> {
         let mut in_flight: FuturesUnordered<BoxFuture<'static, Outcome>> = FuturesUnordered::new();
         loop {
+            let room = in_flight.is_empty() || (in_flight.len() < IN_FLIGHT && self.may_run_ahead());
             let item = tokio::select! {
                 biased;
                 Some(outcome) = in_flight.next() => {
                     self.part_done(outcome)?;
                     continue;
                 }
-                item = self.items.recv(), if in_flight.len() < IN_FLIGHT => item,
+                item = self.items.recv(), if room => item,
             };
             if let Some(Item::Part(part)) = item {
                 let number = self.hand_out(part.mark);
@@ -190,6 +191,12 @@ impl Sender {
                 Some(Item::End(end)) => return self.one(None, Attempt::End(end)).await,
             }
         }
+    }
+
+    /// Whether the server takes the next part although the oldest of those before it has not arrived.
+    fn may_run_ahead(&self) -> bool {
+        let oldest = self.outstanding.first_key_value().map_or(self.handed_out, |(number, _)| *number);
+        self.refused.is_some() || self.handed_out.saturating_sub(oldest) < u64::from(wire::MAX_PARTS_AHEAD)
     }
 
     fn hand_out(&mut self, mark: Option<Mark>) -> u64 {

@@ -1,7 +1,7 @@
 //! Objects as files of one folder.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,9 @@ use super::{BlobError, BlobKey, BlobStore, BodyReader, Day, StoredFile, listing}
 use crate::durable::{
     create_folder, create_folders, stop_unless_durable, sync_folder, sync_name, write_whole_file,
 };
+
+/// Name of the file by which it is found out whether something can be written.
+const PROBE: &str = "probe";
 
 /// A blob store in a folder of a local file system, each object in a file of its own. Only its owner can read it.
 #[derive(Debug)]
@@ -59,7 +62,7 @@ impl FileBlobs {
             let name = entry?.file_name();
             let unused = match name.to_str() {
                 Some(RECORDINGS) => std::fs::read_dir(root.join(RECORDINGS))?.next().is_none(),
-                Some(name) => matches!(name, "mark" | "commits") || listing::is_aside(name),
+                Some(name) => matches!(name, "mark" | "commits" | PROBE) || listing::is_aside(name),
                 None => false,
             };
             if !unused {
@@ -86,12 +89,19 @@ impl FileBlobs {
 
 impl BlobStore for FileBlobs {
     fn check_ready(&self) -> Result<(), BlobError> {
-        let metadata = std::fs::metadata(&self.root).map_err(BlobError::Failed)?;
-        if metadata.is_dir() && !metadata.permissions().readonly() {
-            Ok(())
-        } else {
-            Err(io::Error::other("the blob folder cannot be written").into())
-        }
+        let probe = self.root.join(PROBE);
+        let write = || {
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&probe)?;
+            let written = file.write_all(&[1; 4096]).map(|()| stop_unless_durable(file.sync_all()));
+            // A name that stays is written over by the next.
+            std::fs::remove_file(&probe).and(written)
+        };
+        // A folder that is gone is no object that was never put.
+        write().map_err(|error| match classified(error) {
+            BlobError::NotFound => BlobError::Failed(io::Error::other("the folder of the objects is gone")),
+            error => error,
+        })
     }
 
     fn put(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), BlobError> {

@@ -115,7 +115,7 @@ pub trait BodyReader: Send + Sync {
 ///   Reads may overlap anything.
 /// * **Retries** are the caller's: a store tries once.
 pub trait BlobStore: Send + Sync {
-    /// Whether the store can be used right now.
+    /// Whether something can be stored right now: it is tried, durably, and removed.
     ///
     /// # Errors
     /// What stands in the way.

@@ -108,7 +108,8 @@ pub fn enrol(vault: &Vault, caller: &Caller, submission: &Submission) -> Result<
             key_list: submission.key_list.clone(),
             replaces,
         };
-        vault.store.enrol(&Event::enrolment(caller), &enrolment)?;
+        let room = vault.room.for_new(&*vault.blobs, enrolment.length())?;
+        room.settle(vault.store.enrol(&Event::enrolment(caller), &enrolment)?);
         Ok(if stored.is_none() { Stored::New } else { Stored::Same })
     })
 }

@@ -6,9 +6,12 @@ use vault_proto::wire::ComparisonState;
 
 use super::Vault;
 use crate::authorize::{Action, Permit, authorize};
-use crate::event::{Caller, Event};
+use crate::event::Caller;
 use crate::problem::Problem;
 use crate::store::Stored;
+
+/// Bytes that a side of a comparison takes at most, with all that a database keeps beside it.
+const SIDE: u64 = 512;
 
 /// A caller is only ever asked about their own side: whose comparison it is comes from the permit, never from the
 /// request.
@@ -31,12 +34,13 @@ fn value(body: &[u8]) -> Result<[u8; 32], Problem> {
 ///
 /// # Errors
 /// [`BadRequest`](vault_proto::problem::ProblemCode::BadRequest),
-/// [`NotFound`](vault_proto::problem::ProblemCode::NotFound) if there is no such account.
+/// [`NotFound`](vault_proto::problem::ProblemCode::NotFound) if there is no such account,
+/// [`Busy`](vault_proto::problem::ProblemCode::Busy) if the caller has a side in too many others.
 pub fn commit(vault: &Vault, caller: &Caller, other: AccountId, body: &[u8]) -> Result<Stored, Problem> {
     let commitment = Digest::from_bytes(value(body)?);
     let permit = permit(vault, caller, Action::CommitComparison, other)?;
-    let event = Event::permitted(&permit, caller);
-    Ok(vault.store.commit_comparison(&permit, &event, other, commitment)?)
+    let _room = vault.room.for_passing(&*vault.blobs, SIDE)?;
+    Ok(vault.store.commit_comparison(&permit, other, commitment, caller.at)?)
 }
 
 /// Stores the caller's nonce, from the body of the request.
@@ -48,8 +52,8 @@ pub fn commit(vault: &Vault, caller: &Caller, other: AccountId, body: &[u8]) -> 
 pub fn reveal(vault: &Vault, caller: &Caller, other: AccountId, body: &[u8]) -> Result<Stored, Problem> {
     let nonce = ComparisonNonce::from_bytes(value(body)?);
     let permit = permit(vault, caller, Action::RevealComparison, other)?;
-    let event = Event::permitted(&permit, caller);
-    Ok(vault.store.reveal_comparison(&permit, &event, other, nonce)?)
+    let _room = vault.room.for_passing(&*vault.blobs, SIDE)?;
+    Ok(vault.store.reveal_comparison(&permit, other, nonce, caller.at)?)
 }
 
 /// What the caller and the other account have stored for each other.
@@ -67,6 +71,5 @@ pub fn state(vault: &Vault, caller: &Caller, other: AccountId) -> Result<Compari
 /// [`NotFound`](vault_proto::problem::ProblemCode::NotFound) if there is no such account.
 pub fn withdraw(vault: &Vault, caller: &Caller, other: AccountId) -> Result<Stored, Problem> {
     let permit = permit(vault, caller, Action::WithdrawComparison, other)?;
-    let event = Event::permitted(&permit, caller);
-    Ok(vault.store.withdraw_comparison(&permit, &event, other)?)
+    Ok(vault.store.withdraw_comparison(&permit, other)?)
 }

@@ -68,7 +68,7 @@ pub fn store_details(
         }
         sealed_segments(vault, &permit)?;
         // Also if the row names these very bytes: a crash may have left others there.
-        let room = vault.room.for_ciphertext(&*vault.blobs, length)?;
+        let room = vault.room.for_new(&*vault.blobs, length)?;
         let key = BlobKey::new(&permit, Object::Details)?;
         let is_named =
             |object: &[u8]| row.details.is_some_and(|named| measured(object) == (named.digest, named.length));
@@ -78,12 +78,9 @@ pub fn store_details(
             _ => vault.put_unnamed(&key, body)?,
         }
         let event = Event::permitted(&permit, caller);
-        let stored = vault.store.set_details(&permit, &event, &details)?;
-        if stored == Stored::New {
-            room.keep();
-            vault.room.give_back(row.details.map_or(0, |before| before.length));
-        }
-        Ok(stored)
+        let change = vault.store.set_details(&permit, &event, &details)?;
+        room.settle(change.bytes);
+        Ok(change.stored)
     })
 }
 
@@ -144,6 +141,7 @@ pub fn store_final_seal(
         if final_seal.details != details.digest || Digest::of(&object) != details.digest {
             return Err(refused("The final seal is for other details."));
         }
+        let room = vault.room.for_ending(&*vault.blobs, u64::try_from(body.len()).unwrap_or(u64::MAX))?;
         vault.put_unnamed(&BlobKey::new(&permit, Object::Final)?, body)?;
         let event = Event::permitted(&permit, caller);
         let last_seal = segments.last().and_then(|segment| segment.seal.as_deref()).unwrap_or_default();
@@ -153,6 +151,8 @@ pub fn store_final_seal(
             last_seal: Digest::of(last_seal),
             envelope: body.to_vec(),
         };
-        Ok(vault.store.set_final_seal(&permit, &event, &final_row)?)
+        let change = vault.store.set_final_seal(&permit, &event, &final_row)?;
+        room.settle(change.bytes);
+        Ok(change.stored)
     })
 }

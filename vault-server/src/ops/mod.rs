@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use vault_proto::envelope::{Envelope, Statement};
+use vault_proto::geometry::MAX_PART;
 use vault_proto::ids::{OrganisationId, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::{CheckedManifest, Refusal};
@@ -78,16 +79,37 @@ impl Vault {
         Ok(self)
     }
 
-    /// Whether both stores can be used right now.
-    pub fn is_ready(&self) -> bool {
-        let reasons = [
-            self.store.check_ready().err().map(|error| error.to_string()),
-            self.blobs.check_ready().err().map(|error| error.to_string()),
+    /// Whether a part could be stored right now: something is written to both stores, durably. Blocks.
+    pub fn readiness(&self) -> Readiness {
+        let part = u64::try_from(MAX_PART).unwrap_or(u64::MAX);
+        let failures = [
+            self.store.check_ready().err().map(Problem::from),
+            self.blobs.check_ready().err().map(Problem::from),
+            self.room.for_new(&*self.blobs, part).err(),
         ];
-        for reason in reasons.iter().flatten() {
-            tracing::warn!(%reason, "not ready");
+        let mut readiness = Readiness::Ready;
+        for failure in failures.into_iter().flatten() {
+            readiness = match failure.code {
+                ProblemCode::StorageFull if readiness != Readiness::Failing => {
+                    let reads = self.store.remembers_reads_when_full();
+                    if reads { Readiness::Full } else { Readiness::FullWithoutReads }
+                }
+                _ => Readiness::Failing,
+            };
         }
-        reasons.iter().all(Option::is_none)
+        if readiness != Readiness::Ready {
+            tracing::warn!(?readiness, "not ready");
+        }
+        readiness
+    }
+
+    /// Refuses a request that may write while there is no room even for what ends something: nothing of it is stored
+    /// then, its nonce included.
+    ///
+    /// # Errors
+    /// [`ProblemCode::StorageFull`].
+    pub fn check_room_to_write(&self) -> Result<(), Problem> {
+        self.room.for_ending(&*self.blobs, 0).map(drop)
     }
 
     /// Allows `caller` an action on a recording, or refuses it.
@@ -120,6 +142,19 @@ impl Vault {
         CheckedManifest::check(recording, self.organisation, &manifest, &credentials)
             .map_err(|error| Problem::internal(&error))
     }
+}
+
+/// What a server can do right now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Everything.
+    Ready,
+    /// Read. There is no room to store a part.
+    Full,
+    /// Nothing: there is no room, not even for the nonces of reads.
+    FullWithoutReads,
+    /// Nothing that is to be relied on: index or objects do not work.
+    Failing,
 }
 
 impl fmt::Debug for Vault {

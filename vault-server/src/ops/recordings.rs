@@ -43,7 +43,7 @@ pub struct ListRequest {
 ///
 /// # Errors
 /// [`ProblemCode::BadRequest`], [`ProblemCode::Forbidden`], [`ProblemCode::StatementRefused`],
-/// [`ProblemCode::Conflict`].
+/// [`ProblemCode::Conflict`], [`ProblemCode::StorageFull`].
 pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Problem> {
     let text: CreateText = serde_json::from_slice(body)
         .map_err(|_| Problem::bad_request("The body is not a manifest with its credentials."))?;
@@ -60,7 +60,8 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
     if manifest.sequence >= super::accounts::MAX_NUMBER {
         return Err(Problem::with_detail(ProblemCode::StatementRefused, "The sequence number is too large."));
     }
-    let recording = NewRecording { manifest: envelope.clone() };
+    let credentials_length = u32::try_from(text.credentials.len()).unwrap_or(u32::MAX);
+    let recording = NewRecording { manifest: envelope.clone(), credentials_length };
     vault.recording_locks.exclusive(manifest.recording, || {
         if vault.store.would_create(&permit, &recording)? == Stored::Same {
             return Ok(Stored::Same);
@@ -72,13 +73,15 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
                 format!("It was not created within a day of the server's time, {}.", caller.at),
             ));
         }
-        let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let _room = vault.room.for_others(&*vault.blobs, length)?;
+        let length = text.manifest.len().saturating_add(text.credentials.len());
+        let room = vault.room.for_new(&*vault.blobs, u64::try_from(length).unwrap_or(u64::MAX))?;
         check_objects_without_row(vault, &permit, text.manifest.as_bytes())?;
         vault.put_unnamed(&BlobKey::new(&permit, Object::Credentials)?, text.credentials.as_bytes())?;
         vault.put_unnamed(&BlobKey::new(&permit, Object::Manifest)?, text.manifest.as_bytes())?;
         let event = Event::permitted(&permit, caller);
-        Ok(vault.store.create_recording(&permit, &event, &recording)?)
+        let change = vault.store.create_recording(&permit, &event, &recording)?;
+        room.settle(change.bytes);
+        Ok(change.stored)
     })
 }
 

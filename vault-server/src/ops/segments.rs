@@ -17,7 +17,9 @@ use crate::authorize::{Action, Permit};
 use crate::blob::{BlobError, BlobKey, BodyReader, Day, Object};
 use crate::event::{Caller, Event};
 use crate::problem::Problem;
-use crate::store::{NewPart, NewSeal, NewSegment, PartRow, SegmentRow, StoreError, Stored};
+use crate::store::{
+    Change, NewPart, NewSeal, NewSegment, PartRow, SegmentRow, StoreError, Stored, is_too_far_ahead,
+};
 
 /// A body to be read: how much of it counts, and its tag once it is sealed.
 pub struct Body {
@@ -86,11 +88,12 @@ pub fn open(
         if sealed.readers().len() != manifest.unverified().recipients.len() {
             return Err(refused("The header does not have one stanza for each recipient of the manifest."));
         }
-        let segment = NewSegment { index, track: request.track, header: Digest::of(&header) };
+        let header_length = u32::try_from(header.len()).unwrap_or(u32::MAX);
+        let segment = NewSegment { index, track: request.track, header: Digest::of(&header), header_length };
         let event = Event::permitted(&permit, caller).on_segment(index);
         // The row decides: only when it is missing may blobs be written, so a header that a row names never changes.
         if existing(vault, &permit, index)?.is_some() {
-            return Ok(vault.store.open_segment(&permit, &event, &segment)?);
+            return Ok(vault.store.open_segment(&permit, &event, &segment)?.stored);
         }
         let follows = match index.checked_sub(1) {
             None => true,
@@ -103,27 +106,47 @@ pub fn open(
         }
         let key = |object| BlobKey::new(&permit, object);
         let generation = 0;
-        let _room = vault.room.for_others(&*vault.blobs, u64::try_from(header.len()).unwrap_or(u64::MAX))?;
-        set_aside_dropped_body(vault, &permit, &key(Object::Body { segment: index })?, index)?;
-        vault.put_unnamed(&key(Object::Header { segment: index, generation })?, &header)?;
+        let room = vault.room.for_new(&*vault.blobs, u64::from(header_length))?;
+        let header_key = key(Object::Header { segment: index, generation })?;
+        match dropped_body(vault, &permit, &key(Object::Body { segment: index })?, index)? {
+            // The sealer dropped it whole: its header goes like its bytes, and leaves nothing however often.
+            Dropped::Emptied => vault.blobs.put(&header_key, &header)?,
+            Dropped::SetAside | Dropped::Never => vault.put_unnamed(&header_key, &header)?,
+        }
         vault.blobs.create_body(&key(Object::Body { segment: index })?)?;
-        Ok(vault.store.open_segment(&permit, &event, &segment)?)
+        let change = vault.store.open_segment(&permit, &event, &segment)?;
+        room.settle(change.bytes);
+        Ok(change.stored)
     })
+}
+
+/// What there was in the place of a segment that is to be opened.
+enum Dropped {
+    /// Nothing that its sealer dropped.
+    Never,
+    /// A segment that its sealer dropped, without a byte left of it.
+    Emptied,
+    /// One with bytes in it, which are kept aside now.
+    SetAside,
 }
 
 /// Makes way for the body of a segment that is to be opened. One with bytes in it is that of a segment that its sealer
 /// dropped, or the index is older than it.
-fn set_aside_dropped_body(vault: &Vault, permit: &Permit, key: &BlobKey, index: u32) -> Result<(), Problem> {
-    match vault.blobs.size(key) {
-        Ok(0) | Err(BlobError::NotFound) => return Ok(()),
-        Ok(_) => {}
-        Err(error) => return Err(error.into()),
-    }
+fn dropped_body(vault: &Vault, permit: &Permit, key: &BlobKey, index: u32) -> Result<Dropped, Problem> {
+    let bytes = match vault.blobs.size(key) {
+        Err(BlobError::NotFound) => 0,
+        size => size?,
+    };
     let name = key.path();
-    if !was_abandoned(vault, permit, index)? {
-        return Err(Problem::internal(&format_args!("the index does not know {name}")));
+    match (bytes, was_abandoned(vault, permit, index)?) {
+        (0, true) => Ok(Dropped::Emptied),
+        (0, false) => Ok(Dropped::Never),
+        (_, true) => {
+            vault.blobs.set_aside(&name, &Day::of((vault.clock)()))?;
+            Ok(Dropped::SetAside)
+        }
+        (_, false) => Err(Problem::internal(&format_args!("the index does not know {name}"))),
     }
-    Ok(vault.blobs.set_aside(&name, &Day::of((vault.clock)()))?)
 }
 
 /// Whether the sealer ever dropped a segment of this number.
@@ -145,9 +168,8 @@ pub fn abandon(
     let permit = vault.permit(caller, Action::AbandonSegment, recording)?;
     vault.segment_locks.exclusive((recording, index), || {
         let event = Event::permitted(&permit, caller).on_segment(index);
-        let bytes = vault.store.segment_bytes(&permit, index)?;
-        let stored = vault.store.abandon_segment(&permit, &event, index)?;
-        vault.room.give_back(bytes);
+        let Change { stored, bytes } = vault.store.abandon_segment(&permit, &event, index)?;
+        vault.room.count(bytes);
         if stored == Stored::Same && !was_abandoned(vault, &permit, index)? {
             // The index never knew such a segment, so it cannot know what a body of that name holds.
             return Ok(stored);
@@ -192,16 +214,22 @@ pub fn store_part(
                 Some(_) => return Err(ProblemCode::Conflict.into()),
                 None => {}
             }
-            if segment_to_fill(vault, &permit, segment)?.seal.is_some() {
+            let open = segment_to_fill(vault, &permit, segment)?;
+            if open.seal.is_some() {
                 return Err(ProblemCode::OutOfOrder.into());
             }
-            let room = vault.room.for_ciphertext(&*vault.blobs, u64::from(length))?;
-            vault.blobs.write_part(&key, part_offset(part), bytes)?;
-            let stored = vault.store.add_part(&permit, &event, &new)?;
-            if stored == Stored::New {
-                room.keep();
+            if is_too_far_ahead(part, open.parts) {
+                return Err(Problem::with_detail(
+                    ProblemCode::OutOfOrder,
+                    "Parts long before this one are not stored yet.",
+                ));
             }
-            Ok(stored)
+            let with_progress = u64::try_from(new.progress.as_ref().map_or(0, Vec::len)).unwrap_or(u64::MAX);
+            let room = vault.room.for_new(&*vault.blobs, u64::from(length).saturating_add(with_progress))?;
+            vault.blobs.write_part(&key, part_offset(part), bytes)?;
+            let change = vault.store.add_part(&permit, &event, &new)?;
+            room.settle(change.bytes);
+            Ok(change.stored)
         })
     })
 }
@@ -287,6 +315,8 @@ pub fn seal(
             return Err(Problem::internal(&"a stored body is shorter than its rows say"));
         }
         let hashes: Vec<u8> = parts.iter().flat_map(|part| *part.digest.as_bytes()).collect();
+        let length = hashes.len().saturating_add(body.len());
+        let room = vault.room.for_ending(&*vault.blobs, u64::try_from(length).unwrap_or(u64::MAX))?;
         vault.put_unnamed(&BlobKey::new(&permit, Object::Parts { segment: index })?, &hashes)?;
         vault.put_unnamed(&BlobKey::new(&permit, Object::Seal { segment: index })?, body)?;
         let new = NewSeal {
@@ -298,9 +328,8 @@ pub fn seal(
             envelope: body.to_vec(),
         };
         let event = Event::permitted(&permit, caller).on_segment(index);
-        let before = vault.store.segment_bytes(&permit, index)?;
-        let stored = vault.store.seal_segment(&permit, &event, &new)?;
-        vault.room.give_back(before.saturating_sub(seal.body_length));
+        let Change { stored, bytes } = vault.store.seal_segment(&permit, &event, &new)?;
+        room.settle(bytes);
         // Only now: until the commit, the parts beyond were promised to the sealer.
         vault.blobs.truncate_body(&body_key, seal.body_length)?;
         Ok(stored)

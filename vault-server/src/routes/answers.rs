@@ -29,6 +29,16 @@ impl RequestId {
     }
 }
 
+/// Marks an answer that says by itself why it is a refusal.
+#[derive(Clone)]
+struct AsItIs;
+
+/// Sends a refusal as it is, and not as a problem document.
+pub(super) fn as_it_is(mut response: Response) -> Response {
+    response.extensions_mut().insert(AsItIs);
+    response
+}
+
 impl IntoResponse for Problem {
     /// Carries the problem to `answer`, which knows the request's id.
     fn into_response(self) -> Response {
@@ -44,7 +54,8 @@ pub(crate) async fn answer(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).await;
     let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
+    let own_words = response.extensions().get::<AsItIs>().is_some();
+    if !own_words && (status.is_client_error() || status.is_server_error()) {
         let problem =
             response.extensions_mut().remove::<Problem>().unwrap_or_else(|| of_status(status).into());
         response = document(problem, &id, response.headers());

@@ -1,21 +1,46 @@
 //! `/healthz`, `/readyz`, `/v1/server`: unsigned.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use vault_proto::wire::ServerInfo;
 
-use super::{App, json};
+use super::{App, answers, json};
+use crate::ops::Readiness;
 
 pub(crate) async fn alive() -> &'static str {
     "ok"
 }
 
-pub(crate) async fn ready(State(app): State<App>) -> Result<&'static str, StatusCode> {
-    match app.run(|vault| Ok(vault.is_ready())).await {
-        Ok(true) => Ok("ready"),
-        Ok(false) | Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
-    }
+/// Time for which what was found is answered to whoever asks: nobody can have the disk written to more often.
+const KEPT: Duration = Duration::from_secs(1);
+
+/// What the last look found, and when.
+pub(crate) type LastLook = Mutex<Option<(Instant, Readiness)>>;
+
+pub(crate) async fn ready(State(app): State<App>) -> Response {
+    // One looks, the others wait for what it finds.
+    let mut last = app.last_look.lock().await;
+    let readiness = match *last {
+        Some((at, found)) if at.elapsed() < KEPT => found,
+        _ => {
+            let found = app.run(|vault| Ok(vault.readiness())).await.unwrap_or(Readiness::Failing);
+            *last = Some((Instant::now(), found));
+            found
+        }
+    };
+    drop(last);
+    let line = match readiness {
+        Readiness::Ready => return "ready".into_response(),
+        Readiness::Full => "storage-full: reads are served, recordings are not stored",
+        Readiness::FullWithoutReads => "storage-full: nothing is served and nothing is stored",
+        Readiness::Failing => "internal: the index or the objects do not work, see the log",
+    };
+    answers::as_it_is((StatusCode::SERVICE_UNAVAILABLE, line).into_response())
 }
 
 pub(crate) async fn server(State(app): State<App>) -> Response {

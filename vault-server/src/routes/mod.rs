@@ -38,11 +38,18 @@ pub(crate) struct App {
     authorities: Arc<Authorities>,
     shares: Arc<Shares>,
     limits: Limits,
+    last_look: Arc<health::LastLook>,
 }
 
 impl App {
     pub(crate) fn new(vault: Arc<Vault>, authorities: Authorities, limits: Limits) -> Self {
-        Self { vault, authorities: Arc::new(authorities), shares: Shares::new(), limits }
+        Self {
+            vault,
+            authorities: Arc::new(authorities),
+            shares: Shares::new(),
+            limits,
+            last_look: Arc::default(),
+        }
     }
 
     /// Runs an operation whose answer is built whole and takes up to `bytes` bytes meanwhile.

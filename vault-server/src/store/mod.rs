@@ -6,14 +6,13 @@ mod sqlite;
 
 pub use rows::{
     DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, Named,
-    NamedRecording, NamedSegment, NewPart, NewRecording, NewSeal, NewSegment, PartRow, RecordingRow,
-    SegmentRow,
+    NamedRecording, NamedSegment, NewNonce, NewPart, NewRecording, NewSeal, NewSegment, PartRow,
+    RecordingRow, SegmentRow, is_too_far_ahead,
 };
 pub use sqlite::{InspectionError, OpenError, SqliteStore};
-pub(crate) use sqlite::{inspect, is_fresh};
+pub(crate) use sqlite::{READ_NONCES, inspect, is_fresh};
 
 use vault_proto::credentials::Member;
-use vault_proto::http_signature::Nonce;
 use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::timestamp::Timestamp;
@@ -32,6 +31,15 @@ pub enum Stored {
     Same,
 }
 
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// Whether anything changed.
+    pub stored: Stored,
+    /// How many bytes more are stored for good than before, of objects and statements; negative if they are fewer.
+    pub bytes: i64,
+}
+
 /// What became of a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NonceUse {
@@ -41,6 +49,8 @@ pub enum NonceUse {
     Repeated,
     /// So old that the store no longer knows.
     Forgotten,
+    /// The account has used as many as are kept of one account.
+    TooMany,
 }
 
 /// Why a store did not do what it was asked. Nothing was changed.
@@ -55,6 +65,12 @@ pub enum StoreError {
     /// The permit's recording, or what was asked for in it, is not there.
     #[error("there is no such row")]
     NotFound,
+    /// The account has as many of these at this time as one account may have.
+    #[error("the account has as many of these as an account may have at a time")]
+    Busy,
+    /// The account has as many of these as one account may have.
+    #[error("the account has as many of these as an account may have")]
+    AccountFull,
     /// No room or quota left.
     #[error("the database is full")]
     Full,
@@ -69,6 +85,14 @@ impl From<StoreError> for Problem {
             StoreError::Conflict => ProblemCode::Conflict.into(),
             StoreError::OutOfOrder => ProblemCode::OutOfOrder.into(),
             StoreError::NotFound => Self::not_found(),
+            StoreError::Busy => Self::with_detail(
+                ProblemCode::Busy,
+                "This account has as many of these as an account may have at a time.",
+            ),
+            StoreError::AccountFull => Self::with_detail(
+                ProblemCode::StorageFull,
+                "This account has begun as many recordings as an account may have that nothing is stored of.",
+            ),
             StoreError::Full => ProblemCode::StorageFull.into(),
             StoreError::Failed(_) => Self::internal(&error),
         }
@@ -80,6 +104,8 @@ impl From<StoreError> for Problem {
 /// * **Durability**: when a method that changes something returns `Ok`, the change survives a crash of the machine.
 ///   When it returns `Err`, nothing changed. A store whose disk did not confirm a write stops the process.
 /// * **Atomicity**: a change and its [`Event`] are stored together or not at all. A `Same` adds no event.
+/// * **Growth**: what is done again and again to the same thing leaves no more behind than what is done once: of its
+///   events the last one is kept. Nonces and comparisons have none: nothing stays of them.
 /// * **Idempotency**: every change may be repeated; the second time it is [`Stored::Same`].
 /// * **Order**: the caller stores blobs before the row that names them. A store never looks at blobs.
 /// * **Checks**: a store guards what other rows say (state, uniqueness), in the same transaction as the change.
@@ -88,23 +114,28 @@ impl From<StoreError> for Problem {
 ///   that is stored.
 /// * **Retries** are the caller's: a store tries once.
 pub trait Store: Send + Sync {
-    /// Whether the store can read and write right now.
+    /// Whether the store can read and write right now: it does both, durably.
     ///
     /// # Errors
-    /// What stands in the way.
+    /// What stands in the way. [`StoreError::Full`] if it can still be read.
     fn check_ready(&self) -> Result<(), StoreError>;
 
-    /// Marks a nonce of `key` as used by a request of the time `created`, in seconds since 1970. At `now` the store
-    /// may forget nonces of requests older than [`NONCE_RETENTION_SECONDS`]; from then on requests not younger than
-    /// the youngest forgotten one are [`NonceUse::Forgotten`], whatever later clocks say. How far it forgets is
-    /// limited by the time that has passed since it was opened, so that a clock that ran ahead for a while does not
-    /// make what is true again later count as old.
+    /// Whether requests that only read can be told from their repetitions while there is no room for another row.
+    fn remembers_reads_when_full(&self) -> bool;
+
+    /// Marks a nonce as used. At `now` the store may forget nonces of requests older than
+    /// [`NONCE_RETENTION_SECONDS`]; from then on requests not younger than the youngest forgotten one are
+    /// [`NonceUse::Forgotten`], whatever later clocks say. How far it forgets is limited by the time that has passed
+    /// since it was opened, so that a clock that ran ahead for a while does not make what is true again later count as
+    /// old.
     ///
-    /// The one change without an event: it records the request itself, before anyone knows what it will do.
+    /// Without room for another row, that of a request that only reads is kept in room set aside for it, as durably.
+    ///
+    /// The change has no event: it records the request itself, before anyone knows what it will do.
     ///
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Failed`].
-    fn use_nonce(&self, key: KeyId, nonce: Nonce, created: i64, now: i64) -> Result<NonceUse, StoreError>;
+    fn use_nonce(&self, nonce: &NewNonce) -> Result<NonceUse, StoreError>;
 
     /// The account whose current key list names `key`, with its current statements. For authentication: the one look-up
     /// that comes before any permit.
@@ -142,26 +173,28 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<AccountId>, StoreError>;
 
-    /// Stores an account's certificate and key list in place of those of `replaces`.
+    /// Stores an account's certificate and key list in place of those of `replaces`. Gives how many bytes more are
+    /// stored than before. The event is that of a key list: a certificate that only replaces another says itself when
+    /// and by whom it was made.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if what is stored is not what `replaces` says, or another account lists one of its
     /// device keys.
-    fn enrol(&self, event: &Event, enrolment: &Enrolment) -> Result<(), StoreError>;
+    fn enrol(&self, event: &Event, enrolment: &Enrolment) -> Result<i64, StoreError>;
 
     /// Stores the commitment of the permit's actor towards `other`, as the later of the two. What the actor stored
     /// before is dropped; if either of the two had revealed a nonce, so is what `other` stored: that comparison is
-    /// over. Comparisons older than [`vault_proto::wire::COMPARISON_LIFETIME`] at the event's time are gone, here and
+    /// over. Comparisons older than [`vault_proto::wire::COMPARISON_LIFETIME`] at the time `at` are gone, here and
     /// below.
     ///
     /// # Errors
-    /// [`StoreError::Full`], [`StoreError::Failed`].
+    /// [`StoreError::Busy`] if the actor has a side in [`vault_proto::wire::MAX_COMPARISONS`] others.
     fn commit_comparison(
         &self,
         permit: &Permit,
-        event: &Event,
         other: AccountId,
         commitment: Digest,
+        at: Timestamp,
     ) -> Result<Stored, StoreError>;
 
     /// Stores the nonce of the permit's actor towards `other`.
@@ -172,9 +205,9 @@ pub trait Store: Send + Sync {
     fn reveal_comparison(
         &self,
         permit: &Permit,
-        event: &Event,
         other: AccountId,
         nonce: ComparisonNonce,
+        at: Timestamp,
     ) -> Result<Stored, StoreError>;
 
     /// What the permit's actor and `other` have stored for each other.
@@ -192,12 +225,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Failed`].
-    fn withdraw_comparison(
-        &self,
-        permit: &Permit,
-        event: &Event,
-        other: AccountId,
-    ) -> Result<Stored, StoreError>;
+    fn withdraw_comparison(&self, permit: &Permit, other: AccountId) -> Result<Stored, StoreError>;
 
     /// Whose a recording is; `None` if it does not exist. For [`crate::authorize::authorize`], before any permit.
     ///
@@ -208,7 +236,9 @@ pub trait Store: Send + Sync {
     /// Whether a manifest could be stored now, without storing it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the recording, or the pair (sealer key, sequence), exists with another manifest.
+    /// [`StoreError::Conflict`] if the recording, or the pair (sealer key, sequence), exists with another manifest;
+    /// [`StoreError::AccountFull`] if its sealer has begun [`vault_proto::wire::MAX_EMPTY_RECORDINGS`] and stored no
+    /// part of them.
     fn would_create(&self, permit: &Permit, recording: &NewRecording) -> Result<Stored, StoreError>;
 
     /// Stores a manifest.
@@ -220,7 +250,7 @@ pub trait Store: Send + Sync {
         permit: &Permit,
         event: &Event,
         recording: &NewRecording,
-    ) -> Result<Stored, StoreError>;
+    ) -> Result<Change, StoreError>;
 
     /// The recording's own row.
     ///
@@ -234,17 +264,11 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Failed`].
     fn statements_size(&self, permit: &Permit) -> Result<u64, StoreError>;
 
-    /// Bytes of all parts and details that are stored, of all recordings.
+    /// Bytes of all that is stored for good: objects of recordings, each once, certificates and key lists.
     ///
     /// # Errors
     /// [`StoreError::Failed`].
     fn stored_bytes(&self) -> Result<u64, StoreError>;
-
-    /// Bytes of the parts of one segment, also of those beyond a gap; 0 without any.
-    ///
-    /// # Errors
-    /// [`StoreError::Failed`].
-    fn segment_bytes(&self, permit: &Permit, segment: u32) -> Result<u64, StoreError>;
 
     /// Which objects of a recording and of one segment of it rows name; `None` if the recording does not exist. For the
     /// search for leftovers, which acts for nobody.
@@ -288,13 +312,13 @@ pub trait Store: Send + Sync {
         permit: &Permit,
         event: &Event,
         segment: &NewSegment,
-    ) -> Result<Stored, StoreError>;
+    ) -> Result<Change, StoreError>;
 
     /// Drops a segment that is not sealed, with its parts. [`Stored::Same`] if there is no such segment.
     ///
     /// # Errors
     /// [`StoreError::OutOfOrder`] if it is sealed.
-    fn abandon_segment(&self, permit: &Permit, event: &Event, segment: u32) -> Result<Stored, StoreError>;
+    fn abandon_segment(&self, permit: &Permit, event: &Event, segment: u32) -> Result<Change, StoreError>;
 
     /// One part; `None` if it is not stored.
     ///
@@ -305,9 +329,9 @@ pub trait Store: Send + Sync {
     /// Stores that a part's bytes are in the body.
     ///
     /// # Errors
-    /// [`StoreError::OutOfOrder`] if the segment is not open; [`StoreError::Conflict`] if other bytes are stored under
-    /// its number.
-    fn add_part(&self, permit: &Permit, event: &Event, part: &NewPart) -> Result<Stored, StoreError>;
+    /// [`StoreError::OutOfOrder`] if the segment is not open, or if it [`is_too_far_ahead`]; [`StoreError::Conflict`]
+    /// if other bytes are stored under its number.
+    fn add_part(&self, permit: &Permit, event: &Event, part: &NewPart) -> Result<Change, StoreError>;
 
     /// The parts from part 0 to the first gap or the first part that is not full, that one included.
     ///
@@ -320,7 +344,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::OutOfOrder`] if it is not open, a part is missing or the segment before has another seal than it
     /// was checked against; [`StoreError::Conflict`] if it has another seal.
-    fn seal_segment(&self, permit: &Permit, event: &Event, seal: &NewSeal) -> Result<Stored, StoreError>;
+    fn seal_segment(&self, permit: &Permit, event: &Event, seal: &NewSeal) -> Result<Change, StoreError>;
 
     /// Stores that the details object is in the blob store, in place of the one before.
     ///
@@ -328,7 +352,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError::OutOfOrder`] unless there are segments and all are sealed; [`StoreError::Conflict`] if there is a
     /// final seal and it is for others.
     fn set_details(&self, permit: &Permit, event: &Event, details: &DetailsRow)
-    -> Result<Stored, StoreError>;
+    -> Result<Change, StoreError>;
 
     /// Stores the final seal.
     ///
@@ -340,7 +364,7 @@ pub trait Store: Send + Sync {
         permit: &Permit,
         event: &Event,
         final_seal: &FinalRow,
-    ) -> Result<Stored, StoreError>;
+    ) -> Result<Change, StoreError>;
 
     /// Moves the mark by which index and objects know each other ([`crate::mark`]), if anything was changed since it
     /// was moved last.
@@ -357,4 +381,8 @@ pub trait Store: Send + Sync {
 }
 
 /// How long a store remembers a nonce, in seconds: well over the time for which a request can be fresh.
-pub const NONCE_RETENTION_SECONDS: i64 = 900;
+pub const NONCE_RETENTION_SECONDS: i64 = 300;
+
+/// Nonces of one account that are kept at a time, of requests that are not of the future: more than one that makes 300
+/// requests a second can have.
+pub const MAX_NONCES: u32 = 200_000;

@@ -2,11 +2,12 @@
 
 use vault_proto::credentials::CertificateChain;
 use vault_proto::envelope::Envelope;
-use vault_proto::ids::{AccountId, Digest, RecordingId};
+use vault_proto::http_signature::Nonce;
+use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
 use vault_proto::object::Object;
 use vault_proto::statements::{KeyList, Manifest};
 use vault_proto::timestamp::Timestamp;
-use vault_proto::wire::DirectoryEntry;
+use vault_proto::wire::{DirectoryEntry, MAX_PARTS_AHEAD};
 
 use crate::authorize::Parties;
 
@@ -62,11 +63,38 @@ pub struct Enrolment {
     pub replaces: Option<(Digest, Digest)>,
 }
 
+impl Enrolment {
+    /// Bytes of its statements.
+    pub fn length(&self) -> u64 {
+        let statements = [self.chain.issuer.bytes(), self.chain.certificate.bytes(), self.key_list.bytes()];
+        statements.iter().map(|bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)).sum()
+    }
+}
+
+/// A nonce to be marked as used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewNonce {
+    /// The account whose device signed the request.
+    pub account: AccountId,
+    /// That device.
+    pub key: KeyId,
+    /// The nonce.
+    pub nonce: Nonce,
+    /// When the request was made, by its own word, in seconds since 1970.
+    pub created: i64,
+    /// When it is, by the server's clock, in seconds since 1970.
+    pub now: i64,
+    /// Whether the request only reads: it is answered also where there is no room for another row.
+    pub reads: bool,
+}
+
 /// A manifest to be stored.
 #[derive(Debug, Clone)]
 pub struct NewRecording {
     /// The manifest.
     pub manifest: Envelope<Manifest>,
+    /// Bytes of its credentials object.
+    pub credentials_length: u32,
 }
 
 /// What is stored of a recording as a whole.
@@ -115,6 +143,8 @@ pub struct NewSegment {
     pub track: u8,
     /// SHA-256 of its header, generation 0.
     pub header: Digest,
+    /// Bytes of that header.
+    pub header_length: u32,
 }
 
 /// What is stored of a segment.
@@ -151,6 +181,12 @@ pub struct NewPart {
     pub row: PartRow,
     /// The envelope of the segment's progress up to and with this part.
     pub progress: Option<Vec<u8>>,
+}
+
+/// Whether a part would leave a larger hole before it than a body may have, in a segment with so many parts up to its
+/// first gap.
+pub fn is_too_far_ahead(part: u32, parts: u32) -> bool {
+    part > parts.saturating_add(MAX_PARTS_AHEAD)
 }
 
 /// What is stored of a part.

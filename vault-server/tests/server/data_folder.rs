@@ -153,7 +153,7 @@ async fn a_lost_description_comes_from_any_copy() {
     let said = vault.refused(11, "its vault.json is missing");
     vault.follow(&said, "cp COPY");
     vault.is_whole();
-    std::fs::write(vault.path("vault.json"), "{\"format\":2,\"vault\":\"00").unwrap();
+    std::fs::write(vault.path("vault.json"), "{\"format\":3,\"vault\":\"00").unwrap();
     let said = vault.refused(11, "vault.json in");
     vault.follow(&said, "cp COPY");
     vault.is_whole();
@@ -244,7 +244,7 @@ async fn generations_and_formats_are_told_apart() {
     // What a server of before this format wrote.
     let old = format!("{{\"format\":1,\"organisation\":\"{}\"}}", vault.organisation.id());
     std::fs::write(vault.path("vault.json"), old).unwrap();
-    let said = vault.refused(15, "is a vault of format 1; this vault-server knows format 2");
+    let said = vault.refused(15, "is a vault of format 1; this vault-server knows format 3");
     assert!(said.lines[2].ends_with("make a new vault in another folder with vault-server init."));
     let another = vault.folder.path().join("another");
     let mut init = Command::new(PROGRAM);

@@ -22,6 +22,8 @@ mod exhaustion;
 #[cfg(test)]
 mod filling;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod garbage;
 #[cfg(test)]
 mod happy_path;

@@ -156,7 +156,10 @@ async fn a_missing_blob_is_an_internal_failure() {
     let problem = server.get(&patient, path::details(&draft.id())).await.refused(ProblemCode::Internal);
     assert_eq!(problem.detail, None);
     std::fs::rename(&blobs, server.data().join("elsewhere")).unwrap();
-    server.send(Method::GET, path::READYZ, &[], Vec::new()).await.refused(ProblemCode::Busy);
+    let ready = server.send(Method::GET, path::READYZ, &[], Vec::new()).await;
+    assert_eq!(ready.status, 503);
+    let line = "internal: the index or the objects do not work, see the log";
+    assert_eq!(String::from_utf8(ready.body).unwrap(), line);
     server.send(Method::GET, path::HEALTHZ, &[], Vec::new()).await.ok(200);
 }
 

@@ -2,11 +2,13 @@ use vault_proto::geometry::full_part_length;
 use vault_proto::http_signature::Nonce;
 use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
 use vault_proto::statements::Role;
+use vault_proto::wire::{COMPARISON_LIFETIME, MAX_COMPARISONS, MAX_EMPTY_RECORDINGS};
 use vault_server::authorize::{Action, Actor, Parties, Permit, authorize};
 use vault_server::event::{Caller, Event};
 use vault_server::store::{
-    DetailsRow, Enrolment, FinalRow, HexPrefix, ListQuery, NONCE_RETENTION_SECONDS, Named, NamedSegment,
-    NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow, Store, StoreError, Stored,
+    Change, DetailsRow, Enrolment, FinalRow, HexPrefix, ListQuery, NONCE_RETENTION_SECONDS, Named,
+    NamedSegment, NewNonce, NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow, Store, StoreError,
+    Stored,
 };
 
 use crate::support::{Draft, NOW, Organisation, Person, at, open_store};
@@ -27,7 +29,11 @@ fn conforms(reopen: impl Fn() -> Box<dyn Store>) {
     recordings(&reopen, &[&first, &second], &patient);
     segments(&reopen, &first);
     endings(&reopen, &first);
-    races(&*reopen(), &second);
+    let store = reopen();
+    races(&*store, &second);
+    growth(&*store, &patient, &clinician);
+    empty_recordings(&*store, &organisation, &patient, &clinician);
+    comparisons(&*store, &organisation, &patient);
 }
 
 fn caller(person: &Person, role: Role) -> Caller {
@@ -47,20 +53,31 @@ fn sealing(draft: &Draft<'_>, action: Action) -> (Permit, Event) {
     (permit, event)
 }
 
+fn use_nonce(
+    store: &dyn Store,
+    key: KeyId,
+    nonce: Nonce,
+    created: i64,
+    now: i64,
+) -> Result<NonceUse, StoreError> {
+    let account = AccountId::from_bytes([1; 32]);
+    store.use_nonce(&NewNonce { account, key, nonce, created, now, reads: false })
+}
+
 fn nonces(reopen: &impl Fn() -> Box<dyn Store>) {
     let (one, two) = (KeyId::from_bytes([1; 32]), KeyId::from_bytes([2; 32]));
     let nonce = Nonce::from_bytes([1; 16]);
     let store = reopen();
-    assert_eq!(store.use_nonce(one, nonce, NOW, NOW).unwrap(), NonceUse::Fresh);
-    assert_eq!(store.use_nonce(two, nonce, NOW, NOW).unwrap(), NonceUse::Fresh);
-    assert_eq!(store.use_nonce(one, nonce, NOW, NOW).unwrap(), NonceUse::Repeated);
+    assert_eq!(use_nonce(&*store, one, nonce, NOW, NOW).unwrap(), NonceUse::Fresh);
+    assert_eq!(use_nonce(&*store, two, nonce, NOW, NOW).unwrap(), NonceUse::Fresh);
+    assert_eq!(use_nonce(&*store, one, nonce, NOW, NOW).unwrap(), NonceUse::Repeated);
     let store = reopen();
     let later = NOW + NONCE_RETENTION_SECONDS;
-    assert_eq!(store.use_nonce(one, nonce, NOW, later).unwrap(), NonceUse::Repeated);
+    assert_eq!(use_nonce(&*store, one, nonce, NOW, later).unwrap(), NonceUse::Repeated);
     let far = NOW + 10 * NONCE_RETENTION_SECONDS;
-    assert_eq!(store.use_nonce(one, nonce, NOW, far).unwrap(), NonceUse::Forgotten);
-    assert_eq!(store.use_nonce(one, nonce, NOW, NOW).unwrap(), NonceUse::Forgotten);
-    assert_eq!(store.use_nonce(one, nonce, far, far).unwrap(), NonceUse::Fresh);
+    assert_eq!(use_nonce(&*store, one, nonce, NOW, far).unwrap(), NonceUse::Forgotten);
+    assert_eq!(use_nonce(&*store, one, nonce, NOW, NOW).unwrap(), NonceUse::Forgotten);
+    assert_eq!(use_nonce(&*store, one, nonce, far, far).unwrap(), NonceUse::Fresh);
 }
 
 /// A clock that runs ahead by a year for a while: nothing counts twice, then or ever, and nobody is locked out
@@ -69,7 +86,7 @@ fn nonces_of_a_clock_that_jumps(store: &dyn Store) {
     const YEAR: i64 = 365 * 24 * 60 * 60;
     let key = KeyId::from_bytes([3; 32]);
     let at_once = |number: u8, created, now| {
-        store.use_nonce(key, Nonce::from_bytes([number; 16]), created, now).unwrap()
+        use_nonce(store, key, Nonce::from_bytes([number; 16]), created, now).unwrap()
     };
     let start = NOW + 100_000;
     let ahead = start + YEAR;
@@ -140,16 +157,21 @@ fn accounts(reopen: &impl Fn() -> Box<dyn Store>, one: &Person, two: &Person) {
     assert_eq!(find(&id[..9], 0), []);
 }
 
+fn new_recording(draft: &Draft<'_>) -> NewRecording {
+    let credentials_length = u32::try_from(draft.credentials.len()).unwrap();
+    NewRecording { manifest: draft.manifest.clone(), credentials_length }
+}
+
 fn recordings(reopen: &impl Fn() -> Box<dyn Store>, drafts: &[&Draft<'_>], patient: &Person) {
     let store = reopen();
     for draft in drafts {
         let (permit, event) = sealing(draft, Action::CreateRecording);
-        let new = NewRecording { manifest: draft.manifest.clone() };
+        let new = new_recording(draft);
         assert_eq!(store.parties(draft.id()).unwrap(), None);
         assert!(matches!(store.recording(&permit), Err(StoreError::NotFound)));
         assert_eq!(store.would_create(&permit, &new).unwrap(), Stored::New);
-        assert_eq!(store.create_recording(&permit, &event, &new).unwrap(), Stored::New);
-        assert_eq!(store.create_recording(&permit, &event, &new).unwrap(), Stored::Same);
+        assert_eq!(store.create_recording(&permit, &event, &new).unwrap().stored, Stored::New);
+        assert_eq!(store.create_recording(&permit, &event, &new).unwrap().stored, Stored::Same);
         assert_eq!(store.would_create(&permit, &new).unwrap(), Stored::Same);
     }
     let store = reopen();
@@ -176,12 +198,12 @@ fn part(part: u32, length: usize) -> NewPart {
 fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     let store = reopen();
     let (permit, event) = sealing(draft, Action::StorePart);
-    let segment = |index| NewSegment { index, track: 0, header: Digest::of(b"header") };
+    let segment = |index| NewSegment { index, track: 0, header: Digest::of(b"header"), header_length: 6 };
     let open = |new: &NewSegment| store.open_segment(&permit, &event, new);
     assert!(matches!(open(&segment(1)), Err(StoreError::OutOfOrder)));
     assert!(matches!(store.add_part(&permit, &event, &part(0, 100)), Err(StoreError::OutOfOrder)));
-    assert_eq!(open(&segment(0)).unwrap(), Stored::New);
-    assert_eq!(open(&segment(0)).unwrap(), Stored::Same);
+    assert_eq!(open(&segment(0)).unwrap().stored, Stored::New);
+    assert_eq!(open(&segment(0)).unwrap().stored, Stored::Same);
     let other_track = NewSegment { track: 1, ..segment(0) };
     assert!(matches!(open(&other_track), Err(StoreError::Conflict)));
     assert!(matches!(open(&segment(1)), Err(StoreError::OutOfOrder)));
@@ -193,16 +215,16 @@ fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
         (row.parts, row.bytes)
     };
     let full: u64 = (0..4).map(|k| full_part_length(k) as u64).sum();
-    assert_eq!(add(&part(1, full_part_length(1))).unwrap(), Stored::New);
+    assert_eq!(add(&part(1, full_part_length(1))).unwrap().stored, Stored::New);
     assert_eq!(run(), (0, 0));
-    assert_eq!(add(&part(4, 70_000)).unwrap(), Stored::New);
-    assert_eq!(add(&part(5, full_part_length(5))).unwrap(), Stored::New);
-    assert_eq!(add(&part(0, full_part_length(0))).unwrap(), Stored::New);
+    assert_eq!(add(&part(4, 70_000)).unwrap().stored, Stored::New);
+    assert_eq!(add(&part(5, full_part_length(5))).unwrap().stored, Stored::New);
+    assert_eq!(add(&part(0, full_part_length(0))).unwrap().stored, Stored::New);
     assert_eq!(run().0, 2);
-    assert_eq!(add(&part(3, full_part_length(3))).unwrap(), Stored::New);
-    assert_eq!(add(&part(2, full_part_length(2))).unwrap(), Stored::New);
+    assert_eq!(add(&part(3, full_part_length(3))).unwrap().stored, Stored::New);
+    assert_eq!(add(&part(2, full_part_length(2))).unwrap().stored, Stored::New);
     assert_eq!(run(), (5, full + 70_000), "up to and with the short part");
-    assert_eq!(add(&part(2, full_part_length(2))).unwrap(), Stored::Same);
+    assert_eq!(add(&part(2, full_part_length(2))).unwrap().stored, Stored::Same);
     assert!(matches!(add(&part(2, 100)), Err(StoreError::Conflict)));
 
     let seal = |parts, body_length| NewSeal {
@@ -219,18 +241,19 @@ fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     assert!(matches!(store.set_details(&permit, &event, &details), Err(StoreError::OutOfOrder)));
     let follows_another = NewSeal { previous: Some(Digest::of(b"before")), ..seal(4, full) };
     assert!(matches!(put(&follows_another), Err(StoreError::OutOfOrder)));
-    let stored_bytes = full + 70_000 + full_part_length(5) as u64;
-    assert_eq!(store.segment_bytes(&permit, 0).unwrap(), stored_bytes, "with the one beyond");
-    assert_eq!(store.stored_bytes().unwrap(), stored_bytes);
-    assert_eq!(put(&seal(4, full)).unwrap(), Stored::New);
-    assert_eq!(put(&seal(4, full)).unwrap(), Stored::Same);
+    let before = store.stored_bytes().unwrap();
+    let dropped = 70_000 + full_part_length(5) as u64;
+    let sealed = put(&seal(4, full)).unwrap();
+    // The seal and its list of four hashes come, the parts beyond go.
+    assert_eq!((sealed.stored, sealed.bytes), (Stored::New, 4 + 4 * 32 - dropped as i64));
+    assert_eq!(put(&seal(4, full)).unwrap().stored, Stored::Same);
     let other = NewSeal { envelope: b"another".to_vec(), ..seal(4, full) };
     assert!(matches!(put(&other), Err(StoreError::Conflict)));
     assert_eq!(run(), (4, full));
-    assert_eq!(store.stored_bytes().unwrap(), full);
+    assert_eq!(store.stored_bytes().unwrap(), before + 4 + 4 * 32 - dropped);
     assert_eq!(store.part(&permit, 0, 4).unwrap(), None);
     assert_eq!(store.part(&permit, 0, 3).unwrap(), Some(part(3, full_part_length(3)).row));
-    assert_eq!(add(&part(3, full_part_length(3))).unwrap(), Stored::Same);
+    assert_eq!(add(&part(3, full_part_length(3))).unwrap().stored, Stored::Same);
     assert!(matches!(add(&part(4, 70_000)), Err(StoreError::OutOfOrder)));
     let list = authorize(permit.actor(), Action::ListRecordings, None).unwrap();
     let query = ListQuery { after: None, limit: 10, prefix: None };
@@ -254,11 +277,11 @@ fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     };
     let put = |last: &FinalRow| store.set_final_seal(&permit, &event, last);
     assert!(matches!(put(&last), Err(StoreError::OutOfOrder)));
-    assert_eq!(store.set_details(&permit, &event, &details).unwrap(), Stored::New);
-    assert_eq!(store.set_details(&permit, &event, &details).unwrap(), Stored::Same);
+    assert_eq!(store.set_details(&permit, &event, &details).unwrap().stored, Stored::New);
+    assert_eq!(store.set_details(&permit, &event, &details).unwrap().stored, Stored::Same);
     let earlier = DetailsRow { digest: Digest::of(b"earlier"), length: 8 };
-    assert_eq!(store.set_details(&permit, &event, &earlier).unwrap(), Stored::New);
-    assert_eq!(store.set_details(&permit, &event, &details).unwrap(), Stored::New);
+    assert_eq!(store.set_details(&permit, &event, &earlier).unwrap().stored, Stored::New);
+    assert_eq!(store.set_details(&permit, &event, &details).unwrap().stored, Stored::New);
     let for_others = FinalRow { details: Digest::of(b"others"), ..last.clone() };
     assert!(matches!(put(&for_others), Err(StoreError::OutOfOrder)));
     // Sealed segments that came between the check and the change.
@@ -269,18 +292,18 @@ fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     let named = || store.named(draft.id(), Some(0)).unwrap().unwrap();
     let segment = Some(NamedSegment { header_generation: 0, sealed: true });
     assert_eq!(named(), Named { details: true, final_seal: false, segment, abandoned: false });
-    assert_eq!(put(&last).unwrap(), Stored::New);
+    assert_eq!(put(&last).unwrap().stored, Stored::New);
     assert_eq!(named(), Named { details: true, final_seal: true, segment, abandoned: false });
     assert_eq!(store.named(draft.id(), Some(1)).unwrap().unwrap().segment, None);
     assert_eq!(store.named(draft.id(), None).unwrap().unwrap().segment, None);
     assert_eq!(store.named(RecordingId::from_bytes([0; 16]), Some(0)).unwrap(), None);
     let sealed = last.envelope.len() + draft.manifest.bytes().len() + b"seal".len();
     assert!(store.statements_size(&permit).unwrap() >= sealed as u64);
-    assert_eq!(put(&last).unwrap(), Stored::Same);
+    assert_eq!(put(&last).unwrap().stored, Stored::Same);
     let other = FinalRow { envelope: b"another".to_vec(), ..last.clone() };
     assert!(matches!(put(&other), Err(StoreError::Conflict)));
     assert!(matches!(store.set_details(&permit, &event, &earlier), Err(StoreError::Conflict)));
-    let next = NewSegment { index: 1, track: 0, header: Digest::of(b"header") };
+    let next = NewSegment { index: 1, track: 0, header: Digest::of(b"header"), header_length: 6 };
     assert!(matches!(store.open_segment(&permit, &event, &next), Err(StoreError::OutOfOrder)));
     store.move_mark().unwrap();
     store.close().unwrap();
@@ -294,7 +317,7 @@ fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
 /// Many at once: each change happens once, whoever else shares its commit.
 fn races(store: &dyn Store, draft: &Draft<'_>) {
     let (permit, event) = sealing(draft, Action::StorePart);
-    let new = NewSegment { index: 0, track: 0, header: Digest::of(b"header") };
+    let new = NewSegment { index: 0, track: 0, header: Digest::of(b"header"), header_length: 6 };
     store.open_segment(&permit, &event, &new).unwrap();
     let new = std::sync::atomic::AtomicU32::new(0);
     std::thread::scope(|scope| {
@@ -308,7 +331,7 @@ fn races(store: &dyn Store, draft: &Draft<'_>) {
                         assert!(matches!(store.add_part(permit, event, &wrong), Err(StoreError::OutOfOrder)));
                     }
                     let added = part(number, full_part_length(number));
-                    if store.add_part(permit, event, &added).unwrap() == Stored::New {
+                    if store.add_part(permit, event, &added).unwrap().stored == Stored::New {
                         new.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                     }
                 }
@@ -317,6 +340,95 @@ fn races(store: &dyn Store, draft: &Draft<'_>) {
     });
     assert_eq!(new.into_inner(), 40);
     assert_eq!(store.segment(&permit, 0).unwrap().parts, 40);
+}
+
+/// What is done to the same thing again and again counts once, and what goes is counted no longer.
+fn growth(store: &dyn Store, patient: &Person, clinician: &Person) {
+    let organisation = Organisation::new(1);
+    let draft = Draft::new(&organisation, 3, patient, clinician, clinician);
+    let (permit, event) = sealing(&draft, Action::CreateRecording);
+    let mut counted = store.stored_bytes().unwrap();
+    let mut changed = |change: Change, expected: usize| {
+        assert_eq!((change.stored, change.bytes), (Stored::New, i64::try_from(expected).unwrap()));
+        counted = counted.checked_add_signed(change.bytes).unwrap();
+        assert_eq!(store.stored_bytes().unwrap(), counted);
+    };
+    let statements = draft.manifest.bytes().len() + draft.credentials.len();
+    changed(store.create_recording(&permit, &event, &new_recording(&draft)).unwrap(), statements);
+    let segment = NewSegment { index: 0, track: 0, header: Digest::of(b"header"), header_length: 1000 };
+    changed(store.open_segment(&permit, &event, &segment).unwrap(), 1000);
+    let with_progress = |number: u32, bytes| NewPart {
+        progress: Some(vec![1; bytes]),
+        ..part(number, full_part_length(number))
+    };
+    let mut add = |new: &NewPart, expected| changed(store.add_part(&permit, &event, new).unwrap(), expected);
+    add(&with_progress(1, 500), full_part_length(1) + 500);
+    add(&with_progress(2, 300), full_part_length(2) + 300);
+    // The newest that is covered stays.
+    add(&with_progress(0, 100), full_part_length(0) + 100 - 600);
+    add(&part(64, 70_000), 70_000);
+    for too_far in [68, 65_535] {
+        let refused = store.add_part(&permit, &event, &part(too_far, 70_000));
+        assert!(matches!(refused, Err(StoreError::OutOfOrder)), "{too_far}");
+    }
+    let all = full_part_length(0) + full_part_length(1) + full_part_length(2) + 300 + 70_000 + 1000;
+    let abandoned = store.abandon_segment(&permit, &event, 0).unwrap();
+    assert_eq!((abandoned.stored, abandoned.bytes), (Stored::New, -(all as i64)));
+    assert_eq!(store.abandon_segment(&permit, &event, 0).unwrap().bytes, 0);
+}
+
+/// An account begins only so many recordings of which nothing is stored; one that holds something makes room.
+fn empty_recordings(store: &dyn Store, organisation: &Organisation, patient: &Person, clinician: &Person) {
+    let recorder = organisation.person(20, Role::Recorder);
+    let draft = |id: u32| Draft::new(organisation, 1000 + u64::from(id), patient, clinician, &recorder);
+    let create = |draft: &Draft<'_>| {
+        let (permit, event) = sealing(draft, Action::CreateRecording);
+        store.create_recording(&permit, &event, &new_recording(draft))
+    };
+    // Many at once, for they share their commits.
+    std::thread::scope(|scope| {
+        for first in 0..32 {
+            let (draft, create) = (&draft, &create);
+            scope.spawn(move || {
+                for id in (first..MAX_EMPTY_RECORDINGS).step_by(32) {
+                    create(&draft(id)).unwrap();
+                }
+            });
+        }
+    });
+    let next = draft(MAX_EMPTY_RECORDINGS);
+    assert!(matches!(create(&next), Err(StoreError::AccountFull)));
+    let (permit, event) = sealing(&next, Action::CreateRecording);
+    let would = store.would_create(&permit, &new_recording(&next));
+    assert!(matches!(would, Err(StoreError::AccountFull)));
+    assert_eq!(create(&draft(0)).unwrap().stored, Stored::Same);
+    let (permit, _) = sealing(&draft(0), Action::StorePart);
+    let segment = NewSegment { index: 0, track: 0, header: Digest::of(b"header"), header_length: 6 };
+    store.open_segment(&permit, &event, &segment).unwrap();
+    store.add_part(&permit, &event, &part(0, 100)).unwrap();
+    create(&next).unwrap();
+}
+
+/// An account has a side in only so many comparisons; a new commitment in one of them is none more.
+fn comparisons(store: &dyn Store, organisation: &Organisation, person: &Person) {
+    let permit = authorize(&caller(person, Role::Patient).actor, Action::CommitComparison, None).unwrap();
+    let commit = |other: u8, at_second| {
+        let other = AccountId::from_bytes([other; 32]);
+        store.commit_comparison(&permit, other, Digest::from_bytes([7; 32]), at(at_second))
+    };
+    for other in 1..=MAX_COMPARISONS {
+        assert_eq!(commit(u8::try_from(other).unwrap(), NOW).unwrap(), Stored::New);
+    }
+    assert!(matches!(commit(200, NOW), Err(StoreError::Busy)));
+    assert_eq!(commit(1, NOW + 1).unwrap(), Stored::Same);
+    let another = organisation.person(21, Role::Patient);
+    let others = authorize(&caller(&another, Role::Patient).actor, Action::CommitComparison, None).unwrap();
+    let commitment = Digest::from_bytes([8; 32]);
+    store.commit_comparison(&others, person.account(), commitment, at(NOW)).unwrap();
+    assert_eq!(store.withdraw_comparison(&permit, AccountId::from_bytes([1; 32])).unwrap(), Stored::New);
+    commit(200, NOW).unwrap();
+    assert!(matches!(commit(201, NOW + COMPARISON_LIFETIME - 1), Err(StoreError::Busy)));
+    commit(201, NOW + COMPARISON_LIFETIME).unwrap();
 }
 
 #[test]

@@ -7,6 +7,7 @@ use vault_proto::ids::{AccountId, KeyId};
 use vault_proto::statements::{Certificate, KeyList};
 use vault_proto::wire::DirectoryEntry;
 
+use super::recordings::length;
 use super::rows::{all, damaged, first, write};
 use super::{DirectoryRow, Enrolment, HexPrefix, StoreError};
 
@@ -75,10 +76,23 @@ pub(super) fn by_prefix(
     )
 }
 
-pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<(), StoreError> {
+/// What an enrolment changed.
+pub(super) struct Enrolled {
+    /// Whether there is another key list than before.
+    pub(super) key_list: bool,
+    /// How many bytes more are stored than before.
+    pub(super) bytes: i64,
+}
+
+pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<Enrolled, StoreError> {
     let account = enrolment.account.as_bytes();
-    let certificate: Option<Vec<u8>> =
-        first(db, "SELECT certificate FROM accounts WHERE account = ?1", [account], |row| row.get(0))?;
+    let chain: Option<(Vec<u8>, i64)> = first(
+        db,
+        "SELECT certificate, length(issuer) + length(certificate) FROM accounts WHERE account = ?1",
+        [account],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let (certificate, before) = chain.map_or((None, 0), |(bytes, length)| (Some(bytes), length));
     let key_list: Option<Vec<u8>> = first(
         db,
         "SELECT envelope FROM key_lists WHERE account = ?1 ORDER BY number DESC LIMIT 1",
@@ -100,8 +114,11 @@ pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<(), StoreE
          ON CONFLICT (account) DO UPDATE SET issuer = excluded.issuer, certificate = excluded.certificate",
         (account, enrolment.chain.issuer.bytes(), enrolment.chain.certificate.bytes()),
     )?;
+    let chain = length(enrolment.chain.issuer.bytes())?
+        .saturating_add(length(enrolment.chain.certificate.bytes())?)
+        .saturating_sub(before);
     if stored.map(|(_, key_list)| key_list) == Some(enrolment.key_list.digest()) {
-        return Ok(());
+        return Ok(Enrolled { key_list: false, bytes: chain });
     }
     let list = enrolment.key_list.unverified();
     let number = i64::try_from(list.number).map_err(|_| StoreError::Conflict)?;
@@ -118,5 +135,6 @@ pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<(), StoreE
             (device.key_id().as_bytes(), account),
         )?;
     }
-    Ok(())
+    let bytes = chain.saturating_add(length(enrolment.key_list.bytes())?);
+    Ok(Enrolled { key_list: true, bytes })
 }

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use vault_proto::ids::{AccountId, ComparisonNonce, Digest};
 use vault_proto::timestamp::Timestamp;
-use vault_proto::wire::{COMPARISON_LIFETIME, ComparisonSide, ComparisonState};
+use vault_proto::wire::{COMPARISON_LIFETIME, ComparisonSide, ComparisonState, MAX_COMPARISONS};
 
 use super::rows::{first, write};
 use super::{StoreError, Stored};
@@ -42,6 +42,12 @@ fn side(
     )
 }
 
+/// How many comparisons an account has a side in.
+fn sides(db: &Connection, account: AccountId) -> Result<u32, StoreError> {
+    let sql = "SELECT count(*) FROM comparisons WHERE account = ?1";
+    Ok(first(db, sql, [account.as_bytes()], |row| row.get(0))?.unwrap_or(0))
+}
+
 fn remove(db: &Connection, account: AccountId, other: AccountId) -> Result<usize, StoreError> {
     write(
         db,
@@ -61,6 +67,9 @@ pub(super) fn commit(
     let (own, theirs) = (side(db, account, other, at)?, side(db, other, account, at)?);
     if own.as_ref().is_some_and(|own| own.side.commitment == commitment) {
         return Ok(Stored::Same);
+    }
+    if own.is_none() && sides(db, account)? >= MAX_COMPARISONS {
+        return Err(StoreError::Busy);
     }
     if own.iter().chain(&theirs).any(|row| row.side.nonce.is_some()) {
         remove(db, other, account)?;

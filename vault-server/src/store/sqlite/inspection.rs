@@ -10,7 +10,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 use vault_proto::ids::VaultId;
 
-use super::{OpenError, connect};
+use super::rows::classified;
+use super::{LogIndex, OpenError, StoreError, connect};
 use crate::mark::{IndexMarks, Mark};
 
 /// Why a file is not the index of a vault that can be opened.
@@ -78,14 +79,26 @@ fn open_file_alone(path: &Path) -> Result<Connection, rusqlite::Error> {
     connect(
         Path::new(&OsString::from_vec(uri)),
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+        LogIndex::Shared,
     )
 }
 
 /// The database with its log, which stays as it is.
 fn open_with_log(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    Ok(connection)
+    let open = |flags, index| {
+        let connection = connect(path, flags, index)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.pragma_update(None, "query_only", true)?;
+        // Whether there is room for the index of the log shows when the database is read.
+        mark(&connection).map(|_| connection)
+    };
+    match open(OpenFlags::SQLITE_OPEN_READ_ONLY, LogIndex::Shared) {
+        // Only who could write keeps it in memory.
+        Err(error) if matches!(classified(&error), StoreError::Full) => {
+            open(OpenFlags::SQLITE_OPEN_READ_WRITE, LogIndex::InMemory)
+        }
+        opened => opened,
+    }
 }
 
 fn only_row<T>(

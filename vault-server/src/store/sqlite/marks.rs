@@ -38,7 +38,8 @@ impl Marks {
             committed: u64::try_from(mark).map_err(|error| damaged(&error))?,
             commits: u64::try_from(commits).map_err(|error| damaged(&error))?,
             file,
-            changed: false,
+            // Who was here before may not have come to it.
+            changed: true,
             try_at: MOST_LOG,
         })
     }
@@ -88,7 +89,9 @@ impl Marks {
             return Ok(());
         }
         self.file.move_to(self.committed).map_err(|error| match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::Full,
+            std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge => StoreError::Full,
             _ => StoreError::Failed(format!("the mark of the objects cannot be written: {error}")),
         })
     }

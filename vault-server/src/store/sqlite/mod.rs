@@ -5,6 +5,7 @@ mod comparisons;
 mod inspection;
 mod marks;
 mod named;
+mod nonce_reserve;
 mod nonces;
 mod recordings;
 mod rows;
@@ -12,22 +13,21 @@ mod segments;
 mod sizes;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use rusqlite::{Connection, OpenFlags};
 use vault_proto::credentials::Member;
-use vault_proto::http_signature::Nonce;
 use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, RecordingId};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::ComparisonState;
 
 use super::{
-    DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, Named,
-    NamedRecording, NamedSegment, NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow,
-    RecordingRow, SegmentRow, Store, StoreError, Stored,
+    Change, DetailsRow, DirectoryRow, Enrolment, FinalRow, HexPrefix, ListQuery, ListedRecording, Named,
+    NamedRecording, NamedSegment, NewNonce, NewPart, NewRecording, NewSeal, NewSegment, NonceUse, PartRow,
+    RecordingRow, SegmentRow, Store, StoreError, Stored, is_too_far_ahead,
 };
 use crate::authorize::{Parties, Permit};
 use crate::event::Event;
@@ -35,6 +35,7 @@ use crate::mark::{Mark, MarkFile};
 pub use inspection::InspectionError;
 pub(crate) use inspection::{inspect, is_fresh};
 use marks::Marks;
+use nonce_reserve::NonceReserve;
 use nonces::NonceMemory;
 use rows::classified;
 use writer::Writer;
@@ -78,8 +79,21 @@ pub enum OpenError {
     System(#[from] std::io::Error),
 }
 
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+/// Where SQLite keeps its index of the write-ahead log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LogIndex {
+    /// In a file beside it, which takes room on the disk; other processes may read the database.
+    Shared,
+    /// In memory, for a disk that has none; no other process can open the database.
+    InMemory,
+}
+
+fn connect(path: &Path, flags: OpenFlags, index: LogIndex) -> Result<Connection, rusqlite::Error> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match index {
+        LogIndex::Shared => Connection::open_with_flags(path, flags),
+        LogIndex::InMemory => Connection::open_with_flags_and_vfs(path, flags, "unix-excl"),
+    }?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(64);
@@ -113,7 +127,7 @@ impl SqliteStore {
         }
         // SQLite gives its other files the mode of this one.
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(aside)?;
-        let mut connection = connect(aside, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let mut connection = connect(aside, OpenFlags::SQLITE_OPEN_READ_WRITE, LogIndex::Shared)?;
         connection.pragma_update(None, "synchronous", "full")?;
         migrate(&mut connection)?;
         rows::write(
@@ -123,6 +137,7 @@ impl SqliteStore {
         )?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.close().map_err(|(_, error)| error)?;
+        NonceReserve::create(&reserve_of(path))?;
         crate::durable::name_whole_file(&file, aside, path)?;
         Ok(())
     }
@@ -133,24 +148,35 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; what was stored is as it was.
     pub fn open(path: &Path, marks: MarkFile) -> Result<Self, OpenError> {
-        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "full")?;
-        // The log comes into the file only together with a mark.
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        let (mut connection, idle) = match connect_all(path, LogIndex::Shared) {
+            Err(error) if is_full(&error) => {
+                tracing::warn!("the disk is full: the index of the log is kept in memory");
+                connect_all(path, LogIndex::InMemory)
+            }
+            connections => connections,
+        }?;
         migrate(&mut connection)?;
         let mut marks = Marks::new(path, &connection, marks)?;
-        marks.advance(&connection)?;
-        let idle = (0..READERS)
-            .map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY))
-            .collect::<Result<_, _>>()?;
-        let nonces = Arc::new(NonceMemory::open(&connection)?);
+        match marks.advance(&connection) {
+            // Reads go on. Everything is as the last server left it, and the mark is moved once there is room.
+            Err(StoreError::Full) => tracing::warn!("the disk is full: the mark is moved later"),
+            moved => moved?,
+        }
+        let nonces =
+            Arc::new(NonceMemory::open(&connection, NonceReserve::open_or_create(&reserve_of(path)))?);
         Ok(Self {
             nonces,
             writer: Writer::start(connection, marks)?,
             readers: Mutex::new(Readers { idle, closed: false }),
             returned: Condvar::new(),
         })
+    }
+
+    /// The same, with another number of nonces kept of one account than [`MAX_NONCES`](super::MAX_NONCES).
+    #[must_use]
+    pub fn with_nonces(self, most: u32) -> Self {
+        self.nonces.limit(most);
+        self
     }
 
     /// Runs `work` on one of the reading connections.
@@ -178,6 +204,40 @@ impl SqliteStore {
     }
 }
 
+/// The connection that writes, and those that read.
+fn connect_all(path: &Path, index: LogIndex) -> Result<(Connection, Vec<Connection>), OpenError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, index)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // The log comes into the file only together with a mark.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    let mut idle = Vec::with_capacity(READERS);
+    for _ in 0..READERS {
+        idle.push(connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, index)?);
+    }
+    // Whether there is room for the index of the log shows when the database is read.
+    for connection in idle.iter().chain([&connection]) {
+        let _: Option<i64> = rows::first(connection, "SELECT mark FROM vault", (), |row| row.get(0))?;
+    }
+    Ok((connection, idle))
+}
+
+/// Whether there was no room for what SQLite needs beside the database.
+fn is_full(error: &OpenError) -> bool {
+    match error {
+        OpenError::Sqlite(error) => matches!(classified(error), StoreError::Full),
+        OpenError::Store(error) => matches!(error, StoreError::Full),
+        OpenError::Migration(_) | OpenError::System(_) => false,
+    }
+}
+
+/// Name of the file of nonces beside a database.
+pub(crate) const READ_NONCES: &str = "read-nonces";
+
+fn reserve_of(database: &Path) -> PathBuf {
+    database.with_file_name(READ_NONCES)
+}
+
 fn closed() -> StoreError {
     StoreError::Failed("it is closed".to_owned())
 }
@@ -190,9 +250,24 @@ impl Store for SqliteStore {
         self.writer.run(|_| Ok(()))
     }
 
-    fn use_nonce(&self, key: KeyId, nonce: Nonce, created: i64, now: i64) -> Result<NonceUse, StoreError> {
-        let memory = Arc::clone(&self.nonces);
-        self.writer.run(move |db| memory.use_nonce(db, key, nonce, created, now))
+    fn remembers_reads_when_full(&self) -> bool {
+        self.nonces.has_reserve()
+    }
+
+    fn use_nonce(&self, nonce: &NewNonce) -> Result<NonceUse, StoreError> {
+        let (memory, nonce) = (Arc::clone(&self.nonces), *nonce);
+        let used = match self.writer.run(move |db| memory.use_nonce(db, &nonce)) {
+            // On the same thread: what it finds in the table is all that was ever committed.
+            Err(StoreError::Full) if nonce.reads => {
+                let memory = Arc::clone(&self.nonces);
+                self.writer.run_outside(move |db| memory.use_reserve(db, &nonce))
+            }
+            used => used,
+        }?;
+        if used == NonceUse::Fresh {
+            self.nonces.count(&nonce);
+        }
+        Ok(used)
     }
 
     fn member_of_device(&self, key: KeyId) -> Result<Option<(AccountId, Member)>, StoreError> {
@@ -220,34 +295,37 @@ impl Store for SqliteStore {
         self.read(|db| accounts::by_prefix(db, prefix, limit))
     }
 
-    fn enrol(&self, event: &Event, enrolment: &Enrolment) -> Result<(), StoreError> {
+    fn enrol(&self, event: &Event, enrolment: &Enrolment) -> Result<i64, StoreError> {
         let (event, enrolment) = (event.clone(), enrolment.clone());
         self.writer.run(move |db| {
-            accounts::enrol(db, &enrolment)?;
-            rows::add_event(db, &event)
+            let enrolled = accounts::enrol(db, &enrolment)?;
+            if enrolled.key_list {
+                rows::add_event(db, &event)?;
+            }
+            Ok(enrolled.bytes)
         })
     }
 
     fn commit_comparison(
         &self,
         permit: &Permit,
-        event: &Event,
         other: AccountId,
         commitment: Digest,
+        at: Timestamp,
     ) -> Result<Stored, StoreError> {
         let own = permit.actor().account;
-        self.change(event, move |db, event| comparisons::commit(db, own, other, commitment, event.at))
+        self.writer.run(move |db| comparisons::commit(db, own, other, commitment, at))
     }
 
     fn reveal_comparison(
         &self,
         permit: &Permit,
-        event: &Event,
         other: AccountId,
         nonce: ComparisonNonce,
+        at: Timestamp,
     ) -> Result<Stored, StoreError> {
         let own = permit.actor().account;
-        self.change(event, move |db, event| comparisons::reveal(db, own, other, nonce, event.at))
+        self.writer.run(move |db| comparisons::reveal(db, own, other, nonce, at))
     }
 
     fn comparison(
@@ -260,14 +338,9 @@ impl Store for SqliteStore {
         self.read(|db| comparisons::state(db, own, other, at))
     }
 
-    fn withdraw_comparison(
-        &self,
-        permit: &Permit,
-        event: &Event,
-        other: AccountId,
-    ) -> Result<Stored, StoreError> {
+    fn withdraw_comparison(&self, permit: &Permit, other: AccountId) -> Result<Stored, StoreError> {
         let own = permit.actor().account;
-        self.change(event, move |db, _| comparisons::withdraw(db, own, other))
+        self.writer.run(move |db| comparisons::withdraw(db, own, other))
     }
 
     fn parties(&self, recording: RecordingId) -> Result<Option<Parties>, StoreError> {
@@ -283,9 +356,9 @@ impl Store for SqliteStore {
         _permit: &Permit,
         event: &Event,
         recording: &NewRecording,
-    ) -> Result<Stored, StoreError> {
-        let recording = recording.clone();
-        self.change(event, move |db, event| recordings::create(db, &recording, event.at))
+    ) -> Result<Change, StoreError> {
+        let (id, recording) = (recording.manifest.unverified().recording, recording.clone());
+        self.change(id, event, move |db, event| recordings::create(db, &recording, event.at))
     }
 
     fn recording(&self, permit: &Permit) -> Result<RecordingRow, StoreError> {
@@ -300,11 +373,6 @@ impl Store for SqliteStore {
 
     fn stored_bytes(&self) -> Result<u64, StoreError> {
         self.read(sizes::stored)
-    }
-
-    fn segment_bytes(&self, permit: &Permit, segment: u32) -> Result<u64, StoreError> {
-        let recording = named(permit)?;
-        self.read(|db| sizes::segment(db, recording, segment))
     }
 
     fn named(&self, recording: RecordingId, segment: Option<u32>) -> Result<Option<Named>, StoreError> {
@@ -334,9 +402,9 @@ impl Store for SqliteStore {
         permit: &Permit,
         event: &Event,
         segment: &NewSegment,
-    ) -> Result<Stored, StoreError> {
+    ) -> Result<Change, StoreError> {
         let (recording, segment) = (named(permit)?, *segment);
-        self.change(event, move |db, event| segments::open(db, recording, &segment, event.at))
+        self.change(recording, event, move |db, event| segments::open(db, recording, &segment, event.at))
     }
 
     fn part(&self, permit: &Permit, segment: u32, part: u32) -> Result<Option<PartRow>, StoreError> {
@@ -344,9 +412,9 @@ impl Store for SqliteStore {
         self.read(|db| segments::part(db, recording, segment, part))
     }
 
-    fn add_part(&self, permit: &Permit, event: &Event, part: &NewPart) -> Result<Stored, StoreError> {
+    fn add_part(&self, permit: &Permit, event: &Event, part: &NewPart) -> Result<Change, StoreError> {
         let (recording, part) = (named(permit)?, part.clone());
-        self.change(event, move |db, event| segments::add_part(db, recording, &part, event.at))
+        self.change(recording, event, move |db, event| segments::add_part(db, recording, &part, event.at))
     }
 
     fn parts(&self, permit: &Permit, segment: u32) -> Result<Vec<PartRow>, StoreError> {
@@ -354,14 +422,14 @@ impl Store for SqliteStore {
         self.read(|db| segments::parts(db, recording, segment))
     }
 
-    fn abandon_segment(&self, permit: &Permit, event: &Event, segment: u32) -> Result<Stored, StoreError> {
+    fn abandon_segment(&self, permit: &Permit, event: &Event, segment: u32) -> Result<Change, StoreError> {
         let recording = named(permit)?;
-        self.change(event, move |db, event| segments::abandon(db, recording, segment, event.at))
+        self.change(recording, event, move |db, event| segments::abandon(db, recording, segment, event.at))
     }
 
-    fn seal_segment(&self, permit: &Permit, event: &Event, seal: &NewSeal) -> Result<Stored, StoreError> {
+    fn seal_segment(&self, permit: &Permit, event: &Event, seal: &NewSeal) -> Result<Change, StoreError> {
         let (recording, seal) = (named(permit)?, seal.clone());
-        self.change(event, move |db, event| segments::seal(db, recording, &seal, event.at))
+        self.change(recording, event, move |db, event| segments::seal(db, recording, &seal, event.at))
     }
 
     fn set_details(
@@ -369,9 +437,11 @@ impl Store for SqliteStore {
         permit: &Permit,
         event: &Event,
         details: &DetailsRow,
-    ) -> Result<Stored, StoreError> {
+    ) -> Result<Change, StoreError> {
         let (recording, details) = (named(permit)?, *details);
-        self.change(event, move |db, event| recordings::set_details(db, recording, &details, event.at))
+        self.change(recording, event, move |db, event| {
+            recordings::set_details(db, recording, &details, event.at)
+        })
     }
 
     fn set_final_seal(
@@ -379,9 +449,11 @@ impl Store for SqliteStore {
         permit: &Permit,
         event: &Event,
         final_seal: &FinalRow,
-    ) -> Result<Stored, StoreError> {
+    ) -> Result<Change, StoreError> {
         let (recording, final_seal) = (named(permit)?, final_seal.clone());
-        self.change(event, move |db, event| recordings::set_final_seal(db, recording, &final_seal, event.at))
+        self.change(recording, event, move |db, event| {
+            recordings::set_final_seal(db, recording, &final_seal, event.at)
+        })
     }
 
     fn move_mark(&self) -> Result<(), StoreError> {
@@ -400,19 +472,22 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
-    /// Runs a change and adds its event in the same transaction, unless nothing changed.
+    /// Runs a change of a recording and adds its event in the same transaction, unless nothing changed.
     fn change(
         &self,
+        recording: RecordingId,
         event: &Event,
         work: impl FnOnce(&Connection, &Event) -> Result<Stored, StoreError> + Send + 'static,
-    ) -> Result<Stored, StoreError> {
+    ) -> Result<Change, StoreError> {
         let event = event.clone();
         self.writer.run(move |db| {
+            let before = recordings::stored(db, recording)?;
             let stored = work(db, &event)?;
             if stored == Stored::New {
                 rows::add_event(db, &event)?;
             }
-            Ok(stored)
+            let bytes = recordings::stored(db, recording)?.saturating_sub(before);
+            Ok(Change { stored, bytes })
         })
     }
 }
@@ -456,7 +531,14 @@ mod tests {
         let use_nonce = |number: u16| {
             let mut nonce = [0; 16];
             nonce[..2].copy_from_slice(&number.to_be_bytes());
-            store.use_nonce(key, Nonce::from_bytes(nonce), 1000, 1000)
+            store.use_nonce(&NewNonce {
+                account: AccountId::from_bytes([1; 32]),
+                key,
+                nonce: vault_proto::http_signature::Nonce::from_bytes(nonce),
+                created: 1000,
+                now: 1000,
+                reads: false,
+            })
         };
         // No fewer than there are already.
         most_pages(1);

@@ -6,19 +6,21 @@
 //! that runs ahead for a while leaves requests of the future in the table, and no floor that would refuse those of the
 //! present afterwards.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rusqlite::Connection;
-use vault_proto::http_signature::Nonce;
-use vault_proto::ids::KeyId;
+use vault_proto::http_signature::MAX_SKEW_SECONDS;
+use vault_proto::ids::{AccountId, Digest};
 
+use super::nonce_reserve::NonceReserve;
 use super::rows::{damaged, first, write};
-use super::{NonceUse, StoreError};
-use crate::store::NONCE_RETENTION_SECONDS;
+use super::{NewNonce, NonceUse, StoreError};
+use crate::store::{MAX_NONCES, NONCE_RETENTION_SECONDS};
 
 /// Time between two deletions, so that not every request deletes.
-const PRUNE_EVERY_SECONDS: i64 = 60;
+pub(super) const PRUNE_EVERY_SECONDS: i64 = 60;
 /// How far deleting may get at once after a start.
 const HEAD_START_SECONDS: i64 = 60 * 60;
 /// How many times faster than real time deleting may get on, to catch up after a rest.
@@ -35,6 +37,38 @@ struct Progress {
     start: Option<i64>,
     /// Requests created before it have been deleted.
     deleted: i64,
+    /// Requests of each account since the store was opened, by the minute of their time. An account cannot restart a
+    /// server, so those of before need no counting.
+    used: HashMap<AccountId, BTreeMap<i64, u32>>,
+    /// Most of one account.
+    most: u32,
+    /// Room for those of reads on a full disk; `None` if it could not be had.
+    reserve: Option<NonceReserve>,
+}
+
+/// A request in few bytes: 128 bits of SHA-256 over key and nonce.
+pub(super) type NonceId = [u8; 16];
+
+fn id(nonce: &NewNonce) -> Result<NonceId, StoreError> {
+    let mut bytes = nonce.key.as_bytes().to_vec();
+    bytes.extend(nonce.nonce.as_bytes());
+    let digest = Digest::of(&bytes);
+    digest.as_bytes().first_chunk().copied().ok_or_else(|| damaged(&"a digest that is too short"))
+}
+
+impl Progress {
+    /// Whether an account has used as many as are kept of it. Those of the future, which a clock that was ahead has
+    /// left, do not count: it could not do without them.
+    fn is_over(&self, nonce: &NewNonce) -> bool {
+        let last = nonce.now.saturating_add(MAX_SKEW_SECONDS).div_euclid(60);
+        let minutes = self.used.get(&nonce.account).into_iter().flat_map(|minutes| minutes.range(..=last));
+        minutes.fold(0_u32, |sum, (_, used)| sum.saturating_add(*used)) >= self.most
+    }
+
+    /// What the reserve says of a request: used, too old, or nothing.
+    fn in_reserve(&self, id: &NonceId, created: i64) -> Option<NonceUse> {
+        self.reserve.as_ref().and_then(|reserve| reserve.knows(id, created))
+    }
 }
 
 fn floor(db: &Connection) -> Result<i64, StoreError> {
@@ -43,13 +77,36 @@ fn floor(db: &Connection) -> Result<i64, StoreError> {
 }
 
 impl NonceMemory {
-    pub(super) fn open(db: &Connection) -> Result<Self, StoreError> {
+    pub(super) fn open(db: &Connection, reserve: Option<NonceReserve>) -> Result<Self, StoreError> {
         let floor = floor(db)?;
         let oldest: Option<i64> =
             first(db, "SELECT min(created) FROM nonces", (), |row| row.get(0))?.flatten();
         let start = if floor > 0 { Some(floor) } else { oldest };
-        let progress = Mutex::new(Progress { start, deleted: floor });
-        Ok(Self { opened: Instant::now(), progress })
+        let progress = Progress { start, deleted: floor, used: HashMap::new(), most: MAX_NONCES, reserve };
+        Ok(Self { opened: Instant::now(), progress: Mutex::new(progress) })
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // A panic in between leaves what the table and the reserve say true.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps so many of one account.
+    pub(super) fn limit(&self, most: u32) {
+        self.progress().most = most;
+    }
+
+    /// Whether there is room for nonces of reads on a full disk.
+    pub(super) fn has_reserve(&self) -> bool {
+        self.progress().reserve.is_some()
+    }
+
+    /// Counts a request that was used.
+    pub(super) fn count(&self, nonce: &NewNonce) {
+        let mut progress = self.progress();
+        let minutes = progress.used.entry(nonce.account).or_default();
+        let used = minutes.entry(nonce.created.div_euclid(60)).or_default();
+        *used = used.saturating_add(1);
     }
 
     /// Requests created before it may be deleted now.
@@ -59,18 +116,11 @@ impl NonceMemory {
         reached.min(now.saturating_sub(NONCE_RETENTION_SECONDS))
     }
 
-    pub(super) fn use_nonce(
-        &self,
-        db: &Connection,
-        key: KeyId,
-        nonce: Nonce,
-        created: i64,
-        now: i64,
-    ) -> Result<NonceUse, StoreError> {
-        // Only the writing thread comes here; a panic in between leaves what the table says true.
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = *progress.start.get_or_insert(now);
-        let before = self.deletable(start, now);
+    /// Marks a request as used, in the writer's transaction.
+    pub(super) fn use_nonce(&self, db: &Connection, nonce: &NewNonce) -> Result<NonceUse, StoreError> {
+        let (id, mut progress) = (id(nonce)?, self.progress());
+        let start = *progress.start.get_or_insert(nonce.now);
+        let before = self.deletable(start, nonce.now);
         if before >= progress.deleted.saturating_add(PRUNE_EVERY_SECONDS) {
             // The floor never sinks, so a clock that is set back cannot make a forgotten request fresh again.
             write(
@@ -81,15 +131,48 @@ impl NonceMemory {
             )?;
             write(db, "DELETE FROM nonces WHERE created < ?1", [before])?;
             progress.deleted = before;
+            progress.used.retain(|_, minutes| {
+                *minutes = minutes.split_off(&before.div_euclid(60));
+                !minutes.is_empty()
+            });
         }
-        if created < floor(db)? {
+        if nonce.created < floor(db)? {
             return Ok(NonceUse::Forgotten);
+        }
+        if let Some(known) = progress.in_reserve(&id, nonce.created) {
+            return Ok(known);
+        }
+        if progress.is_over(nonce) {
+            return Ok(NonceUse::TooMany);
         }
         let added = write(
             db,
-            "INSERT INTO nonces (key_id, nonce, created) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-            (key.as_bytes(), nonce.as_bytes(), created),
+            "INSERT INTO nonces (id, created) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            (id, nonce.created),
         )?;
         Ok(if added == 1 { NonceUse::Fresh } else { NonceUse::Repeated })
+    }
+
+    /// Marks a request that only reads as used, for which there is no room in the table. On the writing thread and
+    /// outside of a transaction: nobody adds a row meanwhile.
+    pub(super) fn use_reserve(&self, db: &Connection, nonce: &NewNonce) -> Result<NonceUse, StoreError> {
+        let (id, mut progress) = (id(nonce)?, self.progress());
+        let start = *progress.start.get_or_insert(nonce.now);
+        let before = self.deletable(start, nonce.now);
+        if nonce.created < floor(db)? {
+            return Ok(NonceUse::Forgotten);
+        }
+        let row: Option<bool> = first(db, "SELECT 1 FROM nonces WHERE id = ?1", [id], |row| row.get(0))?;
+        if row.is_some() {
+            return Ok(NonceUse::Repeated);
+        }
+        if let Some(known) = progress.in_reserve(&id, nonce.created) {
+            return Ok(known);
+        }
+        if progress.is_over(nonce) {
+            return Ok(NonceUse::TooMany);
+        }
+        let reserve = progress.reserve.as_mut().ok_or(StoreError::Full)?;
+        reserve.add(id, nonce, before)
     }
 }

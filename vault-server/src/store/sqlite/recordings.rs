@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
 use vault_proto::timestamp::Timestamp;
+use vault_proto::wire::MAX_EMPTY_RECORDINGS;
 
 use super::rows::{all, damaged, first, time, write};
 use super::{
@@ -46,12 +47,38 @@ pub(super) fn would_create(db: &Connection, recording: &NewRecording) -> Result<
         |row| row.get(0),
     )?;
     if stored.iter().any(|stored| stored != recording.manifest.bytes()) {
-        Err(StoreError::Conflict)
-    } else if stored.is_empty() {
-        Ok(Stored::New)
-    } else {
-        Ok(Stored::Same)
+        return Err(StoreError::Conflict);
     }
+    if !stored.is_empty() {
+        return Ok(Stored::Same);
+    }
+    let empty: u32 = first(
+        db,
+        "SELECT count(*) FROM recordings WHERE sealer = ?1 AND bytes = 0",
+        [manifest.sealer.as_bytes()],
+        |row| row.get(0),
+    )?
+    .unwrap_or(0);
+    if empty < MAX_EMPTY_RECORDINGS { Ok(Stored::New) } else { Err(StoreError::AccountFull) }
+}
+
+/// Bytes that are stored of a recording; 0 if there is none.
+pub(super) fn stored(db: &Connection, recording: RecordingId) -> Result<i64, StoreError> {
+    let stored =
+        first(db, "SELECT stored FROM recordings WHERE recording = ?1", [recording.as_bytes()], |row| {
+            row.get(0)
+        })?;
+    Ok(stored.unwrap_or(0))
+}
+
+/// Counts bytes that are stored of a recording now, or fewer if `bytes` is negative. Those of parts are counted apart.
+pub(super) fn count(db: &Connection, number: i64, bytes: i64) -> Result<(), StoreError> {
+    write(db, "UPDATE recordings SET stored = stored + ?2 WHERE number = ?1", (number, bytes)).map(drop)
+}
+
+/// The length of a value as it is counted.
+pub(super) fn length(bytes: &[u8]) -> Result<i64, StoreError> {
+    i64::try_from(bytes.len()).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
 pub(super) fn create(db: &Connection, recording: &NewRecording, at: Timestamp) -> Result<Stored, StoreError> {
@@ -62,8 +89,8 @@ pub(super) fn create(db: &Connection, recording: &NewRecording, at: Timestamp) -
     write(
         db,
         "INSERT INTO recordings
-             (recording, patient, clinician, sealer, sealer_key, sequence, manifest, last_stored)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             (recording, patient, clinician, sealer, sealer_key, sequence, manifest, stored, last_stored)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         (
             manifest.recording.as_bytes(),
             manifest.patient.as_bytes(),
@@ -72,6 +99,7 @@ pub(super) fn create(db: &Connection, recording: &NewRecording, at: Timestamp) -
             manifest.sealer_key.as_bytes(),
             sequence(recording)?,
             recording.manifest.bytes(),
+            length(recording.manifest.bytes())?.saturating_add(i64::from(recording.credentials_length)),
             at.unix_seconds(),
         ),
     )?;
@@ -175,7 +203,8 @@ pub(super) fn set_details(
     let length = i64::try_from(details.length).map_err(|_| StoreError::OutOfOrder)?;
     write(
         db,
-        "UPDATE recordings SET details_digest = ?2, details_length = ?3 WHERE number = ?1",
+        "UPDATE recordings SET stored = stored + ?3 - coalesce(details_length, 0),
+                details_digest = ?2, details_length = ?3 WHERE number = ?1",
         (number, details.digest.as_bytes(), length),
     )?;
     touch(db, number, at)?;
@@ -224,7 +253,11 @@ pub(super) fn set_final_seal(
         return Err(StoreError::OutOfOrder);
     }
     write(db, "UPDATE recordings SET final_seal = ?2 WHERE number = ?1", (number, &final_seal.envelope))?;
-    write(db, "DELETE FROM progress WHERE number = ?1", [number])?;
+    let progress: Vec<i64> =
+        all(db, "DELETE FROM progress WHERE number = ?1 RETURNING length(envelope)", [number], |row| {
+            row.get(0)
+        })?;
+    count(db, number, length(&final_seal.envelope)?.saturating_sub(progress.iter().sum()))?;
     touch(db, number, at)?;
     Ok(Stored::New)
 }

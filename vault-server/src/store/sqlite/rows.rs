@@ -8,11 +8,15 @@ use crate::event::Event;
 
 /// SQLITE_IOERR_SHMSIZE: no room to grow the shared index of the write-ahead log.
 const NO_ROOM_FOR_INDEX: i32 = 4874;
+/// SQLITE_IOERR_WRITE: a write failed, and not because the disk is full.
+const WRITE_FAILED: i32 = 778;
 
 pub(super) fn classified(error: &rusqlite::Error) -> StoreError {
     match error {
         rusqlite::Error::SqliteFailure(failure, _)
-            if failure.code == ErrorCode::DiskFull || failure.extended_code == NO_ROOM_FOR_INDEX =>
+            if failure.code == ErrorCode::DiskFull
+                || failure.extended_code == NO_ROOM_FOR_INDEX
+                || (failure.extended_code == WRITE_FAILED && file_size_is_limited()) =>
         {
             StoreError::Full
         }
@@ -22,6 +26,12 @@ pub(super) fn classified(error: &rusqlite::Error) -> StoreError {
         // The message of SQLite alone: its parameters never enter it.
         other => StoreError::Failed(other.to_string()),
     }
+}
+
+/// Whether this process may not make files as large as the disk has room for (`ulimit -f`): SQLite does not tell a file
+/// that may not grow from a broken disk.
+fn file_size_is_limited() -> bool {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current.is_some()
 }
 
 /// Changes rows; returns how many.
@@ -76,7 +86,7 @@ pub(super) fn damaged(what: &dyn std::fmt::Display) -> StoreError {
 pub(super) fn add_event(db: &Connection, event: &Event) -> Result<(), StoreError> {
     write(
         db,
-        "INSERT INTO events (at, account, key_id, action, recording, segment, part, request_id)
+        "INSERT OR REPLACE INTO events (at, account, key_id, action, recording, segment, part, request_id)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         (
             event.at.unix_seconds(),

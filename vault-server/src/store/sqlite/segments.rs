@@ -5,9 +5,10 @@ use vault_proto::geometry::full_part_length;
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::timestamp::Timestamp;
 
-use super::recordings::{number, touch};
+use super::recordings::{count, length, number, touch};
 use super::rows::{all, damaged, first, write};
-use super::{NewPart, NewSeal, NewSegment, PartRow, SegmentRow, StoreError, Stored};
+use super::{NewPart, NewSeal, NewSegment, PartRow, SegmentRow, StoreError, Stored, is_too_far_ahead};
+use crate::authorize::Action;
 
 struct Columns {
     index: u32,
@@ -108,9 +109,10 @@ pub(super) fn open(
     }
     write(
         db,
-        "INSERT INTO segments (number, segment, track, header) VALUES (?1, ?2, ?3, ?4)",
-        (number, segment.index, segment.track, segment.header.as_bytes()),
+        "INSERT INTO segments (number, segment, track, header, header_length) VALUES (?1, ?2, ?3, ?4, ?5)",
+        (number, segment.index, segment.track, segment.header.as_bytes(), segment.header_length),
     )?;
+    count(db, number, i64::from(segment.header_length))?;
     touch(db, number, at)?;
     Ok(Stored::New)
 }
@@ -152,7 +154,7 @@ pub(super) fn add_part(
     if stored.is_some() {
         return Ok(Stored::Same);
     }
-    if segment.seal.is_some() {
+    if segment.seal.is_some() || is_too_far_ahead(new.part, segment.parts) {
         return Err(StoreError::OutOfOrder);
     }
     write(
@@ -160,13 +162,14 @@ pub(super) fn add_part(
         "INSERT INTO parts (number, segment, part, digest, length) VALUES (?1, ?2, ?3, ?4, ?5)",
         (number, new.segment, new.part, new.row.digest.as_bytes(), new.row.length),
     )?;
-    write(db, "UPDATE recordings SET bytes = bytes + ?2 WHERE number = ?1", (number, new.row.length))?;
+    add_bytes(db, number, i64::from(new.row.length))?;
     if let Some(envelope) = &new.progress {
         write(
             db,
             "INSERT INTO progress (number, segment, parts, envelope) VALUES (?1, ?2, ?3, ?4)",
             (number, new.segment, new.part + 1, envelope),
         )?;
+        count(db, number, length(envelope)?)?;
     }
     extend_run(db, number, &segment)?;
     touch(db, number, at)?;
@@ -193,11 +196,23 @@ fn extend_run(db: &Connection, number: i64, segment: &Columns) -> Result<(), Sto
         (number, segment.index, parts, bytes, ended),
     )?;
     // The newest that is covered proves all that older ones do.
-    write(
+    let covered: Vec<i64> = all(
         db,
         "DELETE FROM progress WHERE number = ?1 AND segment = ?2 AND parts <
-             (SELECT max(parts) FROM progress WHERE number = ?1 AND segment = ?2 AND parts <= ?3)",
+             (SELECT max(parts) FROM progress WHERE number = ?1 AND segment = ?2 AND parts <= ?3)
+         RETURNING length(envelope)",
         (number, segment.index, parts),
+        |row| row.get(0),
+    )?;
+    count(db, number, -covered.iter().sum::<i64>())
+}
+
+/// Counts bytes of parts that are stored now, or fewer if `bytes` is negative.
+fn add_bytes(db: &Connection, number: i64, bytes: i64) -> Result<(), StoreError> {
+    write(
+        db,
+        "UPDATE recordings SET bytes = bytes + ?2, stored = stored + ?2 WHERE number = ?1",
+        (number, bytes),
     )
     .map(drop)
 }
@@ -239,6 +254,8 @@ pub(super) fn seal(
         return Err(StoreError::OutOfOrder);
     }
     drop_parts(db, number, seal.segment, seal.parts)?;
+    // Beside the seal its list of part hashes becomes an object.
+    count(db, number, length(&seal.envelope)?.saturating_add(32 * i64::from(seal.parts)))?;
     let bytes = i64::try_from(seal.body_length).map_err(|_| StoreError::OutOfOrder)?;
     write(
         db,
@@ -252,24 +269,28 @@ pub(super) fn seal(
 
 /// Drops the parts of a segment from number `from` on.
 fn drop_parts(db: &Connection, number: i64, segment: u32, from: u32) -> Result<(), StoreError> {
-    let dropped: i64 = first(
+    let dropped: Vec<i64> = all(
         db,
-        "SELECT coalesce(sum(length), 0) FROM parts WHERE number = ?1 AND segment = ?2 AND part >= ?3",
+        "DELETE FROM parts WHERE number = ?1 AND segment = ?2 AND part >= ?3 RETURNING length",
         (number, segment, from),
         |row| row.get(0),
-    )?
-    .unwrap_or(0);
+    )?;
+    let progress: Vec<i64> = all(
+        db,
+        "DELETE FROM progress WHERE number = ?1 AND segment = ?2 AND parts > ?3 RETURNING length(envelope)",
+        (number, segment, from),
+        |row| row.get(0),
+    )?;
+    add_bytes(db, number, -dropped.iter().sum::<i64>())?;
+    count(db, number, -progress.iter().sum::<i64>())?;
+    // That they were dropped is on record; that they were stored would stay for each time that they are.
     write(
         db,
-        "DELETE FROM parts WHERE number = ?1 AND segment = ?2 AND part >= ?3",
-        (number, segment, from),
-    )?;
-    write(
-        db,
-        "DELETE FROM progress WHERE number = ?1 AND segment = ?2 AND parts > ?3",
-        (number, segment, from),
-    )?;
-    write(db, "UPDATE recordings SET bytes = bytes - ?2 WHERE number = ?1", (number, dropped)).map(drop)
+        "DELETE FROM events WHERE recording = (SELECT recording FROM recordings WHERE number = ?1)
+             AND action = ?4 AND ifnull(segment, -1) = ?2 AND ifnull(part, -1) >= ?3",
+        (number, segment, from, Action::StorePart.name()),
+    )
+    .map(drop)
 }
 
 pub(super) fn abandon(
@@ -285,6 +306,12 @@ pub(super) fn abandon(
         Some(_) => {}
     }
     drop_parts(db, number, segment, 0)?;
+    write(
+        db,
+        "UPDATE recordings SET stored = stored - (SELECT header_length FROM segments
+             WHERE segments.number = ?1 AND segment = ?2) WHERE number = ?1",
+        (number, segment),
+    )?;
     write(db, "DELETE FROM segments WHERE number = ?1 AND segment = ?2", (number, segment))?;
     touch(db, number, at)?;
     Ok(Stored::New)

@@ -38,14 +38,11 @@ pub(super) fn statements(db: &Connection, recording: RecordingId) -> Result<u64,
 }
 
 pub(super) fn stored(db: &Connection) -> Result<u64, StoreError> {
-    sum(db, "SELECT coalesce(sum(bytes + coalesce(details_length, 0)), 0) FROM recordings", ())
-}
-
-pub(super) fn segment(db: &Connection, recording: RecordingId, segment: u32) -> Result<u64, StoreError> {
     sum(
         db,
-        "SELECT coalesce(sum(length), 0) FROM parts
-         WHERE number = (SELECT number FROM recordings WHERE recording = ?1) AND segment = ?2",
-        (recording.as_bytes(), segment),
+        "SELECT (SELECT coalesce(sum(stored), 0) FROM recordings)
+              + (SELECT coalesce(sum(length(issuer) + length(certificate)), 0) FROM accounts)
+              + (SELECT coalesce(sum(length(envelope)), 0) FROM key_lists)",
+        (),
     )
 }

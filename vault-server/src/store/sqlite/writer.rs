@@ -17,6 +17,7 @@ pub(super) struct Writer {
 
 enum Message {
     Change(Box<dyn Job>),
+    Outside(Box<dyn FnOnce(&Connection) + Send>),
     MoveMark(SyncSender<Result<(), StoreError>>),
     Close(SyncSender<Result<(), StoreError>>),
 }
@@ -78,6 +79,19 @@ impl Writer {
         answer.recv().map_err(|_| closed())?
     }
 
+    /// Runs `work`, which changes nothing in the database, between two transactions: it sees all that was committed.
+    pub(super) fn run_outside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(|reply| {
+            Message::Outside(Box::new(move |db| {
+                // Nobody waits any more if the request was dropped.
+                let _ = reply.send(work(db));
+            }))
+        })
+    }
+
     /// Moves the mark, if anything was committed since it was moved last.
     pub(super) fn move_mark(&self) -> Result<(), StoreError> {
         self.ask(Message::MoveMark)
@@ -88,10 +102,10 @@ impl Writer {
         self.ask(Message::Close)
     }
 
-    fn ask(
+    fn ask<T>(
         &self,
-        message: impl FnOnce(SyncSender<Result<(), StoreError>>) -> Message,
-    ) -> Result<(), StoreError> {
+        message: impl FnOnce(SyncSender<Result<T, StoreError>>) -> Message,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = sync_channel(1);
         self.jobs.send(message(reply)).map_err(|_| closed())?;
         answer.recv().map_err(|_| closed())?
@@ -129,6 +143,7 @@ fn write_all(db: Connection, mut marks: Marks, queue: &Receiver<Message>) {
         // Nobody waits for the answer any more if it cannot be sent.
         match other {
             None | Some(Message::Change(_)) => {}
+            Some(Message::Outside(work)) => work(&db),
             Some(Message::MoveMark(reply)) => {
                 let _ = reply.send(marks.advance_if_changed(&db));
             }

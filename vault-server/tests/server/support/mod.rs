@@ -3,9 +3,11 @@
 mod people;
 mod recording;
 mod server;
+mod small_disk;
 mod stores;
 
 pub(crate) use people::{Organisation, Person, Validity, at};
 pub(crate) use recording::{Draft, header};
 pub(crate) use server::{Answer, Call, NOW, Server};
+pub(crate) use small_disk::SmallDisk;
 pub(crate) use stores::{open_blobs, open_store};

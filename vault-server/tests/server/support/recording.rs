@@ -1,6 +1,6 @@
 use data_encoding::BASE64;
 use vault_proto::age_header::{Header, Stanza, encode_argument};
-use vault_proto::credentials::Credentials;
+use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::{BodyEnd, body_length, full_part_length};
 use vault_proto::ids::{Digest, OrganisationId, RecordingId};
@@ -91,6 +91,18 @@ impl<'a> Draft<'a> {
             sealer,
             manifest: signed(&manifest, sealer.device_id(), &sealer.device),
             credentials: String::from_utf8(credentials).unwrap(),
+        }
+    }
+
+    /// The same recording, signed over these credentials.
+    pub(crate) fn with_credentials(self, members: Vec<Member>) -> Self {
+        let credentials = Credentials { members }.to_bytes().unwrap();
+        let manifest =
+            Manifest { credentials: Digest::of(&credentials), ..self.manifest.unverified().clone() };
+        Self {
+            manifest: signed(&manifest, self.sealer.device_id(), &self.sealer.device),
+            credentials: String::from_utf8(credentials).unwrap(),
+            ..self
         }
     }
 

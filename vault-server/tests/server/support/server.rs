@@ -23,7 +23,7 @@ use vault_server::ops::leftovers::Collection;
 use vault_server::{Config, ServerError, serve};
 
 use super::people::{at, public};
-use super::{Draft, Organisation, Person};
+use super::{Draft, Organisation, Person, SmallDisk};
 
 /// The servers' clock, unless a test turns it: seconds since 1970.
 pub(crate) const NOW: i64 = 1_795_000_000;
@@ -181,6 +181,22 @@ impl Server {
         Self::on(data, Arc::new(AtomicI64::new(NOW)), limits).await
     }
 
+    /// On a disk of its own of so many bytes, which the test can fill; `None` if it may not mount one.
+    pub(crate) async fn start_on_small_disk(
+        organisation: &Organisation,
+        bytes: u64,
+        limits: Limits,
+    ) -> Option<(Self, SmallDisk)> {
+        let data = tempfile::tempdir().unwrap();
+        let Some(disk) = SmallDisk::mount(data.path(), bytes) else {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI must be able to mount a small disk");
+            println!("SKIPPED: only root can mount a small disk");
+            return None;
+        };
+        init(data.path(), organisation.id()).unwrap();
+        Some((Self::on(data, Arc::new(AtomicI64::new(NOW)), limits).await, disk))
+    }
+
     async fn on(data: tempfile::TempDir, clock: Arc<AtomicI64>, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -252,6 +268,14 @@ impl Server {
     pub(crate) async fn restart_with(self, limits: Limits) -> Self {
         let clock = Arc::clone(&self.clock);
         Self::on(self.stop().await, clock, limits).await
+    }
+
+    /// The same, with something done to the folder in between.
+    pub(crate) async fn restart_after(self, change: impl FnOnce()) -> Self {
+        let (clock, limits) = (Arc::clone(&self.clock), self.limits);
+        let data = self.stop().await;
+        change();
+        Self::on(data, clock, limits).await
     }
 
     pub(crate) fn advance(&self, seconds: i64) {
