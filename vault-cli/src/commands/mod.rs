@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use vault_client::home::Home;
+use vault_client::trust::directory;
 use vault_client::{Session, SessionOptions};
 
 use crate::arguments::{Arguments, Command, Global};
@@ -40,46 +41,59 @@ async fn dispatch(
     stop: &Stop,
 ) -> Result<(), Failure> {
     match command {
-        Command::Keygen { suite, words_file } => {
-            account::keygen(global, terminal, suite.into(), words_file.as_deref()).await
+        Command::Keygen { suite, words_file, locking } => {
+            let words_file = words_file.as_deref();
+            account::keygen(global, terminal, suite.into(), words_file, locking.work_factor).await
         }
         Command::Registrar(command) => registrar::run(global, terminal, command).await,
         Command::Enrol { organisation, certificate } => {
             account::enrol(global, terminal, organisation, &certificate).await
         }
         Command::Whoami => account::whoami(global, terminal),
-        Command::Passphrase { new_passphrase_file } => {
-            account::passphrase(global, terminal, new_passphrase_file.as_deref()).await
+        Command::Passphrase { new_passphrase_file, locking } => {
+            account::passphrase(global, terminal, new_passphrase_file.as_deref(), locking.work_factor).await
         }
         Command::Seal { file, patient, clinician, consultation, title, media_type } => {
-            let session = unlock(global, terminal).await?;
             let wanted = sealing::Wanted { file, patient, clinician, consultation, title, media_type };
-            sealing::seal(&session, terminal, wanted, stop).await
+            let seal = async |session: &Session| sealing::seal(session, terminal, wanted, stop).await;
+            in_session(global, terminal, seal).await
         }
-        Command::Resume => sealing::resume(&unlock(global, terminal).await?, terminal).await,
-        Command::List => reading::list(&unlock(global, terminal).await?, terminal).await,
+        Command::Resume => {
+            in_session(global, terminal, async |session| sealing::resume(session, terminal).await).await
+        }
+        Command::List => {
+            in_session(global, terminal, async |session| reading::list(session, terminal).await).await
+        }
         Command::Open { recording, output, from, track, as_sealed, allow_cut_off } => {
-            let session = unlock(global, terminal).await?;
             let wanted = opening::Wanted { recording, output, from, track, as_sealed, allow_cut_off };
-            opening::open(&session, terminal, wanted).await
+            let open = async |session: &Session| opening::open(session, terminal, wanted).await;
+            in_session(global, terminal, open).await
         }
         Command::Play { recording, from, track, output, url, allow_cut_off } => {
-            let session = unlock(global, terminal).await?;
             let wanted = playing::Wanted { recording, from, track, output, url, allow_cut_off };
-            playing::play(&session, terminal, wanted, stop).await
+            let play = async |session: &Session| playing::play(session, terminal, wanted, stop).await;
+            in_session(global, terminal, play).await
         }
         Command::Export { folder, recordings, sealed } => {
-            let session = unlock(global, terminal).await?;
-            exporting::export(&session, terminal, exporting::Wanted { folder, recordings, sealed }).await
+            let wanted = exporting::Wanted { folder, recordings, sealed };
+            let export = async |session: &Session| exporting::export(session, terminal, wanted).await;
+            in_session(global, terminal, export).await
         }
         Command::Verify { recording } if vault_export::is_export(Path::new(&recording)) => {
             exporting::verify(home(global).ok().as_ref(), terminal, Path::new(&recording))
         }
         Command::Verify { recording } => {
-            reading::verify(&unlock(global, terminal).await?, terminal, &recording).await
+            let verify = async |session: &Session| reading::verify(session, terminal, &recording).await;
+            in_session(global, terminal, verify).await
         }
         Command::Name(naming) => trust::name(global, terminal, naming),
-        Command::Compare(comparing) => trust::compare(global, terminal, comparing).await,
+        Command::Compare(comparing) if comparing.yes || comparing.no => {
+            trust::answer(global, terminal, &comparing)
+        }
+        Command::Compare(comparing) => {
+            let compare = async |session: &Session| trust::compare(session, terminal, comparing).await;
+            in_session(global, terminal, compare).await
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "vault-cli", &mut script);
@@ -110,6 +124,22 @@ async fn unlock(global: &Global, terminal: &Terminal) -> Result<Session, Failure
     warnings::warn(terminal, &home, &profile, server)?;
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     Ok(Session::unlock_with(home, &passphrase, session_options(global)?)?)
+}
+
+/// Runs what asks the server in the account's name. Where the server says that the account's certificate has ended, the
+/// home learns which one it means, if a registrar has brought one there.
+async fn in_session(
+    global: &Global,
+    terminal: &Terminal,
+    work: impl AsyncFnOnce(&Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let session = unlock(global, terminal).await?;
+    let outcome = work(&session).await;
+    if outcome.as_ref().is_err_and(|failure| failure.claims_expiry) {
+        // What cannot be learned says nothing about what has failed: that is told from what is known.
+        let _ = directory::refresh_own_certificate(&session).await;
+    }
+    outcome
 }
 
 /// What was typed about the server.

@@ -1,9 +1,9 @@
 //! The directory.
 
 use rusqlite::Connection;
-use vault_proto::credentials::Member;
+use vault_proto::credentials::{CertificateChain, Member};
 use vault_proto::envelope::{Envelope, Statement};
-use vault_proto::ids::{AccountId, KeyId};
+use vault_proto::ids::{AccountId, Digest, KeyId};
 use vault_proto::statements::{Certificate, KeyList};
 use vault_proto::wire::DirectoryEntry;
 
@@ -73,6 +73,38 @@ pub(super) fn by_prefix(
         (prefix.low(), prefix.high(), limit),
         |row| Ok(AccountId::from_bytes(row.get(0)?)),
     )
+}
+
+pub(super) fn replace_certificate(
+    db: &Connection,
+    account: AccountId,
+    chain: &CertificateChain,
+    replaces: Digest,
+) -> Result<(), StoreError> {
+    let account = account.as_bytes();
+    let stored: Option<Vec<u8>> =
+        first(db, "SELECT certificate FROM accounts WHERE account = ?1", [account], |row| row.get(0))?;
+    let stored = stored.map(|bytes| parse::<Certificate>(&bytes)).transpose()?;
+    if stored.map(|certificate| certificate.digest()) != Some(replaces) {
+        return Err(StoreError::Conflict);
+    }
+    write(
+        db,
+        "UPDATE accounts SET issuer = ?2, certificate = ?3 WHERE account = ?1",
+        (account, chain.issuer.bytes(), chain.certificate.bytes()),
+    )
+    .map(drop)
+}
+
+pub(super) fn has_met(db: &Connection, patient: AccountId, other: AccountId) -> Result<bool, StoreError> {
+    let found: Option<i64> = first(
+        db,
+        "SELECT 1 FROM participants AS own JOIN participants AS others USING (number) JOIN recordings USING (number)
+         WHERE own.account = ?1 AND others.account = ?2 AND patient = ?1 LIMIT 1",
+        [patient.as_bytes(), other.as_bytes()],
+        |row| row.get(0),
+    )?;
+    Ok(found.is_some())
 }
 
 pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ mod recording;
 mod server;
 mod stores;
 
-pub(crate) use people::{Organisation, Person, Validity, at};
+pub(crate) use people::{Organisation, Person, Validity, YEAR, at};
 pub(crate) use recording::{Draft, header};
 pub(crate) use server::{Answer, Call, NOW, Server};
 pub(crate) use stores::{open_blobs, open_store};
