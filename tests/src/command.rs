@@ -11,6 +11,9 @@ pub const PASSPHRASE: &str = "seven lamps in the harbour";
 /// refused in passing is tried twice, and nobody waits for what is damaged or away for good.
 pub const RETRY_FOR: &str = "0.2";
 
+/// Work factor of the homes of test worlds: the least that is accepted, for each command unlocks one.
+pub const WORK_FACTOR: &str = "15";
+
 /// Path of a binary of this build; `./tests/run` builds them all before it runs the tests.
 pub fn binary(name: &str) -> PathBuf {
     let path = path_of(name);
@@ -98,6 +101,7 @@ pub fn vault_cli(home: &Path) -> Command {
         .env("VAULT_HOME", home)
         .env("VAULT_PASSPHRASE", PASSPHRASE)
         .env("VAULT_RETRY_FOR", RETRY_FOR)
+        .env("VAULT_WORK_FACTOR", WORK_FACTOR)
         .env("TZ", "UTC")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -20,6 +20,7 @@ pub mod cast;
 pub mod draft;
 pub mod forged;
 pub mod growing;
+pub mod keys_and_certificates;
 pub mod primitives;
 pub mod reader;
 pub mod respelled;
@@ -193,6 +194,7 @@ pub fn scenarios() -> Vec<Scenario> {
         forged::scenarios(&cast),
         respelled::scenarios(&cast),
         untrusted::scenarios(&cast),
+        keys_and_certificates::scenarios(&cast),
         growing::scenarios(&cast),
     ]
     .into_iter()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use vault_client::home::names::Petname;
+use vault_core::passphrase_file::WorkFactor;
 use vault_proto::ids::{AccountId, ConsultationId, OrganisationId};
 use vault_proto::statements::{Role, Suite};
 use vault_proto::timestamp::Timestamp;
@@ -61,6 +62,8 @@ pub(crate) enum Command {
         /// back
         #[arg(long, value_name = "FILE")]
         words_file: Option<PathBuf>,
+        #[command(flatten)]
+        locking: Locking,
     },
     /// Certify accounts for an organisation, on an offline machine
     #[command(subcommand)]
@@ -81,6 +84,8 @@ pub(crate) enum Command {
         /// Read the new passphrase from the first line of this file [otherwise: a prompt]
         #[arg(long, value_name = "FILE")]
         new_passphrase_file: Option<PathBuf>,
+        #[command(flatten)]
+        locking: Locking,
     },
     /// Seal a recording for its patient and its clinician, and upload it; run again to go on after an interruption
     Seal {
@@ -181,6 +186,15 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Locking {
+    /// Work that each guess at the passphrase takes, and each command that asks for it: 15 (32 MiB of memory), 16, 17
+    /// (128 MiB, half a second) or 18 [default: 17]
+    #[arg(long, value_name = "15-18", env = "VAULT_WORK_FACTOR", default_value = "17", hide_default_value = true,
+        value_parser = parse_work_factor)]
+    pub(crate) work_factor: WorkFactor,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Naming {
     /// The account: its whole id, or the beginning of one that was met before
     #[arg(requires = "petname")]
@@ -218,6 +232,8 @@ pub(crate) enum Registrar {
         /// back
         #[arg(long, value_name = "FILE")]
         words_file: Option<PathBuf>,
+        #[command(flatten)]
+        locking: Locking,
     },
     /// Certify what an account is
     Certify {
@@ -229,12 +245,20 @@ pub(crate) enum Registrar {
         /// What people call the account; the server sees it
         #[arg(long, value_name = "TEXT")]
         label: Option<String>,
-        /// Last day (2027-12-31) or moment (2027-12-31T12:00:00Z, excluded) for which it counts [default: one year]
+        /// Last day (2027-12-31) or moment (2027-12-31T12:00:00Z, excluded) for which it counts; one that has passed
+        /// ends the account, once the certificate is uploaded [default: one year]
         #[arg(long, value_name = "DATE", value_parser = parse_end)]
         not_after: Option<Timestamp>,
         /// Where to write the certificate [default: standard output]
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+    /// Bring a certificate to the server, in place of an older one of its account, which is renewed by it or ended;
+    /// with the --home of any enrolled account, for a registrar's own never meets the server
+    Upload {
+        /// The certificate
+        #[arg(value_name = "FILE")]
+        certificate: PathBuf,
     },
 }
 
@@ -282,6 +306,12 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds) if !text.contains(':') && seconds <= longest => Ok(seconds),
         _ => Err(format!("{text:?} is not a number of seconds from 0 to {}", longest.as_secs())),
     }
+}
+
+/// A work factor, as a power of two.
+fn parse_work_factor(text: &str) -> Result<WorkFactor, String> {
+    let factor = text.parse().ok().and_then(WorkFactor::new);
+    factor.ok_or_else(|| format!("{text:?} is not a work factor from 15 to 18"))
 }
 
 /// The end of a day, or a moment.
@@ -337,6 +367,20 @@ mod tests {
         for wrong in ["", "-1", "1:00", "86400.1", "1e3", "30s", "for ever", "NaN"] {
             assert!(parse_seconds(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_work_factor_is_one_that_is_accepted_again() {
+        for (text, exponent) in [("15", 15), ("18", 18)] {
+            assert_eq!(parse_work_factor(text).unwrap(), WorkFactor::new(exponent).unwrap());
+        }
+        for wrong in ["", "14", "19", "2^15", "15.5", "-1", "300"] {
+            assert!(parse_work_factor(wrong).is_err(), "{wrong}");
+        }
+        let typed = Arguments::try_parse_from(["vault-cli", "keygen"]).unwrap();
+        assert!(
+            matches!(typed.command, Command::Keygen { locking, .. } if locking.work_factor == WorkFactor::default())
+        );
     }
 
     #[test]

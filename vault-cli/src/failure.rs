@@ -50,7 +50,7 @@ pub(crate) struct Failure {
     pub(crate) what: String,
     pub(crate) means: String,
     pub(crate) next: String,
-    /// The server says that this account's own certificate or key list has expired, and nobody has looked yet.
+    /// The server says that this account's own certificate has ended, and nobody has looked yet.
     pub(crate) claims_expiry: bool,
     /// How much of a recording is where, if it was being sealed.
     pub(crate) whereabouts: Option<Box<Whereabouts>>,
@@ -458,16 +458,16 @@ fn compare_failure(account: AccountId, problem: CompareProblem) -> Failure {
     }
 }
 
-/// The account's own certificate or key list does not count any more: for the reason found here, or as the server says.
+/// The account's own certificate does not count any more: for the reason found here, or as the server says.
 pub(crate) fn expired(found: Option<&TrustProblem>) -> Failure {
     let what = found.map_or_else(
-        || "The server says that the certificate or the key list of this account has expired.".to_owned(),
+        || "The server says that the certificate of this account has ended.".to_owned(),
         |problem| format!("The keys of this account do not count any more: {problem}."),
     );
     Failure::new(
         Kind::Key,
         what,
-        "The server does nothing for this account any more; your recordings and your keys are not affected.",
+        "Nothing that was sealed is lost. A patient's own recordings stay open to her; everything else is refused to this account.",
         "Ask the registrar for a new certificate for this account, then enrol with it (`vault-cli whoami` shows the dates).",
     )
 }
@@ -476,8 +476,8 @@ pub(crate) fn expired(found: Option<&TrustProblem>) -> Failure {
 pub(crate) fn expiry_only_claimed() -> Failure {
     Failure::new(
         Kind::Refused,
-        "The server claims that the certificate or the key list of this account has expired (certificate-expired), and by this \
-         machine's clock both still count.",
+        "The server claims that the certificate of this account has ended (certificate-expired), shows none that has, and by this \
+         machine's clock the one in this home still counts.",
         "Your recordings and your keys are not affected; this step was not done.",
         "Check this machine's clock. If it is right, enrol again with your certificate; if that does not help, tell the operator.",
     )

@@ -4,9 +4,10 @@
 
 use secrecy::SecretString;
 use vault_core::identity_file::RegistrarSecrets;
+use vault_core::passphrase_file::WorkFactor;
 use vault_core::seed::Seed;
 use vault_core::signing_key::SigningKey;
-use vault_proto::credentials::CertificateChain;
+use vault_proto::credentials::{CLOCK_LENIENCE, CertificateChain};
 use vault_proto::envelope::{self, Envelope};
 use vault_proto::ids::{AccountId, KeyId, OrganisationId, PublicKey};
 use vault_proto::statements::{Certificate, IssuerCertificate, Role};
@@ -85,11 +86,16 @@ impl NewOrganisation {
     ///
     /// # Errors
     /// As [`require_none`], or [`ClientError::Disk`].
-    pub fn store(&self, home: &Home, passphrase: &SecretString) -> Result<(), ClientError> {
+    pub fn store(
+        &self,
+        home: &Home,
+        passphrase: &SecretString,
+        work_factor: WorkFactor,
+    ) -> Result<(), ClientError> {
         let _lock = home.lock("home.lock")?;
         require_none(home)?;
         home.write(ISSUER, issue_issuer(&self.secrets, now()?)?.bytes())?;
-        home.write(REGISTRAR, &self.secrets.lock(passphrase)?)
+        home.write(REGISTRAR, &self.secrets.lock(passphrase, work_factor)?)
     }
 }
 
@@ -105,10 +111,15 @@ pub fn check_passphrase(home: &Home, passphrase: &SecretString) -> Result<(), Cl
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`]; [`ClientError::Unlock`] if `old` is not its passphrase; [`ClientError::Disk`].
-pub fn change_passphrase(home: &Home, old: &SecretString, new: &SecretString) -> Result<(), ClientError> {
+pub fn change_passphrase(
+    home: &Home,
+    old: &SecretString,
+    new: &SecretString,
+    work_factor: WorkFactor,
+) -> Result<(), ClientError> {
     let _lock = home.lock("home.lock")?;
     let secrets = unlock(home, old)?;
-    home.write(REGISTRAR, &secrets.lock(new)?)
+    home.write(REGISTRAR, &secrets.lock(new, work_factor)?)
 }
 
 /// Refuses a home that has no organisation root.
@@ -170,11 +181,14 @@ pub fn certify(
         }
         Some(end) => end,
     };
+    let _lock = home.lock("home.lock")?;
+    let issued = next_issued(home.read_json(&issued_name(request.account))?, at);
     let certificate = Certificate {
         organisation: organisation(&secrets),
         account: request.account,
         role: request.role,
         label: request.label.clone(),
+        issued,
         // A certificate that has ended already is a way to say that an account's time is over.
         not_before: at.min(not_after.saturating_add(-1)),
         not_after,
@@ -182,7 +196,24 @@ pub fn certify(
     let key_id = KeyId::of_issuer(&PublicKey::from_bytes(secrets.issuer.public()));
     let certificate = envelope::sign(&certificate, key_id, |bytes| secrets.issuer.sign(bytes))
         .map_err(|error| ClientError::Usage(error.to_string()))?;
+    home.write_json(&issued_name(request.account), &issued)?;
     Ok(CertificateChain { issuer, certificate })
+}
+
+/// File with the time at which the newest certificate of an account was issued here.
+fn issued_name(account: AccountId) -> String {
+    format!("issued/{account}.json")
+}
+
+/// When the next certificate of an account is issued: now, and after the one before. One from a time that no server and
+/// no client takes yet was issued by a clock that ran ahead, and counts for nobody.
+fn next_issued(before: Option<Timestamp>, at: Timestamp) -> Timestamp {
+    match before {
+        Some(before) if before >= at && before < at.saturating_add(CLOCK_LENIENCE) => {
+            before.saturating_add(1)
+        }
+        _ => at,
+    }
 }
 
 /// The stored issuer certificate, renewed in its last year. One that counts only from a time to come, because this
@@ -210,11 +241,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_certificate_is_issued_after_the_one_before() {
+        let time = |seconds| Timestamp::from_unix_seconds(seconds).unwrap();
+        let next = |before: Option<i64>| next_issued(before.map(time), time(1_000)).unix_seconds();
+        assert_eq!(next(None), 1_000);
+        for (before, after) in [(1, 1_000), (999, 1_000), (1_000, 1_001), (1_119, 1_120), (1_120, 1_000)] {
+            assert_eq!(next(Some(before)), after, "after one of {before}");
+        }
+    }
+
+    #[test]
     fn an_issuer_certificate_of_the_future_or_of_the_past_is_renewed() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path().join("home"));
         let passphrase = SecretString::from("seven lamps in the harbour");
-        NewOrganisation::generate().unwrap().store(&home, &passphrase).unwrap();
+        NewOrganisation::generate().unwrap().store(&home, &passphrase, WorkFactor::LEAST).unwrap();
         let secrets = unlock(&home, &passphrase).unwrap();
         let at = now().unwrap();
         let begun_here = current_issuer(&home, &secrets, at).unwrap();

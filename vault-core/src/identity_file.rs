@@ -5,7 +5,7 @@ use vault_proto::ids::{AccountId, PublicKey};
 use zeroize::Zeroizing;
 
 use crate::identity::Identity;
-use crate::passphrase_file::{self, LockError, UnlockError};
+use crate::passphrase_file::{self, LockError, UnlockError, WorkFactor};
 use crate::signing_key::SigningKey;
 
 /// Why an identity file gave no secrets. The file itself is never changed by trying.
@@ -55,7 +55,11 @@ impl DeviceSecrets {
     ///
     /// # Errors
     /// [`IdentityFileError::Lock`].
-    pub fn lock(&self, passphrase: &SecretString) -> Result<Vec<u8>, IdentityFileError> {
+    pub fn lock(
+        &self,
+        passphrase: &SecretString,
+        work_factor: WorkFactor,
+    ) -> Result<Vec<u8>, IdentityFileError> {
         let device = self.device.export();
         let identity = self.identity.export();
         let root = self.account_root.to_string();
@@ -72,7 +76,7 @@ impl DeviceSecrets {
             &identity,
             "\n",
         ];
-        Ok(passphrase_file::lock(passphrase, joined(&lines).as_bytes())?)
+        Ok(passphrase_file::lock(passphrase, joined(&lines).as_bytes(), work_factor)?)
     }
 
     /// Opens an encrypted file.
@@ -97,12 +101,16 @@ impl RegistrarSecrets {
     ///
     /// # Errors
     /// [`IdentityFileError::Lock`].
-    pub fn lock(&self, passphrase: &SecretString) -> Result<Vec<u8>, IdentityFileError> {
+    pub fn lock(
+        &self,
+        passphrase: &SecretString,
+        work_factor: WorkFactor,
+    ) -> Result<Vec<u8>, IdentityFileError> {
         let root = self.root.export();
         let issuer = self.issuer.export();
         let lines =
             [REGISTRAR_TITLE, "\n# organisation-root-secret: ", &root, "\n# issuer-secret: ", &issuer, "\n"];
-        Ok(passphrase_file::lock(passphrase, joined(&lines).as_bytes())?)
+        Ok(passphrase_file::lock(passphrase, joined(&lines).as_bytes(), work_factor)?)
     }
 
     /// Opens an encrypted file.

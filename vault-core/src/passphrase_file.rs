@@ -12,9 +12,30 @@ use crate::identity::SCRYPT_TAG;
 use crate::random::RandomError;
 use crate::wiped_stack::on_wiped_stack;
 
-/// The work factor that files are locked with, as a power of two: 2^15 × 8 × 128 bytes are 32 MiB of memory, which
-/// leaves the rest of a 64 MiB client to the rest of the client.
-pub const WORK_FACTOR: u8 = 15;
+/// The work that each guess at a passphrase takes, as a power of two: scrypt with N = 2^n, r = 8, p = 1, as age has it,
+/// which is 2^n KiB of memory and, on a machine of today, half a second for 17.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkFactor(u8);
+
+impl WorkFactor {
+    /// The least that is accepted: 32 MiB, for machines that have no more.
+    pub const LEAST: Self = Self(15);
+    /// The most: 256 MiB, as stock age writes.
+    pub const MOST: Self = Self(18);
+
+    /// The work factor 2^`exponent`; `None` outside [`Self::LEAST`] and [`Self::MOST`].
+    pub fn new(exponent: u8) -> Option<Self> {
+        (Self::LEAST.0..=Self::MOST.0).contains(&exponent).then_some(Self(exponent))
+    }
+}
+
+/// 17, 128 MiB: the least that OWASP's cheat sheet on password storage advises for r = 8, p = 1. The memory is needed
+/// for that half second alone, before anything is sealed or opened.
+impl Default for WorkFactor {
+    fn default() -> Self {
+        Self(17)
+    }
+}
 
 /// Which work factors are accepted, as powers of two. A file outside is refused before any work is done: one below
 /// could have been planted to make guessing cheap, one above to make the reader run out of memory.
@@ -25,8 +46,8 @@ pub struct WorkFactors {
 }
 
 impl WorkFactors {
-    /// What [`unlock`] accepts: 15 (32 MiB) to 18 (256 MiB, which stock age writes).
-    pub const ACCEPTED: Self = Self { floor: WORK_FACTOR, ceiling: 18 };
+    /// What [`unlock`] accepts: all that [`WorkFactor`] can be.
+    pub const ACCEPTED: Self = Self { floor: WorkFactor::LEAST.0, ceiling: WorkFactor::MOST.0 };
 
     /// Other bounds, for files of other programs. Below [`WorkFactors::ACCEPTED`] a passphrase is cheap to guess.
     #[must_use]
@@ -88,11 +109,15 @@ pub enum UnlockError {
 ///
 /// # Errors
 /// [`LockError`].
-pub fn lock(passphrase: &SecretString, plaintext: &[u8]) -> Result<Vec<u8>, LockError> {
+pub fn lock(
+    passphrase: &SecretString,
+    plaintext: &[u8],
+    work_factor: WorkFactor,
+) -> Result<Vec<u8>, LockError> {
     on_wiped_stack(|| {
         let file_key = FileKey::generate()?;
         let mut recipient = age::scrypt::Recipient::new(passphrase.clone());
-        recipient.set_work_factor(WORK_FACTOR);
+        recipient.set_work_factor(work_factor.0);
         let lent = age_core::format::FileKey::init_with_mut(|key| key.copy_from_slice(file_key.expose()));
         let (stanzas, _) = recipient.wrap_file_key(&lent).map_err(|_| LockError::Derivation)?;
         let stanzas = stanzas.into_iter().map(|stanza| Stanza::new(&stanza.tag, stanza.args, stanza.body));
@@ -205,7 +230,7 @@ mod tests {
     #[test]
     fn locked_content_comes_back_with_its_passphrase_only() {
         let passphrase = secret("correct horse");
-        let locked = lock(&passphrase, b"identity file").unwrap();
+        let locked = lock(&passphrase, b"identity file", WorkFactor::LEAST).unwrap();
         let (header, length) = Header::parse(&locked).unwrap();
         assert_eq!(header.stanzas()[0].args()[1], "15");
         assert_eq!(**unlock(&passphrase, &locked).unwrap(), *b"identity file");
@@ -225,6 +250,18 @@ mod tests {
         for end in [length - 1, length, length + 15, locked.len() - 1] {
             assert_eq!(unlock(&passphrase, &locked[..end]).err(), Some(UnlockError::Damaged), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn a_file_is_locked_with_the_work_factor_that_was_asked_for() {
+        assert_eq!(
+            [14, 15, 18, 19].map(|n| WorkFactor::new(n).map(|n| n.0)),
+            [None, Some(15), Some(18), None]
+        );
+        let passphrase = secret("correct horse");
+        let locked = lock(&passphrase, b"identity file", WorkFactor::default()).unwrap();
+        assert_eq!(Header::parse(&locked).unwrap().0.stanzas()[0].args()[1], "17");
+        assert_eq!(**unlock(&passphrase, &locked).unwrap(), *b"identity file");
     }
 
     #[test]

@@ -106,14 +106,21 @@ pub(crate) fn begin(suite: Suite) -> Begun {
             not_after,
         };
         let account = person.account();
-        let certificate = Certificate { organisation, account, role, label: None, not_before, not_after };
+        let certificate = Certificate {
+            organisation,
+            account,
+            role,
+            label: None,
+            issued: not_before,
+            not_before,
+            not_after,
+        };
         let list = KeyList {
             account,
             root: public(&person.root),
             number: 1,
             previous: None,
             created: not_before,
-            expires: not_after,
             encryption: vec![EncryptionKey {
                 suite,
                 epoch: 1,

@@ -393,17 +393,26 @@ def or_null(check):
 TIME_TEXT = text_of(r"(19[7-9]|[2-9]\d\d)\d-\d\d-\d\dT\d\d:\d\d:\d\dZ".replace(r"\d", "[0-9]"))
 ID, INDEX, TRACK, LENGTH = text_of("[0-9a-f]{64}"), number_of(0, 1 << 32), number_of(0, 255), number_of(0, 1 << 53)
 SUITE, ROLE = number_of(1, 3), ("auth", "seal")
+NOT_IN_LABELS = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def is_label(value):
+    """At most 128 characters, none of which ends a line, controls a terminal or turns the direction of writing."""
+    return len(value) <= 128 and not NOT_IN_LABELS.search(value)
+
+
 ROOTED = {"manifest": ID, "index": INDEX, "track": TRACK}
 TREE = {"parts": number_of(1, MAX_PARTS + 1), "parts_root": ID, "key_commitment": ID, "previous": or_null(ID)}
 KINDS = {
     "certificate": {"organisation": ID, "account": ID, "role": text_of("patient|clinician|recorder|auditor"),
-                    "label": or_null(lambda value: isinstance(value, str) and len(value) <= 128),
-                    "not_before": is_time, "not_after": is_time},
+                    "label": or_null(lambda value: isinstance(value, str) and is_label(value)),
+                    "issued": is_time, "not_before": is_time, "not_after": is_time},
     "key-list": {"account": ID, "root": ID, "number": number_of(1, 1 << 53), "previous": or_null(ID),
-                 "created": is_time, "expires": is_time,
-                 "encryption": list_of({"suite": SUITE, "epoch": number_of(1, 1 << 32),
-                                        "recipient": text_of("age1[a-z0-9]{1,2044}")}, 1, 8),
-                 "devices": list_of({"key": ID, "roles": lambda value: value in (
+                 "created": is_time,
+                 "encryption": list_of({"suite": SUITE, "epoch": number_of(1, 1 << 32), "recipient": text_of(
+                     f"age1[{BECH32}]{{58}}|age1pq1[{BECH32}]{{1952}}")}, 1, 8),
+                 "devices": list_of({"key": lambda value: ID(value) and is_usable(bytes.fromhex(value)),
+                                     "roles": lambda value: value in (
                      ["auth"], ["seal"], ["auth", "seal"])}, 1, 64)},
     "manifest": {"suite": SUITE, "recording": text_of("[0-9a-f]{32}"), "tenant": ID,
                  "consultation": text_of("[A-Za-z0-9._:-]{1,128}"), "patient": ID, "clinician": ID,
@@ -415,6 +424,26 @@ KINDS = {
     "final-seal": {"manifest": ID, "segments": number_of(1, 10001), "last_seal": ID, "total_length": LENGTH,
                    "details": ID, "ended": is_time, "status": text_of("complete|recovered")},
 }
+
+
+def is_certificate(fields):
+    """What its fields alone do not say (section 5.1)."""
+    return fields["not_before"] < fields["not_after"]
+
+
+def is_key_list(fields):
+    """Likewise."""
+    keys, devices, newest = fields["encryption"], [device["key"] for device in fields["devices"]], {}
+    for key in keys:
+        fits = (key["suite"] == 2) == key["recipient"].startswith("age1pq1")
+        if not fits or key["epoch"] >= newest.get(key["suite"], 1 << 32):
+            return False
+        newest[key["suite"]] = key["epoch"]
+    return (len({key["recipient"] for key in keys}) == len(keys) and len(set(devices)) == len(devices)
+            and (fields["number"] == 1) == (fields["previous"] is None))
+
+
+WHOLE = {"certificate": is_certificate, "key-list": is_key_list}
 Statement = namedtuple("Statement", "fields digest signer signed signature")
 ENVELOPE = re.compile(
     rb'\{"payloadType":"application/vnd\.recording-vault\.([a-z-]+)\.v([0-9]{1,9})\+json",'
@@ -447,11 +476,13 @@ def parse_statement(data, kind, what):
     require(match and len(data) <= MAX_ENVELOPE, f"{what} is damaged: it is no signed statement")
     found, version, payload, signer, signature = (group.decode() for group in match.groups())
     require(found == kind, f"{what} is damaged: it is a {found}")
+    require(re.fullmatch("[1-9][0-9]*", version), f"{what} is damaged: it is no signed statement")
     require(version == "1", f"{what} is of a newer format than this script")
     payload, name = unbase64(payload), f"application/vnd.recording-vault.{kind}.v1+json"
     require(len(payload) <= MAX_PAYLOAD, f"{what} is damaged: it is too long")
     fields = parse_json(payload, what)
     require(has(fields, KINDS[kind]), f"{what} is damaged or of a newer format: its fields are not those of a {kind}")
+    require(kind not in WHOLE or WHOLE[kind](fields), f"{what} is damaged: its fields do not fit each other")
     signed = f"DSSEv1 {len(name)} {name} {len(payload)} ".encode() + payload
     return Statement(fields, sha256(payload).hex(), signer, signed, unbase64(signature))
 
@@ -462,6 +493,15 @@ def small_order(point):
     y = int.from_bytes(point, "little") & (1 << 255) - 1
     eighth = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
     return y >= p or y in (0, 1, p - 1, eighth, p - eighth)
+
+
+def is_usable(point):
+    """Whether signatures can be checked with an encoded Ed25519 point: one of the curve, and none of small order."""
+    p = 2**255 - 19
+    y = int.from_bytes(point, "little") & (1 << 255) - 1
+    d = -121665 * pow(121666, p - 2, p)
+    x_squared = (y * y - 1) * pow(d * y * y + 1, p - 2, p) % p
+    return not small_order(point) and pow(x_squared, (p - 1) // 2, p) == 1
 
 
 def check_signature(statement, key, expected_id, what):

@@ -1,6 +1,8 @@
 //! Who is certified to be what, with which keys: the chain from a pinned organisation root to an account's keys
 //! (FORMAT.md, "Trust").
 
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, StatementError, Verified};
@@ -75,11 +77,11 @@ pub enum TrustProblem {
         found: OrganisationId,
     },
     /// A certificate older than one already seen.
-    #[error("its certificate counts from {served}, and a newer one, from {seen}, was seen before")]
+    #[error("its certificate was issued on {served}, and a newer one, issued on {seen}, was seen before")]
     CertificateRolledBack {
-        /// First second of the certificate now served.
+        /// When the certificate now served was issued.
         served: Timestamp,
-        /// First second of the newest one seen.
+        /// When the newest one seen was.
         seen: Timestamp,
     },
     /// Its holder and the person of this home compared keys, and they differed.
@@ -134,15 +136,78 @@ pub enum TrustProblem {
     KeyListForked(u64),
 }
 
-/// An account whose certificate and key list were checked against the pinned organisation root.
+/// The place of a certificate among those of its account. The order is total: no two replace each other in turn, and
+/// whoever hands in the newest one again changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issued {
+    /// When it was signed; the later one is the newer.
+    pub at: Timestamp,
+    /// Its digest; of two that were signed in one second the larger one is the newer.
+    pub digest: Digest,
+}
+
+impl Issued {
+    /// The place of a certificate.
+    pub fn of(certificate: &Envelope<Certificate>) -> Self {
+        Self { at: certificate.unverified().issued, digest: certificate.digest() }
+    }
+}
+
+/// A certificate with that of its issuer, whose signatures were checked up to the pinned organisation root. Whether
+/// they count at some time is not looked at yet.
 #[derive(Debug, Clone)]
-pub struct VerifiedMember {
-    account: AccountId,
+pub struct SignedChain {
+    issuer: Verified<IssuerCertificate>,
     certificate: Verified<Certificate>,
+}
+
+/// An account whose certificate and key list carry all signatures, up to the pinned organisation root. Whether they
+/// count at some time is not looked at yet: [`SignedMember::at`] does.
+#[derive(Debug, Clone)]
+pub struct SignedMember {
+    account: AccountId,
+    chain: SignedChain,
     key_list: Verified<KeyList>,
 }
 
-impl VerifiedMember {
+/// An account whose certificate and key list carry all signatures, up to the pinned organisation root, and counted at
+/// the time in question.
+#[derive(Debug, Clone)]
+pub struct VerifiedMember(SignedMember);
+
+impl SignedChain {
+    /// The certificate.
+    pub const fn certificate(&self) -> &Verified<Certificate> {
+        &self.certificate
+    }
+
+    /// First second at which it does not count any more, or its issuer's does not.
+    pub fn end(&self) -> Timestamp {
+        self.issuer.not_after.min(self.certificate.not_after)
+    }
+
+    /// Whether it has begun to count at `at`, and its issuer's counts then; its own end is not looked at.
+    ///
+    /// # Errors
+    /// [`TrustProblem::NotYetValid`], or [`TrustProblem::Expired`] for the issuer's certificate.
+    pub fn check_begun(&self, at: Timestamp) -> Result<(), TrustProblem> {
+        check_end(ISSUER, self.issuer.not_after, at)?;
+        check_beginning(ISSUER, self.issuer.not_before, at)?;
+        check_beginning(CERTIFICATE, self.certificate.issued.max(self.certificate.not_before), at)
+    }
+
+    /// Whether both certificates count at `at`.
+    ///
+    /// # Errors
+    /// [`TrustProblem::Expired`], [`TrustProblem::NotYetValid`].
+    pub fn check_in_force(&self, at: Timestamp) -> Result<(), TrustProblem> {
+        self.check_begun(at)?;
+        check_end(CERTIFICATE, self.certificate.not_after, at)
+    }
+}
+
+impl SignedMember {
     /// The account.
     pub const fn account(&self) -> AccountId {
         self.account
@@ -150,12 +215,17 @@ impl VerifiedMember {
 
     /// Its role.
     pub fn role(&self) -> Role {
-        self.certificate.role
+        self.chain.certificate.role
     }
 
     /// Its certificate.
     pub const fn certificate(&self) -> &Verified<Certificate> {
-        &self.certificate
+        &self.chain.certificate
+    }
+
+    /// Its certificate, with that of its issuer.
+    pub const fn chain(&self) -> &SignedChain {
+        &self.chain
     }
 
     /// Its keys.
@@ -163,6 +233,36 @@ impl VerifiedMember {
         &self.key_list
     }
 
+    /// Whether all of it counts at `at`.
+    ///
+    /// # Errors
+    /// [`TrustProblem::Expired`], [`TrustProblem::NotYetValid`].
+    pub fn check_in_force(&self, at: Timestamp) -> Result<(), TrustProblem> {
+        check_beginning(KEY_LIST, self.key_list.created, at)?;
+        self.chain.check_in_force(at)
+    }
+
+    /// The same account, if all of it counts at `at`.
+    ///
+    /// # Errors
+    /// As [`Self::check_in_force`], naming the account.
+    pub fn at(self, at: Timestamp) -> Result<VerifiedMember, TrustError> {
+        match self.check_in_force(at) {
+            Ok(()) => Ok(VerifiedMember(self)),
+            Err(problem) => Err(TrustError { account: self.account, problem }),
+        }
+    }
+}
+
+impl Deref for VerifiedMember {
+    type Target = SignedMember;
+
+    fn deref(&self) -> &SignedMember {
+        &self.0
+    }
+}
+
+impl VerifiedMember {
     /// Whether it may seal a recording of this patient and clinician: as a recorder, or in its own role as one of them.
     ///
     /// # Errors
@@ -195,7 +295,20 @@ impl VerifiedMember {
 }
 
 impl CertificateChain {
-    /// Checks organisation root → issuer → certificate for `account`, all as at the time `at`.
+    /// Checks the signatures organisation root → issuer → certificate for `account`.
+    ///
+    /// # Errors
+    /// [`TrustError`], naming `account`.
+    pub fn verify_signatures(
+        &self,
+        organisation: OrganisationId,
+        account: AccountId,
+    ) -> Result<SignedChain, TrustError> {
+        verify_chain(&self.issuer, &self.certificate, organisation, account)
+            .map_err(|problem| TrustError { account, problem })
+    }
+
+    /// As [`Self::verify_signatures`], and that both certificates count at `at`.
     ///
     /// # Errors
     /// [`TrustError`], naming `account`.
@@ -204,9 +317,17 @@ impl CertificateChain {
         organisation: OrganisationId,
         account: AccountId,
         at: Timestamp,
-    ) -> Result<Verified<Certificate>, TrustError> {
-        verify_chain(&self.issuer, &self.certificate, organisation, account, at)
-            .map_err(|problem| TrustError { account, problem })
+    ) -> Result<SignedChain, TrustError> {
+        let chain = self.verify_signatures(organisation, account)?;
+        chain.check_in_force(at).map_err(|problem| TrustError { account, problem })?;
+        Ok(chain)
+    }
+
+    /// Whether this chain is to stand in the place of `other`, both being of one account: its certificate is the newer
+    /// one, or it is the same with an issuer's certificate that counts for longer.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        let place = |chain: &Self| (Issued::of(&chain.certificate), chain.issuer.unverified().not_after);
+        place(self) > place(other)
     }
 }
 
@@ -216,7 +337,24 @@ impl Member {
         self.certificate.unverified().account
     }
 
-    /// Checks organisation root → issuer → certificate → key list for `account`, all as at the time `at`.
+    /// Checks the signatures organisation root → issuer → certificate, and those of the key list, for `account`.
+    ///
+    /// # Errors
+    /// [`TrustError`], naming `account`.
+    pub fn verify_signatures(
+        &self,
+        organisation: OrganisationId,
+        account: AccountId,
+    ) -> Result<SignedMember, TrustError> {
+        let check = || {
+            let chain = verify_chain(&self.issuer, &self.certificate, organisation, account)?;
+            let key_list = verify_key_list(&self.key_list, account)?;
+            Ok(SignedMember { account, chain, key_list })
+        };
+        check().map_err(|problem| TrustError { account, problem })
+    }
+
+    /// As [`Self::verify_signatures`], and that all of it counts at `at`.
     ///
     /// # Errors
     /// [`TrustError`], naming `account`.
@@ -226,44 +364,37 @@ impl Member {
         account: AccountId,
         at: Timestamp,
     ) -> Result<VerifiedMember, TrustError> {
-        let check = || {
-            let certificate = verify_chain(&self.issuer, &self.certificate, organisation, account, at)?;
-            let key_list = verify_key_list(&self.key_list, account)?;
-            check_window(KEY_LIST, key_list.created, key_list.expires, at)?;
-            Ok(VerifiedMember { account, certificate, key_list })
-        };
-        check().map_err(|problem| TrustError { account, problem })
+        self.verify_signatures(organisation, account)?.at(at)
     }
 }
 
 const KEY_LIST: &str = "key list";
+const CERTIFICATE: &str = "certificate";
+const ISSUER: &str = "issuer's certificate";
 
 fn verify_chain(
     issuer: &Envelope<IssuerCertificate>,
     certificate: &Envelope<Certificate>,
     organisation: OrganisationId,
     account: AccountId,
-    at: Timestamp,
-) -> Result<Verified<Certificate>, TrustProblem> {
+) -> Result<SignedChain, TrustProblem> {
     let claimed = issuer.unverified();
     if claimed.organisation != organisation {
         return Err(TrustProblem::OtherOrganisation(claimed.organisation));
     }
     // The root key is the one the pinned organisation id is a hash of: `IssuerCertificate::check` compared them.
     let issuer = issuer.verify(KeyId::of_organisation_root(&claimed.root), &claimed.root)?;
-    check_window("issuer's certificate", issuer.not_before, issuer.not_after, at)?;
     let certificate = certificate.verify(KeyId::of_issuer(&issuer.issuer), &issuer.issuer)?;
     if certificate.organisation != organisation {
         return Err(TrustProblem::OtherOrganisation(certificate.organisation));
     }
     if certificate.account != account {
-        return Err(TrustProblem::OtherAccount("certificate"));
+        return Err(TrustProblem::OtherAccount(CERTIFICATE));
     }
-    check_window("certificate", certificate.not_before, certificate.not_after, at)?;
-    Ok(certificate)
+    Ok(SignedChain { issuer, certificate })
 }
 
-/// Checks that `key_list` is the account's own word, without regard to its expiry.
+/// Checks that `key_list` is the account's own word.
 ///
 /// # Errors
 /// [`TrustProblem::OtherAccount`] or [`TrustProblem::Statement`].
@@ -279,22 +410,19 @@ pub fn verify_key_list(
     Ok(key_list.verify(KeyId::of_account_root(&claimed.root), &claimed.root)?)
 }
 
-/// How far a clock that dates a certificate may run ahead of one that checks it, in seconds.
-const CLOCK_LENIENCE: i64 = 120;
+/// How far a clock that dates a certificate or a key list may run ahead of one that checks it, in seconds.
+pub const CLOCK_LENIENCE: i64 = 120;
 
-fn check_window(
-    what: &'static str,
-    not_before: Timestamp,
-    not_after: Timestamp,
-    at: Timestamp,
-) -> Result<(), TrustProblem> {
-    if at >= not_after {
-        return Err(TrustProblem::Expired { what, not_after });
-    }
+fn check_beginning(what: &'static str, not_before: Timestamp, at: Timestamp) -> Result<(), TrustProblem> {
     if at.saturating_add(CLOCK_LENIENCE) < not_before {
-        return Err(TrustProblem::NotYetValid { what, not_before });
+        Err(TrustProblem::NotYetValid { what, not_before })
+    } else {
+        Ok(())
     }
-    Ok(())
+}
+
+fn check_end(what: &'static str, not_after: Timestamp, at: Timestamp) -> Result<(), TrustProblem> {
+    if at >= not_after { Err(TrustProblem::Expired { what, not_after }) } else { Ok(()) }
 }
 
 /// The credentials object before its envelopes are parsed.
@@ -371,6 +499,22 @@ impl Credentials {
         self.members.iter().map(Member::claimed_account).eq(expected)
     }
 
+    /// Finds `account` and checks its signatures.
+    ///
+    /// # Errors
+    /// [`TrustError`], naming `account`.
+    pub fn verify_signatures(
+        &self,
+        organisation: OrganisationId,
+        account: AccountId,
+    ) -> Result<SignedMember, TrustError> {
+        self.members
+            .iter()
+            .find(|member| member.claimed_account() == account)
+            .ok_or(TrustError { account, problem: TrustProblem::Missing })?
+            .verify_signatures(organisation, account)
+    }
+
     /// Finds and checks `account` as at the time `at`.
     ///
     /// # Errors
@@ -381,10 +525,6 @@ impl Credentials {
         account: AccountId,
         at: Timestamp,
     ) -> Result<VerifiedMember, TrustError> {
-        self.members
-            .iter()
-            .find(|member| member.claimed_account() == account)
-            .ok_or(TrustError { account, problem: TrustProblem::Missing })?
-            .verify(organisation, account, at)
+        self.verify_signatures(organisation, account)?.at(at)
     }
 }

@@ -114,11 +114,15 @@ fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 /// Most characters of a payload type that a message repeats.
 const MAX_SHOWN: usize = 100;
 
-/// Whether `found` is the kind of statement `known` in another version, a number of few digits.
-fn is_other_version(known: &str, found: &str) -> bool {
+/// Whether `found` is the kind of statement `known` in a later version: a number of few digits, from 2 on, without
+/// leading zeros.
+fn is_later_version(known: &str, found: &str) -> bool {
     let version = || found.strip_prefix(known.strip_suffix("1+json")?)?.strip_suffix("+json");
     version().is_some_and(|version| {
-        (1..=9).contains(&version.len()) && version.bytes().all(|byte| byte.is_ascii_digit())
+        (1..=9).contains(&version.len())
+            && version.bytes().all(|byte| byte.is_ascii_digit())
+            && !version.starts_with('0')
+            && version != "1"
     })
 }
 
@@ -247,7 +251,7 @@ impl<T: Statement> Envelope<T> {
             return Err(damaged());
         }
         if text.payload_type != T::PAYLOAD_TYPE {
-            return Err(if is_other_version(T::PAYLOAD_TYPE, &text.payload_type) {
+            return Err(if is_later_version(T::PAYLOAD_TYPE, &text.payload_type) {
                 StatementError::Newer { name: T::NAME, what: text.payload_type }
             } else {
                 let found = text.payload_type.chars().take(MAX_SHOWN).collect();
@@ -317,6 +321,26 @@ impl<T: Statement> Envelope<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the signature does not verify")]
 pub struct SignatureError;
+
+/// The least value that no canonical encoding of a coordinate has: 2^255 - 19, little-endian.
+const FIELD_PRIME: [u8; 32] = {
+    let mut prime = [0xff; 32];
+    prime[0] = 0xed;
+    prime[31] = 0x7f;
+    prime
+};
+
+impl PublicKey {
+    /// Whether it is a canonical encoding of a point that is not of small order: no signature at all can be checked
+    /// with another, or anybody's.
+    pub fn is_usable(&self) -> bool {
+        let mut coordinate = *self.as_bytes();
+        let [.., last] = &mut coordinate;
+        *last &= 0x7f;
+        let is_canonical = coordinate.iter().rev().lt(FIELD_PRIME.iter().rev());
+        is_canonical && VerifyingKey::from_bytes(self.as_bytes()).is_ok_and(|key| !key.is_weak())
+    }
+}
 
 /// Ed25519 verification that refuses small-order keys and non-canonical points (`verify_strict`).
 pub(crate) fn verify_strict(

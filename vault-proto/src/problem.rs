@@ -51,7 +51,7 @@ problems! {
     /// No device with this key id is enrolled, or it was removed.
     UnknownKey "unknown-key" 401 "The signing key belongs to no enrolled device.";
     /// The caller's certificate or key list does not count at this time.
-    CertificateExpired "certificate-expired" 403 "The caller's certificate or key list has expired.";
+    CertificateExpired "certificate-expired" 403 "The caller's certificate does not count at this time.";
     /// The caller may see the thing, but not do this to it.
     Forbidden "forbidden" 403 "The caller's role does not allow this.";
     /// Not there, or not for the caller to know.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::credentials::{TrustError, TrustProblem, VerifiedMember};
+use crate::credentials::{SignedMember, TrustError, TrustProblem};
 use crate::envelope::{Envelope, StatementError, Verified, place};
 use crate::ids::{Digest, RecordingId};
 use crate::recording::{Refusal, unreadable};
@@ -138,12 +138,13 @@ impl ListEntry {
 }
 
 impl CheckedList {
-    /// Checks a list: of the member, signed by one of its devices, and of this object.
+    /// Checks a list: of the member, signed by one of its devices, and of this object. Whether the member's certificate
+    /// counted when the list was made is not asked: an account speaks for itself also after its certificate has ended.
     ///
     /// # Errors
     /// [`Refusal`].
     pub fn check(
-        member: &VerifiedMember,
+        member: &SignedMember,
         statement: &Envelope<RecordingList>,
         object: &[u8],
     ) -> Result<Self, Refusal> {
@@ -180,7 +181,7 @@ impl CheckedList {
 /// # Errors
 /// [`Refusal`].
 pub fn check_export(
-    member: &VerifiedMember,
+    member: &SignedMember,
     list: &CheckedList,
     export: &Envelope<Export>,
     sums: &[u8],
@@ -200,7 +201,7 @@ pub fn check_export(
 
 /// Checks a statement that an account's own device must have signed.
 fn verify_own<T: crate::envelope::Statement + Clone>(
-    member: &VerifiedMember,
+    member: &SignedMember,
     statement: &Envelope<T>,
 ) -> Result<Verified<T>, Refusal> {
     let key_id = statement.key_id();

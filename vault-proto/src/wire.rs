@@ -12,7 +12,8 @@ use crate::timestamp::Timestamp;
 pub const MAX_JSON_BODY: usize = 2 * 1024 * 1024;
 /// Most bytes of a details object.
 pub const MAX_DETAILS: usize = 4 * 1024 * 1024;
-/// Most bytes of the body of an enrolment: three envelopes, with room for their escapes in JSON.
+/// Most bytes of the body of an enrolment, or of a certificate with its issuer's: three envelopes, with room for their
+/// escapes in JSON.
 pub const MAX_ENROLMENT: usize = 300 * 1024;
 /// How many parts beyond the first one missing of its segment a part may be. What a sealer has sent meanwhile while one
 /// part is late is a small multiple of what it sends at a time; a body never has a larger hole.
@@ -56,6 +57,11 @@ pub mod path {
     /// One account.
     pub fn account(account: &AccountId) -> String {
         format!("{ACCOUNTS}/{account}")
+    }
+
+    /// An account's certificate, to replace it.
+    pub fn certificate(account: &AccountId) -> String {
+        format!("{}/certificate", self::account(account))
     }
 
     /// The caller's comparison with another account.
@@ -156,6 +162,11 @@ pub struct DirectoryEntry {
 }
 
 impl DirectoryEntry {
+    /// The account's certificate and that of its issuer.
+    pub fn chain(&self) -> CertificateChain {
+        CertificateChain { issuer: self.issuer.clone(), certificate: self.certificate.clone() }
+    }
+
     /// The entry with its current key list only, as a credentials object holds it; `None` if it has no key list.
     pub fn current(&self) -> Option<Member> {
         Some(Member {

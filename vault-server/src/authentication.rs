@@ -14,7 +14,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::statements::DeviceRole;
 use vault_proto::timestamp::Timestamp;
 
-use crate::authorize::Actor;
+use crate::authorize::{Actor, Standing};
 use crate::event::Caller;
 use crate::ops::Vault;
 use crate::ops::accounts::Submission;
@@ -172,10 +172,10 @@ impl SignedHead {
     }
 
     /// The last two checks, once the body is here. Blocks. Returns the caller, and the digest the body was found to
-    /// have.
+    /// have. What a caller may do whose certificate has ended is not decided here.
     ///
     /// # Errors
-    /// [`ProblemCode::DigestMismatch`], [`ProblemCode::CertificateExpired`].
+    /// [`ProblemCode::DigestMismatch`]; [`ProblemCode::CertificateExpired`] for a certificate that does not count yet.
     pub fn complete(
         &self,
         vault: &Vault,
@@ -185,16 +185,21 @@ impl SignedHead {
     ) -> Result<(Caller, Digest), Problem> {
         self.check_body(body)?;
         let at = (vault.clock)();
-        let member =
-            authenticated.member.verify(vault.organisation, authenticated.account, at).map_err(|error| {
-                match error.problem {
-                    TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. } => {
-                        ProblemCode::CertificateExpired.into()
-                    }
-                    _ => Problem::internal(&"a stored certificate or key list does not check"),
-                }
-            })?;
-        let actor = Actor { account: authenticated.account, key_id: self.input.key_id, role: member.role() };
+        let damaged = || Problem::internal(&"a stored certificate or key list does not check");
+        let member = authenticated
+            .member
+            .verify_signatures(vault.organisation, authenticated.account)
+            .map_err(|_| damaged())?;
+        let standing = match member.check_in_force(at) {
+            Ok(()) => Standing::InForce,
+            Err(TrustProblem::Expired { .. }) => {
+                Standing::Ended { seconds: at.unix_seconds() - member.chain().end().unix_seconds() }
+            }
+            Err(TrustProblem::NotYetValid { .. }) => return Err(ProblemCode::CertificateExpired.into()),
+            Err(_) => return Err(damaged()),
+        };
+        let (account, key_id) = (authenticated.account, self.input.key_id);
+        let actor = Actor { account, key_id, role: member.role(), standing };
         let caller = Caller { actor, device: authenticated.device, request_id, at };
         Ok((caller, self.content_digest))
     }
@@ -222,7 +227,9 @@ impl SignedHead {
             .ok_or(Problem::from(ProblemCode::UnknownKey))?;
         self.check_signature(&device.key)?;
         self.use_nonce(vault, member.account(), at)?;
-        let actor = Actor { account: member.account(), key_id: self.input.key_id, role: member.role() };
+        let (account, key_id) = (member.account(), self.input.key_id);
+        // Only what counts now is enrolled.
+        let actor = Actor { account, key_id, role: member.role(), standing: Standing::InForce };
         let caller = Caller { actor, device: device.key, request_id, at };
         Ok((caller, submission))
     }

@@ -1,4 +1,4 @@
-//! Who may do what (PROTOCOL.md, section 3): one function decides, and only it makes a [`Permit`].
+//! Who may do what (PROTOCOL.md, section 3): what is decided here alone makes a [`Permit`].
 
 use vault_proto::ids::{AccountId, KeyId, RecordingId};
 use vault_proto::problem::ProblemCode;
@@ -6,7 +6,7 @@ use vault_proto::statements::{Manifest, Role};
 
 use crate::problem::Problem;
 
-/// Who makes a request: known from its checked signature and the account's certificate in force.
+/// Who makes a request: known from its checked signature and the account's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actor {
     /// The account whose current key list names the key.
@@ -15,13 +15,35 @@ pub struct Actor {
     pub key_id: KeyId,
     /// What the account is certified as.
     pub role: Role,
+    /// Whether that certificate still counts.
+    pub standing: Standing,
 }
+
+/// Whether an account's certificate counts when it makes a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    InForce,
+    /// It, or its issuer's, has ended.
+    Ended {
+        /// For so many seconds, from 0.
+        seconds: i64,
+    },
+}
+
+/// Seconds after the end of its certificate for which a device may still fill and end recordings that it created
+/// before.
+pub const FINISHING_SECONDS: i64 = 30 * 24 * 3600;
 
 /// What a request wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Look at the directory of accounts.
-    LookUpAccounts,
+    /// Find accounts by the beginning of their id.
+    FindAccounts,
+    /// Look at what the directory says of one account.
+    LookUpAccount,
+    /// Replace an account's certificate by a newer one.
+    ReplaceCertificate,
     /// Store a commitment in the caller's own side of a comparison of keys.
     CommitComparison,
     /// Reveal a nonce in it.
@@ -61,8 +83,12 @@ pub enum Action {
 /// What an action needs: one row of the table in PROTOCOL.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Any enrolled account in force.
+    /// Any enrolled account.
     Enrolled,
+    /// As `Enrolled`; about one account, which is known.
+    LookUp,
+    /// As `Enrolled`; about the caller's own recordings.
+    List,
     /// The manifest's sealer, entitled to seal.
     Create,
     /// The device key that signed the manifest.
@@ -77,7 +103,9 @@ impl Action {
     /// The word for it in the events table; a contract of the stored data.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::LookUpAccounts => "look-up-accounts",
+            Self::FindAccounts => "find-accounts",
+            Self::LookUpAccount => "look-up-account",
+            Self::ReplaceCertificate => "replace-certificate",
             Self::CommitComparison => "commit-comparison",
             Self::RevealComparison => "reveal-comparison",
             Self::FetchComparison => "fetch-comparison",
@@ -100,12 +128,14 @@ impl Action {
 
     pub(crate) const fn access(self) -> Access {
         match self {
-            Self::LookUpAccounts
+            Self::FindAccounts
+            | Self::ReplaceCertificate
             | Self::CommitComparison
             | Self::RevealComparison
             | Self::FetchComparison
-            | Self::WithdrawComparison
-            | Self::ListRecordings => Access::Enrolled,
+            | Self::WithdrawComparison => Access::Enrolled,
+            Self::LookUpAccount => Access::LookUp,
+            Self::ListRecordings => Access::List,
             Self::CreateRecording => Access::Create,
             Self::OpenSegment
             | Self::AbandonSegment
@@ -147,8 +177,8 @@ impl Parties {
     }
 }
 
-/// Proof that [`authorize`] allowed an action. It is the only way to name a blob and to reach what a store holds of a
-/// recording.
+/// Proof that [`authorize`] or [`authorize_look_up`] allowed an action. It is the only way to name a blob and to reach
+/// what a store holds of a recording.
 ///
 /// ```compile_fail,E0451
 /// use vault_server::authorize::{Action, Actor, Permit};
@@ -184,27 +214,94 @@ impl Permit {
 ///
 /// # Errors
 /// [`ProblemCode::NotFound`] if the recording does not exist or the actor may not know that it does;
-/// [`ProblemCode::Forbidden`] if the actor may know and yet not do this. What no rule allows is refused.
+/// [`ProblemCode::Forbidden`] if the actor may know and yet not do this; [`ProblemCode::CertificateExpired`] if it
+/// could before its certificate ended. What no rule allows is refused.
 pub fn authorize(actor: &Actor, action: Action, recording: Option<&Parties>) -> Result<Permit, Problem> {
-    let permit = |recording| Ok(Permit { actor: *actor, action, recording });
     let access = action.access();
     let Some(parties) = recording else {
-        return if access == Access::Enrolled { permit(None) } else { Err(Problem::not_found()) };
+        return if matches!(access, Access::Enrolled | Access::List) {
+            permit(actor, action, Subject::Nothing)
+        } else {
+            Err(Problem::not_found())
+        };
     };
     let reader = actor.account == parties.patient || actor.account == parties.clinician;
     let sealer = actor.account == parties.sealer;
-    let sealing_device = sealer && actor.key_id == parties.sealer_key;
     if access != Access::Create && !reader && !sealer {
         return Err(Problem::not_found());
     }
     let allowed = match access {
-        Access::Enrolled => false,
-        Access::Create => sealing_device && may_seal(actor, parties),
-        Access::Seal => sealing_device,
+        Access::Enrolled | Access::LookUp | Access::List => false,
+        Access::Create => is_sealing_device(actor, parties) && may_seal(actor, parties),
+        Access::Seal => is_sealing_device(actor, parties),
         Access::Statements => true,
         Access::Content => reader,
     };
-    if allowed { permit(Some(parties.recording)) } else { Err(ProblemCode::Forbidden.into()) }
+    if allowed {
+        permit(actor, action, Subject::Recording(parties))
+    } else {
+        Err(ProblemCode::Forbidden.into())
+    }
+}
+
+/// Decides whether `actor` may look up `account`; `shared` says whether there is a recording of which the actor is the
+/// patient and the account another party.
+///
+/// # Errors
+/// [`ProblemCode::CertificateExpired`].
+pub fn authorize_look_up(actor: &Actor, account: AccountId, shared: bool) -> Result<Permit, Problem> {
+    let known = shared || account == actor.account;
+    permit(actor, Action::LookUpAccount, Subject::Account { known })
+}
+
+/// What an action is about.
+#[derive(Clone, Copy)]
+enum Subject<'a> {
+    Nothing,
+    /// An account; `known` if it is the actor's own, or that of a party of one of its recordings.
+    Account {
+        known: bool,
+    },
+    Recording(&'a Parties),
+}
+
+/// The permit for what is allowed to an account in force, unless the actor's certificate has ended and this is not
+/// among what outlives it.
+fn permit(actor: &Actor, action: Action, subject: Subject<'_>) -> Result<Permit, Problem> {
+    if let Standing::Ended { seconds } = actor.standing
+        && !outlives_certificate(actor, action.access(), subject, seconds)
+    {
+        return Err(ProblemCode::CertificateExpired.into());
+    }
+    let recording = match subject {
+        Subject::Recording(parties) => Some(parties.recording),
+        Subject::Nothing | Subject::Account { .. } => None,
+    };
+    Ok(Permit { actor: *actor, action, recording })
+}
+
+/// What an account may still do `seconds` after its certificate has ended: read what it is the patient of, which nobody
+/// can take from her, and finish what it began.
+fn outlives_certificate(actor: &Actor, access: Access, subject: Subject<'_>, seconds: i64) -> bool {
+    match (access, subject) {
+        // Its own recordings only: stores leave out those of which it is not the patient.
+        (Access::List, _) => actor.role == Role::Patient,
+        (Access::LookUp, Subject::Account { known }) => known,
+        (Access::Statements | Access::Content, Subject::Recording(parties))
+            if actor.account == parties.patient =>
+        {
+            true
+        }
+        // Whoever goes on has to see what is there.
+        (Access::Seal | Access::Statements, Subject::Recording(parties)) => {
+            is_sealing_device(actor, parties) && seconds < FINISHING_SECONDS
+        }
+        _ => false,
+    }
+}
+
+fn is_sealing_device(actor: &Actor, parties: &Parties) -> bool {
+    actor.account == parties.sealer && actor.key_id == parties.sealer_key
 }
 
 fn may_seal(actor: &Actor, parties: &Parties) -> bool {

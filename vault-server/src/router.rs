@@ -42,6 +42,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/server", get(health::server))
         .route("/v1/accounts", get(accounts::find))
         .route("/v1/accounts/{account}", get(accounts::look_up))
+        .route("/v1/accounts/{account}/certificate", put(accounts::replace_certificate))
         .route("/v1/comparisons/{account}", get(comparisons::state).delete(comparisons::withdraw))
         .route("/v1/comparisons/{account}/commitment", put(comparisons::commit))
         .route("/v1/comparisons/{account}/nonce", put(comparisons::reveal))

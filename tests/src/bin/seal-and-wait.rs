@@ -20,6 +20,7 @@ use vault_client::home::Home;
 use vault_client::home::account::NewAccount;
 use vault_client::opening::recording::RemoteRecording;
 use vault_client::sealing::{self, SealRequest};
+use vault_core::passphrase_file::WorkFactor;
 use vault_proto::statements::Suite;
 
 fn main() {
@@ -49,7 +50,7 @@ fn say(text: &str) {
 fn keygen(suite: &str, home: &str) {
     let suite = if suite == "pq" { Suite::Pq } else { Suite::X25519 };
     let made = NewAccount::generate(suite).expect("an account");
-    made.store(&Home::new(home), &passphrase()).expect("the account is stored");
+    made.store(&Home::new(home), &passphrase(), WorkFactor::LEAST).expect("the account is stored");
     say(&made.words);
     drop(made);
     say("\n");

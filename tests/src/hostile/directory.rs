@@ -75,7 +75,6 @@ impl OwnKeys {
             number: 1,
             previous: None,
             created: at,
-            expires: at.saturating_add(86_400),
             encryption,
             devices: vec![DeviceKey {
                 key: public(&self.device),
@@ -98,8 +97,15 @@ impl OwnKeys {
         let not_after = at.saturating_add(86_400);
         let issuer = public(&self.issuer);
         let issuer_certificate = IssuerCertificate { organisation, root, issuer, not_before: at, not_after };
-        let certificate =
-            Certificate { organisation: self.claimed, account, role, label: None, not_before: at, not_after };
+        let certificate = Certificate {
+            organisation: self.claimed,
+            account,
+            role,
+            label: None,
+            issued: at,
+            not_before: at,
+            not_after,
+        };
         let issuer_certificate =
             envelope::sign(&issuer_certificate, KeyId::of_organisation_root(&root), |bytes| {
                 self.organisation_root.sign(bytes)

@@ -150,6 +150,7 @@ impl Cast {
             account: person.account,
             role: person.role,
             label: None,
+            issued: time("2026-02-01T00:00:00Z"),
             not_before: time("2026-02-01T00:00:00Z"),
             not_after: time("2028-02-01T00:00:00Z"),
         }
@@ -164,7 +165,6 @@ impl Cast {
             number: 1,
             previous: None,
             created: time("2026-03-01T00:00:00Z"),
-            expires: time("2027-03-01T00:00:00Z"),
             encryption: vec![EncryptionKey {
                 suite,
                 epoch: 1,

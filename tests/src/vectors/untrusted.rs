@@ -22,11 +22,12 @@ pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
         .collect()
 }
 
-const SUITE: Suite = Suite::X25519;
-const SEALER: usize = 1;
+pub(super) const SUITE: Suite = Suite::X25519;
+/// Place of the sealer's member.
+pub(super) const SEALER: usize = 1;
 
 /// A recording whose credentials `change` has made wrong.
-fn credentials<'a>(
+pub(super) fn credentials<'a>(
     cast: &'a Cast,
     (name, text, outcome): (&str, &str, Outcome),
     change: impl Fn(&mut Vec<MemberText>) + 'a,
@@ -36,7 +37,11 @@ fn credentials<'a>(
     Scenario::refused(name, text, cast, &draft.record(), outcome)
 }
 
-fn key_list<'a>(cast: &'a Cast, what: (&str, &str, Outcome), change: fn(&mut KeyList)) -> Scenario {
+pub(super) fn key_list<'a>(
+    cast: &'a Cast,
+    what: (&str, &str, Outcome),
+    change: fn(&mut KeyList),
+) -> Scenario {
     credentials(cast, what, move |members| {
         let mut list = cast.key_list(&cast.clinician, SUITE);
         change(&mut list);
@@ -44,7 +49,11 @@ fn key_list<'a>(cast: &'a Cast, what: (&str, &str, Outcome), change: fn(&mut Key
     })
 }
 
-fn certificate<'a>(cast: &'a Cast, what: (&str, &str, Outcome), change: fn(&mut Certificate)) -> Scenario {
+pub(super) fn certificate<'a>(
+    cast: &'a Cast,
+    what: (&str, &str, Outcome),
+    change: fn(&mut Certificate),
+) -> Scenario {
     credentials(cast, what, move |members| {
         let mut certificate = cast.certificate(&cast.clinician);
         change(&mut certificate);
@@ -52,7 +61,11 @@ fn certificate<'a>(cast: &'a Cast, what: (&str, &str, Outcome), change: fn(&mut 
     })
 }
 
-fn issuer<'a>(cast: &'a Cast, what: (&str, &str, Outcome), change: fn(&mut IssuerCertificate)) -> Scenario {
+pub(super) fn issuer<'a>(
+    cast: &'a Cast,
+    what: (&str, &str, Outcome),
+    change: fn(&mut IssuerCertificate),
+) -> Scenario {
     credentials(cast, what, move |members| {
         let mut issuer = cast.issuer_certificate();
         change(&mut issuer);
@@ -138,8 +151,8 @@ fn sealers(cast: &Cast) -> Vec<Scenario> {
     });
     draft.on_manifest = Box::new(move |manifest| manifest.sealer_key = KeyId::of_device(&identity_point));
     let recording = draft.record();
-    let text = "a device key for which one signature fits every statement";
-    all.push(Scenario::refused(name, text, cast, &recording, NotEntitled).with(|objects| {
+    let text = "a key list with a device key for which one signature fits every statement";
+    all.push(Scenario::refused(name, text, cast, &recording, Damaged).with(|objects| {
         let true_signature =
             signed(&recording.manifest, recording.manifest.sealer_key, &cast.clinician.device);
         let text = String::from_utf8(true_signature).unwrap();
@@ -174,13 +187,6 @@ fn sealers(cast: &Cast) -> Vec<Scenario> {
                     Cast::of("hospital").other.identity(SUITE).recipient().to_string();
             },
         ),
-        key_list(
-            cast,
-            ("recipient-key-of-the-other-suite", "a recipient's key listed under suite pq", NotEntitled),
-            |list| {
-                list.encryption[0].suite = Suite::Pq;
-            },
-        ),
     ]);
 
     let name = "recipient-key-of-somebody-else";
@@ -188,6 +194,18 @@ fn sealers(cast: &Cast) -> Vec<Scenario> {
     let mut draft = Draft::new(cast, SUITE, name, &[(0, 250)]);
     draft.on_manifest = Box::new(move |manifest: &mut Manifest| manifest.recipients[1].key = stranger);
     let text = "a manifest that names a stranger's key for the clinician";
+    all.push(Scenario::refused(name, text, cast, &draft.record(), NotEntitled));
+
+    let name = "recipient-key-of-the-other-suite";
+    let pq = cast.clinician.identity(Suite::Pq);
+    let mut draft = Draft::new(cast, SUITE, name, &[(0, 250)]);
+    draft.on_members = Box::new(move |members| {
+        let mut list = cast.key_list(&cast.clinician, SUITE);
+        list.encryption.extend(cast.key_list(&cast.clinician, Suite::Pq).encryption);
+        members[SEALER].key_list = cast.sign_key_list(&cast.clinician, &list);
+    });
+    draft.on_manifest = Box::new(move |manifest: &mut Manifest| manifest.recipients[1].key = key_of(&pq));
+    let text = "a manifest of suite x25519 that names the clinician's key of suite pq";
     all.push(Scenario::refused(name, text, cast, &draft.record(), NotEntitled));
 
     let name = "recipient-in-another-role";
@@ -229,21 +247,42 @@ fn windows(cast: &Cast) -> Vec<Scenario> {
         issuer(cast, ("window-issuer-to-come", "an issuer certificate from 121 s later", NotEntitled), |c| {
             c.not_before = time("2026-11-21T09:32:01Z");
         }),
-        key_list(
-            cast,
-            ("window-key-list-expired", "a key list that ends at `created`", NotEntitled),
-            |list| {
-                list.expires = time("2026-11-21T09:30:00Z");
-            },
-        ),
         key_list(cast, ("window-key-list-to-come", "a key list from 121 s later", NotEntitled), |list| {
             list.created = time("2026-11-21T09:32:01Z");
         }),
         certificate(
             cast,
+            ("window-certificate-issued-later", "a certificate that was issued 121 s later", NotEntitled),
+            |c| {
+                c.issued = time("2026-11-21T09:32:01Z");
+            },
+        ),
+        certificate(
+            cast,
             ("window-certificate-reversed", "a certificate that ends before it begins", Damaged),
             |c| {
                 std::mem::swap(&mut c.not_before, &mut c.not_after);
+            },
+        ),
+        certificate(
+            cast,
+            ("window-certificate-empty", "a certificate that ends when it begins", Damaged),
+            |c| {
+                c.not_after = c.not_before;
+            },
+        ),
+        issuer(
+            cast,
+            ("window-issuer-reversed", "an issuer certificate that ends before it begins", Damaged),
+            |c| {
+                std::mem::swap(&mut c.not_before, &mut c.not_after);
+            },
+        ),
+        issuer(
+            cast,
+            ("window-issuer-empty", "an issuer certificate that ends when it begins", Damaged),
+            |c| {
+                c.not_after = c.not_before;
             },
         ),
     ];
@@ -256,6 +295,7 @@ fn windows(cast: &Cast) -> Vec<Scenario> {
         issuer.not_before = from;
         members[0].issuer = cast.sign_issuer(&issuer);
         let mut certificate = cast.certificate(&cast.patient);
+        certificate.issued = from;
         certificate.not_before = from;
         members[0].certificate = cast.sign_certificate(&certificate);
         let mut list = cast.key_list(&cast.patient, SUITE);
@@ -267,11 +307,9 @@ fn windows(cast: &Cast) -> Vec<Scenario> {
         let mut certificate = cast.certificate(&cast.clinician);
         certificate.not_after = to;
         members[1].certificate = cast.sign_certificate(&certificate);
-        let mut list = cast.key_list(&cast.clinician, SUITE);
-        list.expires = to;
-        members[1].key_list = cast.sign_key_list(&cast.clinician, &list);
     });
-    let text = "the patient's statements begin 120 s later, the clinician's end one second later";
+    let text =
+        "the patient's statements begin 120 s later, the clinician's certificates end one second later";
     all.push(Scenario::opened(name, text, cast, &draft.record()));
     all
 }

@@ -166,7 +166,7 @@ fn an_expiry_that_is_only_claimed() {
     scene.server().answer("/v1/recordings", Canned::Says(403, serde_json::to_vec(&problem).unwrap()));
     let outcome = attack.run("anna", &["list"], false);
     assert_eq!(outcome.said.exit, Some(22), "{}", outcome.said.stderr);
-    assert!(outcome.said.stderr.contains("both still count"), "{}", outcome.said.stderr);
+    assert!(outcome.said.stderr.contains("still counts"), "{}", outcome.said.stderr);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use vault_core::details::{Details, Track};
 use vault_core::identity::Identity;
 use vault_core::identity_file::DeviceSecrets;
-use vault_core::passphrase_file;
+use vault_core::passphrase_file::{self, WorkFactor};
 use vault_core::sealing::{RecordingSealer, prepare_manifest};
 use vault_core::signing_key::SigningKey;
 use vault_proto::geometry::{CHUNK_PLAINTEXT, PART_PLAINTEXT};
@@ -183,7 +183,8 @@ fn an_unlocked_identity_file_opens(open: &Opener, suite: Suite) {
         identity,
     };
     let passphrase = SecretString::from("a passphrase of the test");
-    let text = passphrase_file::unlock(&passphrase, &secrets.lock(&passphrase).unwrap()).unwrap();
+    let text =
+        passphrase_file::unlock(&passphrase, &secrets.lock(&passphrase, WorkFactor::LEAST).unwrap()).unwrap();
     assert_eq!(secrets.account(), AccountId::of_root(&secrets.account_root));
     let folder = tempfile::tempdir().unwrap();
     let (identity_file, file) = (folder.path().join("identity.txt"), folder.path().join("segment.age"));

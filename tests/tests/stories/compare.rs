@@ -44,7 +44,7 @@ fn two_people_at_the_same_time_are_shown_the_same_digits() {
     let answered = anna.run(&["compare", &ben.account, "--yes", "--json"]).json();
     assert_eq!(answered["code"], first);
     assert_eq!(answered["compared"], true);
-    assert!(Pins::of(&anna, &ben)["standing"]["compared"].is_string());
+    assert!(Pins::of(&anna, &ben)["standing"]["compared"]["at"].is_string());
     // An answer is given once, and only to digits that were shown.
     anna.run(&["compare", &ben.account, "--yes"]).refused(2, "wait for an answer");
     assert!(Pins::of(&ben, &anna)["standing"]["compared"].is_null(), "each marks for himself");

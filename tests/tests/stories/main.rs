@@ -3,6 +3,7 @@
 mod compare;
 mod completions;
 mod damaged_media;
+mod ended_certificates;
 mod export;
 mod first_steps;
 mod homes;

@@ -66,6 +66,33 @@ fn a_wrong_passphrase_and_a_damaged_identity_file() {
 }
 
 #[test]
+fn what_is_not_asked_for_cheaper_is_locked_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let factor = |home: &std::path::Path, file: &str| {
+        let bytes = std::fs::read(home.join(file)).unwrap();
+        let stanza = bytes.split(|&byte| byte == b'\n').nth(1).unwrap();
+        String::from_utf8_lossy(stanza).rsplit(' ').next().unwrap().to_owned()
+    };
+    let command = |home: &std::path::Path, words: &[&str]| {
+        let mut command = vault_cli(home);
+        command.env_remove("VAULT_WORK_FACTOR").args(words);
+        command
+    };
+    let (home, registrar) = (folder.path().join("home"), folder.path().join("registrar"));
+    let [words, more] = ["words", "more"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    end(&mut command(&home, &["keygen", "--words-file", &words])).text();
+    end(&mut command(&registrar, &["registrar", "init", "--words-file", &more])).text();
+    assert_eq!(factor(&home, "identity.age"), "17");
+    assert_eq!(factor(&registrar, "registrar.age"), "17");
+    let new = folder.path().join("new");
+    std::fs::write(&new, "another passphrase\n").unwrap();
+    let change = ["passphrase", "--new-passphrase-file", new.to_str().unwrap()];
+    end(command(&home, &change).args(["--work-factor", "15"])).text();
+    assert_eq!(factor(&home, "identity.age"), "15");
+    end(command(&home, &["keygen", "--work-factor", "14"]).arg("--quiet")).refused(2, "from 15 to 18");
+}
+
+#[test]
 fn without_a_terminal_nothing_is_asked() {
     let world = World::new();
     let patient = world.person("patient", "patient");
@@ -90,7 +117,7 @@ fn an_expired_certificate_and_one_of_somebody_else() {
     let url = world.server().url();
     let expired =
         world.certify(&person.account, "patient", &["--not-after", "2020-01-01"], &person.certificate);
-    assert!(expired.stderr.contains("counts for nothing"), "{}", expired.stderr);
+    assert!(expired.stderr.contains("it ends the account once"), "{}", expired.stderr);
     world.enrol(&person, url).refused(16, "its certificate expired on 2020-01-02 00:00:00 UTC");
 
     let stolen =

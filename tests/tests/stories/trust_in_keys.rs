@@ -184,7 +184,7 @@ fn what_has_expired_or_does_not_count_yet() {
     scene.seals();
     // One that once was in force, in the place of the one that was seen.
     scene.lie(|directory, _, patient, _| {
-        let older = Certificate { not_before: time("2024-01-01T00:00:00Z"), ..honest.unverified().clone() };
+        let older = Certificate { issued: time("2024-01-01T00:00:00Z"), ..honest.unverified().clone() };
         directory.set_statement(patient, "certificate", certificate(&own, &older).bytes());
     });
     scene.refuses("a newer one");
@@ -207,7 +207,7 @@ fn another_role_or_nothing_at_all() {
 }
 
 #[test]
-fn key_lists_rolled_back_forked_broken_and_expired() {
+fn key_lists_rolled_back_forked_broken_and_of_the_future() {
     let mut scene = Scene::new();
     let (patient, seed) = with_seed(&scene.world, "seeded", "patient");
     scene.patient = patient;
@@ -228,7 +228,7 @@ fn key_lists_rolled_back_forked_broken_and_expired() {
     scene.lie(|directory, _, patient, _| directory.drop_key_list(patient, 2));
     scene.refuses("its key list is number 1, and number 2 was seen before");
     let mut other = next(&first);
-    other.expires = time("2090-01-01T00:00:00Z");
+    other.created = time("2020-01-01T00:00:00Z");
     let forked = key_list(&seed, &other);
     scene.lie(put(2, forked.bytes().to_vec()));
     scene.refuses("its key list number 2 contradicts what was seen before");
@@ -237,17 +237,43 @@ fn key_lists_rolled_back_forked_broken_and_expired() {
     scene.refuses("its key list number 2 contradicts what was seen before");
     scene.lie(put(2, second.bytes().to_vec()));
     scene.refuses("its key list number 3 contradicts what was seen before");
-    let expired = KeyList {
-        created: time("2020-01-01T00:00:00Z"),
-        expires: time("2021-01-01T00:00:00Z"),
-        ..next(&second)
-    };
-    scene.lie(put(3, key_list(&seed, &expired).bytes().to_vec()));
-    scene.refuses("its key list expired on 2021-01-01 00:00:00 UTC");
+    let to_come = KeyList { created: time("2090-01-01T00:00:00Z"), ..next(&second) };
+    scene.lie(put(3, key_list(&seed, &to_come).bytes().to_vec()));
+    scene.refuses("its key list counts only from 2090-01-01 00:00:00 UTC");
     assert_eq!(Pins::of(&scene.clinician, &scene.patient)["number"], 2, "what is refused is not remembered");
     scene.lie(put(3, third.bytes().to_vec()));
     scene.seals();
     assert_eq!(Pins::of(&scene.clinician, &scene.patient)["number"], 3);
+}
+
+#[test]
+fn a_comparison_outlives_the_keys_and_says_so() {
+    let mut scene = Scene::new();
+    let (patient, seed) = with_seed(&scene.world, "seeded", "patient");
+    scene.patient = patient;
+    let named = |scene: &Scene| scene.clinician.run(&["name", "--json"]).json();
+    let shown = scene.patient.run(&["compare", &scene.clinician.account, "--qr", "--json"]).json();
+    let number = shown["code"].as_str().unwrap();
+    scene.clinician.run(&["name", &scene.patient.account, "anna"]).text();
+    scene.clinician.run(&["compare", "anna", "--scanned", number]).text();
+    assert_eq!(named(&scene)["keys_changed_since"], false);
+    let at = named(&scene)["compared"].as_str().unwrap().to_owned();
+    assert!(!scene.clinician.run(&["name"]).text().contains("changed"));
+
+    let first = Directory::open(&scene.world.data()).key_list(&scene.patient, 1);
+    let second = key_list(&seed, &next(&first));
+    scene.lie(|directory, _, patient, _| directory.set_key_list(patient, 2, second.bytes()));
+    scene.seals();
+    let said = scene.clinician.run(&["name"]).text();
+    assert!(said.contains("compared on ") && said.ends_with(", keys changed since"), "{said}");
+    let json = named(&scene);
+    assert_eq!((json["compared"].as_str(), &json["keys_changed_since"]), (Some(&*at), &true.into()));
+    // Compared anew, with the new keys on both sides, it is plain again.
+    std::fs::write(scene.patient.home.join("key-list.json"), second.bytes()).unwrap();
+    let shown = scene.patient.run(&["compare", &scene.clinician.account, "--qr", "--json"]).json();
+    let number = shown["code"].as_str().unwrap();
+    scene.clinician.run(&["compare", "anna", "--scanned", number]).text();
+    assert_eq!(named(&scene)["keys_changed_since"], false);
 }
 
 #[test]

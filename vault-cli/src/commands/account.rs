@@ -7,6 +7,7 @@ use vault_client::home::account::{self, NewAccount};
 use vault_client::registrar;
 use vault_client::server::connection::require_address;
 use vault_client::{ClientError, Session};
+use vault_core::passphrase_file::WorkFactor;
 use vault_proto::ids::OrganisationId;
 use vault_proto::statements::Suite;
 
@@ -21,6 +22,7 @@ pub(crate) async fn keygen(
     terminal: &Terminal,
     suite: Suite,
     words_file: Option<&Path>,
+    work_factor: WorkFactor,
 ) -> Result<(), Failure> {
     let home = home(global)?;
     // What would refuse it comes before anything is asked.
@@ -31,7 +33,7 @@ pub(crate) async fn keygen(
     let title = "These 24 words are your account. Keep them safe, on paper: this is the only time that you get \
                  them, and whoever has them can read your recordings.";
     terminal.hand_over_words(title, &made.words, words_file).await?;
-    made.store(&home, &passphrase)?;
+    made.store(&home, &passphrase, work_factor)?;
     terminal.say("Your account id, for your registrar:");
     if terminal.json() {
         terminal.document(&serde_json::json!({ "account": made.account, "suite": suite.name() }))
@@ -101,7 +103,6 @@ pub(crate) fn whoami(global: &Global, terminal: &Terminal) -> Result<(), Failure
             "recipient": encryption.recipient,
             "device": device.key_id(),
             "key_list": list.number,
-            "key_list_expires": list.expires,
             "role": certificate.map(|certificate| certificate.role),
             "label": certificate.and_then(|certificate| certificate.label.clone()),
             "certificate_not_after": certificate.map(|certificate| certificate.not_after),
@@ -112,7 +113,7 @@ pub(crate) fn whoami(global: &Global, terminal: &Terminal) -> Result<(), Failure
     terminal.data(&format!("account       {}", list.account))?;
     terminal.data(&format!("suite         {}", encryption.suite.name()))?;
     terminal.data(&format!("device        {}", device.key_id()))?;
-    terminal.data(&format!("key list      number {}, expires {}", list.number, list.expires))?;
+    terminal.data(&format!("key list      number {}, since {}", list.number, list.created))?;
     match (&profile.enrolment, certificate) {
         (Some(enrolment), Some(certificate)) => {
             let label = certificate.label.as_deref().map_or_else(String::new, |label| format!(" ({label})"));
@@ -132,6 +133,7 @@ pub(crate) async fn passphrase(
     global: &Global,
     terminal: &Terminal,
     new: Option<&Path>,
+    work_factor: WorkFactor,
 ) -> Result<(), Failure> {
     let home = home(global)?;
     let is_registrar = registrar::is_registrar(&home);
@@ -150,10 +152,10 @@ pub(crate) async fn passphrase(
     }
     let new = terminal.replacing_passphrase(new).await?;
     if is_account {
-        account::change_passphrase(&home, &old, &new)?;
+        account::change_passphrase(&home, &old, &new, work_factor)?;
     }
     if is_registrar {
-        registrar::change_passphrase(&home, &old, &new)?;
+        registrar::change_passphrase(&home, &old, &new, work_factor)?;
     }
     terminal
         .say("The passphrase is changed. Copies of the home that were made before open with the old one.");
@@ -164,7 +166,7 @@ pub(crate) async fn passphrase(
     Ok(())
 }
 
-/// What to say where the server says that this account's own certificate or key list has expired: it may be wrong, or
+/// What to say where the server says that this account's own certificate has ended: it may be wrong, or
 /// lie.
 pub(crate) fn expiry(global: &Global) -> Failure {
     match home(global).and_then(|home| Ok(account::expiry(&home)?)) {

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory as _;
 use vault_client::home::Home;
 use vault_client::server::connection::require_address;
+use vault_client::trust::directory;
 use vault_client::{Session, SessionOptions};
 
 use crate::arguments::{Arguments, Command, Global};
@@ -41,48 +42,62 @@ async fn dispatch(
     stop: &Stop,
 ) -> Result<(), Failure> {
     match command {
-        Command::Keygen { suite, words_file } => {
-            account::keygen(global, terminal, suite.into(), words_file.as_deref()).await
+        Command::Keygen { suite, words_file, locking } => {
+            let words_file = words_file.as_deref();
+            account::keygen(global, terminal, suite.into(), words_file, locking.work_factor).await
         }
         Command::Registrar(command) => registrar::run(global, terminal, command).await,
         Command::Enrol { organisation, certificate } => {
             account::enrol(global, terminal, organisation, &certificate).await
         }
         Command::Whoami => account::whoami(global, terminal),
-        Command::Passphrase { new_passphrase_file } => {
-            account::passphrase(global, terminal, new_passphrase_file.as_deref()).await
+        Command::Passphrase { new_passphrase_file, locking } => {
+            account::passphrase(global, terminal, new_passphrase_file.as_deref(), locking.work_factor).await
         }
         Command::Seal { file, patient, clinician, consultation, title, media_type } => {
             let wanted = sealing::Wanted { file, patient, clinician, consultation, title, media_type };
             let session = unlock(global, terminal, |home| wanted.check(home)).await?;
-            sealing::seal(&session, terminal, wanted, stop).await
+            learn(&session, sealing::seal(&session, terminal, wanted, stop).await).await
         }
-        Command::Resume => sealing::resume(&unlock(global, terminal, |_| Ok(())).await?, terminal).await,
-        Command::List => reading::list(&unlock(global, terminal, |_| Ok(())).await?, terminal).await,
+        Command::Resume => {
+            let session = unlock(global, terminal, |_| Ok(())).await?;
+            learn(&session, sealing::resume(&session, terminal).await).await
+        }
+        Command::List => {
+            let session = unlock(global, terminal, |_| Ok(())).await?;
+            learn(&session, reading::list(&session, terminal).await).await
+        }
         Command::Open { recording, output, from, track, as_sealed, allow_cut_off } => {
             let wanted = opening::Wanted { recording, output, from, track, as_sealed, allow_cut_off };
             let session = unlock(global, terminal, |_| wanted.check()).await?;
-            opening::open(&session, terminal, wanted).await
+            learn(&session, opening::open(&session, terminal, wanted).await).await
         }
         Command::Play { recording, from, track, output, url, allow_cut_off } => {
             let wanted = playing::Wanted { recording, from, track, output, url, allow_cut_off };
             let session = unlock(global, terminal, |_| wanted.check()).await?;
-            playing::play(&session, terminal, wanted, stop).await
+            learn(&session, playing::play(&session, terminal, wanted, stop).await).await
         }
         Command::Export { folder, recordings, sealed } => {
             let wanted = exporting::Wanted { folder, recordings, sealed };
             let session = unlock(global, terminal, |_| wanted.check()).await?;
-            exporting::export(&session, terminal, wanted).await
+            learn(&session, exporting::export(&session, terminal, wanted).await).await
         }
         Command::Verify { recording } if vault_export::is_export(Path::new(&recording)) => {
             exporting::verify(home(global).ok().as_ref(), terminal, Path::new(&recording))
         }
         Command::Verify { recording } => {
             let session = unlock(global, terminal, |_| exporting::require_recording(&recording)).await?;
-            reading::verify(&session, terminal, &recording).await
+            learn(&session, reading::verify(&session, terminal, &recording).await).await
         }
         Command::Name(naming) => trust::name(global, terminal, naming),
-        Command::Compare(comparing) => trust::compare(global, terminal, comparing).await,
+        Command::Compare(comparing) if comparing.yes || comparing.no => {
+            trust::answer(global, terminal, &comparing)
+        }
+        Command::Compare(comparing) => {
+            let named = |home: &Home| Ok(directory::resolve_near(home, &comparing.account).map(drop)?);
+            let session = unlock(global, terminal, named).await?;
+            learn(&session, trust::compare(&session, terminal, comparing).await).await
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "vault-cli", &mut script);
@@ -120,6 +135,16 @@ async fn unlock(
     warnings::warn(terminal, &home, &profile, server)?;
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     Ok(Session::unlock_with(home, &passphrase, options)?)
+}
+
+/// What came of asking the server in the account's name. Where it says that the account's certificate has ended, the home
+/// learns which one it means, if a registrar has brought one there.
+async fn learn(session: &Session, outcome: Result<(), Failure>) -> Result<(), Failure> {
+    if outcome.as_ref().is_err_and(|failure| failure.claims_expiry) {
+        // What cannot be learned says nothing about what has failed: that is told from what is known.
+        let _ = directory::refresh_own_certificate(session).await;
+    }
+    outcome
 }
 
 /// What was typed about the server.

@@ -1,12 +1,17 @@
-//! `registrar init`, `registrar certify`: on an offline machine.
+//! `registrar init`, `registrar certify`: on an offline machine; `registrar upload`: on one that is not.
 
 use std::path::Path;
 
+use vault_client::Session;
+use vault_client::home::account;
 use vault_client::registrar::{self, CertificateRequest, NewOrganisation};
+use vault_client::trust::directory;
+use vault_core::passphrase_file::WorkFactor;
+use vault_proto::credentials::CertificateChain;
 
-use super::home;
 use super::output::Output;
 use super::warnings::warn_of_home;
+use super::{home, learn, unlock};
 use crate::arguments::{Global, Registrar};
 use crate::failure::Failure;
 use crate::terminal::Terminal;
@@ -14,15 +19,35 @@ use crate::terminal::Terminal;
 /// Runs a registrar's command.
 pub(crate) async fn run(global: &Global, terminal: &Terminal, command: Registrar) -> Result<(), Failure> {
     match command {
-        Registrar::Init { words_file } => init(global, terminal, words_file.as_deref()).await,
+        Registrar::Init { words_file, locking } => {
+            init(global, terminal, words_file.as_deref(), locking.work_factor).await
+        }
         Registrar::Certify { account, role, label, not_after, output } => {
             let request = CertificateRequest { account, role, label, not_after };
             certify(global, terminal, &request, output.as_deref()).await
         }
+        Registrar::Upload { certificate } => {
+            let home = home(global)?;
+            if registrar::is_registrar(&home) && !account::is_account(&home) {
+                return Err(Failure::usage(
+                    "a registrar's home never meets the server: name the home of an enrolled account with --home",
+                ));
+            }
+            let bytes = std::fs::read(&certificate)
+                .map_err(|error| Failure::disk(&certificate.display().to_string(), &error))?;
+            let chain = account::parse_certificate_file(&bytes)?;
+            let session = unlock(global, terminal, |_| Ok(())).await?;
+            learn(&session, upload(&session, terminal, &chain).await).await
+        }
     }
 }
 
-async fn init(global: &Global, terminal: &Terminal, words_file: Option<&Path>) -> Result<(), Failure> {
+async fn init(
+    global: &Global,
+    terminal: &Terminal,
+    words_file: Option<&Path>,
+    work_factor: WorkFactor,
+) -> Result<(), Failure> {
     let home = home(global)?;
     registrar::require_none(&home)?;
     terminal.require_words_place(words_file)?;
@@ -31,7 +56,7 @@ async fn init(global: &Global, terminal: &Terminal, words_file: Option<&Path>) -
     let title = "These 24 words are your organisation's root. Lock them away, on paper: this is the only time that you \
                  get them, and whoever has them decides whose keys your organisation trusts.";
     terminal.hand_over_words(title, &made.words, words_file).await?;
-    made.store(&home, &passphrase)?;
+    made.store(&home, &passphrase, work_factor)?;
     terminal.say("Your organisation's root fingerprint, for the server and for every account:");
     if terminal.json() {
         terminal.document(&serde_json::json!({ "organisation": made.organisation }))
@@ -57,7 +82,7 @@ async fn certify(
     let certificate = chain.certificate.unverified();
     if certificate.not_after <= vault_client::clock::now()? {
         terminal.insist(&format!(
-            "Note: this certificate ended on {} and counts for nothing.",
+            "Note: this certificate ended on {}: it ends the account once `vault-cli registrar upload` has brought it to the server.",
             certificate.not_after
         ));
     }
@@ -80,6 +105,26 @@ async fn certify(
         terminal.document(&serde_json::json!({
             "account": request.account, "role": request.role, "label": request.label,
             "not_after": certificate.not_after, "file": path.display().to_string(),
+        }))?;
+    }
+    Ok(())
+}
+
+async fn upload(session: &Session, terminal: &Terminal, chain: &CertificateChain) -> Result<(), Failure> {
+    directory::bring_certificate(session, chain).await?;
+    let (certificate, server) = (chain.certificate.unverified(), &session.enrolment().server);
+    let ended = certificate.not_after <= vault_client::clock::now()?;
+    let (account, role, end) = (certificate.account, certificate.role, certificate.not_after);
+    terminal.say(&if ended {
+        format!(
+            "{server} has it: account {account}, certified as {role}, ended on {end}. From now on nothing is sealed by it or to it."
+        )
+    } else {
+        format!("{server} has it: account {account} is certified as {role} until {end}.")
+    });
+    if terminal.json() {
+        terminal.document(&serde_json::json!({
+            "account": account, "role": role, "not_after": end, "ended": ended, "server": server,
         }))?;
     }
     Ok(())

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use qrcode::render::unicode::Dense1x2;
 use vault_client::home::names::{self, Names};
-use vault_client::home::pins::{self, Standing};
+use vault_client::home::pins::{self, Comparison};
 use vault_client::trust::compare::{self, CompareEvent, Patience};
 use vault_client::trust::directory;
-use vault_client::{ClientError, home::Home};
+use vault_client::{ClientError, Session, home::Home};
 use vault_proto::compare::grouped;
 use vault_proto::ids::AccountId;
 use vault_proto::wire::COMPARISON_LIFETIME;
 
-use super::{home, unlock, whom};
+use super::{home, whom};
 use crate::arguments::{Comparing, Global, Naming};
 use crate::failure::Failure;
 use crate::terminal::Terminal;
@@ -51,31 +51,39 @@ fn list(home: &Home, terminal: &Terminal) -> Result<(), Failure> {
         terminal.say("No account has a petname.");
     }
     for (petname, account) in names.iter() {
-        let standing = pins::standing(home, account)?;
+        let comparison = pins::comparison(home, account)?;
         if terminal.json() {
+            let (compared, changed, unequal) = match comparison {
+                Comparison::None => (None, None, None),
+                Comparison::Equal { at } => (Some(at), Some(false), None),
+                Comparison::EqualThenChanged { at } => (Some(at), Some(true), None),
+                Comparison::Unequal { at } => (None, None, Some(at)),
+            };
             terminal.document(&serde_json::json!({
-                "petname": petname, "account": account, "compared": standing.compared, "unequal": standing.unequal,
+                "petname": petname, "account": account, "compared": compared, "keys_changed_since": changed,
+                "unequal": unequal,
             }))?;
             continue;
         }
-        let standing = standing_words(&standing);
+        let comparison = comparison_words(comparison);
         match terminal.columns() {
-            None => terminal.data(&format!("{petname:<32}  {account}  {standing}"))?,
+            None => terminal.data(&format!("{petname:<32}  {account}  {comparison}"))?,
             // The beginning of the id, which every command takes, and no line that is broken within a column.
             Some(_) => {
                 terminal.data(&format!("{petname}  ({})", account.short()))?;
-                terminal.data(&format!("  {standing}"))?;
+                terminal.data(&format!("  {comparison}"))?;
             }
         }
     }
     Ok(())
 }
 
-fn standing_words(standing: &Standing) -> String {
-    match (standing.unequal, standing.compared) {
-        (Some(at), _) => format!("NOT TRUSTED: keys differed on {at}"),
-        (None, Some(at)) => format!("compared on {at}"),
-        (None, None) => "not compared".to_owned(),
+fn comparison_words(comparison: Comparison) -> String {
+    match comparison {
+        Comparison::Unequal { at } => format!("NOT TRUSTED: keys differed on {at}"),
+        Comparison::Equal { at } => format!("compared on {at}"),
+        Comparison::EqualThenChanged { at } => format!("compared on {at}, keys changed since"),
+        Comparison::None => "not compared".to_owned(),
     }
 }
 
@@ -87,23 +95,23 @@ fn met(home: &Home, text: &str) -> Result<AccountId, Failure> {
     })
 }
 
-/// Compares keys with another person, or notes what was found.
+/// Notes what was found when keys were compared with another person.
+pub(crate) fn answer(global: &Global, terminal: &Terminal, comparing: &Comparing) -> Result<(), Failure> {
+    let home = home(global)?;
+    let account = met(&home, &comparing.account)?;
+    let code = compare::answer(&home, account, comparing.yes)?;
+    compared(terminal, &home, account, &code)
+}
+
+/// Compares keys with another person.
 pub(crate) async fn compare(
-    global: &Global,
+    session: &Session,
     terminal: &Terminal,
     comparing: Comparing,
 ) -> Result<(), Failure> {
-    if comparing.yes || comparing.no {
-        let home = home(global)?;
-        let account = met(&home, &comparing.account)?;
-        let code = compare::answer(&home, account, comparing.yes)?;
-        return compared(terminal, &home, account, &code);
-    }
-    let named = |home: &Home| Ok(directory::resolve_near(home, &comparing.account).map(drop)?);
-    let session = unlock(global, terminal, named).await?;
     let (home, own) = (session.home(), session.account());
-    let other = whom::resolve(&session, terminal, &comparing.account).await?;
-    let comparison = compare::prepare(&session, other).await?;
+    let other = whom::resolve(session, terminal, &comparing.account).await?;
+    let comparison = compare::prepare(session, other).await?;
     if let Some(text) = comparing.scanned {
         compare::check_number(home, &comparison, &text)?;
         return compared(terminal, home, other, &comparison.number());
@@ -132,7 +140,7 @@ pub(crate) async fn compare(
         )),
         CompareEvent::Met => terminal.say("The other side is there."),
     };
-    let code = compare::code(&session, comparison, patience, &mut on_event).await?;
+    let code = compare::code(session, comparison, patience, &mut on_event).await?;
     if terminal.json() {
         return document(terminal, other, &code, false);
     }

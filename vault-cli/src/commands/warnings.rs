@@ -5,6 +5,7 @@ use vault_client::ClientError;
 use vault_client::home::Home;
 use vault_client::home::account::Profile;
 use vault_client::server::connection::is_exposed;
+use vault_proto::statements::Role;
 use vault_proto::timestamp::Timestamp;
 
 use crate::local_time::day;
@@ -25,7 +26,8 @@ pub(super) fn warn(
     warn_of_way(terminal, server);
     if let Some(chain) = &profile.chain {
         let end = chain.issuer.unverified().not_after.min(chain.certificate.unverified().not_after);
-        if let Some(words) = ending(end, vault_client::clock::now()?) {
+        let role = chain.certificate.unverified().role;
+        if let Some(words) = ending(end, vault_client::clock::now()?, role) {
             terminal.say(&words);
         }
     }
@@ -57,11 +59,23 @@ pub(super) fn warn_of_way(terminal: &Terminal, server: &str) {
     }
 }
 
-/// What to say of a certificate that ends soon.
-fn ending(end: Timestamp, now: Timestamp) -> Option<String> {
+/// What to say of a certificate that ends soon or has ended.
+fn ending(end: Timestamp, now: Timestamp, role: Role) -> Option<String> {
     let left = end.unix_seconds() - now.unix_seconds();
-    if left <= 0 || left > DAYS_BEFORE * DAY {
+    if left > DAYS_BEFORE * DAY {
         return None;
+    }
+    if left <= 0 {
+        let stays = match role {
+            Role::Patient => {
+                "What you are the patient of is still yours to list, open, play and export; nothing new is sealed to you"
+            }
+            _ => "The server lets this account finish what it began, and nothing else",
+        };
+        return Some(format!(
+            "Note: the certificate of this account ended on {}. {stays} until you enrol with a new one from the registrar.",
+            day(end)
+        ));
     }
     let days = match left / DAY {
         0 => "in less than a day".to_owned(),
@@ -70,7 +84,7 @@ fn ending(end: Timestamp, now: Timestamp) -> Option<String> {
     };
     Some(format!(
         "Note: the certificate of this account ends on {}, {days}. Ask the registrar for a new one and enrol with it before: \
-         from then on the server does nothing for this account.",
+         from then on nothing is sealed by it or to it, and only a patient's own recordings stay open to it.",
         day(end)
     ))
 }
@@ -82,12 +96,21 @@ mod tests {
     #[test]
     fn the_end_of_a_certificate_is_told_thirty_days_before() {
         let now = Timestamp::from_unix_seconds(1_795_000_000).unwrap();
-        let said = |seconds| ending(now.saturating_add(seconds), now);
+        let said = |seconds| ending(now.saturating_add(seconds), now, Role::Clinician);
         assert_eq!(said(DAYS_BEFORE * DAY + 1), None);
         assert!(said(DAYS_BEFORE * DAY).unwrap().contains("in 30 days"));
         assert!(said(DAY).unwrap().contains("in 1 day."));
         assert!(said(1).unwrap().contains("in less than a day"));
-        // What has ended is told by what it stops.
-        assert_eq!(said(0), None);
+    }
+
+    #[test]
+    fn what_an_ended_certificate_leaves_is_told_to_each_role() {
+        let now = Timestamp::from_unix_seconds(1_795_000_000).unwrap();
+        for ended in [0, 1, 400 * DAY] {
+            let said = |role| ending(now.saturating_add(-ended), now, role).unwrap();
+            assert!(said(Role::Patient).contains("still yours to list, open, play and export"));
+            assert!(said(Role::Clinician).contains("finish what it began, and nothing else"));
+            assert!(said(Role::Recorder).contains(" ended on "));
+        }
     }
 }

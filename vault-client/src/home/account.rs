@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use vault_core::identity::Identity;
 use vault_core::identity_file::DeviceSecrets;
+use vault_core::passphrase_file::WorkFactor;
 use vault_core::seed::Seed;
 use vault_core::signing_key::SigningKey;
 use vault_proto::credentials::{CertificateChain, Member, TrustProblem};
@@ -17,8 +18,6 @@ use crate::clock::now;
 use crate::error::{ClientError, Missing};
 use crate::home::{CERTIFICATE, Enrolment, Home, IDENTITY, KEY_LIST};
 
-/// Seconds for which a key list counts: three years.
-const KEY_LIST_LIFETIME: i64 = 3 * 366 * 24 * 3600;
 /// Epoch of an account's first identity.
 const FIRST_EPOCH: u32 = 1;
 
@@ -87,15 +86,13 @@ impl NewAccount {
         let identity =
             seed.identity(suite, FIRST_EPOCH).map_err(|error| ClientError::Bug(error.to_string()))?;
         let device = SigningKey::generate().map_err(no_random)?;
-        let created = now()?;
         let account = AccountId::of_root(&root_public);
         let key_list = KeyList {
             account,
             root: root_public,
             number: 1,
             previous: None,
-            created,
-            expires: created.saturating_add(KEY_LIST_LIFETIME),
+            created: now()?,
             encryption: vec![EncryptionKey {
                 suite,
                 epoch: FIRST_EPOCH,
@@ -117,12 +114,17 @@ impl NewAccount {
     ///
     /// # Errors
     /// As [`require_none`], or [`ClientError::Disk`].
-    pub fn store(&self, home: &Home, passphrase: &SecretString) -> Result<(), ClientError> {
+    pub fn store(
+        &self,
+        home: &Home,
+        passphrase: &SecretString,
+        work_factor: WorkFactor,
+    ) -> Result<(), ClientError> {
         let _lock = home.lock("home.lock")?;
         require_none(home)?;
         home.write(KEY_LIST, self.key_list.bytes())?;
         // The identity comes last: a home without it is still empty, one with it is complete.
-        home.write(IDENTITY, &self.secrets.lock(passphrase)?)
+        home.write(IDENTITY, &self.secrets.lock(passphrase, work_factor)?)
     }
 }
 
@@ -131,11 +133,16 @@ impl NewAccount {
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`]; [`ClientError::Unlock`] if `old` is not its passphrase; [`ClientError::Disk`].
-pub fn change_passphrase(home: &Home, old: &SecretString, new: &SecretString) -> Result<(), ClientError> {
+pub fn change_passphrase(
+    home: &Home,
+    old: &SecretString,
+    new: &SecretString,
+    work_factor: WorkFactor,
+) -> Result<(), ClientError> {
     let _lock = home.lock("home.lock")?;
     let file = home.read(IDENTITY)?.ok_or_else(|| no_identity(home))?;
     let secrets = DeviceSecrets::unlock(old, &file)?;
-    home.write(IDENTITY, &secrets.lock(new)?)
+    home.write(IDENTITY, &secrets.lock(new, work_factor)?)
 }
 
 /// Unlocks the account of a home.
@@ -187,7 +194,8 @@ pub fn parse_certificate_file(bytes: &[u8]) -> Result<CertificateChain, ClientEr
     })
 }
 
-/// Why the account's own certificate or key list does not count now, by this machine's clock; `None` if both do.
+/// Why the account's own certificate, as this home knows it, does not count now by this machine's clock; `None` if it
+/// does.
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`] or [`ClientError::Disk`].

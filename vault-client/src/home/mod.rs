@@ -9,6 +9,7 @@
 //! chain.json        the device's chain of manifests   uploads/          journals and spools of unfinished uploads
 //! endings/<id>      final seals that this device made
 //! registrar.age, issuer.json                          only in a registrar's home
+//! issued/<account>  there, when the newest certificate of an account was issued
 //! ```
 //! Files are replaced whole: written aside, synced, renamed. Only the owner may read them.
 

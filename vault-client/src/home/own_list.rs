@@ -114,33 +114,6 @@ pub fn learn(home: &Home, account: &Account, shown: &[ListEntry]) -> Result<Lear
     Ok(Learned { list, refused, missing })
 }
 
-/// The list with what proves it. A list is dated and its certificate and key list count for a time: one that these do
-/// not cover any more, as after another certificate, is signed again.
-///
-/// # Errors
-/// [`ClientError::Trust`] if not even a new list could be proved; [`ClientError::Disk`], [`ClientError::NotSetUp`].
-pub fn provable(
-    home: &Home,
-    account: &Account,
-    list: OwnList,
-) -> Result<(Credentials, OwnList), ClientError> {
-    let credentials = own_credentials(home)?;
-    let organisation = home.enrolment()?.organisation;
-    let proved = |list: &OwnList| {
-        credentials.verify(organisation, account.id, list.statement.unverified().created).map(drop)
-    };
-    if proved(&list).is_ok() {
-        return Ok((credentials, list));
-    }
-    let _lock = home.lock("list.lock")?;
-    let known = read(home)?.unwrap_or(list);
-    let object = known.object.clone();
-    let list = sign(home, account, object, Some(known))?;
-    proved(&list)?;
-    home.write_json(FILE, &list)?;
-    Ok((credentials, list))
-}
-
 fn sign(
     home: &Home,
     account: &Account,
@@ -167,7 +140,8 @@ pub fn device_key_id(account: &Account) -> KeyId {
     KeyId::of_device(&PublicKey::from_bytes(account.device.public()))
 }
 
-/// What proves whose keys the account's lists and exports are signed with: a credentials object with one member.
+/// What proves whose keys the account's lists and exports are signed with: a credentials object with one member. Its
+/// certificate may have ended; the account speaks for itself all the same.
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`] before enrolment, or [`ClientError::Disk`].

@@ -5,6 +5,7 @@
 //! a pin that could be lost silently would protect nothing.
 
 use serde::{Deserialize, Serialize};
+use vault_proto::credentials::Issued;
 use vault_proto::ids::{AccountId, Digest, OrganisationId};
 use vault_proto::timestamp::Timestamp;
 
@@ -21,8 +22,8 @@ pub(crate) struct Pin {
     pub(crate) number: u64,
     /// Digest of its newest key list.
     pub(crate) key_list: Digest,
-    /// First second of its newest certificate.
-    pub(crate) certificate_from: Timestamp,
+    /// Its newest certificate.
+    pub(crate) certificate: Issued,
     /// Whether two people compared its keys.
     pub(crate) standing: Standing,
     /// Digits that were shown and not answered yet.
@@ -32,11 +33,44 @@ pub(crate) struct Pin {
 /// What people found when they compared the keys of an account with its holder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Standing {
-    /// When they were last found equal.
-    pub compared: Option<Timestamp>,
+pub(crate) struct Standing {
+    /// The last comparison in which they were equal.
+    pub(crate) compared: Option<Compared>,
     /// When they were found unequal, unless they were found equal since.
-    pub unequal: Option<Timestamp>,
+    pub(crate) unequal: Option<Timestamp>,
+}
+
+/// A comparison in which the keys of an account were equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Compared {
+    /// When.
+    pub(crate) at: Timestamp,
+    /// The account's key list that was compared.
+    pub(crate) key_list: Digest,
+}
+
+/// What is known of an account from comparing its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// They were never compared.
+    None,
+    /// They were equal, and are the same since.
+    Equal {
+        /// When.
+        at: Timestamp,
+    },
+    /// They were equal, and other keys of the same account have followed on them since. The comparison goes on counting
+    /// for the account, whose root signs each list; what is new in it nobody has compared.
+    EqualThenChanged {
+        /// When they were compared.
+        at: Timestamp,
+    },
+    /// They differed, and were not found equal since: nothing is sealed to the account.
+    Unequal {
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// Digits of a comparison that wait for an answer.
@@ -67,11 +101,22 @@ pub(crate) fn update(
     Ok(after)
 }
 
-/// What people found when they compared the keys of `account`; nothing if it was never met.
+/// What is known from comparing the keys of `account`, as far as this home has seen its key lists.
 ///
 /// # Errors
 /// [`ClientError::Disk`].
-pub fn standing(home: &Home, account: AccountId) -> Result<Standing, ClientError> {
+pub fn comparison(home: &Home, account: AccountId) -> Result<Comparison, ClientError> {
     let pin: Option<Pin> = home.read_json(&Home::pin_name(&account))?;
-    Ok(pin.map(|pin| pin.standing).unwrap_or_default())
+    Ok(pin.map_or(Comparison::None, |pin| pin.comparison()))
+}
+
+impl Pin {
+    fn comparison(&self) -> Comparison {
+        match (self.standing.unequal, self.standing.compared) {
+            (Some(at), _) => Comparison::Unequal { at },
+            (None, Some(Compared { at, key_list })) if key_list == self.key_list => Comparison::Equal { at },
+            (None, Some(Compared { at, .. })) => Comparison::EqualThenChanged { at },
+            (None, None) => Comparison::None,
+        }
+    }
 }

@@ -8,6 +8,7 @@ use vault_core::sealing::SegmentFacts;
 use vault_core::signing_key::SigningKey;
 use vault_proto::geometry::{self, BodyEnd, BodyShape};
 use vault_proto::ids::Digest;
+use vault_proto::problem::ProblemCode;
 use vault_proto::statements::SegmentSeal;
 use vault_proto::wire::OpenSegment;
 
@@ -55,8 +56,15 @@ impl Begun {
         past: &Past,
         spool: &Spool,
     ) -> Result<Result<CaughtUp, NeverBegun>, ClientError> {
+        let mut ended = None;
         match server.create(&self.begin.manifest, &self.begin.credentials).await {
             Ok(()) => {}
+            // What is there already goes on without a certificate; what is not cannot begin any more.
+            Err(ClientError::Refused(problem))
+                if problem.known_code() == Some(ProblemCode::CertificateExpired) =>
+            {
+                ended = Some(problem);
+            }
             Err(ClientError::Refused(problem))
                 if past.segments.is_empty() && is_final_refusal(problem.known_code()) =>
             {
@@ -64,7 +72,10 @@ impl Begun {
             }
             Err(error) => return Err(error),
         }
-        let stored = server.record().await?.segments;
+        let stored = match (server.record().await, ended) {
+            (Err(ClientError::Refused(_)), Some(problem)) => return Err(ClientError::Refused(problem)),
+            (record, _) => record?.segments,
+        };
         let mut caught_up = CaughtUp { tracks: Vec::new(), bytes: 0, last: None, open: Open::None };
         for (at, segment) in past.segments.iter().enumerate() {
             let is_sealed = stored.get(at).is_some_and(|stored| stored.seal.is_some());

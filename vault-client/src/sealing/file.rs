@@ -58,14 +58,16 @@ pub async fn seal_file(
             next: "Wait until it is done; if it was killed, run the command again to go on.".to_owned(),
         });
     }
-    let readers = Readers::look_up(session, request).await?;
+    let readers = Readers::look_up(session, request).await;
     if let Some((journal, past)) = found.journal {
-        if readers.are_current(past.begin.manifest.unverified()) {
-            return go_on(session, journal, past, source, request, on_event).await;
+        match Readers::go_on_with(&readers, past.begin.manifest.unverified()) {
+            Some(true) => return go_on(session, journal, past, source, request, on_event).await,
+            // Whoever changed keys since may have lost the old ones: what was begun for them ends where it is.
+            Some(false) => drop(end_here(session, journal, &past).await?),
+            None => {}
         }
-        // Whoever changed keys since may have lost the old ones: what was begun for them ends where it is.
-        end_here(session, journal, &past).await?;
     }
+    let readers = readers?;
     let options = RecorderOptions { real_time: false, ..RecorderOptions::default() };
     let file = source.file().cloned();
     let begun = Begun::new(session, request, &readers, file, options.real_time).await?;

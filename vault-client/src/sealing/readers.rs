@@ -4,6 +4,7 @@ use vault_core::recipient::Recipient;
 use vault_core::sealing;
 use vault_proto::credentials::{Credentials, TrustError, TrustProblem, VerifiedMember};
 use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, RecordingId};
+use vault_proto::problem::ProblemCode;
 use vault_proto::statements::{DeviceRole, Manifest, Policy, RecipientKey, Role, Suite};
 
 use super::SealRequest;
@@ -31,11 +32,12 @@ impl Readers {
                 "the patient and the clinician must be different accounts".to_owned(),
             ));
         }
+        // Its own account comes first: if that cannot seal, nothing else is to be told.
+        let sealer = directory::look_up(session, account.id).await?;
         let patient = directory::look_up(session, request.patient).await?;
         patient.verified.check_role(Role::Patient)?;
         let clinician = directory::look_up(session, request.clinician).await?;
         clinician.verified.check_role(Role::Clinician)?;
-        let sealer = directory::look_up(session, account.id).await?;
         sealer.verified.check_may_seal(request.patient, request.clinician)?;
         let key_id = sealing::device_key_id(&account.device);
         if sealer.verified.key_list().device(key_id, DeviceRole::Seal).is_none() {
@@ -46,13 +48,27 @@ impl Readers {
         Ok(Self { patient, clinician, sealer })
     }
 
+    /// Whether what was begun with `manifest` goes on, as these readers were found or were not. An end of somebody's
+    /// certificate stands against beginning, never against finishing what was begun while all of them counted. `None`
+    /// if they could not be looked up, which says nothing about what was begun.
+    pub(super) fn go_on_with(found: &Result<Self, ClientError>, manifest: &Manifest) -> Option<bool> {
+        match found {
+            Ok(readers) => Some(readers.are_current(manifest)),
+            Err(ClientError::Trust(TrustError { problem: TrustProblem::Expired { .. }, .. })) => Some(true),
+            Err(ClientError::Refused(problem)) => {
+                (problem.known_code() == Some(ProblemCode::CertificateExpired)).then_some(true)
+            }
+            Err(_) => None,
+        }
+    }
+
     fn both(&self) -> [&VerifiedMember; 2] {
         [&self.patient.verified, &self.clinician.verified]
     }
 
     /// Whether the keys that a manifest names are still the ones to seal to: readers who changed theirs since may have
     /// lost the old ones.
-    pub(super) fn are_current(&self, manifest: &Manifest) -> bool {
+    fn are_current(&self, manifest: &Manifest) -> bool {
         self.both().into_iter().zip(&manifest.recipients).all(|(reader, named)| {
             let current = reader.key_list().current_encryption_key(manifest.suite);
             reader.account() == named.account && current.is_some_and(|key| key.key_id() == named.key)

@@ -73,8 +73,12 @@ async fn resume_one(
             title: kept_title(&past.begin, &session.account),
             media_type: past.tracks.first().map(|track| track.media_type.clone()),
         };
-        let readers = Readers::look_up(session, &request).await?;
-        if readers.are_current(manifest) {
+        let readers = Readers::look_up(session, &request).await;
+        let goes_on = match Readers::go_on_with(&readers, manifest) {
+            Some(goes_on) => goes_on,
+            None => readers.map(|_| false)?,
+        };
+        if goes_on {
             return match go_on(session, journal, past, source, &request, on_event).await {
                 Ok(sealed) => Ok(Ending::Complete { bytes: sealed.bytes }),
                 Err(ClientError::CutShort { bytes, .. }) => {

@@ -1,8 +1,11 @@
 //! Whose keys: what the server's directory says of an account, believed only as far as the pinned organisation root,
 //! the account's own signatures and what was seen before allow (FORMAT.md, "Trust").
 
+use http::Method;
 use serde::Deserialize;
-use vault_proto::credentials::{Member, TrustError, TrustProblem, VerifiedMember, verify_key_list};
+use vault_proto::credentials::{
+    CertificateChain, Issued, Member, TrustError, TrustProblem, VerifiedMember, verify_key_list,
+};
 use vault_proto::envelope::{Envelope, StatementError, Verified};
 use vault_proto::ids::{AccountId, Digest, MIN_PREFIX};
 use vault_proto::problem::ProblemCode;
@@ -11,10 +14,10 @@ use vault_proto::wire::{self, AccountMatches, DirectoryEntry};
 
 use crate::clock::now;
 use crate::error::ClientError;
+use crate::home::Home;
 use crate::home::account;
 use crate::home::names::Names;
 use crate::home::pins::{self, Pin, Standing};
-use crate::home::{Enrolment, Home};
 use crate::server::connection::Connection;
 use crate::session::Session;
 
@@ -71,14 +74,14 @@ pub(crate) async fn look_up_pinned(
     session: &Session,
     account: AccountId,
 ) -> Result<(TrustedMember, Pin), ClientError> {
-    let Session { home, enrolment, connection, .. } = session;
-    let Checked { entry, newest, trusted } = fetch(connection, enrolment, account).await?;
+    let Session { home, enrolment, .. } = session;
+    let Checked { entry, newest, trusted } = fetch(session, account).await?;
     // The account's own key list needs no pin: it lies in the home.
     let own = account::profile(home)?.key_list;
     if own.unverified().account == account {
         check_seen(account, &entry, own.unverified().number, own.digest())?;
     }
-    let certificate_from = trusted.verified.certificate().not_before;
+    let certificate = Issued::of(&trusted.member.certificate);
     let pin = pins::update(home, account, |seen| {
         if let Some(seen) = seen {
             if seen.organisation != enrolment.organisation {
@@ -87,8 +90,8 @@ pub(crate) async fn look_up_pinned(
                 return Err(TrustError { account, problem }.into());
             }
             check_seen(account, &entry, seen.number, seen.key_list)?;
-            if certificate_from < seen.certificate_from {
-                let (served, seen) = (certificate_from, seen.certificate_from);
+            if certificate < seen.certificate {
+                let (served, seen) = (certificate.at, seen.certificate.at);
                 let problem = TrustProblem::CertificateRolledBack { served, seen };
                 return Err(TrustError { account, problem }.into());
             }
@@ -97,7 +100,7 @@ pub(crate) async fn look_up_pinned(
             organisation: enrolment.organisation,
             number: newest.number,
             key_list: newest.digest(),
-            certificate_from,
+            certificate,
             standing: seen.map_or_else(Standing::default, |seen| seen.standing),
             shown: seen.and_then(|seen| seen.shown.clone()),
         })
@@ -112,11 +115,8 @@ struct Checked {
     trusted: TrustedMember,
 }
 
-async fn fetch(
-    connection: &Connection,
-    enrolment: &Enrolment,
-    account: AccountId,
-) -> Result<Checked, ClientError> {
+async fn fetch(session: &Session, account: AccountId) -> Result<Checked, ClientError> {
+    let Session { home, enrolment, connection, .. } = session;
     let missing = || TrustError { account, problem: TrustProblem::Missing };
     let path = wire::path::account(&account);
     let entry: EntryText = match connection.get_json(&path, None, MAX_ENTRY).await {
@@ -128,8 +128,58 @@ async fn fetch(
     let entry = entry.parse().map_err(|error| TrustError { account, problem: error.into() })?;
     let newest = check_chain(account, &entry)?;
     let member = entry.current().ok_or_else(missing)?;
-    let verified = member.verify(enrolment.organisation, account, now()?)?;
+    let signed = member.verify_signatures(enrolment.organisation, account)?;
+    if account == session.account.id {
+        // Also one that has ended: its holder is to know.
+        learn_own_certificate(home, entry.chain())?;
+    }
+    let verified = signed.at(now()?)?;
     Ok(Checked { entry, newest, trusted: TrustedMember { member, verified } })
+}
+
+/// Asks the server for the certificate of the home's own account: a registrar may have brought another one there. What
+/// is newer is remembered; whether it counts is for [`account::expiry`] to say.
+///
+/// # Errors
+/// [`ClientError::Trust`] if what the server holds is not this account's; else why it could not be asked.
+pub async fn refresh_own_certificate(session: &Session) -> Result<(), ClientError> {
+    match fetch(session, session.account.id).await {
+        Ok(_) => Ok(()),
+        Err(ClientError::Trust(TrustError {
+            problem: TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. },
+            ..
+        })) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Brings a certificate to the server, whosoever it is: a registrar's, which renews or ends an account.
+///
+/// # Errors
+/// [`ClientError::Trust`] if it is not of the session's organisation, before anything is sent;
+/// [`ClientError::NotFound`] if its account is not enrolled there; [`ClientError::Refused`] if the server holds a newer
+/// one.
+pub async fn bring_certificate(session: &Session, chain: &CertificateChain) -> Result<(), ClientError> {
+    let account = chain.certificate.unverified().account;
+    chain.verify_signatures(session.enrolment.organisation, account)?;
+    match session.connection.send_json(Method::PUT, &wire::path::certificate(&account), chain).await {
+        Err(ClientError::Refused(problem)) if problem.known_code() == Some(ProblemCode::NotFound) => {
+            Err(ClientError::NotFound(format!("account {account}")))
+        }
+        sent => sent.map(drop),
+    }
+}
+
+/// Remembers a certificate of the home's own account that a registrar brought to the server without it: a longer one,
+/// or one that has ended. In a home that cannot be written to it is not remembered.
+fn learn_own_certificate(home: &Home, chain: CertificateChain) -> Result<(), ClientError> {
+    let Some(_lock) = home.lock_if_writable("home.lock")? else {
+        return Ok(());
+    };
+    match account::profile(home)?.chain {
+        Some(known) if !chain.is_newer_than(&known) => Ok(()),
+        _ => account::set_certificate(home, &chain),
+    }
 }
 
 /// Whom the server took a prefix for that nobody here has met: to be told to the person before anything is done with
@@ -140,7 +190,7 @@ async fn fetch(
 pub async fn first_contact(session: &Session, prefix: &str) -> Result<VerifiedMember, ClientError> {
     check_prefix(prefix, "an account", AccountId::BYTES * 2)?;
     let account = ask(&session.connection, prefix).await?;
-    Ok(fetch(&session.connection, &session.enrolment, account).await?.trusted.verified)
+    Ok(fetch(session, account).await?.trusted.verified)
 }
 
 async fn ask(connection: &Connection, prefix: &str) -> Result<AccountId, ClientError> {

@@ -21,7 +21,7 @@ fn device(suite: Suite) -> DeviceSecrets {
 }
 
 fn contents(secrets: &DeviceSecrets) -> String {
-    let file = secrets.lock(&passphrase()).unwrap();
+    let file = secrets.lock(&passphrase(), WorkFactor::LEAST).unwrap();
     String::from_utf8(passphrase_file::unlock(&passphrase(), &file).unwrap().to_vec()).unwrap()
 }
 
@@ -29,7 +29,9 @@ fn contents(secrets: &DeviceSecrets) -> String {
 fn secrets_come_back() {
     for suite in [Suite::X25519, Suite::Pq] {
         let secrets = device(suite);
-        let again = DeviceSecrets::unlock(&passphrase(), &secrets.lock(&passphrase()).unwrap()).unwrap();
+        let again =
+            DeviceSecrets::unlock(&passphrase(), &secrets.lock(&passphrase(), WorkFactor::LEAST).unwrap())
+                .unwrap();
         assert_eq!(again.account(), secrets.account());
         assert_eq!(again.device.public(), secrets.device.public());
         assert_eq!(again.epoch, 3);
@@ -37,7 +39,7 @@ fn secrets_come_back() {
     }
     let secrets =
         RegistrarSecrets { root: SigningKey::generate().unwrap(), issuer: SigningKey::generate().unwrap() };
-    let file = secrets.lock(&passphrase()).unwrap();
+    let file = secrets.lock(&passphrase(), WorkFactor::LEAST).unwrap();
     let again = RegistrarSecrets::unlock(&passphrase(), &file).unwrap();
     assert_eq!(
         (again.root.public(), again.issuer.public()),
@@ -48,7 +50,7 @@ fn secrets_come_back() {
 
 #[test]
 fn a_wrong_passphrase_and_a_cut_or_edited_file_give_nothing() {
-    let file = device(Suite::X25519).lock(&passphrase()).unwrap();
+    let file = device(Suite::X25519).lock(&passphrase(), WorkFactor::LEAST).unwrap();
     let wrong = DeviceSecrets::unlock(&SecretString::from("correct horsf"), &file);
     assert!(matches!(wrong, Err(IdentityFileError::Unlock(UnlockError::WrongPassphrase))));
     for length in [0, 1, 30, file.len() / 2, file.len() - 1] {
@@ -81,13 +83,13 @@ fn what_is_inside_has_one_form() {
         (text.replace("AGE-SECRET", "age-secret"), 5),
         (String::new(), 1),
     ] {
-        let file = passphrase_file::lock(&passphrase(), change.as_bytes()).unwrap();
+        let file = passphrase_file::lock(&passphrase(), change.as_bytes(), WorkFactor::LEAST).unwrap();
         match DeviceSecrets::unlock(&passphrase(), &file).err() {
             Some(IdentityFileError::Contents(found)) => assert_eq!(found, line, "{line}"),
             other => panic!("line {line}: {other:?}"),
         }
     }
-    let file = passphrase_file::lock(&passphrase(), b"\xff\xfe").unwrap();
+    let file = passphrase_file::lock(&passphrase(), b"\xff\xfe", WorkFactor::LEAST).unwrap();
     let refused = DeviceSecrets::unlock(&passphrase(), &file).err();
     assert!(matches!(refused, Some(IdentityFileError::Contents(1))));
 }

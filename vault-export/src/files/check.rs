@@ -158,7 +158,7 @@ pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, Client
         None => (claimed.organisation, claimed.account),
     };
     let member = credentials
-        .verify(organisation, account, claimed.created)
+        .verify_signatures(organisation, account)
         .map_err(|error| Refusal::NotEntitled(error.to_string()))?;
     let list = CheckedList::check(&member, &list, &file(proof::LIST_OBJECT, MAX_LIST)?)?;
     let sums = file(SUMS, MAX_SUMS)?;

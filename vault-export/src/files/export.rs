@@ -204,7 +204,7 @@ fn finish(
     failed: &[(RecordingId, ClientError)],
 ) -> Result<OwnList, ClientError> {
     let Run { session, folder, .. } = run;
-    let (credentials, list) = own_list::provable(session.home(), session.account(), list)?;
+    let credentials = own_list::own_credentials(session.home())?;
     let mut batch = folder.batch()?;
     let mut sums = Sums::new();
     let mut described = Vec::new();

@@ -103,6 +103,7 @@ fn statements() -> Vec<(&'static str, Value)> {
             account: AccountId::of_root(&public()),
             role: Role::Patient,
             label: Some("Ward 3".to_owned()),
+            issued: time(1),
             not_before: time(1),
             not_after: time(2),
         }),
@@ -112,8 +113,11 @@ fn statements() -> Vec<(&'static str, Value)> {
             number: 1,
             previous: None,
             created: time(1),
-            expires: time(2),
-            encryption: vec![EncryptionKey { suite: Suite::Pq, epoch: 1, recipient: "age1pq1x".to_owned() }],
+            encryption: vec![EncryptionKey {
+                suite: Suite::X25519,
+                epoch: 1,
+                recipient: format!("age1{}", "q".repeat(58)),
+            }],
             devices: vec![DeviceKey { key: public(), roles: vec![DeviceRole::Auth, DeviceRole::Seal] }],
         }),
     ]

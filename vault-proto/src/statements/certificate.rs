@@ -78,6 +78,9 @@ impl Statement for IssuerCertificate {
         if self.organisation != OrganisationId::of_root(&self.root) {
             return Err("the organisation is not the hash of the root key");
         }
+        if !self.root.is_usable() || !self.issuer.is_usable() {
+            return Err("a key of it is no point that signatures can be checked with");
+        }
         if self.not_before >= self.not_after { Err("it ends before it begins") } else { Ok(()) }
     }
 }
@@ -94,6 +97,9 @@ pub struct Certificate {
     pub role: Role,
     /// What people call the account: at most 128 characters, none of which controls a terminal. The server sees it.
     pub label: Option<String>,
+    /// When it was signed. Of two certificates of an account the one that was issued later is the newer one, whatever
+    /// time they are for: an end may lie before the beginning of the certificate that it ends.
+    pub issued: Timestamp,
     /// First second at which it counts.
     pub not_before: Timestamp,
     /// First second at which it no longer counts.
@@ -109,7 +115,7 @@ impl Statement for Certificate {
             return Err("it ends before it begins");
         }
         if !self.label.as_deref().is_none_or(is_plain_label) {
-            return Err("its label is too long or has control characters");
+            return Err("its label is too long or has characters that a label may not have");
         }
         Ok(())
     }

@@ -5,12 +5,15 @@ use crate::envelope::Statement;
 use crate::ids::{AccountId, Digest, KeyId, PublicKey};
 use crate::timestamp::Timestamp;
 
+#[cfg(test)]
+mod tests;
+
 /// Most encryption keys in a key list.
 const MAX_ENCRYPTION_KEYS: usize = 8;
 /// Most devices in a key list.
 const MAX_DEVICES: usize = 64;
-/// Most characters of a recipient string; an `age1pq1…` recipient has 1,959.
-const MAX_RECIPIENT: usize = 2_048;
+/// The characters of Bech32 behind the `1` that ends its prefix.
+const BECH32: &str = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 
 /// A key to which recordings for the account are wrapped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +61,8 @@ impl DeviceKey {
     }
 }
 
-/// The keys of one account, signed by its root: numbered, chained, expiring.
+/// The keys of one account, signed by its root: numbered and chained. It counts until another follows on it: only the
+/// holder's words sign one, and whoever lives without them for years is not to be locked out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyList {
@@ -72,9 +76,8 @@ pub struct KeyList {
     pub previous: Option<Digest>,
     /// When it was signed.
     pub created: Timestamp,
-    /// First second at which it no longer counts.
-    pub expires: Timestamp,
-    /// Encryption keys, the current one of each suite first.
+    /// Encryption keys: of each suite those of higher epochs before those of lower ones, so that the first is the
+    /// current one.
     pub encryption: Vec<EncryptionKey>,
     /// Devices.
     pub devices: Vec<DeviceKey>,
@@ -91,8 +94,8 @@ impl Statement for KeyList {
         if self.number == 0 || (self.number == 1) != self.previous.is_none() {
             return Err("the number and the previous list do not fit each other");
         }
-        if self.created >= self.expires {
-            return Err("it expires before it was created");
+        if !self.root.is_usable() {
+            return Err("its root is no point that signatures can be checked with");
         }
         if self.encryption.is_empty() || self.encryption.len() > MAX_ENCRYPTION_KEYS {
             return Err("it must name 1 to 8 encryption keys");
@@ -100,20 +103,26 @@ impl Statement for KeyList {
         if self.devices.is_empty() || self.devices.len() > MAX_DEVICES {
             return Err("it must name 1 to 64 devices");
         }
-        if self
-            .encryption
-            .iter()
-            .any(|key| key.recipient.len() > MAX_RECIPIENT || !is_recipient_text(&key.recipient))
-        {
-            return Err("a recipient is not a plain age recipient");
+        if !self.encryption.iter().all(|key| is_recipient_of(key.suite, &key.recipient)) {
+            return Err("a recipient is not a plain age recipient of its suite");
         }
-        let repeated_device = self
-            .devices
-            .iter()
-            .enumerate()
-            .any(|(i, a)| self.devices.iter().skip(i + 1).any(|b| a.key == b.key));
-        if repeated_device || self.devices.iter().any(|device| !has_valid_roles(&device.roles)) {
-            return Err("a device is named twice or has no valid roles");
+        if self.encryption.iter().any(|key| key.epoch == 0) {
+            return Err("an encryption key has the epoch 0");
+        }
+        if pairs(&self.encryption).any(|(a, b)| a.suite == b.suite && a.epoch <= b.epoch) {
+            return Err("the epochs of a suite do not descend");
+        }
+        if pairs(&self.encryption).any(|(a, b)| a.recipient == b.recipient) {
+            return Err("a recipient is named twice");
+        }
+        if pairs(&self.devices).any(|(a, b)| a.key == b.key) {
+            return Err("a device is named twice");
+        }
+        if !self.devices.iter().all(|device| has_valid_roles(&device.roles)) {
+            return Err("a device has no role, a role twice, or its roles in another order");
+        }
+        if !self.devices.iter().all(|device| device.key.is_usable()) {
+            return Err("a device key is no point that signatures can be checked with");
         }
         Ok(())
     }
@@ -124,8 +133,20 @@ impl Statement for KeyList {
     }
 }
 
-fn is_recipient_text(recipient: &str) -> bool {
-    recipient.starts_with("age1") && recipient.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+/// Whether a text could be a recipient of the suite, as far as that shows without its checksum: whoever seals to it
+/// looks at that and at the point in it (FORMAT.md, "Suites"), and readers only compare its hash.
+fn is_recipient_of(suite: Suite, recipient: &str) -> bool {
+    let (prefix, length) = match suite {
+        Suite::X25519 => ("age1", 62),
+        Suite::Pq => ("age1pq1", 1_959),
+    };
+    let rest = recipient.strip_prefix(prefix);
+    recipient.len() == length && rest.is_some_and(|rest| rest.chars().all(|c| BECH32.contains(c)))
+}
+
+/// Every two of `items`, the earlier one first.
+fn pairs<T>(items: &[T]) -> impl Iterator<Item = (&T, &T)> {
+    (1..).zip(items).flat_map(|(next, item)| items.iter().skip(next).map(move |later| (item, later)))
 }
 
 fn has_valid_roles(roles: &[DeviceRole]) -> bool {

@@ -18,9 +18,11 @@ pub use recording_list::RecordingList;
 pub use segment_progress::SegmentProgress;
 pub use segment_seal::SegmentSeal;
 
-/// Whether a label a person reads is short and free of control and direction-changing characters.
+/// Most characters of a label.
+const MAX_LABEL: usize = 128;
+
+/// Whether a label a person reads is short, on one line, and free of control and direction-changing characters.
 fn is_plain_label(text: &str) -> bool {
-    let deceptive =
-        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().count() <= 128 && !text.chars().any(|c| c.is_control() || deceptive(c))
+    let deceptive = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().count() <= MAX_LABEL && !text.chars().any(|c| c.is_control() || deceptive(c))
 }

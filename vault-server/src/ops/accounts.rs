@@ -10,7 +10,7 @@ use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::{AccountMatches, DirectoryEntry, MAX_KEY_LIST_BYTES, MAX_KEY_LISTS, MAX_MATCHES};
 
 use super::Vault;
-use crate::authorize::{Action, authorize};
+use crate::authorize::{Action, Standing, authorize, authorize_look_up};
 use crate::event::{Caller, Event};
 use crate::problem::Problem;
 use crate::store::{Enrolment, HexPrefix, Stored};
@@ -47,6 +47,12 @@ fn parse<T: Statement>(text: &str) -> Result<Envelope<T>, Problem> {
     Envelope::parse(text.as_bytes()).map_err(|_| refused("A statement is not in its canonical form."))
 }
 
+impl ChainText {
+    fn parse(&self) -> Result<CertificateChain, Problem> {
+        Ok(CertificateChain { issuer: parse(&self.issuer)?, certificate: parse(&self.certificate)? })
+    }
+}
+
 impl Submission {
     /// Reads the body of an enrolment.
     ///
@@ -56,13 +62,7 @@ impl Submission {
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
         let text: EnrolText = serde_json::from_slice(body)
             .map_err(|_| Problem::bad_request("The body is not an enrolment."))?;
-        let submission = Self {
-            chain: CertificateChain {
-                issuer: parse(&text.chain.issuer)?,
-                certificate: parse(&text.chain.certificate)?,
-            },
-            key_list: parse(&text.key_list)?,
-        };
+        let submission = Self { chain: text.chain.parse()?, key_list: parse(&text.key_list)? };
         if submission.key_list.unverified().number >= MAX_NUMBER {
             return Err(refused("The key list's number is too large."));
         }
@@ -114,6 +114,8 @@ pub fn enrol(vault: &Vault, caller: &Caller, submission: &Submission) -> Result<
     })
 }
 
+const NOT_NEWER: &str = "The certificate is not newer than the current one.";
+
 type Replaced = (vault_proto::ids::Digest, vault_proto::ids::Digest);
 
 /// Checks that a submission follows on what is stored; returns what it replaces, `None` if it changes nothing.
@@ -140,14 +142,10 @@ fn follow(entry: &DirectoryEntry, submission: &Submission) -> Result<Option<Repl
             submission.key_list.bytes().len(),
         )?;
     }
-    let same_chain =
-        entry.issuer == submission.chain.issuer && entry.certificate == submission.chain.certificate;
-    let not_before = |certificate: &Envelope<_>| -> Timestamp {
-        let certificate: &vault_proto::statements::Certificate = certificate.unverified();
-        certificate.not_before
-    };
-    if !same_chain && not_before(&submission.chain.certificate) < not_before(&entry.certificate) {
-        return Err(refused("The certificate is older than the current one."));
+    let chain = entry.chain();
+    let same_chain = chain == submission.chain;
+    if !same_chain && !submission.chain.is_newer_than(&chain) {
+        return Err(refused(NOT_NEWER));
     }
     Ok((!same_list || !same_chain).then(|| (entry.certificate.digest(), current.digest())))
 }
@@ -166,12 +164,55 @@ fn check_room_for_list(stored: impl Iterator<Item = usize>, new: usize) -> Resul
     Ok(())
 }
 
+/// Replaces the certificate of any account by a newer one, from the body of the request: whoever is enrolled may bring
+/// it, for the issuer's signature speaks for itself. Its end may have passed, which ends the account.
+///
+/// # Errors
+/// [`ProblemCode::BadRequest`]; [`ProblemCode::NotFound`] if there is no such account;
+/// [`ProblemCode::CredentialsRefused`] if it is not newer than the stored one, for another role, does not count yet, or
+/// not this organisation's for this account.
+pub fn replace_certificate(
+    vault: &Vault,
+    caller: &Caller,
+    account: AccountId,
+    body: &[u8],
+) -> Result<Stored, Problem> {
+    let permit = authorize(&caller.actor, Action::ReplaceCertificate, None)?;
+    let text: ChainText = serde_json::from_slice(body)
+        .map_err(|_| Problem::bad_request("The body is not a certificate with its issuer's."))?;
+    let chain = text.parse()?;
+    let unproven = || refused("The chain does not lead from this organisation to this account at this time.");
+    let signed = chain.verify_signatures(vault.organisation, account).map_err(|_| unproven())?;
+    signed.check_begun(caller.at).map_err(|_| unproven())?;
+    vault.accounts_lock.exclusive((), || {
+        let entry = vault.store.directory_entry(account)?.ok_or(Problem::not_found())?.entry;
+        let current = entry.chain();
+        if current == chain {
+            return Ok(Stored::Same);
+        }
+        if !chain.is_newer_than(&current) {
+            return Err(refused(NOT_NEWER));
+        }
+        // What an account is in its organisation changes only with its own device's signature.
+        if signed.certificate().role != current.certificate.unverified().role {
+            return Err(refused("The certificate is for another role than the current one."));
+        }
+        let event = Event::permitted(&permit, caller);
+        let replaces = current.certificate.digest();
+        let length =
+            (chain.issuer.bytes().len() as u64).saturating_add(chain.certificate.bytes().len() as u64);
+        let room = vault.room.for_new(&*vault.blobs, length)?;
+        room.settle(vault.store.replace_certificate(&permit, &event, account, &chain, replaces)?);
+        Ok(Stored::New)
+    })
+}
+
 /// Accounts whose id begins with `prefix`.
 ///
 /// # Errors
 /// [`ProblemCode::BadRequest`] if it is no prefix.
 pub fn find(vault: &Vault, caller: &Caller, prefix: &str) -> Result<AccountMatches, Problem> {
-    let permit = authorize(&caller.actor, Action::LookUpAccounts, None)?;
+    let permit = authorize(&caller.actor, Action::FindAccounts, None)?;
     let prefix = HexPrefix::parse(prefix, AccountId::BYTES)
         .ok_or_else(|| Problem::bad_request("The prefix must be 8 to 64 lowercase hexadecimal digits."))?;
     let accounts = vault.store.accounts_by_prefix(&permit, &prefix, MAX_MATCHES)?;
@@ -181,9 +222,12 @@ pub fn find(vault: &Vault, caller: &Caller, prefix: &str) -> Result<AccountMatch
 /// What the directory says of an account.
 ///
 /// # Errors
-/// [`ProblemCode::NotFound`].
+/// [`ProblemCode::NotFound`], [`ProblemCode::CertificateExpired`].
 pub fn look_up(vault: &Vault, caller: &Caller, account: AccountId) -> Result<DirectoryEntry, Problem> {
-    authorize(&caller.actor, Action::LookUpAccounts, None)?;
+    let actor = &caller.actor;
+    // In force anybody may, so nothing has to be looked for.
+    let shared = actor.standing == Standing::InForce || vault.store.has_met(actor.account, account)?;
+    authorize_look_up(actor, account, shared)?;
     let row = vault.store.directory_entry(account)?.ok_or(Problem::not_found())?;
     Ok(row.entry)
 }

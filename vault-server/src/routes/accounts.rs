@@ -3,8 +3,9 @@
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
+use vault_proto::wire::MAX_ENROLMENT;
 
-use super::signed::{SignedEnrolment, SignedGet};
+use super::signed::{Signed, SignedEnrolment, SignedGet};
 use super::{App, as_json, id, json, stored};
 use crate::ops::accounts;
 use crate::problem::Problem;
@@ -25,6 +26,19 @@ pub(crate) async fn find(State(app): State<App>, request: SignedGet) -> Result<R
     app.run(move |vault| accounts::find(vault, &request.caller, &query.prefix))
         .await
         .map(|matches| json(&matches))
+}
+
+pub(crate) async fn replace_certificate(
+    State(app): State<App>,
+    Path(account): Path<String>,
+    request: Signed<MAX_ENROLMENT>,
+) -> Result<Response, Problem> {
+    let account = id(&account)?;
+    app.run(move |vault| {
+        accounts::replace_certificate(vault, &request.caller, account, request.body.as_ref())
+    })
+    .await
+    .map(stored)
 }
 
 pub(crate) async fn look_up(

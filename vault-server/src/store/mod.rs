@@ -12,7 +12,7 @@ pub use rows::{
 pub use sqlite::{InspectionError, OpenError, SqliteStore};
 pub(crate) use sqlite::{READ_NONCES, inspect, is_fresh};
 
-use vault_proto::credentials::Member;
+use vault_proto::credentials::{CertificateChain, Member};
 use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::timestamp::Timestamp;
@@ -182,6 +182,27 @@ pub trait Store: Send + Sync {
     /// device keys.
     fn enrol(&self, event: &Event, enrolment: &Enrolment) -> Result<i64, StoreError>;
 
+    /// Stores the certificate of an account in place of the one with the digest `replaces`. Says how many bytes more
+    /// are stored than before.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if another one is stored, or none.
+    fn replace_certificate(
+        &self,
+        permit: &Permit,
+        event: &Event,
+        account: AccountId,
+        chain: &CertificateChain,
+        replaces: Digest,
+    ) -> Result<i64, StoreError>;
+
+    /// Whether there is a recording of which `patient` is the patient and `other` the clinician or the sealer. For
+    /// [`crate::authorize::authorize_look_up`], before any permit.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn has_met(&self, patient: AccountId, other: AccountId) -> Result<bool, StoreError>;
+
     /// Stores the commitment of the permit's actor towards `other`, as the later of the two. What the actor stored
     /// before is dropped; if either of the two had revealed a nonce, so is what `other` stored: that comparison is
     /// over. Comparisons older than [`vault_proto::wire::COMPARISON_LIFETIME`] at the time `at` are gone, here and
@@ -284,7 +305,8 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Failed`].
     fn named_recordings(&self, after: u64) -> Result<Vec<NamedRecording>, StoreError>;
 
-    /// A page of the recordings of which the permit's actor is patient, clinician or sealer, newest first.
+    /// A page of the recordings of which the permit's actor is patient, clinician or sealer, newest first; of those of
+    /// which it is the patient if its certificate has ended.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if `after` is no recording of the actor's.

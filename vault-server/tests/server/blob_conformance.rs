@@ -1,6 +1,6 @@
 use vault_proto::ids::{AccountId, KeyId, RecordingId};
 use vault_proto::statements::Role;
-use vault_server::authorize::{Action, Actor, Parties, Permit, authorize};
+use vault_server::authorize::{Action, Actor, Parties, Permit, Standing, authorize};
 use vault_server::blob::{BlobError, BlobKey, BlobStore, Object};
 
 use crate::support::open_blobs;
@@ -78,8 +78,12 @@ pub(crate) fn parties(recording: RecordingId) -> Parties {
 }
 
 fn permit(account: u8, role: Role, action: Action, recording: RecordingId) -> Permit {
-    let actor =
-        Actor { account: AccountId::from_bytes([account; 32]), key_id: KeyId::from_bytes([4; 32]), role };
+    let actor = Actor {
+        account: AccountId::from_bytes([account; 32]),
+        key_id: KeyId::from_bytes([4; 32]),
+        role,
+        standing: Standing::InForce,
+    };
     authorize(&actor, action, Some(&parties(recording))).unwrap()
 }
 

@@ -1,10 +1,11 @@
 use ed25519_dalek::SigningKey;
 use reqwest::Method;
+use vault_proto::credentials::CertificateChain;
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::{AccountMatches, DirectoryEntry, Enrol, path};
 
-use crate::support::{Call, Organisation, Person, Server, Validity};
+use crate::support::{Call, Organisation, Person, Server, Validity, YEAR};
 
 fn with_list(
     person: &Person,
@@ -78,7 +79,7 @@ async fn only_this_organisation_certifies_and_only_at_this_time() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_replaced_by_one_that_is_not_older() {
+async fn a_certificate_is_replaced_by_one_that_is_newer() {
     let organisation = Organisation::new(1);
     let mut person = organisation.person(10, Role::Patient);
     let server = Server::start(&organisation).await;
@@ -90,6 +91,134 @@ async fn a_certificate_is_replaced_by_one_that_is_not_older() {
     enrol(&server, &person.device, person.enrolment()).await.refused(ProblemCode::CredentialsRefused);
     let entry: DirectoryEntry = server.get(&person, path::account(&person.account())).await.ok(200).json();
     assert_eq!(entry.certificate, renewed.certificate);
+}
+
+async fn bring(
+    server: &Server,
+    by: &Person,
+    whose: &Person,
+    chain: &CertificateChain,
+) -> crate::support::Answer {
+    let body = serde_json::to_vec(chain).unwrap();
+    server.put(by, path::certificate(&whose.account()), body).await
+}
+
+async fn stored(server: &Server, by: &Person, whose: &Person) -> CertificateChain {
+    let entry: DirectoryEntry = server.get(by, path::account(&whose.account())).await.ok(200).json();
+    entry.chain()
+}
+
+#[tokio::test]
+async fn anybody_enrolled_brings_a_newer_certificate() {
+    let organisation = Organisation::new(1);
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
+    let server = Server::start(&organisation).await;
+    server.enrol(&[&patient, &clinician]).await;
+    let newer = |validity, issued| {
+        organisation.certify_as_of(clinician.account(), Role::Clinician, validity, (issued, 1_000_000_000))
+    };
+    let renewed = newer(Validity(-10, 40_000_000), -100);
+    bring(&server, &patient, &clinician, &renewed).await.ok(201);
+    bring(&server, &patient, &clinician, &renewed).await.ok(200);
+    assert_eq!(stored(&server, &patient, &clinician).await, renewed);
+    server.get(&clinician, path::RECORDINGS).await.ok(200);
+    // What ends her is for a time before what is stored, and newer all the same.
+    let ended = newer(Validity(-900, -800), -50);
+    bring(&server, &patient, &clinician, &ended).await.ok(201);
+    server.get(&clinician, path::RECORDINGS).await.refused(ProblemCode::CertificateExpired);
+    // Neither she nor anybody else undoes it with what was issued before.
+    for older in [&clinician.chain, &renewed] {
+        bring(&server, &patient, &clinician, older).await.refused(ProblemCode::CredentialsRefused);
+        let body = serde_json::to_vec(&Enrol { chain: older.clone(), key_list: clinician.key_list.clone() });
+        enrol(&server, &clinician.device, body.unwrap()).await.refused(ProblemCode::CredentialsRefused);
+        bring(&server, &clinician, &clinician, older).await.refused(ProblemCode::CertificateExpired);
+    }
+    assert_eq!(stored(&server, &patient, &clinician).await, ended);
+    bring(&server, &patient, &clinician, &newer(YEAR, -40)).await.ok(201);
+    server.get(&clinician, path::RECORDINGS).await.ok(200);
+}
+
+#[tokio::test]
+async fn what_is_not_the_issuers_newest_word_for_the_account_is_refused() {
+    let organisation = Organisation::new(1);
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
+    let server = Server::start(&organisation).await;
+    server.enrol(&[&patient, &clinician]).await;
+    let before = stored(&server, &patient, &clinician).await;
+    let certify = |by: &Organisation, whose: &Person, role, validity, issued, issuer_end| {
+        by.certify_as_of(whose.account(), role, validity, (issued, issuer_end))
+    };
+    let (ends, far) = (Validity(-900, -800), 1_000_000_000);
+    let elsewhere = Organisation::new(50);
+    let mut self_made = certify(&elsewhere, &clinician, Role::Clinician, ends, -50, far);
+    self_made.issuer = before.issuer.clone();
+    let mut other_issuer = certify(&organisation, &clinician, Role::Clinician, ends, -50, far);
+    other_issuer.issuer = certify(&elsewhere, &clinician, Role::Clinician, ends, -50, far).issuer;
+    for (chain, what) in [
+        (certify(&organisation, &patient, Role::Clinician, ends, -50, far), "somebody else's"),
+        (certify(&elsewhere, &clinician, Role::Clinician, ends, -50, far), "another organisation's"),
+        (self_made, "signed by another issuer"),
+        (other_issuer, "under another issuer's certificate"),
+        (certify(&organisation, &clinician, Role::Patient, ends, -50, far), "for another role"),
+        (
+            certify(&organisation, &clinician, Role::Clinician, ends, -1_001, far),
+            "issued before the stored one",
+        ),
+        (certify(&organisation, &clinician, Role::Clinician, ends, 121, far), "issued in a time to come"),
+        (
+            certify(&organisation, &clinician, Role::Clinician, Validity(121, 500), -50, far),
+            "not counting yet",
+        ),
+        (certify(&organisation, &clinician, Role::Clinician, ends, -50, 0), "of an issuer that has ended"),
+    ] {
+        let answer = bring(&server, &patient, &clinician, &chain).await;
+        let problem = answer.refused(ProblemCode::CredentialsRefused);
+        assert!(problem.detail.is_some(), "{what}");
+        assert_eq!(stored(&server, &patient, &clinician).await, before, "{what}");
+    }
+    let text = serde_json::to_string(&clinician.chain).unwrap();
+    for body in
+        [text.replacen("{", "{\"more\":1,", 1), text.replacen("\"issuer\"", "\"issuers\"", 1), String::new()]
+    {
+        let place = path::certificate(&clinician.account());
+        server.put(&patient, place, body.into_bytes()).await.refused(ProblemCode::BadRequest);
+    }
+    let stranger = organisation.person(12, Role::Patient);
+    bring(&server, &patient, &stranger, &stranger.chain).await.refused(ProblemCode::NotFound);
+    bring(&server, &stranger, &clinician, &clinician.chain).await.refused(ProblemCode::UnknownKey);
+}
+
+/// Two certificates of one second, handed in by turns: one of them wins for good.
+#[tokio::test]
+async fn no_two_certificates_replace_each_other_in_turn() {
+    let organisation = Organisation::new(1);
+    let (one, two) = (organisation.person(10, Role::Patient), organisation.person(11, Role::Patient));
+    let server = Server::start(&organisation).await;
+    server.enrol(&[&one, &two]).await;
+    let of = |end| {
+        organisation.certify_as_of(two.account(), Role::Patient, Validity(-100, end), (-50, end + 9_000))
+    };
+    let pair = [of(5_000), of(6_000)];
+    let newest = &pair[usize::from(pair[1].certificate.digest() > pair[0].certificate.digest())];
+    for chain in pair.iter().chain(&pair).chain(&pair) {
+        let before = stored(&server, &one, &two).await;
+        let answer = bring(&server, &one, &two, chain).await;
+        if before == *newest && chain != newest {
+            answer.refused(ProblemCode::CredentialsRefused);
+        }
+    }
+    assert_eq!(stored(&server, &one, &two).await, *newest);
+    // The same certificate under an issuer's that counts for longer, and never back.
+    let until =
+        |issuer_end| organisation.certify_as_of(two.account(), Role::Patient, YEAR, (-40, issuer_end));
+    let (short, long) = (until(50_000), until(60_000));
+    assert_eq!(short.certificate, long.certificate);
+    bring(&server, &one, &two, &short).await.ok(201);
+    bring(&server, &one, &two, &long).await.ok(201);
+    bring(&server, &one, &two, &short).await.refused(ProblemCode::CredentialsRefused);
+    assert_eq!(stored(&server, &one, &two).await, long);
 }
 
 #[tokio::test]

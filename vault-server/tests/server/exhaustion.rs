@@ -5,7 +5,7 @@ use vault_proto::ids::RecordingId;
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::path;
-use vault_server::authorize::{Action, Actor, Parties, authorize};
+use vault_server::authorize::{Action, Actor, Parties, Standing, authorize};
 use vault_server::blob::{BlobError, BlobKey, BlobStore, BodyReader, Day, FileBlobs, StoredFile};
 use vault_server::event::Caller;
 use vault_server::ops::{Vault, recordings, segments};
@@ -83,7 +83,12 @@ fn on_a_full_disk_nothing_becomes_visible_and_the_part_can_come_again() {
         (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let caller = Caller {
-        actor: Actor { account: clinician.account(), key_id: clinician.device_id(), role: Role::Clinician },
+        actor: Actor {
+            account: clinician.account(),
+            key_id: clinician.device_id(),
+            role: Role::Clinician,
+            standing: Standing::InForce,
+        },
         device: clinician.device_key(),
         request_id: "00".repeat(16),
         at: at(NOW),

@@ -8,7 +8,7 @@ use vault_proto::ids::RecordingId;
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::path;
-use vault_server::authorize::Actor;
+use vault_server::authorize::{Actor, Standing};
 use vault_server::blob::{BlobError, BlobKey, BlobStore, BodyReader, Day, FileBlobs, StoredFile};
 use vault_server::event::Caller;
 use vault_server::ops::leftovers::{Collection, Search, SearchError, collect};
@@ -280,7 +280,12 @@ fn small(folder: &Path, clinician: &Person) -> Small {
         Arc::clone(&blobs) as Arc<dyn BlobStore>,
         Arc::new(|| at(NOW)),
     ));
-    let actor = Actor { account: clinician.account(), key_id: clinician.device_id(), role: Role::Clinician };
+    let actor = Actor {
+        account: clinician.account(),
+        key_id: clinician.device_id(),
+        role: Role::Clinician,
+        standing: Standing::InForce,
+    };
     let caller = Caller { actor, device: clinician.device_key(), request_id: "00".repeat(16), at: at(NOW) };
     Small { vault, blobs, caller }
 }

@@ -16,6 +16,8 @@ mod data_folder;
 #[cfg(test)]
 mod documentation;
 #[cfg(test)]
+mod ended_certificates;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod exhaustion;

@@ -3,7 +3,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::path;
 
-use crate::support::{Call, NOW, Organisation, Person, Server, Validity};
+use crate::support::{Call, NOW, Organisation, Person, Server};
 
 async fn server_with_one() -> (Organisation, Person, Server) {
     let organisation = Organisation::new(1);
@@ -167,16 +167,4 @@ async fn keys_that_are_not_enrolled_or_were_removed_are_unknown() {
         .refused(ProblemCode::SignatureInvalid);
     // The refused attempt used up no nonce of the person's.
     server.send(Method::GET, path::RECORDINGS, &theirs, Vec::new()).await.ok(200);
-}
-
-#[tokio::test]
-async fn an_expired_certificate_opens_nothing() {
-    let organisation = Organisation::new(1);
-    let person = organisation.person_for(10, Role::Patient, Validity(-10, 1000));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&person]).await;
-    server.advance(999);
-    server.get(&person, path::RECORDINGS).await.ok(200);
-    server.advance(1);
-    server.get(&person, path::RECORDINGS).await.refused(ProblemCode::CertificateExpired);
 }

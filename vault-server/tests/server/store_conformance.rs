@@ -3,7 +3,7 @@ use vault_proto::http_signature::Nonce;
 use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
 use vault_proto::statements::Role;
 use vault_proto::wire::{COMPARISON_LIFETIME, MAX_COMPARISONS, MAX_EMPTY_RECORDINGS};
-use vault_server::authorize::{Action, Actor, Parties, Permit, authorize};
+use vault_server::authorize::{Action, Actor, Parties, Permit, Standing, authorize};
 use vault_server::event::{Caller, Event};
 use vault_server::store::{
     Change, DetailsRow, Enrolment, FinalRow, HexPrefix, ListQuery, NONCE_RETENTION_SECONDS, Named,
@@ -11,7 +11,7 @@ use vault_server::store::{
     Stored,
 };
 
-use crate::support::{Draft, NOW, Organisation, Person, at, open_store};
+use crate::support::{Draft, NOW, Organisation, Person, Validity, at, open_store};
 
 /// What every store must do. `reopen` gives the store anew, as after a restart.
 fn conforms(reopen: impl Fn() -> Box<dyn Store>) {
@@ -23,7 +23,7 @@ fn conforms(reopen: impl Fn() -> Box<dyn Store>) {
     );
     nonces(&reopen);
     nonces_of_a_clock_that_jumps(&*reopen());
-    accounts(&reopen, &patient, &clinician);
+    accounts(&reopen, &organisation, &patient, &clinician);
     let first = Draft::new(&organisation, 1, &patient, &clinician, &recorder);
     let second = Draft::new(&organisation, 2, &patient, &clinician, &recorder);
     recordings(&reopen, &[&first, &second], &patient);
@@ -38,7 +38,12 @@ fn conforms(reopen: impl Fn() -> Box<dyn Store>) {
 
 fn caller(person: &Person, role: Role) -> Caller {
     Caller {
-        actor: Actor { account: person.account(), key_id: person.device_id(), role },
+        actor: Actor {
+            account: person.account(),
+            key_id: person.device_id(),
+            role,
+            standing: Standing::InForce,
+        },
         device: person.device_key(),
         request_id: "00".repeat(16),
         at: at(NOW),
@@ -106,7 +111,7 @@ fn nonces_of_a_clock_that_jumps(store: &dyn Store) {
     assert_eq!(at_once(3, ahead + 5000, ahead + 5000), NonceUse::Repeated);
 }
 
-fn accounts(reopen: &impl Fn() -> Box<dyn Store>, one: &Person, two: &Person) {
+fn accounts(reopen: &impl Fn() -> Box<dyn Store>, organisation: &Organisation, one: &Person, two: &Person) {
     let store = reopen();
     let event = Event::enrolment(&caller(one, Role::Patient));
     let enrolment = |person: &Person, replaces| Enrolment {
@@ -140,7 +145,7 @@ fn accounts(reopen: &impl Fn() -> Box<dyn Store>, one: &Person, two: &Person) {
     assert_eq!((account, member), (two.account(), two.member()));
     let entry = store.directory_entry(one.account()).unwrap().unwrap().entry;
     assert_eq!(entry.key_lists, [one.key_list.clone(), moved.key_list]);
-    let permit = authorize(&caller(two, Role::Clinician).actor, Action::LookUpAccounts, None).unwrap();
+    let permit = authorize(&caller(two, Role::Clinician).actor, Action::FindAccounts, None).unwrap();
     let find = |text: &str, limit| {
         let prefix = HexPrefix::parse(text, AccountId::BYTES).unwrap();
         store.accounts_by_prefix(&permit, &prefix, limit).unwrap()
@@ -155,6 +160,20 @@ fn accounts(reopen: &impl Fn() -> Box<dyn Store>, one: &Person, two: &Person) {
     assert!(size > statements.concat().len() as u64, "both lists count");
     assert_eq!(store.directory_size(AccountId::from_bytes([0; 32])).unwrap(), 0);
     assert_eq!(find(&id[..9], 0), []);
+
+    let renewed = organisation.certify(two.account(), Role::Clinician, Validity(-500, 40_000));
+    let replace = |store: &dyn Store, replaces| {
+        store.replace_certificate(&permit, &event, two.account(), &renewed, replaces)
+    };
+    let wrong = renewed.certificate.digest();
+    assert!(matches!(replace(&*store, wrong), Err(StoreError::Conflict)));
+    replace(&*store, two.chain.certificate.digest()).unwrap();
+    let store = reopen();
+    assert_eq!(store.directory_entry(two.account()).unwrap().unwrap().entry.chain(), renewed);
+    assert!(matches!(replace(&*store, two.chain.certificate.digest()), Err(StoreError::Conflict)));
+    let nobody = AccountId::from_bytes([0; 32]);
+    let of_nobody = store.replace_certificate(&permit, &event, nobody, &renewed, wrong);
+    assert!(matches!(of_nobody, Err(StoreError::Conflict)));
 }
 
 fn new_recording(draft: &Draft<'_>) -> NewRecording {
@@ -186,6 +205,20 @@ fn recordings(reopen: &impl Fn() -> Box<dyn Store>, drafts: &[&Draft<'_>], patie
     assert_eq!(list(None, 10), [drafts[1].id(), drafts[0].id()]);
     assert_eq!(list(None, 1), [drafts[1].id()]);
     assert_eq!(list(Some(drafts[1].id()), 10), [drafts[0].id()]);
+    // One whose certificate has ended is shown what she is the patient of, and nobody else anything.
+    let ended = |account| {
+        let standing = Standing::Ended { seconds: 1 };
+        let actor = Actor { account, role: Role::Patient, standing, ..caller(patient, Role::Patient).actor };
+        let permit = authorize(&actor, Action::ListRecordings, None).unwrap();
+        store.list(&permit, &ListQuery { after: None, limit: 10, prefix: None }).unwrap().len()
+    };
+    let Parties { clinician, sealer, .. } = parties;
+    assert_eq!([patient.account(), clinician, sealer].map(ended), [2, 0, 0]);
+    let met = |one, two| store.has_met(one, two).unwrap();
+    assert!(met(patient.account(), clinician) && met(patient.account(), sealer));
+    assert!(!met(clinician, patient.account()) && !met(sealer, clinician));
+    assert!(!met(patient.account(), AccountId::from_bytes([0; 32])));
+
     let unknown = ListQuery { after: Some(RecordingId::from_bytes([0; 16])), limit: 1, prefix: None };
     assert!(matches!(store.list(&permit, &unknown), Err(StoreError::NotFound)));
 }

@@ -17,7 +17,7 @@ use crate::clock::now;
 use crate::error::{ClientError, CompareProblem};
 use crate::home::Home;
 use crate::home::account;
-use crate::home::pins::{self, Pin, Shown, Standing};
+use crate::home::pins::{self, Compared, Pin, Shown, Standing};
 use crate::server::connection::Connection;
 use crate::session::Session;
 
@@ -55,6 +55,8 @@ pub async fn prepare(session: &Session, other: AccountId) -> Result<Comparison, 
     if other == own.account {
         return Err(ClientError::Usage("an account has nothing to compare with itself".to_owned()));
     }
+    // Nobody is compared with an account that has ended, the own one included.
+    directory::look_up(session, own.account).await?;
     let (_, pin) = directory::look_up_pinned(session, other).await?;
     Comparison::new(enrolment.organisation, own, Side { account: other, key_list: pin.key_list })
         .map_err(|error| ClientError::Usage(error.to_string()))
@@ -182,7 +184,7 @@ pub fn answer(home: &Home, other: AccountId, equal: bool) -> Result<String, Clie
             )));
         }
         let standing = if equal {
-            Standing { compared: Some(at), unequal: None }
+            Standing { compared: Some(Compared { at, key_list: pin.key_list }), unequal: None }
         } else {
             Standing { compared: None, unequal: Some(at) }
         };

@@ -1,9 +1,9 @@
 //! The directory.
 
 use rusqlite::Connection;
-use vault_proto::credentials::Member;
+use vault_proto::credentials::{CertificateChain, Member};
 use vault_proto::envelope::{Envelope, Statement};
-use vault_proto::ids::{AccountId, KeyId};
+use vault_proto::ids::{AccountId, Digest, KeyId};
 use vault_proto::statements::{Certificate, KeyList};
 use vault_proto::wire::DirectoryEntry;
 
@@ -84,15 +84,57 @@ pub(super) struct Enrolled {
     pub(super) bytes: i64,
 }
 
-pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<Enrolled, StoreError> {
-    let account = enrolment.account.as_bytes();
+pub(super) fn replace_certificate(
+    db: &Connection,
+    account: AccountId,
+    chain: &CertificateChain,
+    replaces: Digest,
+) -> Result<i64, StoreError> {
+    let account = account.as_bytes();
+    let (certificate, before) = stored_certificate(db, account)?;
+    let stored = certificate.map(|bytes| parse::<Certificate>(&bytes)).transpose()?;
+    if stored.map(|certificate| certificate.digest()) != Some(replaces) {
+        return Err(StoreError::Conflict);
+    }
+    write(
+        db,
+        "UPDATE accounts SET issuer = ?2, certificate = ?3 WHERE account = ?1",
+        (account, chain.issuer.bytes(), chain.certificate.bytes()),
+    )?;
+    more_than(before, chain)
+}
+
+/// The certificate of an account, and how many bytes it and its issuer's take.
+fn stored_certificate(db: &Connection, account: &[u8]) -> Result<(Option<Vec<u8>>, i64), StoreError> {
     let chain: Option<(Vec<u8>, i64)> = first(
         db,
         "SELECT certificate, length(issuer) + length(certificate) FROM accounts WHERE account = ?1",
         [account],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
-    let (certificate, before) = chain.map_or((None, 0), |(bytes, length)| (Some(bytes), length));
+    Ok(chain.map_or((None, 0), |(bytes, length)| (Some(bytes), length)))
+}
+
+/// How many bytes more a chain takes than the one in whose place it comes.
+fn more_than(before: i64, chain: &CertificateChain) -> Result<i64, StoreError> {
+    let now = length(chain.issuer.bytes())?.saturating_add(length(chain.certificate.bytes())?);
+    Ok(now.saturating_sub(before))
+}
+
+pub(super) fn has_met(db: &Connection, patient: AccountId, other: AccountId) -> Result<bool, StoreError> {
+    let found: Option<i64> = first(
+        db,
+        "SELECT 1 FROM participants AS own JOIN participants AS others USING (number) JOIN recordings USING (number)
+         WHERE own.account = ?1 AND others.account = ?2 AND patient = ?1 LIMIT 1",
+        [patient.as_bytes(), other.as_bytes()],
+        |row| row.get(0),
+    )?;
+    Ok(found.is_some())
+}
+
+pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<Enrolled, StoreError> {
+    let account = enrolment.account.as_bytes();
+    let (certificate, before) = stored_certificate(db, account)?;
     let key_list: Option<Vec<u8>> = first(
         db,
         "SELECT envelope FROM key_lists WHERE account = ?1 ORDER BY number DESC LIMIT 1",
@@ -114,9 +156,7 @@ pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<Enrolled, 
          ON CONFLICT (account) DO UPDATE SET issuer = excluded.issuer, certificate = excluded.certificate",
         (account, enrolment.chain.issuer.bytes(), enrolment.chain.certificate.bytes()),
     )?;
-    let chain = length(enrolment.chain.issuer.bytes())?
-        .saturating_add(length(enrolment.chain.certificate.bytes())?)
-        .saturating_sub(before);
+    let chain = more_than(before, &enrolment.chain)?;
     if stored.map(|(_, key_list)| key_list) == Some(enrolment.key_list.digest()) {
         return Ok(Enrolled { key_list: false, bytes: chain });
     }

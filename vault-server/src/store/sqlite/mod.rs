@@ -19,7 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use rusqlite::{Connection, OpenFlags};
-use vault_proto::credentials::Member;
+use vault_proto::credentials::{CertificateChain, Member};
 use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, RecordingId};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::ComparisonState;
@@ -306,6 +306,26 @@ impl Store for SqliteStore {
         })
     }
 
+    fn replace_certificate(
+        &self,
+        _permit: &Permit,
+        event: &Event,
+        account: AccountId,
+        chain: &CertificateChain,
+        replaces: Digest,
+    ) -> Result<i64, StoreError> {
+        let (event, chain) = (event.clone(), chain.clone());
+        self.writer.run(move |db| {
+            let bytes = accounts::replace_certificate(db, account, &chain, replaces)?;
+            rows::add_event(db, &event)?;
+            Ok(bytes)
+        })
+    }
+
+    fn has_met(&self, patient: AccountId, other: AccountId) -> Result<bool, StoreError> {
+        self.read(|db| accounts::has_met(db, patient, other))
+    }
+
     fn commit_comparison(
         &self,
         permit: &Permit,
@@ -384,7 +404,7 @@ impl Store for SqliteStore {
     }
 
     fn list(&self, permit: &Permit, query: &ListQuery) -> Result<Vec<ListedRecording>, StoreError> {
-        self.read(|db| recordings::list(db, permit.actor().account, query))
+        self.read(|db| recordings::list(db, permit.actor(), query))
     }
 
     fn segments(&self, permit: &Permit) -> Result<Vec<SegmentRow>, StoreError> {

@@ -9,7 +9,7 @@ use super::rows::{all, damaged, first, time, write};
 use super::{
     DetailsRow, FinalRow, ListQuery, ListedRecording, NewRecording, RecordingRow, StoreError, Stored,
 };
-use crate::authorize::Parties;
+use crate::authorize::{Actor, Parties, Standing};
 
 pub(super) fn parties(db: &Connection, recording: RecordingId) -> Result<Option<Parties>, StoreError> {
     first(
@@ -137,9 +137,11 @@ pub(super) fn recording(db: &Connection, recording: RecordingId) -> Result<Recor
 
 pub(super) fn list(
     db: &Connection,
-    account: AccountId,
+    actor: &Actor,
     query: &ListQuery,
 ) -> Result<Vec<ListedRecording>, StoreError> {
+    let Actor { account, standing, .. } = actor;
+    let all_roles = *standing == Standing::InForce;
     let before = match query.after {
         None => i64::MAX,
         Some(after) => first(
@@ -159,9 +161,9 @@ pub(super) fn list(
         db,
         "SELECT recording, final_seal IS NOT NULL, bytes
          FROM participants JOIN recordings USING (number)
-         WHERE account = ?1 AND number < ?2 AND recording BETWEEN ?3 AND ?4
+         WHERE account = ?1 AND number < ?2 AND recording BETWEEN ?3 AND ?4 AND (?6 OR patient = ?1)
          ORDER BY number DESC LIMIT ?5",
-        (account.as_bytes(), before, low, high, query.limit),
+        (account.as_bytes(), before, low, high, query.limit, all_roles),
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     rows.into_iter()

@@ -6,7 +6,7 @@ mod server;
 mod small_disk;
 mod stores;
 
-pub(crate) use people::{Organisation, Person, Validity, at};
+pub(crate) use people::{Organisation, Person, Validity, YEAR, at};
 pub(crate) use recording::{Draft, header};
 pub(crate) use server::{Answer, Call, NOW, Server};
 pub(crate) use small_disk::SmallDisk;

@@ -52,19 +52,32 @@ impl Organisation {
     }
 
     pub(crate) fn certify(&self, account: AccountId, role: Role, validity: Validity) -> CertificateChain {
+        self.certify_as_of(account, role, validity, (validity.0, 1_000_000_000))
+    }
+
+    /// As [`Self::certify`], issued at another time than that from which it counts, by an issuer certified until
+    /// another; both relative to [`NOW`].
+    pub(crate) fn certify_as_of(
+        &self,
+        account: AccountId,
+        role: Role,
+        validity: Validity,
+        (issued, issuer_end): (i64, i64),
+    ) -> CertificateChain {
         let root = public(&self.root);
         let issuer = IssuerCertificate {
             organisation: self.id(),
             root,
             issuer: public(&self.issuer),
             not_before: at(NOW - 1_000_000_000),
-            not_after: at(NOW + 1_000_000_000),
+            not_after: at(NOW + issuer_end),
         };
         let certificate = Certificate {
             organisation: self.id(),
             account,
             role,
             label: Some("Dr Example".to_owned()),
+            issued: at(NOW + issued),
             not_before: at(NOW + validity.0),
             not_after: at(NOW + validity.1),
         };
@@ -101,11 +114,10 @@ fn key_list(
         number: previous.map_or(1, |list| list.unverified().number + 1),
         previous: previous.map(Envelope::digest),
         created: at(NOW + validity.0),
-        expires: at(NOW + validity.1),
         encryption: vec![EncryptionKey {
             suite: Suite::X25519,
             epoch: 1,
-            recipient: format!("age1{}", public(root)),
+            recipient: recipient(&public(root)),
         }],
         devices: devices
             .iter()
@@ -113,6 +125,21 @@ fn key_list(
             .collect(),
     };
     signed(&list, KeyId::of_account_root(&public(root)), root)
+}
+
+/// A recipient of the form that the format has, and a different one for each key; nothing can be sealed to it.
+fn recipient(key: &PublicKey) -> String {
+    let digits = key.to_string();
+    let letters = digits.chars().map(|digit| {
+        if digit == 'b' {
+            'z'
+        } else if digit == '1' {
+            'y'
+        } else {
+            digit
+        }
+    });
+    format!("age1{}", letters.take(58).collect::<String>())
 }
 
 impl Person {

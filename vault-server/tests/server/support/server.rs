@@ -311,16 +311,25 @@ impl Server {
 
     pub(crate) async fn get(&self, person: &Person, path: impl Into<String>) -> Answer {
         let mut call = Call::new(&person.device, Method::GET, path, Vec::new());
-        call.created = self.clock.load(Ordering::SeqCst);
+        call.created = self.now();
         self.call(call).await
     }
 
+    /// The server's time.
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst)
+    }
+
     pub(crate) async fn put(&self, person: &Person, path: impl Into<String>, body: Vec<u8>) -> Answer {
-        self.call(Call::new(&person.device, Method::PUT, path, body)).await
+        let mut call = Call::new(&person.device, Method::PUT, path, body);
+        call.created = self.now();
+        self.call(call).await
     }
 
     pub(crate) async fn post(&self, person: &Person, path: &str, body: Vec<u8>) -> Answer {
-        self.call(Call::new(&person.device, Method::POST, path, body)).await
+        let mut call = Call::new(&person.device, Method::POST, path, body);
+        call.created = self.now();
+        self.call(call).await
     }
 
     pub(crate) async fn enrol(&self, people: &[&Person]) {
