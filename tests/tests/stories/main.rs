@@ -4,6 +4,7 @@ mod compare;
 mod completions;
 mod damaged_media;
 mod export;
+mod full_disk;
 mod homes;
 mod interruption;
 mod live_recording;
