@@ -25,5 +25,6 @@ pub mod rollback;
 pub mod scene;
 pub mod sealing_device;
 pub mod server_process;
+pub mod small_disk;
 pub mod vectors;
 pub mod world;

@@ -6,6 +6,7 @@ mod damaged_media;
 mod ended_certificates;
 mod export;
 mod first_steps;
+mod full_disk;
 mod homes;
 mod interruption;
 mod live_recording;

@@ -10,6 +10,7 @@
 //! [`resume_all`], or [`seal_file`] with the same file, brings the recording to an end. A key is never taken up again:
 //! what goes on does so in a new segment.
 
+mod arrivals;
 mod attended;
 mod begin;
 mod chain;

@@ -1,7 +1,6 @@
 //! Sends what was sealed, in its order, until the server has it: several parts at a time, everything else one after the
 //! other.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::statements::SegmentSeal;
 use vault_proto::wire;
 
+use super::arrivals::Arrivals;
 use super::delivery::{Attempt, Outcome, PartAttempts, Tries};
 use super::held_parts::HeldParts;
 use super::journal::EndLine;
@@ -104,18 +104,9 @@ pub(crate) struct Sender {
     memory: Arc<Semaphore>,
     held: HeldParts,
     settlement: Settlement,
-    /// What was handed out for sending, until all before it has arrived.
-    outstanding: BTreeMap<u64, Outstanding>,
-    handed_out: u64,
-    durable: Mark,
+    arrivals: Arrivals,
     /// Why nothing more is sent; what comes is kept.
     refused: Option<ClientError>,
-}
-
-/// Something on its way.
-struct Outstanding {
-    mark: Option<Mark>,
-    arrived: bool,
 }
 
 impl Sender {
@@ -142,9 +133,7 @@ impl Sender {
             memory,
             held,
             settlement,
-            outstanding: BTreeMap::new(),
-            handed_out: 0,
-            durable,
+            arrivals: Arrivals::new(durable),
             refused: None,
         }
     }
@@ -164,7 +153,7 @@ impl Sender {
     async fn send_all(&mut self) -> Result<(), ClientError> {
         let mut in_flight: FuturesUnordered<BoxFuture<'static, Outcome>> = FuturesUnordered::new();
         loop {
-            let room = in_flight.is_empty() || (in_flight.len() < IN_FLIGHT && self.may_run_ahead());
+            let room = in_flight.is_empty() || (in_flight.len() < IN_FLIGHT && self.may_send_next());
             let item = tokio::select! {
                 biased;
                 Some(outcome) = in_flight.next() => {
@@ -174,7 +163,7 @@ impl Sender {
                 item = self.items.recv(), if room => item,
             };
             if let Some(Item::Part(part)) = item {
-                let number = self.hand_out(part.mark);
+                let number = self.arrivals.hand_out(part.mark);
                 in_flight.push(Box::pin(self.part_attempts().send(number, part)));
                 continue;
             }
@@ -193,17 +182,9 @@ impl Sender {
         }
     }
 
-    /// Whether the server takes the next part although the oldest of those before it has not arrived.
-    fn may_run_ahead(&self) -> bool {
-        let oldest = self.outstanding.first_key_value().map_or(self.handed_out, |(number, _)| *number);
-        self.refused.is_some() || self.handed_out.saturating_sub(oldest) < u64::from(wire::MAX_PARTS_AHEAD)
-    }
-
-    fn hand_out(&mut self, mark: Option<Mark>) -> u64 {
-        let number = self.handed_out;
-        self.handed_out += 1;
-        self.outstanding.insert(number, Outstanding { mark, arrived: false });
-        number
+    /// Whether the next part may leave: the server takes it, or it is only kept.
+    fn may_send_next(&self) -> bool {
+        self.refused.is_some() || self.arrivals.may_run_ahead()
     }
 
     fn part_attempts(&self) -> PartAttempts {
@@ -242,7 +223,7 @@ impl Sender {
         if self.refused.is_some() {
             return Ok(());
         }
-        let number = self.hand_out(mark);
+        let number = self.arrivals.hand_out(mark);
         match self.tries().until_sent(&self.server, &attempt, || ()).await {
             Ok(()) => {
                 self.acknowledged(number);
@@ -264,17 +245,9 @@ impl Sender {
         }
     }
 
-    /// Notes that something has arrived. Durable is all that stands before the first thing still on its way.
+    /// Notes that something has arrived.
     fn acknowledged(&mut self, number: u64) {
-        if let Some(outstanding) = self.outstanding.get_mut(&number) {
-            outstanding.arrived = true;
-        }
-        while let Some(first) = self.outstanding.first_entry().filter(|first| first.get().arrived) {
-            if let Some(mark) = first.remove().mark {
-                self.durable = mark;
-            }
-        }
-        let durable = self.durable;
+        let durable = self.arrivals.arrived(number);
         let kept = match &self.patience {
             Patience::GiveUp => 0,
             Patience::Keep(spool) => spool.used(),

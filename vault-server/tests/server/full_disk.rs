@@ -6,7 +6,7 @@ use vault_proto::statements::Role;
 use vault_proto::wire::path;
 use vault_server::limits::Limits;
 
-use crate::support::{Answer, Call, Draft, Organisation, Person, Server};
+use crate::support::{Answer, Call, Draft, Organisation, Person, Server, number_in};
 
 const FULL: &str = "storage-full: reads are served, recordings are not stored";
 
@@ -113,10 +113,7 @@ async fn a_full_disk_serves_every_read_and_none_twice() {
 async fn looks_at_readiness_are_shared() {
     let organisation = Organisation::new(1);
     let server = Server::start(&organisation).await;
-    let commits = || -> u32 {
-        let db = rusqlite::Connection::open(server.data().join("vault.db")).unwrap();
-        db.query_row("SELECT commits FROM vault", (), |row| row.get(0)).unwrap()
-    };
+    let commits = || number_in(server.data(), "SELECT commits FROM vault");
     let before = commits();
     let looks = futures_util::future::join_all((0..300).map(|_| ready(&server))).await;
     assert!(looks.iter().all(|(status, line)| (*status, line.as_str()) == (200, "ready")));

@@ -6,7 +6,7 @@ use vault_proto::statements::Role;
 use vault_proto::wire::{RecordingRecord, path};
 use vault_server::limits::Limits;
 
-use crate::support::{Call, Draft, Organisation, Person, Server, Validity};
+use crate::support::{Call, Draft, Organisation, Person, Server, Validity, number_in};
 
 fn people() -> (Organisation, Person, Person) {
     let organisation = Organisation::new(1);
@@ -165,19 +165,14 @@ async fn some_of_the_disk_stays_free() {
     let server = server.restart_with(Limits::default()).await;
     server.create(&next).await;
     put_details(&server).await.ok(201);
-    let last = draft.sign_final(&draft.final_seal(&[seal.clone()], &details));
+    let last = draft.sign_final(&draft.final_seal(std::slice::from_ref(&seal), &details));
     server.put(&clinician, path::final_seal(&draft.id()), last.bytes().to_vec()).await.ok(201);
     let record: RecordingRecord = server.get(&patient, path::recording(&draft.id())).await.ok(200).json();
     assert!(record.final_seal.is_some());
 }
 
-fn database(server: &Server) -> rusqlite::Connection {
-    rusqlite::Connection::open(server.data().join("vault.db")).unwrap()
-}
-
 fn rows(server: &Server, table: &str) -> u32 {
-    let count = format!("SELECT count(*) FROM {table}");
-    database(server).query_row(&count, (), |row| row.get(0)).unwrap()
+    number_in(server.data(), &format!("SELECT count(*) FROM {table}"))
 }
 
 /// Files below a folder, and their bytes.
@@ -314,9 +309,7 @@ async fn comparisons_leave_nothing_behind() {
             server.get(&patient, path::RECORDINGS).await.ok(200);
         }
         assert!(rows(&server, "nonces") < 5);
-        let pages = |what: &str| -> u32 {
-            database(&server).pragma_query_value(None, what, |row| row.get(0)).unwrap()
-        };
+        let pages = |what: &str| number_in(server.data(), &format!("PRAGMA {what}"));
         pages("page_count") - pages("freelist_count")
     };
     let after_hundred = used(0, 100).await;

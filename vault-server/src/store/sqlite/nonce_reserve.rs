@@ -1,5 +1,6 @@
-//! Room for the nonces of reads on a disk that has none: the file `read-nonces`, written whole beforehand and overwritten
-//! in place, so that a request that only reads is remembered as durably as any other however full the disk is.
+//! Room for the nonces of reads on a disk that has none: the file `read-nonces`, written whole beforehand and
+//! overwritten in place, so that a request that only reads is remembered as durably as any other however full the disk
+//! is.
 //!
 //! The file is a row of records of 32 bytes, none of which crosses a sector. The first says below which time nothing is
 //! known any more, each other one holds a request or nothing. A request is forgotten only after that time was moved
@@ -120,6 +121,8 @@ impl NonceReserve {
                 _ => free.push(record),
             }
         }
+        // Those at the beginning come first: a limit on the size of files (`ulimit -f`) leaves them.
+        free.reverse();
         Ok(Self { file, floor, held, free, of_account: HashMap::new(), most: MOST_OF_AN_ACCOUNT, tried: 0 })
     }
 

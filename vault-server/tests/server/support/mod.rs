@@ -10,4 +10,4 @@ pub(crate) use people::{Organisation, Person, Validity, YEAR, at};
 pub(crate) use recording::{Draft, header};
 pub(crate) use server::{Answer, Call, NOW, Server};
 pub(crate) use small_disk::SmallDisk;
-pub(crate) use stores::{open_blobs, open_store};
+pub(crate) use stores::{number_in, open_blobs, open_store};

@@ -22,3 +22,11 @@ pub(crate) fn open_blobs(folder: &Path) -> FileBlobs {
     FileBlobs::create(&root).unwrap();
     FileBlobs::open(root, folder.join("leftovers")).unwrap()
 }
+
+/// The number that a query of the index in a folder gives.
+pub(crate) fn number_in(folder: &Path, sql: &str) -> u32 {
+    let database = rusqlite::Connection::open(folder.join("vault.db")).unwrap();
+    let mut statement = database.prepare(sql).unwrap();
+    let mut rows = statement.query(()).unwrap();
+    rows.next().unwrap().unwrap().get(0).unwrap()
+}
