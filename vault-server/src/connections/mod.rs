@@ -1,6 +1,7 @@
 //! Accepting connections: only so many at a time, none that stands still, all of them finished or dropped at a
 //! shutdown.
 
+mod table;
 mod watched;
 
 use std::convert::Infallible;
@@ -19,16 +20,19 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tower::ServiceExt as _;
 
 use crate::limits::Limits;
+use crate::request_log::{Counted, RequestLog};
+pub(crate) use table::Connection;
+use table::{Open, Place, Table};
 use watched::Watched;
 
 /// Requests at the same time on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 64;
+const MAX_STREAMS: u32 = 32;
 /// Bytes of a request's head.
 const MAX_HEAD: u32 = 32 * 1024;
 /// Time for the last bytes to leave a connection that is to end and has no request in progress.
@@ -36,26 +40,10 @@ const LAST_BYTES: Duration = Duration::from_secs(2);
 /// Pause after the system refused to accept, for instance because there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// The connection that a request came by. As long as a copy lives, the request is in progress.
-#[derive(Debug, Clone)]
-pub(crate) struct Connection(Arc<Notify>);
-
-impl Connection {
-    /// Closes it at once, with everything that is being sent on it.
-    pub(crate) fn close(&self) {
-        self.0.notify_one();
-    }
-
-    /// Whether a request is in progress, if the connection itself has so many copies.
-    fn is_busy(&self, own: usize) -> bool {
-        Arc::strong_count(&self.0) > own
-    }
-}
-
 /// A body of an answer, whose request is in progress for as long as it lives.
 struct InProgress {
     body: Body,
-    _connection: Connection,
+    _request: Connection,
 }
 
 impl HttpBody for InProgress {
@@ -82,7 +70,7 @@ impl HttpBody for InProgress {
 #[derive(Clone)]
 struct Routed {
     router: Router,
-    connection: Connection,
+    open: Open,
 }
 
 impl Service<Request<Incoming>> for Routed {
@@ -91,25 +79,14 @@ impl Service<Request<Incoming>> for Routed {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (router, connection) = (self.router.clone(), self.connection.clone());
+        let (router, connection) = (self.router.clone(), self.open.request());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(connection.clone());
         Box::pin(async move {
             let response = router.oneshot(request).await?;
-            Ok(response.map(|body| InProgress { body, _connection: connection }))
+            Ok(response.map(|body| InProgress { body, _request: connection }))
         })
     }
-}
-
-/// What all connections are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    /// Stay as long as you like.
-    Stay,
-    /// Others are waiting: whoever is idle goes, whoever is not finishes the request and goes. Counts how often.
-    MakeRoom(u64),
-    /// The server stops.
-    Finish,
 }
 
 /// Serves `router` until `shutdown` completes, then lets running requests finish for at most `grace`.
@@ -117,29 +94,30 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    log: Arc<RequestLog>,
     grace: Duration,
     shutdown: impl Future<Output = ()>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let (wishes, _) = watch::channel(Wish::Stay);
+    let table = Table::new(limits.connections);
+    let (finish, _) = watch::channel(());
     let mut running = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
         while running.try_join_next().is_some() {}
         let next = async {
-            let place = place(&places, &wishes).await;
-            (place, accept(&listener).await)
+            let stream = accept(&listener, &log).await;
+            (stream, table.place(&log).await)
         };
-        let (place, stream) = tokio::select! {
+        let (stream, place) = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            (place, stream) = next => (place, stream),
+            next = next => next,
         };
-        running.spawn(connection(stream, router.clone(), limits, wishes.subscribe(), place));
+        running.spawn(connection(stream, router.clone(), limits, finish.subscribe(), place));
     }
     drop(listener);
     tracing::info!("stopping");
-    wishes.send_replace(Wish::Finish);
+    finish.send_replace(());
     let finished = async { while running.join_next().await.is_some() {} };
     if tokio::time::timeout(grace, finished).await.is_err() {
         tracing::warn!("some requests did not finish in time");
@@ -147,22 +125,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// A place for one more connection. If all are taken, the connections in them are asked to make room.
-async fn place(places: &Arc<Semaphore>, wishes: &watch::Sender<Wish>) -> Option<OwnedSemaphorePermit> {
-    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
-        return Some(place);
-    }
-    tracing::warn!("all connections are taken; idle ones are closed");
-    wishes.send_modify(|wish| {
-        *wish = match *wish {
-            Wish::MakeRoom(times) => Wish::MakeRoom(times.wrapping_add(1)),
-            Wish::Stay | Wish::Finish => Wish::MakeRoom(0),
-        };
-    });
-    Arc::clone(places).acquire_owned().await.ok()
-}
-
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener, log: &RequestLog) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
@@ -175,7 +138,8 @@ async fn accept(listener: &TcpListener) -> TcpStream {
                         | io::ErrorKind::ConnectionReset
                 ) => {}
             Err(error) => {
-                tracing::error!(%error, "no connection could be accepted");
+                tracing::debug!(%error, "a connection could not be accepted");
+                log.count(Counted::NotAccepted);
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -186,14 +150,14 @@ async fn connection(
     stream: TcpStream,
     router: Router,
     limits: Limits,
-    mut wishes: watch::Receiver<Wish>,
-    place: Option<OwnedSemaphorePermit>,
+    mut finish: watch::Receiver<()>,
+    place: Place,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "small packets may be delayed");
     }
-    let connection = Connection(Arc::default());
-    let service = Routed { router, connection: connection.clone() };
+    let open = place.open();
+    let service = Routed { router, open: open.clone() };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -208,8 +172,6 @@ async fn connection(
         .keep_alive_timeout(limits.header_time);
     let io = TokioIo::new(Watched::new(stream, limits));
     let mut serving = pin!(builder.serve_connection(io, service));
-    // Before the first request: one here, one in what serves.
-    let own = Arc::strong_count(&connection.0);
     let mut leaving = false;
     loop {
         tokio::select! {
@@ -219,21 +181,20 @@ async fn connection(
                 }
                 break;
             }
-            () = connection.0.notified() => {
-                tracing::debug!("a connection was closed: its reader stood still");
+            () = open.closed() => {
+                tracing::debug!("a connection was closed: its reader stood still, or another needed its place");
                 break;
             }
-            Ok(()) = wishes.changed() => {
+            Ok(()) = finish.changed() => {
                 leaving = true;
                 serving.as_mut().graceful_shutdown();
             }
             // HTTP/2 waits for the other side to agree, and a silent one never does.
             () = sleep(LAST_BYTES), if leaving => {
-                if !connection.is_busy(own) {
+                if open.is_idle() {
                     break;
                 }
             }
         }
     }
-    drop(place);
 }

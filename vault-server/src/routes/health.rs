@@ -12,7 +12,8 @@ pub(crate) async fn alive() -> &'static str {
 }
 
 pub(crate) async fn ready(State(app): State<App>) -> Result<&'static str, StatusCode> {
-    match app.run(|vault| Ok(vault.is_ready())).await {
+    let ready = async { app.run_on(app.shares.probe().await?, |vault| Ok(vault.is_ready())).await };
+    match ready.await {
         Ok(true) => Ok("ready"),
         Ok(false) | Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
     }
