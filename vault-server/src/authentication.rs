@@ -56,7 +56,7 @@ pub struct SignedHead {
     signature: [u8; 64],
 }
 
-/// A request whose signature is valid and whose nonce was not used before. Its body is not compared yet.
+/// A request whose signature is valid. Its nonce is not used and its body not compared yet.
 #[derive(Debug)]
 pub struct Authenticated {
     account: AccountId,
@@ -131,7 +131,13 @@ impl SignedHead {
         if self.own_authority && valid { Ok(()) } else { Err(ProblemCode::SignatureInvalid.into()) }
     }
 
-    fn use_nonce(&self, vault: &Vault, account: AccountId, now: Timestamp) -> Result<(), Problem> {
+    /// Uses the request of `account` up. Blocks until that is durable.
+    ///
+    /// # Errors
+    /// [`ProblemCode::SignatureReplayed`]; [`ProblemCode::SignatureStale`] if nobody knows any more whether it is a
+    /// repetition; [`ProblemCode::StorageFull`] if it would write and there is no room.
+    pub fn use_nonce(&self, vault: &Vault, account: AccountId) -> Result<(), Problem> {
+        let now = (vault.clock)();
         let reads = matches!(self.method.as_str(), "GET" | "HEAD");
         // What drops something makes room.
         if !reads && self.method != "DELETE" {
@@ -154,21 +160,23 @@ impl SignedHead {
         if Digest::of(body) == self.content_digest { Ok(()) } else { Err(ProblemCode::DigestMismatch.into()) }
     }
 
-    /// Everything that can be checked before the body is read: a stranger cannot make the server receive one. Blocks.
+    /// Whose request it is, as far as its head tells: freshness, key, signature. `None` if nobody has such a key.
+    /// Blocks for no longer than a look into the index takes: it waits for nothing that others write.
     ///
     /// # Errors
-    /// The first check that fails, in the order of PROTOCOL.md.
-    pub fn authenticate(&self, vault: &Vault) -> Result<Authenticated, Problem> {
-        let now = (vault.clock)();
-        self.check_fresh(now)?;
-        let unknown = || Problem::from(ProblemCode::UnknownKey);
-        let (account, member) = vault.store.member_of_device(self.input.key_id)?.ok_or_else(unknown)?;
+    /// [`ProblemCode::SignatureStale`], [`ProblemCode::SignatureInvalid`].
+    pub fn identify(&self, vault: &Vault) -> Result<Option<Authenticated>, Problem> {
+        self.check_fresh((vault.clock)())?;
+        let Some((account, member)) = vault.store.member_of_device(self.input.key_id)? else {
+            return Ok(None);
+        };
         let devices = member.key_list.unverified();
-        let device = devices.device(self.input.key_id, DeviceRole::Auth).ok_or_else(unknown)?;
+        let Some(device) = devices.device(self.input.key_id, DeviceRole::Auth) else {
+            return Ok(None);
+        };
         self.check_signature(&device.key)?;
-        self.use_nonce(vault, account, now)?;
         let device = device.key;
-        Ok(Authenticated { account, member, device })
+        Ok(Some(Authenticated { account, member, device }))
     }
 
     /// The last two checks, once the body is here. Blocks. Returns the caller, and the digest the body was found to
@@ -204,8 +212,9 @@ impl SignedHead {
         Ok((caller, self.content_digest))
     }
 
-    /// All checks of an enrolment, whose key stands in the body: what is submitted takes the place of the directory,
-    /// and must check before a nonce is spent on it. Blocks.
+    /// All checks of what an account submits of itself: it takes the place of the directory. Of somebody `known` the
+    /// head was checked and the nonce used before the body came; of a stranger, whose key stands in the body, both
+    /// happen here, and a nonce is spent only on what checks. Blocks.
     ///
     /// # Errors
     /// The first check that fails: freshness, body digest, form of the body, chain and key list, key named in it,
@@ -214,10 +223,13 @@ impl SignedHead {
         &self,
         vault: &Vault,
         body: &[u8],
+        known: bool,
         request_id: String,
     ) -> Result<(Caller, Submission), Problem> {
         let at = (vault.clock)();
-        self.check_fresh(at)?;
+        if !known {
+            self.check_fresh(at)?;
+        }
         self.check_body(body)?;
         let submission = Submission::parse(body)?;
         let member = submission.verify(vault.organisation, at)?;
@@ -225,9 +237,12 @@ impl SignedHead {
             .key_list()
             .device(self.input.key_id, DeviceRole::Auth)
             .ok_or(Problem::from(ProblemCode::UnknownKey))?;
-        self.check_signature(&device.key)?;
-        self.use_nonce(vault, member.account(), at)?;
         let (account, key_id) = (member.account(), self.input.key_id);
+        // A key id is the hash of its key, so that of somebody known has checked the signature already.
+        if !known {
+            self.check_signature(&device.key)?;
+            self.use_nonce(vault, account)?;
+        }
         // Only what counts now is enrolled.
         let actor = Actor { account, key_id, role: member.role(), standing: Standing::InForce };
         let caller = Caller { actor, device: device.key, request_id, at };

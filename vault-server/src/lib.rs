@@ -17,6 +17,7 @@ mod mark_mover;
 pub mod ops;
 pub mod problem;
 pub mod refusal;
+mod request_log;
 mod router;
 mod routes;
 mod server_error;
@@ -41,6 +42,7 @@ use limits::Limits;
 use ops::leftovers::{Collection, Search, SearchError};
 use ops::{Clock, Vault};
 use refusal::Refusal;
+use request_log::RequestLog;
 use store::{SqliteStore, Store};
 
 /// How a server is to run.
@@ -157,7 +159,10 @@ pub async fn serve(
     let opened = tokio::task::spawn_blocking(move || open(&data, clock, &limits));
     let Opened { path, store, vault, _lock } =
         opened.await.map_err(|error| ServerError::Stopped(error.into()))??;
-    let router = router::router(routes::App::new(Arc::clone(&vault), Authorities::new(names), limits));
+    let log = RequestLog::new(limits.log_sums_every);
+    let sums = log.start();
+    let app = routes::App::new(Arc::clone(&vault), Authorities::new(names), limits);
+    let router = router::router(app, Arc::clone(&log));
     tracing::info!(%address, "listening");
     (config.announce)(address);
     let refused = Arc::new(Notify::new());
@@ -171,7 +176,9 @@ pub async fn serve(
             () = refused.notified() => {}
         }
     };
-    connections::serve(listener, router, limits, config.grace, stop).await;
+    connections::serve(listener, router, limits, Arc::clone(&log), config.grace, stop).await;
+    drop(sums);
+    log.finish();
     let refusal = match collector {
         Some(collector) => collector.stop().await,
         None => None,

@@ -7,8 +7,8 @@ use crate::store::MAX_NONCES;
 /// Limits of one server. The defaults suit a machine with 512 MiB of memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at the same time. When all are taken, those without a request in progress are closed and later ones
-    /// wait to be accepted.
+    /// Connections at the same time. When all are taken and another comes, one is closed: the one that has been without
+    /// a request longest, and if all have one, one of a stranger or of the account that keeps most of them busy.
     pub connections: usize,
     /// Time to send a request's head, and for which a connection without a request is kept.
     pub header_time: Duration,
@@ -30,6 +30,8 @@ pub struct Limits {
     pub leftover_grace: Duration,
     /// Time after which the mark is moved, if anything was committed meanwhile.
     pub mark_every: Duration,
+    /// Time from one line of the log to the next that sums up requests which have no lines of their own.
+    pub log_sums_every: Duration,
 }
 
 impl Default for Limits {
@@ -39,12 +41,13 @@ impl Default for Limits {
             header_time: Duration::from_secs(20),
             stall_time: Duration::from_secs(60),
             body_time: Duration::from_secs(60),
-            enrolment_body_time: Duration::from_secs(10),
+            enrolment_body_time: Duration::from_secs(5),
             max_bytes: None,
             min_free: 64 * 1024 * 1024,
             nonces: MAX_NONCES,
             leftover_grace: Duration::from_secs(24 * 60 * 60),
             mark_every: Duration::from_secs(60),
+            log_sums_every: Duration::from_secs(60),
         }
     }
 }

@@ -17,13 +17,15 @@ struct Find {
 }
 
 pub(crate) async fn enrol(State(app): State<App>, request: SignedEnrolment) -> Result<Response, Problem> {
-    app.run(move |vault| accounts::enrol(vault, &request.caller, &request.submission)).await.map(stored)
+    app.run(request.account(), move |vault| accounts::enrol(vault, &request.caller, &request.submission))
+        .await
+        .map(stored)
 }
 
 pub(crate) async fn find(State(app): State<App>, request: SignedGet) -> Result<Response, Problem> {
     let Query(query) = Query::<Find>::try_from_uri(&request.parts.uri)
         .map_err(|_| Problem::bad_request("The query must be one prefix."))?;
-    app.run(move |vault| accounts::find(vault, &request.caller, &query.prefix))
+    app.run(request.account(), move |vault| accounts::find(vault, &request.caller, &query.prefix))
         .await
         .map(|matches| json(&matches))
 }
@@ -47,6 +49,6 @@ pub(crate) async fn look_up(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let account = id(&account)?;
-    let size = app.run(move |vault| accounts::entry_size(vault, account)).await?;
+    let size = app.run(request.account(), move |vault| accounts::entry_size(vault, account)).await?;
     app.answer(request, size, move |vault, caller| accounts::look_up(vault, caller, account), as_json).await
 }

@@ -1,14 +1,19 @@
-//! The outermost layer: gives each request its id, and each refusal its problem document.
+//! The outermost layer: gives each request its id and its place in the log, and each refusal its problem document.
 
-use axum::extract::Request;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
+use tokio::time::Instant;
+use tracing::Instrument as _;
 use vault_proto::problem::{PROBLEM_JSON, Problem as Document, ProblemCode};
 
 use crate::problem::Problem;
+use crate::request_log::{IsKnown, RequestLog};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -49,17 +54,23 @@ impl IntoResponse for Problem {
     }
 }
 
-pub(crate) async fn answer(mut request: Request, next: Next) -> Response {
-    let id = RequestId::new();
+pub(crate) async fn answer(State(log): State<Arc<RequestLog>>, mut request: Request, next: Next) -> Response {
+    let (id, known, since) = (RequestId::new(), IsKnown::default(), Instant::now());
     request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).await;
-    let status = response.status();
+    request.extensions_mut().insert(known.clone());
+    // What the log knows of a request: ids, and never its query or headers.
+    let (method, path) = (request.method(), request.uri().path());
+    let span = tracing::info_span!("request", id = id.as_str(), %method, path);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let (status, mut code) = (response.status(), None);
     let own_words = response.extensions().get::<AsItIs>().is_some();
     if !own_words && (status.is_client_error() || status.is_server_error()) {
         let problem =
             response.extensions_mut().remove::<Problem>().unwrap_or_else(|| of_status(status).into());
+        code = Some(problem.code);
         response = document(problem, &id, response.headers());
     }
+    log.answered(&span, &known, status, code, since);
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }

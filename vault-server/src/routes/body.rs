@@ -1,5 +1,7 @@
 //! `/v1/recordings/{recording}/segments/{segment}/body`: ranges of ciphertext, streamed.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
@@ -23,9 +25,10 @@ pub(crate) async fn body(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
-    let (account, headers) = (request.caller.actor.account, request.parts.headers.clone());
+    let (account, headers) = (request.account(), request.parts.headers.clone());
     let connection = request.parts.extensions.get::<Connection>().cloned();
-    let body = app.run(move |vault| segments::body(vault, &request.caller, recording, segment)).await?;
+    let body =
+        app.run(account, move |vault| segments::body(vault, &request.caller, recording, segment)).await?;
     let tag = body.parts_root.map(|root| format!("\"{root}\""));
     let length = body.length;
     let (status, range) = match requested(range_header(&headers, tag.as_deref()), length) {
@@ -38,6 +41,11 @@ pub(crate) async fn body(
         }
     };
     let share = app.shares.stream(account)?;
+    let shares = Arc::clone(&app.shares);
+    let thread = move || {
+        let shares = Arc::clone(&shares);
+        async move { shares.thread(account).await }
+    };
     let mut response = Response::builder()
         .status(status)
         .header(CONTENT_TYPE, "application/octet-stream")
@@ -51,7 +59,7 @@ pub(crate) async fn body(
         let last = range.end - 1;
         response = response.header(CONTENT_RANGE, format!("bytes {}-{last}/{length}", range.start));
     }
-    let body = in_pieces(body.reader, range, share, connection, app.limits.stall_time);
+    let body = in_pieces(body.reader, range, share, thread, connection, app.limits.stall_time);
     response.body(body).map_err(|error| Problem::internal(&error))
 }
 

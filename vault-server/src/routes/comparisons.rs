@@ -17,9 +17,11 @@ pub(crate) async fn commit(
     request: Signed<VALUE>,
 ) -> Result<Response, Problem> {
     let other = id(&other)?;
-    app.run(move |vault| comparisons::commit(vault, &request.caller, other, request.body.as_ref()))
-        .await
-        .map(stored)
+    app.run(request.account(), move |vault| {
+        comparisons::commit(vault, &request.caller, other, request.body.as_ref())
+    })
+    .await
+    .map(stored)
 }
 
 pub(crate) async fn reveal(
@@ -28,9 +30,11 @@ pub(crate) async fn reveal(
     request: Signed<VALUE>,
 ) -> Result<Response, Problem> {
     let other = id(&other)?;
-    app.run(move |vault| comparisons::reveal(vault, &request.caller, other, request.body.as_ref()))
-        .await
-        .map(stored)
+    app.run(request.account(), move |vault| {
+        comparisons::reveal(vault, &request.caller, other, request.body.as_ref())
+    })
+    .await
+    .map(stored)
 }
 
 pub(crate) async fn state(
@@ -39,7 +43,9 @@ pub(crate) async fn state(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let other = id(&other)?;
-    app.run(move |vault| comparisons::state(vault, &request.caller, other)).await.map(|state| json(&state))
+    app.run(request.account(), move |vault| comparisons::state(vault, &request.caller, other))
+        .await
+        .map(|state| json(&state))
 }
 
 pub(crate) async fn withdraw(
@@ -48,5 +54,7 @@ pub(crate) async fn withdraw(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let other = id(&other)?;
-    app.run(move |vault| comparisons::withdraw(vault, &request.caller, other)).await.map(stored)
+    app.run(request.account(), move |vault| comparisons::withdraw(vault, &request.caller, other))
+        .await
+        .map(stored)
 }

@@ -16,7 +16,7 @@ pub(crate) async fn store_details(
     request: Signed<MAX_DETAILS>,
 ) -> Result<Response, Problem> {
     let recording = id(&recording)?;
-    app.run(move |vault| {
+    app.run(request.account(), move |vault| {
         details_and_final::store_details(vault, &request.caller, recording, request.body.as_ref())
     })
     .await
@@ -40,7 +40,7 @@ pub(crate) async fn store_final_seal(
     request: Signed<MAX_SEAL>,
 ) -> Result<Response, Problem> {
     let recording = id(&recording)?;
-    app.run(move |vault| {
+    app.run(request.account(), move |vault| {
         details_and_final::store_final_seal(vault, &request.caller, recording, request.body.as_ref())
     })
     .await

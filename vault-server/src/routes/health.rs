@@ -28,7 +28,8 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
     let readiness = match *last {
         Some((at, found)) if at.elapsed() < KEPT => found,
         _ => {
-            let found = app.run(|vault| Ok(vault.readiness())).await.unwrap_or(Readiness::Failing);
+            let look = async { app.run_on(app.shares.probe().await?, |vault| Ok(vault.readiness())).await };
+            let found = look.await.unwrap_or(Readiness::Failing);
             *last = Some((Instant::now(), found));
             found
         }

@@ -5,12 +5,14 @@ pub(crate) mod answers;
 pub(crate) mod body;
 pub(crate) mod comparisons;
 pub(crate) mod details_and_final;
+mod fair_pool;
 pub(crate) mod health;
 mod outgoing;
 pub(crate) mod recordings;
 pub(crate) mod segments;
 mod shares;
 mod signed;
+mod strangers;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use shares::Shares;
 use signed::SignedGet;
+use vault_proto::ids::AccountId;
 
 use crate::authentication::Authorities;
 use crate::connections::Connection;
@@ -60,9 +63,11 @@ impl App {
         operation: impl FnOnce(&Vault, &Caller) -> Result<T, Problem> + Send + 'static,
         encode: impl FnOnce(T) -> Result<(&'static str, Vec<u8>), Problem> + Send + 'static,
     ) -> Result<Response, Problem> {
-        let share = self.shares.answer(request.caller.actor.account, bytes).await?;
+        let account = request.caller.actor.account;
+        let share = self.shares.answer(account, bytes).await?;
         let connection = request.parts.extensions.get::<Connection>().cloned();
-        let (kind, bytes) = self.run(move |vault| encode(operation(vault, &request.caller)?)).await?;
+        let (kind, bytes) =
+            self.run(account, move |vault| encode(operation(vault, &request.caller)?)).await?;
         let length = bytes.len();
         let body = outgoing::whole(bytes, share, connection, self.limits.stall_time);
         Response::builder()
@@ -73,16 +78,30 @@ impl App {
             .map_err(|error| Problem::internal(&error))
     }
 
-    /// Runs an operation on a thread that may block.
+    /// Runs an operation for `account` on a thread that may block.
     async fn run<T: Send + 'static>(
         &self,
+        account: AccountId,
+        operation: impl FnOnce(&Vault) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.run_on(self.shares.thread(account).await?, operation).await
+    }
+
+    /// Runs an operation on the thread that `turn` stands for, which is given back when the operation is done, whether
+    /// or not somebody still waits for it.
+    async fn run_on<T: Send + 'static>(
+        &self,
+        turn: impl Send + 'static,
         operation: impl FnOnce(&Vault) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let vault = Arc::clone(&self.vault);
         let span = tracing::Span::current();
-        tokio::task::spawn_blocking(move || span.in_scope(|| operation(&vault)))
-            .await
-            .map_err(|error| Problem::internal(&error))?
+        let work = move || {
+            let done = span.in_scope(|| operation(&vault));
+            drop(turn);
+            done
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| Problem::internal(&error))?
     }
 }
 

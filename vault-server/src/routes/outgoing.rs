@@ -1,6 +1,7 @@
 //! Bodies of answers, whose memory and places are given back when their last byte has left, and whose connection is
 //! closed when nobody takes them.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::time::timeout;
 use super::shares::Share;
 use crate::blob::{BlobError, BodyReader};
 use crate::connections::Connection;
+use crate::problem::Problem;
 
 /// Bytes that are read ahead of a reader's network.
 const PIECE: u64 = 256 * 1024;
@@ -88,31 +90,39 @@ pub(crate) fn whole(
     }))
 }
 
-/// Sends a range of a stored body; reads the next piece only when the one before was taken.
-pub(crate) fn in_pieces(
+/// Sends a range of a stored body; reads the next piece, on a thread that `threads` gives, only when the one before was
+/// taken.
+pub(crate) fn in_pieces<T>(
     reader: Box<dyn BodyReader>,
     range: Range<u64>,
     share: Share,
+    threads: impl Fn() -> T + Send + 'static,
     connection: Option<Connection>,
     stall_time: Duration,
-) -> Body {
+) -> Body
+where
+    T: Future<Output = Result<Share, Problem>> + Send,
+{
     let outgoing = Outgoing::new(share, connection, stall_time);
-    Body::from_stream(try_unfold((reader, range, outgoing), |(reader, range, outgoing)| async move {
+    let state = (reader, range, outgoing, threads);
+    Body::from_stream(try_unfold(state, |(reader, range, outgoing, threads)| async move {
         outgoing.progress.notify_one();
         let length = PIECE.min(range.end - range.start);
         if length == 0 {
             return Ok(None);
         }
         let at = range.start;
+        let thread = threads().await.map_err(|_| io::Error::from(io::ErrorKind::ResourceBusy))?;
         let (reader, bytes) = tokio::task::spawn_blocking(move || {
             let bytes = usize::try_from(length)
                 .map_err(|_| BlobError::NotFound)
                 .and_then(|length| reader.read_at(at, length));
+            drop(thread);
             (reader, bytes)
         })
         .await?;
         let bytes = bytes.inspect_err(|error| tracing::error!(%error, "a body could not be read"))?;
         let piece = Bytes::from_owner(Piece { bytes, outgoing: Arc::clone(&outgoing) });
-        Ok::<_, BoxError>(Some((piece, (reader, at + length..range.end, outgoing))))
+        Ok::<_, BoxError>(Some((piece, (reader, at + length..range.end, outgoing, threads))))
     }))
 }

@@ -13,13 +13,17 @@ pub(crate) async fn create(
     State(app): State<App>,
     request: Signed<MAX_JSON_BODY>,
 ) -> Result<Response, Problem> {
-    app.run(move |vault| recordings::create(vault, &request.caller, request.body.as_ref())).await.map(stored)
+    app.run(request.account(), move |vault| recordings::create(vault, &request.caller, request.body.as_ref()))
+        .await
+        .map(stored)
 }
 
 pub(crate) async fn list(State(app): State<App>, request: SignedGet) -> Result<Response, Problem> {
     let Query(query) = Query::<ListRequest>::try_from_uri(&request.parts.uri)
         .map_err(|_| Problem::bad_request("The query is not that of a list."))?;
-    app.run(move |vault| recordings::list(vault, &request.caller, &query)).await.map(|page| json(&page))
+    app.run(request.account(), move |vault| recordings::list(vault, &request.caller, &query))
+        .await
+        .map(|page| json(&page))
 }
 
 pub(crate) async fn record(
@@ -29,7 +33,8 @@ pub(crate) async fn record(
 ) -> Result<Response, Problem> {
     let recording = id(&recording)?;
     let caller = request.caller.clone();
-    let size = app.run(move |vault| recordings::record_size(vault, &caller, recording)).await?;
+    let size =
+        app.run(request.account(), move |vault| recordings::record_size(vault, &caller, recording)).await?;
     app.answer(request, size, move |vault, caller| recordings::record(vault, caller, recording), as_json)
         .await
 }

@@ -25,9 +25,11 @@ pub(crate) async fn open(
     request: Signed<MAX_JSON_BODY>,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
-    app.run(move |vault| segments::open(vault, &request.caller, recording, segment, request.body.as_ref()))
-        .await
-        .map(stored)
+    app.run(request.account(), move |vault| {
+        segments::open(vault, &request.caller, recording, segment, request.body.as_ref())
+    })
+    .await
+    .map(stored)
 }
 
 pub(crate) async fn abandon(
@@ -36,7 +38,9 @@ pub(crate) async fn abandon(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
-    app.run(move |vault| segments::abandon(vault, &request.caller, recording, segment)).await.map(stored)
+    app.run(request.account(), move |vault| segments::abandon(vault, &request.caller, recording, segment))
+        .await
+        .map(stored)
 }
 
 pub(crate) async fn store_part(
@@ -45,7 +49,7 @@ pub(crate) async fn store_part(
     request: Signed<MAX_PART>,
 ) -> Result<Response, Problem> {
     let (recording, place) = (id(&recording)?, (number(&segment)?, number(&part)?));
-    app.run(move |vault| {
+    app.run(request.account(), move |vault| {
         let body = request.body.as_ref();
         let progress = request.parts.headers.get(SEGMENT_PROGRESS).map(HeaderValue::as_bytes);
         segments::store_part(vault, &request.caller, recording, place, body, request.digest, progress)
@@ -60,9 +64,11 @@ pub(crate) async fn seal(
     request: Signed<MAX_SEAL>,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
-    app.run(move |vault| segments::seal(vault, &request.caller, recording, segment, request.body.as_ref()))
-        .await
-        .map(stored)
+    app.run(request.account(), move |vault| {
+        segments::seal(vault, &request.caller, recording, segment, request.body.as_ref())
+    })
+    .await
+    .map(stored)
 }
 
 pub(crate) async fn part_hashes(
@@ -82,8 +88,9 @@ pub(crate) async fn header(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
-    let (header, generation) =
-        app.run(move |vault| segments::header(vault, &request.caller, recording, segment)).await?;
+    let (header, generation) = app
+        .run(request.account(), move |vault| segments::header(vault, &request.caller, recording, segment))
+        .await?;
     let mut response = bytes(header);
     response.headers_mut().insert(X_HEADER_GENERATION, HeaderValue::from(generation));
     Ok(response)

@@ -1,171 +1,105 @@
 //! How much of the server one account may take at a time, so that none keeps the others out.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError};
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vault_proto::ids::AccountId;
 use vault_proto::problem::ProblemCode;
 
+use super::fair_pool::{self, FairPool};
+use super::strangers::Strangers;
 use crate::problem::Problem;
 
-/// Memory that request bodies may take together, in KiB.
-const BODIES_KIB: usize = 20 * 1024;
-/// Of it, by one account.
-const BODIES_KIB_EACH: usize = 8 * 1024;
-/// What a body holds before its first bytes have come, in KiB. With every request holding so much, there is still room
-/// for the whole of the largest body, so bodies never wait for one another in a circle.
-const FIRST_KIB: u32 = 64;
+/// Requests of known callers at the same time.
+const REQUESTS: usize = 256;
+/// Of them, by one account.
+const REQUESTS_EACH: usize = 32;
+/// Memory that bodies of known callers may take together beyond their first bytes, in KiB.
+const BODIES_KIB: usize = 32 * 1024;
+/// Of it, by one account: the largest body, or as many parts as a client sends at a time.
+const BODIES_KIB_EACH: usize = 4 * 1024;
+/// Bytes of a body that its request's place covers.
+pub(super) const FIRST_BYTES: usize = 32 * 1024;
 /// Memory that answers which are built whole may take together, in KiB.
-const ANSWERS_KIB: usize = 48 * 1024;
+const ANSWERS_KIB: usize = 64 * 1024;
 /// Of it, by one account.
-const ANSWERS_KIB_EACH: usize = 24 * 1024;
+const ANSWERS_KIB_EACH: usize = 16 * 1024;
 /// Bodies of recordings that are sent at the same time.
-const STREAMS: usize = 64;
+const STREAMS: usize = 96;
 /// Of them, to one account.
 const STREAMS_EACH: usize = 16;
-/// Requests of one account at the same time.
-const REQUESTS_EACH: usize = 64;
-/// Enrolments at the same time, by whomever.
-const ENROLMENTS: usize = 4;
-/// How long a request waits for its share of memory.
+/// Threads that work for known callers at the same time. Fewer than the program's blocking threads, so that heads are
+/// checked whatever these wait for.
+const THREADS: usize = 24;
+/// Of them, for one account: who makes them wait for one another makes nobody else wait.
+const THREADS_EACH: usize = 4;
+/// Heads that are checked at the same time, whosever they are.
+const HEADS: usize = 2;
+/// Strangers whose bodies are awaited at the same time, and of whom so many are looked at.
+const STRANGERS: usize = 32;
+const STRANGERS_THREADS: usize = 2;
+/// How long a request waits for its share of memory or its thread.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// The semaphores of one account; all of one kind for everyone together.
-#[derive(Debug)]
-struct Places {
-    requests: Arc<Semaphore>,
-    bodies: Arc<Semaphore>,
-    answers: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
-}
-
-impl Places {
-    fn new(requests: usize, bodies: usize, answers: usize, streams: usize) -> Self {
-        let places = |number| Arc::new(Semaphore::new(number));
-        Self {
-            requests: places(requests),
-            bodies: places(bodies),
-            answers: places(answers),
-            streams: places(streams),
-        }
-    }
-}
+/// A share of an account, given back when it is dropped.
+pub(crate) type Share = fair_pool::Share<AccountId>;
 
 /// What is shared out.
 #[derive(Debug)]
 pub(crate) struct Shares {
-    all: Places,
-    enrolments: Arc<Semaphore>,
-    /// Accounts with a request in progress. An account leaves when the last of its shares is given back.
-    each: Mutex<HashMap<AccountId, Arc<Places>>>,
+    requests: Arc<FairPool<AccountId>>,
+    bodies: Arc<FairPool<AccountId>>,
+    answers: Arc<FairPool<AccountId>>,
+    streams: Arc<FairPool<AccountId>>,
+    threads: Arc<FairPool<AccountId>>,
+    heads: Arc<Semaphore>,
+    /// What asks how the server is, one at a time.
+    probes: Arc<Semaphore>,
+    pub(super) strangers: Arc<Strangers>,
 }
 
-/// A share, given back when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Share {
-    permits: Vec<OwnedSemaphorePermit>,
-    account: Option<(Arc<Shares>, AccountId, Arc<Places>)>,
+fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1024)
 }
 
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.permits.clear();
-        let Some((shares, account, places)) = self.account.take() else {
-            return;
-        };
-        let mut each = shares.each.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(places);
-        // Counted under the map's lock: with one owner left, the map itself, the account has no other share.
-        if each.get(&account).is_some_and(|places| Arc::strong_count(places) == 1) {
-            each.remove(&account);
-        }
-    }
+async fn wait_for(pool: &Arc<FairPool<AccountId>>, who: AccountId, number: usize) -> Result<Share, Problem> {
+    pool.wait_for(who, number, MAX_WAIT).await.ok_or(ProblemCode::Busy.into())
 }
 
-fn busy(_: TryAcquireError) -> Problem {
-    ProblemCode::Busy.into()
-}
-
-fn closed(error: AcquireError) -> Problem {
-    Problem::internal(&error)
-}
-
-/// Waits for a place, but not for ever.
-async fn wait(places: &Arc<Semaphore>, number: u32) -> Result<OwnedSemaphorePermit, Problem> {
-    let place = Arc::clone(places).acquire_many_owned(number);
-    timeout(MAX_WAIT, place).await.map_err(|_| ProblemCode::Busy)?.map_err(closed)
-}
-
-fn kib(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+async fn turn(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(places).acquire_owned().await.map_err(|error| Problem::internal(&error))
 }
 
 impl Shares {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            all: Places::new(Semaphore::MAX_PERMITS, BODIES_KIB, ANSWERS_KIB, STREAMS),
-            enrolments: Arc::new(Semaphore::new(ENROLMENTS)),
-            each: Mutex::default(),
+            requests: FairPool::new(REQUESTS, REQUESTS_EACH),
+            bodies: FairPool::new(BODIES_KIB, BODIES_KIB_EACH),
+            answers: FairPool::new(ANSWERS_KIB, ANSWERS_KIB_EACH),
+            streams: FairPool::new(STREAMS, STREAMS_EACH),
+            threads: FairPool::new(THREADS, THREADS_EACH),
+            heads: Arc::new(Semaphore::new(HEADS)),
+            probes: Arc::new(Semaphore::new(1)),
+            strangers: Strangers::new(STRANGERS, STRANGERS_THREADS),
         })
-    }
-
-    fn share(self: &Arc<Self>, account: AccountId) -> (Share, Arc<Places>) {
-        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = each
-            .entry(account)
-            .or_insert_with(|| {
-                Arc::new(Places::new(REQUESTS_EACH, BODIES_KIB_EACH, ANSWERS_KIB_EACH, STREAMS_EACH))
-            })
-            .clone();
-        let account = Some((Arc::clone(self), account, Arc::clone(&places)));
-        (Share { permits: Vec::new(), account }, places)
-    }
-
-    /// A place for one enrolment.
-    ///
-    /// # Errors
-    /// [`ProblemCode::Busy`] at once if there is none.
-    pub(crate) fn enrolment(&self) -> Result<Share, Problem> {
-        let place = Arc::clone(&self.enrolments).try_acquire_owned().map_err(busy)?;
-        Ok(Share { permits: vec![place], account: None })
     }
 
     /// A place for one request of `account`.
     ///
     /// # Errors
     /// [`ProblemCode::Busy`] at once if the account has too many.
-    pub(crate) fn request(self: &Arc<Self>, account: AccountId) -> Result<Share, Problem> {
-        let (mut share, places) = self.share(account);
-        share.permits.push(Arc::clone(&places.requests).try_acquire_owned().map_err(busy)?);
-        Ok(share)
+    pub(crate) fn request(&self, account: AccountId) -> Result<Share, Problem> {
+        self.requests.take(account, 1).ok_or(ProblemCode::Busy.into())
     }
 
-    /// Memory for the beginning of a body of at most `bytes` bytes; [`Self::whole_body`] adds the rest.
+    /// Memory for the whole of a body of at most `bytes` bytes. Whoever has it needs nothing more to come to an end, so
+    /// bodies never wait for one another in a circle.
     ///
     /// # Errors
     /// [`ProblemCode::Busy`] after a while.
-    pub(crate) async fn body(self: &Arc<Self>, account: AccountId, bytes: usize) -> Result<Share, Problem> {
-        let (mut share, places) = self.share(account);
-        share.permits.push(wait(&places.bodies, kib(bytes)).await?);
-        share.permits.push(wait(&self.all.bodies, kib(bytes).min(FIRST_KIB)).await?);
-        Ok(share)
-    }
-
-    /// Bytes that [`Self::body`] covers.
-    pub(crate) fn first_bytes() -> usize {
-        usize::try_from(FIRST_KIB).unwrap_or(usize::MAX).saturating_mul(1024)
-    }
-
-    /// Memory for the rest of a body of at most `bytes` bytes.
-    ///
-    /// # Errors
-    /// [`ProblemCode::Busy`] after a while.
-    pub(crate) async fn whole_body(&self, share: &mut Share, bytes: usize) -> Result<(), Problem> {
-        share.permits.push(wait(&self.all.bodies, kib(bytes).saturating_sub(FIRST_KIB)).await?);
-        Ok(())
+    pub(crate) async fn whole_body(&self, account: AccountId, bytes: usize) -> Result<Share, Problem> {
+        wait_for(&self.bodies, account, kib(bytes)).await
     }
 
     /// Memory for an answer that takes `bytes` bytes while it is built. One that is larger than what an account may
@@ -173,23 +107,40 @@ impl Shares {
     ///
     /// # Errors
     /// [`ProblemCode::Busy`] after a while.
-    pub(crate) async fn answer(self: &Arc<Self>, account: AccountId, bytes: usize) -> Result<Share, Problem> {
-        let number = kib(bytes).min(u32::try_from(ANSWERS_KIB_EACH).unwrap_or(u32::MAX));
-        let (mut share, places) = self.share(account);
-        share.permits.push(wait(&places.answers, number).await?);
-        share.permits.push(wait(&self.all.answers, number).await?);
-        Ok(share)
+    pub(crate) async fn answer(&self, account: AccountId, bytes: usize) -> Result<Share, Problem> {
+        wait_for(&self.answers, account, kib(bytes).min(self.answers.most_each())).await
     }
 
     /// A place for one body that is sent to `account`.
     ///
     /// # Errors
     /// [`ProblemCode::Busy`] at once if there is none.
-    pub(crate) fn stream(self: &Arc<Self>, account: AccountId) -> Result<Share, Problem> {
-        let (mut share, places) = self.share(account);
-        share.permits.push(Arc::clone(&places.streams).try_acquire_owned().map_err(busy)?);
-        share.permits.push(Arc::clone(&self.all.streams).try_acquire_owned().map_err(busy)?);
-        Ok(share)
+    pub(crate) fn stream(&self, account: AccountId) -> Result<Share, Problem> {
+        self.streams.take(account, 1).ok_or(ProblemCode::Busy.into())
+    }
+
+    /// A thread that works for `account` and may block.
+    ///
+    /// # Errors
+    /// [`ProblemCode::Busy`] after a while.
+    pub(crate) async fn thread(&self, account: AccountId) -> Result<Share, Problem> {
+        wait_for(&self.threads, account, 1).await
+    }
+
+    /// A thread that checks a head. None of them ever waits for a network, a lock or the disk's confirmation.
+    ///
+    /// # Errors
+    /// Never, as long as the server runs.
+    pub(crate) async fn head(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        turn(&self.heads).await
+    }
+
+    /// A thread that finds out how the server is.
+    ///
+    /// # Errors
+    /// Never, as long as the server runs.
+    pub(crate) async fn probe(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        turn(&self.probes).await
     }
 }
 
@@ -198,28 +149,30 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn shares_are_given_back_and_accounts_forgotten() {
+    async fn shares_are_given_back() {
         let shares = Shares::new();
         let (one, two) = (AccountId::from_bytes([1; 32]), AccountId::from_bytes([2; 32]));
         let held: Vec<Share> = (0..STREAMS_EACH).map(|_| shares.stream(one).unwrap()).collect();
         assert_eq!(shares.stream(one).unwrap_err().code, ProblemCode::Busy);
-        let other = shares.stream(two).unwrap();
-        let mut body = shares.body(two, 4 * 1024 * 1024).await.unwrap();
-        assert_eq!(shares.all.bodies.available_permits(), BODIES_KIB - 64);
-        shares.whole_body(&mut body, 4 * 1024 * 1024).await.unwrap();
-        assert_eq!(shares.all.bodies.available_permits(), BODIES_KIB - 4 * 1024);
-        drop(held);
-        assert_eq!(shares.each.lock().unwrap().keys().collect::<Vec<_>>(), [&two]);
-        drop((other, body));
-        assert!(shares.each.lock().unwrap().is_empty());
-        assert_eq!(shares.all.streams.available_permits(), STREAMS);
-        assert_eq!(shares.all.bodies.available_permits(), BODIES_KIB);
+        let others = (shares.stream(two).unwrap(), shares.request(two).unwrap());
+        let body = shares.whole_body(two, 4 * 1024 * 1024).await.unwrap();
+        let answer = shares.answer(two, usize::MAX).await.unwrap();
+        drop((held, others, body, answer));
+        assert!(shares.streams.is_untouched(STREAMS) && shares.requests.is_untouched(REQUESTS));
+        assert!(shares.bodies.is_untouched(BODIES_KIB) && shares.answers.is_untouched(ANSWERS_KIB));
     }
 
-    /// However many bodies have begun, the largest one can still be received whole.
+    /// What is in progress cannot take all connections: there is always one to close for whoever comes.
     #[test]
-    fn begun_bodies_leave_room_for_a_whole_one() {
-        let begun = crate::router::MAX_REQUESTS * usize::try_from(FIRST_KIB).unwrap();
-        assert!(begun + vault_proto::wire::MAX_DETAILS / 1024 <= BODIES_KIB);
+    fn there_are_more_connections_than_what_can_be_in_progress_on_them() {
+        let in_progress = REQUESTS + STREAMS + STRANGERS;
+        assert!(in_progress < crate::limits::Limits::default().connections);
+    }
+
+    /// However many of the largest bodies one account sends, one has room.
+    #[test]
+    fn the_largest_body_has_room() {
+        assert!(kib(vault_proto::wire::MAX_DETAILS) <= BODIES_KIB_EACH);
+        assert!(kib(vault_proto::wire::MAX_JSON_BODY) <= BODIES_KIB_EACH);
     }
 }

@@ -13,11 +13,13 @@ use vault_proto::wire::MAX_ENROLMENT;
 
 use super::App;
 use super::answers::RequestId;
-use super::shares::{Share, Shares};
-use crate::authentication::SignedHead;
+use super::shares::{FIRST_BYTES, Share};
+use crate::authentication::{Authenticated, SignedHead};
+use crate::connections::Connection;
 use crate::event::Caller;
 use crate::ops::accounts::Submission;
 use crate::problem::Problem;
+use crate::request_log::IsKnown;
 
 /// A request by a known caller, with a body of at most `LIMIT` bytes that has the signed digest.
 pub(crate) struct Signed<const LIMIT: usize> {
@@ -38,6 +40,20 @@ pub(crate) struct SignedEnrolment {
     _share: Share,
 }
 
+impl<const LIMIT: usize> Signed<LIMIT> {
+    /// Whose request it is.
+    pub(crate) fn account(&self) -> AccountId {
+        self.caller.actor.account
+    }
+}
+
+impl SignedEnrolment {
+    /// Whose request it is.
+    pub(crate) fn account(&self) -> AccountId {
+        self.caller.actor.account
+    }
+}
+
 /// A whole body, and the memory it is allowed to take.
 pub(crate) struct ReadBody {
     bytes: Vec<u8>,
@@ -55,14 +71,17 @@ impl<const LIMIT: usize> FromRequest<App> for Signed<LIMIT> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
+        if LIMIT == 0 && !body.is_end_stream() {
+            // Before anything is waited for: a body that never comes would keep the request's place.
+            return Err(Problem::with_detail(ProblemCode::TooLarge, "This request has no body."));
+        }
         let head = Arc::new(SignedHead::parse(&parts, &app.authorities)?);
-        let checked_head = Arc::clone(&head);
-        let authenticated = app.run(move |vault| checked_head.authenticate(vault)).await?;
-        let share = app.shares.request(authenticated.account())?;
-        let body = read(app, authenticated.account(), body, LIMIT).await?;
+        let authenticated = identify(app, &parts, &head).await?.ok_or(ProblemCode::UnknownKey)?;
+        let account = authenticated.account();
+        let (share, body) = receive(app, &head, account, body, LIMIT).await?;
         let id = request_id(&parts);
         let (caller, digest, body) = app
-            .run(move |vault| {
+            .run(account, move |vault| {
                 let (caller, digest) = head.complete(vault, &authenticated, body.as_ref(), id)?;
                 Ok((caller, digest, body))
             })
@@ -76,20 +95,80 @@ impl FromRequest<App> for SignedEnrolment {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let head = SignedHead::parse(&parts, &app.authorities)?;
-        head.check_fresh((app.vault.clock)())?;
-        // Whoever this is, the place is theirs only for as long as a small body takes.
-        let share = app.shares.enrolment()?;
-        let most = announced(&body, MAX_ENROLMENT)?;
-        let body = timeout(app.limits.enrolment_body_time, collect(body, most, most, async || Ok(())));
-        let body = body.await.map_err(|_| ProblemCode::Timeout)??;
+        let head = Arc::new(SignedHead::parse(&parts, &app.authorities)?);
         let id = request_id(&parts);
-        app.run(move |vault| {
-            let (caller, submission) = head.authenticate_enrolment(vault, &body, id)?;
-            Ok(Self { caller, submission, _share: share })
-        })
-        .await
+        if let Some(authenticated) = identify(app, &parts, &head).await? {
+            let account = authenticated.account();
+            let (share, body) = receive(app, &head, account, body, MAX_ENROLMENT).await?;
+            let checked =
+                app.run(account, move |vault| head.authenticate_enrolment(vault, body.as_ref(), true, id));
+            let (caller, submission) = checked.await?;
+            return Ok(Self { caller, submission, _share: share });
+        }
+        let most = announced(&body, MAX_ENROLMENT)?;
+        let strangers = &app.shares.strangers;
+        let mut place = strangers.enter();
+        let arrived = async {
+            let body = timeout(app.limits.enrolment_body_time, collect(body, most, most, async || Ok(())));
+            let body = body.await.map_err(|_| ProblemCode::Timeout)??;
+            Ok::<_, Problem>((body, strangers.turn().await?))
+        };
+        let (body, turn) = tokio::select! {
+            biased;
+            arrived = arrived => arrived?,
+            () = place.given_away() => return Err(ProblemCode::Busy.into()),
+        };
+        drop(place);
+        let checked = app.run_on(turn, move |vault| head.authenticate_enrolment(vault, &body, false, id));
+        let (caller, submission) = checked.await?;
+        make_known(&parts, caller.actor.account);
+        let share = app.shares.request(caller.actor.account)?;
+        Ok(Self { caller, submission, _share: share })
     }
+}
+
+/// Whose request it is; `None` if nobody has its key. Takes no place of those who are known.
+async fn identify(
+    app: &App,
+    parts: &Parts,
+    head: &Arc<SignedHead>,
+) -> Result<Option<Authenticated>, Problem> {
+    let connection = parts.extensions.get::<Connection>();
+    let _turn = match connection {
+        Some(connection) => Some(connection.head().await),
+        None => None,
+    };
+    let head = Arc::clone(head);
+    let authenticated = app.run_on(app.shares.head().await?, move |vault| head.identify(vault)).await?;
+    if let Some(authenticated) = &authenticated {
+        make_known(parts, authenticated.account());
+    }
+    Ok(authenticated)
+}
+
+/// Has the log and the table of connections know whose request it is.
+fn make_known(parts: &Parts, account: AccountId) {
+    if let Some(known) = parts.extensions.get::<IsKnown>() {
+        known.set();
+    }
+    if let Some(connection) = parts.extensions.get::<Connection>() {
+        connection.belongs_to(account);
+    }
+}
+
+/// A place for a request of `account`, and its body. The request is used up before its body is awaited.
+async fn receive(
+    app: &App,
+    head: &Arc<SignedHead>,
+    account: AccountId,
+    body: Body,
+    limit: usize,
+) -> Result<(Share, ReadBody), Problem> {
+    let most = announced(&body, limit)?;
+    let share = app.shares.request(account)?;
+    let head = Arc::clone(head);
+    app.run(account, move |vault| head.use_nonce(vault, account)).await?;
+    Ok((share, read(app, account, body, most).await?))
 }
 
 fn request_id(parts: &Parts) -> String {
@@ -107,22 +186,21 @@ fn announced(body: &Body, limit: usize) -> Result<usize, Problem> {
     Ok(announced.unwrap_or(limit))
 }
 
-/// Reads a body that `account` sends. What has not come yet takes no memory, and of the memory for everybody only a
-/// little is kept for it.
-async fn read(app: &App, account: AccountId, body: Body, limit: usize) -> Result<ReadBody, Problem> {
-    let most = announced(&body, limit)?;
-    if most == 0 {
-        let bytes = timeout(app.limits.body_time, collect(body, 0, 0, async || Ok(())))
-            .await
-            .map_err(|_| ProblemCode::Timeout)??;
-        return Ok(ReadBody { bytes, _share: None });
+/// Reads a body of at most `most` bytes that `account` sends. What has not come yet takes no memory but the little that
+/// its place covers.
+async fn read(app: &App, account: AccountId, body: Body, most: usize) -> Result<ReadBody, Problem> {
+    if body.is_end_stream() {
+        return Ok(ReadBody { bytes: Vec::new(), _share: None });
     }
-    let mut share = app.shares.body(account, most).await?;
-    let grow = async || app.shares.whole_body(&mut share, most).await;
-    let bytes = timeout(app.limits.body_time, collect(body, most, Shares::first_bytes(), grow))
+    let mut share = None;
+    let grow = async || {
+        share = Some(app.shares.whole_body(account, most).await?);
+        Ok::<_, Problem>(())
+    };
+    let bytes = timeout(app.limits.body_time, collect(body, most, FIRST_BYTES, grow))
         .await
         .map_err(|_| ProblemCode::Timeout)??;
-    Ok(ReadBody { bytes, _share: Some(share) })
+    Ok(ReadBody { bytes, _share: share })
 }
 
 /// Collects a body of at most `limit` bytes; calls `grow` once before it holds more than `first`.

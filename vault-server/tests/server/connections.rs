@@ -59,7 +59,8 @@ async fn who_does_not_go_on_is_closed() {
     server.send(Method::GET, path::HEALTHZ, &[], Vec::new()).await.ok(200);
 }
 
-/// As many connections as there may be, all of them silent, half-open or idle: the next one is served all the same.
+/// As many connections as there may be, all of them silent, half-open or idle: whoever comes is served, and the one
+/// that has been without a request longest goes.
 #[tokio::test]
 async fn connections_without_a_request_make_room() {
     let limits = Limits { connections: 6, header_time: LONG, ..Limits::default() };
@@ -68,9 +69,17 @@ async fn connections_without_a_request_make_room() {
     for half in HALVES {
         kept.push(begun(&server, half).await);
     }
-    server.send(Method::GET, path::HEALTHZ, &[], Vec::new()).await.ok(200);
+    let mut newcomers = Vec::new();
     for stream in kept {
+        newcomers.push(idle(&server).await);
         until_closed(stream).await;
+    }
+    // None of those that came later was closed for them.
+    for mut stream in newcomers {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: vault.test\r\n\r\n").await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
     }
 }
 

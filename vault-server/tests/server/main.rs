@@ -42,6 +42,8 @@ mod request_signatures;
 #[cfg(test)]
 mod room;
 #[cfg(test)]
+mod shut_out;
+#[cfg(test)]
 mod store_conformance;
 #[cfg(test)]
 mod strangers;

@@ -86,6 +86,37 @@ async fn the_program_serves_one_folder_once_and_stops_cleanly() {
     assert_eq!((mode("."), mode("blobs")), (0o700, 0o700));
 }
 
+/// However many nobodies ask for whatever, the log grows by sums.
+#[tokio::test]
+async fn a_flood_of_strangers_does_not_fill_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("new");
+    assert_eq!(init(&data, Organisation::new(1).id()).status.code(), Some(0));
+    let mut server = serve(&data);
+    let (address, _rest) = announced(&mut server);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for (place, status) in [(path::RECORDINGS, 401), (path::HEALTHZ, 200)] {
+        for _ in 0..300 {
+            let answer = http.get(format!("http://{address}{place}")).send().await.unwrap();
+            assert_eq!(answer.status(), status);
+        }
+    }
+    let killed = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let log = String::from_utf8(server.wait_with_output().unwrap().stderr).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() < 20, "{log}");
+    let counted = |code: Option<&str>| -> u64 {
+        let sums = lines.iter().map(|line| &line["fields"]);
+        sums.filter(|fields| {
+            fields["message"] == "requests of unknown callers" && fields["code"].as_str() == code
+        })
+        .map(|fields| fields["number"].as_u64().unwrap())
+        .sum()
+    };
+    assert_eq!((counted(Some("signature-missing")), counted(None)), (300, 300), "{log}");
+}
+
 /// What a crash left of a write before its row is not in the way of the next one, and is not destroyed either.
 #[tokio::test]
 async fn leftovers_of_a_crash_do_not_matter() {

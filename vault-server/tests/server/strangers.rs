@@ -23,35 +23,6 @@ async fn begun_enrolment(server: &Server, person: &Person) -> TcpStream {
     stream
 }
 
-/// Those whom nobody knows take the few places for enrolments, and nothing of what is for those who are known.
-#[tokio::test]
-async fn strangers_keep_only_strangers_out() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician, stranger) = (
-        organisation.person(10, Role::Patient),
-        organisation.person(11, Role::Clinician),
-        organisation.person(12, Role::Patient),
-    );
-    let limits = Limits { enrolment_body_time: Duration::from_secs(3600), ..Limits::default() };
-    let server = Server::start_with(&organisation, limits).await;
-    server.enrol(&[&patient, &clinician]).await;
-    let mut waiting = Vec::new();
-    for _ in 0..4 {
-        waiting.push(begun_enrolment(&server, &stranger).await);
-    }
-    server.post(&stranger, path::ACCOUNTS, stranger.enrolment()).await.refused(ProblemCode::Busy);
-    let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
-    server.finish(&draft, 3_000_000).await;
-
-    // One of them sends the rest, and is enrolled.
-    let mut first = waiting.remove(0);
-    first.write_all(&stranger.enrolment()[b"{\"chain\":".len()..]).await.unwrap();
-    let mut answer = [0; 12];
-    first.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 201");
-    server.post(&stranger, path::ACCOUNTS, stranger.enrolment()).await.ok(200);
-}
-
 #[tokio::test]
 async fn an_enrolment_that_dribbles_is_given_up() {
     let organisation = Organisation::new(1);
@@ -113,7 +84,6 @@ async fn an_account_has_only_so_many_key_lists() {
     assert_eq!(entry.key_lists.len(), MAX_KEY_LISTS);
 }
 
-/// Bodies that do not come, also where there should be none, are given up.
 #[tokio::test]
 async fn a_body_that_does_not_come_is_given_up() {
     let organisation = Organisation::new(1);
@@ -123,15 +93,11 @@ async fn a_body_that_does_not_come_is_given_up() {
     let server = Server::start_with(&organisation, limits).await;
     server.enrol(&[&patient, &clinician]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
-    for (method, place) in
-        [(Method::GET, path::RECORDINGS.to_owned()), (Method::PUT, path::details(&draft.id()))]
-    {
-        let call = Call::new(&clinician.device, method, place, Vec::new());
-        let chunked = call.head(0).replace("content-length: 0", "transfer-encoding: chunked");
-        let mut stream = TcpStream::connect(server.address()).await.unwrap();
-        stream.write_all(format!("{chunked}\r\n").as_bytes()).await.unwrap();
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 408");
-    }
+    let call = Call::new(&clinician.device, Method::PUT, path::details(&draft.id()), Vec::new());
+    let chunked = call.head(0).replace("content-length: 0", "transfer-encoding: chunked");
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(format!("{chunked}\r\n").as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
 }

@@ -1,0 +1,267 @@
+//! Which connections there are, and which gives way when all are taken and another comes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{MutexGuard as AsyncGuard, Notify};
+use tokio::time::Instant;
+use vault_proto::ids::AccountId;
+
+use crate::request_log::{Counted, RequestLog};
+
+/// Connections that an account may keep busy whoever else comes.
+const BUSY_EACH: usize = 16;
+
+/// All open connections.
+#[derive(Debug)]
+pub(super) struct Table {
+    most: usize,
+    next: AtomicU64,
+    open: Mutex<HashMap<u64, Open>>,
+    /// A connection left, or may be closed now.
+    changed: Notify,
+}
+
+/// A connection's place in the table, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    table: Arc<Table>,
+    number: u64,
+    open: Open,
+}
+
+/// An open connection.
+#[derive(Debug, Clone)]
+pub(super) struct Open(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    table: Arc<Table>,
+    close: Notify,
+    heads: tokio::sync::Mutex<()>,
+    state: Mutex<Use>,
+}
+
+/// What a connection is used for.
+#[derive(Debug, Clone, Copy)]
+struct Use {
+    /// Requests in progress.
+    requests: usize,
+    /// Since when it has had some, or none.
+    since: Instant,
+    /// Whose key signed the last request that came by it.
+    account: Option<AccountId>,
+    /// Whether it was told to close.
+    leaving: bool,
+}
+
+/// The connection that a request came by. As long as a copy lives, the request is in progress.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection(Arc<InProgress>);
+
+#[derive(Debug)]
+struct InProgress(Open);
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        let Open(shared) = &self.0;
+        let mut used = shared.used();
+        used.requests = used.requests.saturating_sub(1);
+        if used.requests == 0 {
+            used.since = Instant::now();
+            drop(used);
+            shared.table.changed.notify_one();
+        }
+    }
+}
+
+impl Connection {
+    /// Closes it at once, with everything that is being sent on it.
+    pub(crate) fn close(&self) {
+        let Open(shared) = &self.0.0;
+        shared.close.notify_one();
+    }
+
+    /// The request is one of `account`.
+    pub(crate) fn belongs_to(&self, account: AccountId) {
+        let Open(shared) = &self.0.0;
+        shared.used().account = Some(account);
+    }
+
+    /// The right to have a head checked. Of those that come by one connection one is checked after the other, so many
+    /// requests on one are not in the way of one on another.
+    pub(crate) async fn head(&self) -> AsyncGuard<'_, ()> {
+        let Open(shared) = &self.0.0;
+        shared.heads.lock().await
+    }
+}
+
+impl Shared {
+    fn used(&self) -> MutexGuard<'_, Use> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// A request came by it.
+    pub(super) fn request(&self) -> Connection {
+        let mut used = self.0.used();
+        if used.requests == 0 {
+            used.since = Instant::now();
+        }
+        used.requests = used.requests.saturating_add(1);
+        drop(used);
+        Connection(Arc::new(InProgress(self.clone())))
+    }
+
+    /// Completes when it is to be closed at once.
+    pub(super) async fn closed(&self) {
+        self.0.close.notified().await;
+    }
+
+    /// Whether no request is in progress.
+    pub(super) fn is_idle(&self) -> bool {
+        self.0.used().requests == 0
+    }
+}
+
+impl Place {
+    pub(super) fn open(&self) -> Open {
+        self.open.clone()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.table.open().remove(&self.number);
+        self.table.changed.notify_one();
+    }
+}
+
+impl Table {
+    /// A table for so many connections.
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, next: AtomicU64::new(0), open: Mutex::default(), changed: Notify::new() })
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more connection, if need be that of another.
+    pub(super) async fn place(self: &Arc<Self>, log: &RequestLog) -> Place {
+        loop {
+            if let Some(place) = self.take() {
+                return place;
+            }
+            if self.close_one() {
+                log.count(Counted::ClosedForAnother);
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Place> {
+        let mut open = self.open();
+        if open.len() >= self.most {
+            return None;
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let state = Mutex::new(Use { requests: 0, since: Instant::now(), account: None, leaving: false });
+        let shared = Shared {
+            table: Arc::clone(self),
+            close: Notify::new(),
+            heads: tokio::sync::Mutex::default(),
+            state,
+        };
+        let connection = Open(Arc::new(shared));
+        open.insert(number, connection.clone());
+        drop(open);
+        Some(Place { table: Arc::clone(self), number, open: connection })
+    }
+
+    /// Tells the one to close that has been without a request longest. If all have one, it is one of a stranger, and
+    /// if there is none of those, of the account that keeps most of them busy: the one whose requests take longest.
+    /// `false` if nobody has more than a fair number, or one is about to leave already.
+    fn close_one(&self) -> bool {
+        let open = self.open();
+        let uses: Vec<(&Open, Use)> = open.values().map(|open| (open, *open.0.used())).collect();
+        if uses.iter().any(|(_, used)| used.leaving) {
+            return false;
+        }
+        let mut busy: HashMap<AccountId, usize> = HashMap::new();
+        for account in uses.iter().filter(|(_, used)| used.requests > 0).filter_map(|(_, used)| used.account)
+        {
+            *busy.entry(account).or_default() += 1;
+        }
+        let most = busy.iter().filter(|(_, number)| **number > BUSY_EACH).max_by_key(|(_, number)| **number);
+        let most = most.map(|(account, _)| *account);
+        let rank = |used: &Use| match used.account {
+            _ if used.requests == 0 => Some(0),
+            None => Some(1),
+            account if account == most => Some(2),
+            Some(_) => None,
+        };
+        let chosen = uses
+            .iter()
+            .filter_map(|(open, used)| Some(((rank(used)?, used.since), *open)))
+            .min_by_key(|(order, _)| *order);
+        let Some((_, Open(shared))) = chosen else {
+            return false;
+        };
+        shared.used().leaving = true;
+        shared.close.notify_one();
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn account(seed: u8) -> AccountId {
+        AccountId::from_bytes([seed; 32])
+    }
+
+    /// Puts a request of `account` on a connection; as long as it is kept, it is in progress.
+    fn request(place: &Place, account: Option<AccountId>) -> Connection {
+        let request = place.open.request();
+        if let Some(account) = account {
+            request.belongs_to(account);
+        }
+        request
+    }
+
+    #[tokio::test]
+    async fn idle_ones_go_first_then_strangers_then_who_has_most() {
+        let log = RequestLog::new(Duration::from_secs(3600));
+        let table = Table::new(24);
+        let busy = |account| {
+            let place = table.take().unwrap();
+            (request(&place, account), place)
+        };
+        let of_one: Vec<_> = (0..17).map(|_| busy(Some(account(1)))).collect();
+        let of_two: Vec<_> = (0..5).map(|_| busy(Some(account(2)))).collect();
+        let stranger = busy(None);
+        let idle = table.take().unwrap();
+        assert!(table.take().is_none());
+        // Whoever comes gets the place of `leaves`, and keeps it with a request.
+        let next = async |leaves: Place, newcomer| {
+            assert!(table.close_one());
+            assert!(leaves.open.0.used().leaving);
+            assert!(!table.close_one(), "for one that comes one goes");
+            drop(leaves);
+            let place = table.place(&log).await;
+            (request(&place, Some(newcomer)), place)
+        };
+        let _third = next(idle, account(3)).await;
+        let _fourth = next(stranger.1, account(4)).await;
+        let mut of_one = of_one.into_iter();
+        let _fifth = next(of_one.next().unwrap().1, account(5)).await;
+        assert!(!table.close_one(), "nobody has more than a fair number, and all are at work");
+        drop((of_one, of_two));
+    }
+}
