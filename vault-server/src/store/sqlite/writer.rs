@@ -329,11 +329,14 @@ mod tests {
     }
 
     /// One whose answer panics: nothing that the thread does by itself is safe from a mistake.
-    struct Hostile(i64);
+    struct Hostile {
+        number: i64,
+        _dropped: SyncSender<()>,
+    }
 
     impl Job for Hostile {
         fn run(&mut self, db: &Connection) -> bool {
-            add(db, self.0).is_ok()
+            add(db, self.number).is_ok()
         }
 
         #[expect(clippy::panic, reason = "it is there to panic")]
@@ -406,7 +409,11 @@ mod tests {
         let store = store(folder.path());
         let log = folder.path().join("vault.db-wal");
         for round in 1..=3 {
-            store.writer.jobs.send(Message::Change(Box::new(Hostile(round)))).unwrap();
+            let (dropped, ended) = sync_channel(0);
+            let hostile = Hostile { number: round, _dropped: dropped };
+            store.writer.jobs.send(Message::Change(Box::new(hostile))).unwrap();
+            // Who shares its commit fails with it; what comes after it does not.
+            ended.recv().unwrap_err();
             store.writer.run(|db| write(db, "DELETE FROM nonces", ()).map(drop)).unwrap();
             store.writer.run(|db| add(db, 1)).unwrap();
             assert_eq!(added(&store), [1]);
