@@ -35,11 +35,17 @@ impl World {
         world
     }
 
+    /// As [`Self::new`], with a server that is known by this name, which is that of a proxy in front of it.
+    pub fn known_as(name: String) -> Self {
+        let mut world = Self::offline();
+        world.known_as = Some(name);
+        world.start();
+        world
+    }
+
     /// As [`Self::new`], with a server that everybody reaches through `proxy` only.
     pub fn behind(proxy: &Proxy) -> Self {
-        let mut world = Self::offline();
-        world.known_as = Some(proxy.authority());
-        world.start();
+        let world = Self::known_as(proxy.authority());
         proxy.lead_to(Some(world.server().authority().parse().expect("an address")));
         world
     }

@@ -269,6 +269,15 @@ impl From<ClientError> for Failure {
                 "Nothing it said was believed, and nothing of yours was changed.",
                 "Check the address; if it is right, tell its operator.",
             ),
+            ClientError::TooLargeForProxy { server, bytes } => Self::new(
+                Kind::Unreachable,
+                format!(
+                    "A proxy in front of {server} takes no request of {bytes} bytes (status 413; in nginx that is \
+                     client_max_body_size)."
+                ),
+                "What the server had acknowledged before is kept; this step was not done.",
+                "Ask the operator to let requests of 5 MiB through the proxy, then run the same command again to go on.",
+            ),
             ClientError::Refused(problem) => refused(&problem),
             ClientError::Disk { path, source } => Self::disk(&path.display().to_string(), &source),
             ClientError::KeptPartGone { segment, part } => Self::new(
@@ -498,6 +507,10 @@ fn refused(problem: &Problem) -> Failure {
             (Kind::NotFound, "Check the id against `vault-cli list`, and that you use the right --home.")
         }
         Some(ProblemCode::SignatureStale) => (Kind::Refused, "Set this machine's clock, then try again."),
+        Some(ProblemCode::SignatureInvalid) if problem.detail.is_some() => (
+            Kind::Refused,
+            "Reach it by one of those names (--server). If yours is right, ask the operator to add it (vault-server serve --authority).",
+        ),
         Some(ProblemCode::UnknownKey) => {
             (Kind::Refused, "Enrol this account at the server first: `vault-cli enrol`.")
         }

@@ -74,6 +74,14 @@ pub enum ClientError {
         /// What was wrong.
         reason: String,
     },
+    /// Something in front of the server takes no request with a body of that size: its operator has to let it through.
+    #[error("what stands in front of the server at {server} takes no request of {bytes} bytes")]
+    TooLargeForProxy {
+        /// The server's address.
+        server: String,
+        /// Bytes of the body.
+        bytes: usize,
+    },
     /// The server refused.
     #[error("the server refused: {} ({})", .0.title, .0.code)]
     Refused(Box<Problem>),
@@ -297,8 +305,7 @@ impl ClientError {
     /// busy, full or failing.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
-            Self::Protocol { .. } => true,
+            Self::Unreachable { .. } | Self::Protocol { .. } | Self::TooLargeForProxy { .. } => true,
             Self::Refused(problem) => match problem.known_code() {
                 Some(code) => is_passing(code) || code == ProblemCode::StorageFull,
                 None => problem.status >= 500,

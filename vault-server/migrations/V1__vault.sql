@@ -1,10 +1,11 @@
 -- Whose index this is, and how far it has come; docs/OPERATING.md says what mark and commits are for. Written by `init`.
 CREATE TABLE vault (
-    only_row   INTEGER PRIMARY KEY CHECK (only_row = 1),
-    vault      BLOB NOT NULL CHECK (length(vault) = 16),
-    generation INTEGER NOT NULL CHECK (generation >= 1),
-    mark       INTEGER NOT NULL CHECK (mark >= 1),
-    commits    INTEGER NOT NULL CHECK (commits >= 0)
+    only_row     INTEGER PRIMARY KEY CHECK (only_row = 1),
+    vault        BLOB NOT NULL CHECK (length(vault) = 16),
+    organisation BLOB NOT NULL CHECK (length(organisation) = 32),
+    generation   INTEGER NOT NULL CHECK (generation >= 1),
+    mark         INTEGER NOT NULL CHECK (mark >= 1),
+    commits      INTEGER NOT NULL CHECK (commits >= 0)
 ) STRICT;
 
 -- Accounts: the current certificate, and every key list from number 1.

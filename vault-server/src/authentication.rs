@@ -1,9 +1,11 @@
 //! Who makes a request (PROTOCOL.md, section 2): the form of the headers, then freshness, key, signature, nonce, body
 //! digest, certificate, in this order.
 
+use std::sync::Arc;
+
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, uri::Authority};
+use http::{HeaderMap, uri};
 use vault_proto::credentials::{Member, TrustProblem};
 use vault_proto::http_signature::{
     CONTENT_DIGEST, MAX_SKEW_SECONDS, RequestTarget, SIGNATURE, SIGNATURE_INPUT, SignatureInput,
@@ -14,41 +16,39 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::statements::DeviceRole;
 use vault_proto::timestamp::Timestamp;
 
+use crate::authority::{Authority, normalised};
 use crate::authorize::{Actor, Standing};
 use crate::event::Caller;
+use crate::misaddressed::{Misaddressed, listed};
 use crate::ops::Vault;
 use crate::ops::accounts::Submission;
 use crate::problem::Problem;
 use crate::store::{NewNonce, NonceUse};
 
+/// Where a proxy says for which name a request came to it. Only the log believes it.
+const X_FORWARDED_HOST: &str = "x-forwarded-host";
+
 /// The names under which this server is reached. A request signed for another server is worth nothing here.
-#[derive(Debug, Clone)]
-pub struct Authorities(Vec<String>);
-
-impl Authorities {
-    /// Accepts these `HOST[:PORT]`, in any case, with or without the default port.
-    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
-        Self(names.into_iter().map(|name| normalised(&name)).collect())
-    }
-
-    fn contains(&self, authority: &str) -> bool {
-        self.0.iter().any(|own| own == authority)
-    }
+#[derive(Debug)]
+pub struct Authorities {
+    own: Vec<Authority>,
+    misaddressed: Misaddressed,
 }
 
-/// Lower case and without a default port. The server may stand behind a proxy that ends TLS, so both schemes' count.
-fn normalised(authority: &str) -> String {
-    let authority = authority.to_ascii_lowercase();
-    let bare = authority.strip_suffix(":443").or_else(|| authority.strip_suffix(":80"));
-    bare.unwrap_or(&authority).to_owned()
+impl Authorities {
+    /// Accepts what is signed for any of these names.
+    pub fn new(own: Vec<Authority>) -> Self {
+        Self { own, misaddressed: Misaddressed::default() }
+    }
 }
 
 /// The signed parts of a request, in the accepted form; nothing of it is checked yet.
 #[derive(Debug, Clone)]
 pub struct SignedHead {
     method: String,
-    authority: String,
-    own_authority: bool,
+    own: Arc<Authorities>,
+    /// The names that the request claims to have come for: `Host` or `:authority`, then what a proxy says.
+    came_for: Vec<String>,
     path: String,
     query: Option<String>,
     content_digest: Digest,
@@ -82,20 +82,20 @@ impl SignedHead {
     ///
     /// # Errors
     /// [`ProblemCode::SignatureMissing`] for every form but the accepted one.
-    pub fn parse(parts: &Parts, own: &Authorities) -> Result<Self, Problem> {
+    pub fn parse(parts: &Parts, own: &Arc<Authorities>) -> Result<Self, Problem> {
         let parse = || {
             let input = SignatureInput::parse(single(&parts.headers, SIGNATURE_INPUT)?).ok()?;
             let signature = parse_signature(single(&parts.headers, SIGNATURE)?).ok()?;
             let content_digest = parse_content_digest(single(&parts.headers, CONTENT_DIGEST)?).ok()?;
-            let authority = match parts.uri.authority().map(Authority::as_str) {
-                Some(authority) => authority,
-                None => single(&parts.headers, HOST.as_str())?,
+            let host = match parts.uri.authority().map(uri::Authority::as_str) {
+                Some(authority) => Some(authority),
+                None => single(&parts.headers, HOST.as_str()),
             };
-            let authority = normalised(authority);
+            let came_for = [host, single(&parts.headers, X_FORWARDED_HOST)];
             Some(Self {
                 method: parts.method.as_str().to_owned(),
-                own_authority: own.contains(&authority),
-                authority,
+                own: Arc::clone(own),
+                came_for: came_for.into_iter().flatten().map(normalised).collect(),
                 path: parts.uri.path().to_owned(),
                 query: parts.uri.query().map(str::to_owned),
                 content_digest,
@@ -119,16 +119,35 @@ impl SignedHead {
         }
     }
 
-    fn check_signature(&self, key: &PublicKey) -> Result<(), Problem> {
+    /// Whether the signature is good, had the request been made to this name.
+    fn is_signed_for(&self, authority: &str, key: &PublicKey) -> bool {
         let target = RequestTarget {
             method: &self.method,
-            authority: &self.authority,
+            authority,
             path: &self.path,
             query: self.query.as_deref(),
             content_digest: self.content_digest,
         };
-        let valid = target.verify(&self.input, &self.signature, key).is_ok();
-        if self.own_authority && valid { Ok(()) } else { Err(ProblemCode::SignatureInvalid.into()) }
+        target.verify(&self.input, &self.signature, key).is_ok()
+    }
+
+    /// Checks the signature for each of the server's own names. A proxy may have put another name in place of the one
+    /// that the client signed, so `Host` decides nothing, and costs nothing: whatever it says, what is signed for
+    /// another server fits none of these.
+    fn check_signature(&self, key: &PublicKey) -> Result<(), Problem> {
+        let Authorities { own, misaddressed } = &*self.own;
+        // The likely one first; each costs a verification.
+        let is_likely = |name: &&Authority| self.came_for.iter().any(|came_for| came_for == name.as_str());
+        let (likely, others): (Vec<&Authority>, Vec<&Authority>) = own.iter().partition(is_likely);
+        if likely.into_iter().chain(others).any(|name| self.is_signed_for(name.as_str(), key)) {
+            return Ok(());
+        }
+        match self.came_for.iter().find(|name| self.is_signed_for(name, key)) {
+            Some(name) => misaddressed.signed_for(name, own),
+            None => misaddressed.signed_for_nothing_known(self.came_for.first().map(String::as_str), own),
+        }
+        let detail = format!("This server is reached as {}.", listed(own));
+        Err(Problem::with_detail(ProblemCode::SignatureInvalid, detail))
     }
 
     /// Uses the request of `account` up. Blocks until that is durable.

@@ -1,12 +1,12 @@
-//! The server's data folder (docs/OPERATING.md): `vault.json` says whose it is, `lock` keeps a second server out,
-//! `vault.db` is the index, `read-nonces` its reserve for a full disk, `blobs/` holds the objects, `leftovers/` what
-//! crashes left of them.
+//! The server's data folder (docs/OPERATING.md): `vault.json` says whose it is, `vault.db` is the index, `read-nonces`
+//! its reserve for a full disk, `blobs/` holds the objects, `leftovers/` what crashes left of them.
 //!
 //! [`init`] alone creates an index or a folder of objects; [`DataFolder::open`] takes what is there or refuses it.
+//! Whichever process works on it holds a lock on the folder itself.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,15 +15,15 @@ use vault_proto::ids::{OrganisationId, VaultId};
 use crate::blob::FileBlobs;
 use crate::durable::{create_folders, sync_folder, sync_name, write_whole_file};
 use crate::mark::{self, Mark, MarkFile};
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{Reason, Refusal, typed};
 use crate::server_error::ServerError;
 use crate::store::{InspectionError, READ_NONCES, SqliteStore, inspect, is_fresh};
 
 const DESCRIPTION: &str = "vault.json";
 const DATABASE: &str = "vault.db";
+const LOG: &str = "vault.db-wal";
 const BLOBS: &str = "blobs";
 const LEFTOVERS: &str = "leftovers";
-const LOCK: &str = "lock";
 const FORMAT: u32 = 3;
 
 /// `vault.json`. Written last, by `init`: where it is, the rest has been there.
@@ -60,7 +60,8 @@ pub struct DataFolder {
     lock: Lock,
 }
 
-/// Keeps other processes out of a data folder.
+/// Keeps other processes out of a data folder. Locked is the folder: a file in it could be removed by somebody who
+/// tidies up, and the next process would lock another one of its name.
 #[derive(Debug)]
 pub struct Lock(File);
 
@@ -101,7 +102,6 @@ fn is_unused(path: &Path) -> Result<bool, ServerError> {
         let name = entry.map_err(failed)?.file_name();
         let name = name.to_string_lossy();
         let unused = match &*name {
-            LOCK => true,
             BLOBS => FileBlobs::is_unused(&path.join(BLOBS)).map_err(failed)?,
             DATABASE => is_fresh(&path.join(DATABASE)),
             READ_NONCES => true,
@@ -117,18 +117,25 @@ fn is_unused(path: &Path) -> Result<bool, ServerError> {
 
 fn lock(path: &Path) -> Result<Lock, ServerError> {
     let failed = |error| ServerError::folder(path, error);
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path.join(LOCK))
-        .map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Lock(lock)),
+    let folder = File::open(path).map_err(failed)?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Lock(folder)),
         Err(TryLockError::WouldBlock) => Err(ServerError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
+}
+
+/// What of a data folder other users of the machine can look into. Whoever runs the server may want that for a backup,
+/// so it is told and not changed.
+fn open_to_others(path: &Path) -> Vec<&'static str> {
+    let is_open =
+        |path: &Path| path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
+    // Nobody gets through a folder that is closed to all others.
+    if !is_open(path) {
+        return Vec::new();
+    }
+    let names = [DESCRIPTION, DATABASE, LOG, BLOBS, LEFTOVERS];
+    names.into_iter().filter(|name| is_open(&path.join(name))).collect()
 }
 
 /// Makes `path` the data folder of a server for `organisation`. What a call leaves that dies on the way, the next one
@@ -159,12 +166,14 @@ pub fn init(path: &Path, organisation: OrganisationId) -> Result<Initialised, Se
     let database = path.join(DATABASE);
     let mark = match inspect(&database) {
         // A call that died had got so far.
-        Ok(index) => index.whole,
+        Ok(index) if index.organisation == organisation => index.whole,
+        Ok(_) => return Err(ServerError::OtherOrganisation(path.to_owned())),
         Err(InspectionError::Missing) => {
             let mut vault = [0; VaultId::BYTES];
             getrandom::fill(&mut vault).map_err(|error| failed(io::Error::other(error)))?;
             let mark = Mark { vault: VaultId::from_bytes(vault), generation: 1, mark: 1 };
-            SqliteStore::create(&database, mark).map_err(|error| ServerError::index(path, error))?;
+            SqliteStore::create(&database, organisation, mark)
+                .map_err(|error| ServerError::index(path, error))?;
             mark
         }
         Err(error) => return Err(inspection_failed(path, error)),
@@ -237,6 +246,19 @@ impl DataFolder {
         };
         mark::check((description.vault, description.generation), &index, mark.mark(), mark.commits())
             .map_err(|reason| refused(path, reason))?;
+        if index.organisation != description.organisation {
+            let (described, index) = (description.organisation, index.organisation);
+            return Err(refused(path, Reason::OtherOrganisation { described, index }));
+        }
+        let open = open_to_others(path);
+        if !open.is_empty() {
+            tracing::warn!(
+                "other users of this machine can look into {} of the data folder, which tells who met whom and when; to \
+                 keep them out: chmod -R go= {}",
+                open.join(", "),
+                typed(path)
+            );
+        }
         // Everything that will be acknowledged hangs from these names, and `init` may have died before it synced them.
         sync_folder(path).and_then(|()| sync_name(path)).map_err(failed)?;
         Ok(Self { path: path.to_owned(), organisation: description.organisation, mark, lock })

@@ -7,6 +7,14 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 
+/// How files are made and opened for writing: what is made is its owner's alone from its first moment on, whatever the
+/// umask is.
+pub(crate) fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
+
 /// Stops the process if bytes may not have reached the disk. After a failed `fsync` the kernel has dropped the dirty
 /// pages, and the next `fsync` would succeed without them.
 pub(crate) fn stop_unless_durable(result: io::Result<()>) {
@@ -38,8 +46,8 @@ pub(crate) fn sync_name(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Creates `folder`, whose parent exists, and makes it durable. Also if it is there already: whoever created it may
-/// have crashed before its name was on the disk, or may not have got so far yet.
+/// Creates `folder`, whose parent exists, for its owner alone, and makes it durable. Also if it is there already:
+/// whoever created it may have crashed before its name was on the disk, or may not have got so far yet.
 pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -66,7 +74,7 @@ pub(crate) fn write_whole_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let aside = folder.join(format!(".{}.new", HEXLOWER.encode(&random)));
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+        let mut file = private_file().create_new(true).open(&aside)?;
         file.write_all(bytes)?;
         name_whole_file(&file, &aside, path)
     };

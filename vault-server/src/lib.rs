@@ -4,6 +4,7 @@
 //! [`ops`] → [`store`] (metadata) and [`blob`] (bytes). The protocol is `docs/PROTOCOL.md`.
 
 pub mod authentication;
+pub mod authority;
 pub mod authorize;
 pub mod blob;
 mod collector;
@@ -14,6 +15,7 @@ pub mod event;
 pub mod limits;
 pub mod mark;
 mod mark_mover;
+mod misaddressed;
 pub mod ops;
 pub mod problem;
 pub mod refusal;
@@ -37,6 +39,7 @@ pub use collector::MOST_LEFTOVERS;
 pub use server_error::ServerError;
 
 use authentication::Authorities;
+use authority::Authority;
 use data_folder::DataFolder;
 use limits::Limits;
 use ops::leftovers::{Collection, Search, SearchError};
@@ -49,8 +52,8 @@ use store::{SqliteStore, Store};
 pub struct Config {
     /// Its data folder, initialised.
     pub data: PathBuf,
-    /// Names under which clients reach it, `HOST[:PORT]`; if empty, the address it listens on.
-    pub authorities: Vec<String>,
+    /// Names under which clients reach it; if empty, the address it listens on.
+    pub authorities: Vec<Authority>,
     /// The time.
     pub clock: Clock,
     /// Called once the server is ready to answer.
@@ -94,14 +97,6 @@ impl fmt::Debug for Config {
 fn system_time() -> Timestamp {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs());
     Timestamp::EPOCH.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX))
-}
-
-fn own_names(address: SocketAddr) -> Vec<String> {
-    let mut names = vec![address.to_string()];
-    if address.ip().is_loopback() {
-        names.push(format!("localhost:{}", address.port()));
-    }
-    names
 }
 
 /// What of a data folder has to be open to work on it.
@@ -154,14 +149,19 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
     let address = listener.local_addr().map_err(ServerError::Stopped)?;
-    let names = if config.authorities.is_empty() { own_names(address) } else { config.authorities };
-    let Config { data, limits, clock, .. } = config;
+    let Config { data, limits, clock, authorities, .. } = config;
+    let authorities = if authorities.is_empty() {
+        Authority::of_listener(address)
+            .ok_or_else(|| ServerError::Nameless { data: data.clone(), address })?
+    } else {
+        authorities
+    };
     let opened = tokio::task::spawn_blocking(move || open(&data, clock, &limits));
     let Opened { path, store, vault, _lock } =
         opened.await.map_err(|error| ServerError::Stopped(error.into()))??;
     let log = RequestLog::new(limits.log_sums_every);
     let sums = log.start();
-    let app = routes::App::new(Arc::clone(&vault), Authorities::new(names), limits);
+    let app = routes::App::new(Arc::clone(&vault), Authorities::new(authorities), limits);
     let router = router::router(app, Arc::clone(&log));
     tracing::info!(%address, "listening");
     (config.announce)(address);

@@ -11,15 +11,15 @@
 //! one. Each of the three, the database file, the file with its log and the objects, tells by its mark whether it was
 //! replaced by an older one. `check` is the whole comparison.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vault_proto::ids::VaultId;
+use vault_proto::ids::{OrganisationId, VaultId};
 
-use crate::durable::write_whole_file;
+use crate::durable::{private_file, write_whole_file};
 use crate::refusal::Reason;
 
 /// Whose index or objects these are, and how far they have come.
@@ -42,6 +42,8 @@ pub(crate) struct IndexMarks {
     pub(crate) file: Option<Mark>,
     /// With its write-ahead log.
     pub(crate) whole: Mark,
+    /// The organisation that it was made for.
+    pub(crate) organisation: OrganisationId,
     /// Commits, with its write-ahead log.
     pub(crate) commits: u64,
     /// Whether there is a log with anything in it.
@@ -78,12 +80,7 @@ impl Counter {
         let file = match &mut self.file {
             Some(file) => file,
             none => {
-                let file = OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(false)
-                    .mode(0o600)
-                    .open(&self.path)?;
+                let file = private_file().create(true).truncate(false).open(&self.path)?;
                 none.insert(file)
             }
         };
@@ -168,7 +165,7 @@ pub(crate) fn check(
     objects: Mark,
     counted: Option<u64>,
 ) -> Result<(), Reason> {
-    let IndexMarks { file, whole, commits, has_log } = *index;
+    let IndexMarks { file, whole, commits, has_log, .. } = *index;
     if objects.vault != vault {
         return Err(Reason::ObjectsForeign { found: objects.vault, expected: vault });
     }
@@ -223,7 +220,13 @@ mod tests {
     }
 
     fn index(file: u64, whole: u64) -> IndexMarks {
-        IndexMarks { file: Some(mark(file)), whole: mark(whole), commits: 40, has_log: file != whole }
+        IndexMarks {
+            file: Some(mark(file)),
+            whole: mark(whole),
+            organisation: OrganisationId::from_bytes([3; 32]),
+            commits: 40,
+            has_log: file != whole,
+        }
     }
 
     #[test]

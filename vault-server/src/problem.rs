@@ -9,7 +9,7 @@ use vault_proto::problem::ProblemCode;
 pub struct Problem {
     /// The code.
     pub code: ProblemCode,
-    /// What happened this time; never holds names, keys or content.
+    /// What happened this time; never holds keys, content, or names but the server's own.
     pub detail: Option<Cow<'static, str>>,
 }
 

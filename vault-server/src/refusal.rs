@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use vault_proto::ids::{RecordingId, VaultId};
+use vault_proto::ids::{OrganisationId, RecordingId, VaultId};
 
 /// What contradicts what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,13 @@ pub enum Reason {
     DescriptionMissing,
     /// `vault.json` is not what `init` wrote.
     DescriptionDamaged,
+    /// `vault.json` names another organisation than the one that the vault was made for.
+    OtherOrganisation {
+        /// That of `vault.json`.
+        described: OrganisationId,
+        /// That of the index.
+        index: OrganisationId,
+    },
     /// There is no `blobs/mark`.
     MarkMissing,
     /// `blobs/mark` is not what was written.
@@ -138,6 +145,10 @@ impl Refusal {
         match &self.reason {
             Reason::DescriptionMissing => format!("{data} holds a vault, and its vault.json is missing."),
             Reason::DescriptionDamaged => format!("The file vault.json in {data} is damaged."),
+            Reason::OtherOrganisation { described, index } => format!(
+                "The file vault.json in {data} is not what it was: it says organisation {described}, and vault.db was \
+                 made for {index}."
+            ),
             Reason::MarkMissing => format!("The objects of {data} have no mark: blobs/mark is missing."),
             Reason::MarkDamaged => {
                 format!("The mark of the objects in {data} is damaged: blobs/mark cannot be read.")
@@ -216,9 +227,11 @@ impl Refusal {
             aside = typed(&free_name(&self.data))
         );
         match &self.reason {
-            Reason::DescriptionMissing | Reason::DescriptionDamaged => format!(
-                "Put it back from any copy of this folder, for it never changes: cp COPY/vault.json {data}/vault.json"
-            ),
+            Reason::DescriptionMissing | Reason::DescriptionDamaged | Reason::OtherOrganisation { .. } => {
+                format!(
+                    "Put it back from any copy of this folder, for it never changes: cp COPY/vault.json {data}/vault.json"
+                )
+            }
             Reason::MarkMissing
             | Reason::MarkDamaged
             | Reason::ObjectsForeign { .. }
@@ -241,9 +254,8 @@ impl Refusal {
                 )
             }
             Reason::ManyLeftovers { found, .. } => format!(
-                "Look at them in the log; if nobody misses them, move them to {leftovers}, where they stay for 30 \
-                 days: vault-server collect --data {data} --at-most {found}",
-                leftovers = typed(&self.data.join("leftovers"))
+                "Look at them in the log; if nobody misses them, move them to the folder leftovers, where they stay for 30 \
+                 days: vault-server collect --data {data} --at-most {found}"
             ),
         }
     }

@@ -1,5 +1,5 @@
-//! Why the server does not start or run, in three lines: what happened, what it means for the data, what to do. Every
-//! exit code of the program is decided here.
+//! Why the server does not start or run, in three lines: what happened, what it means for the data, what to do. What is
+//! to be typed stands at the end of the third, after its only colon. Every exit code of the program is decided here.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ pub enum ServerError {
     /// `init` on a vault of another organisation.
     #[error(
         "The folder {} is a vault of another organisation.\nNothing in it was changed.\nCheck --organisation, or give \
-         another folder as --data: one folder serves one organisation.",
+         another folder as --data; one folder serves one organisation.",
         .0.display()
     )]
     OtherOrganisation(PathBuf),
@@ -96,6 +96,20 @@ pub enum ServerError {
         /// What was found.
         error: OpenError,
     },
+    /// It would listen on every address of its machine, and was given no name.
+    #[error(
+        "The server was to listen on every address of this machine ({address}), and nothing says under which name clients \
+         reach it; it would refuse every request.\nThe data was not touched.\nSay the name, as clients type it after \
+         https:// or http://, which may be the machine's address and the port: vault-server serve --data {typed} --listen \
+         {address} --authority vault.example",
+        typed = typed(data)
+    )]
+    Nameless {
+        /// The folder.
+        data: PathBuf,
+        /// The address.
+        address: SocketAddr,
+    },
     /// The address cannot be listened on.
     #[error(
         "The server cannot listen on {address}: {error}.\nThe data was not touched.\nStop what uses the address, or \
@@ -158,7 +172,10 @@ impl ServerError {
     /// The exit code of the program.
     pub const fn exit_code(&self) -> u8 {
         let exit = match self {
-            Self::NotEmpty(_) | Self::OtherOrganisation(_) | Self::NotInitialised(_) => Exit::Usage,
+            Self::NotEmpty(_)
+            | Self::OtherOrganisation(_)
+            | Self::NotInitialised(_)
+            | Self::Nameless { .. } => Exit::Usage,
             Self::OtherFormat { .. } | Self::NewerIndex { .. } => Exit::Format,
             Self::InUse(_) | Self::Folder { .. } | Self::Index { .. } => Exit::Disk,
             Self::Refused(_) => Exit::Damaged,

@@ -135,7 +135,7 @@ impl HostileServer {
         let (ready, is_ready) = std::sync::mpsc::channel();
         // Requests are signed for the address that clients know.
         let config = vault_server::Config {
-            authorities: vec![address.to_string()],
+            authorities: vec![address.to_string().parse().expect("a name")],
             announce: Box::new(move |_| {
                 let _ = ready.send(());
             }),

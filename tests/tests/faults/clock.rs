@@ -24,7 +24,7 @@ pub(crate) fn with_clock(runtime: &Runtime, clinic: &Clinic, off: Arc<AtomicI64>
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     clinic.proxy.lead_to(Some(listener.local_addr().unwrap()));
     let config = Config {
-        authorities: vec![clinic.proxy.authority()],
+        authorities: vec![clinic.proxy.authority().parse().unwrap()],
         clock: Arc::new(move || now().unwrap().saturating_add(off.load(Ordering::SeqCst))),
         ..Config::new(clinic.world.data())
     };

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use vault_tests::command::{end, run, vault_cli};
 use vault_tests::faults::watched_disk::{EROFS, Effect, Rule, WatchedDisk};
+use vault_tests::tls_certificates;
 use vault_tests::world::{World, bytes};
 
 #[test]
@@ -147,35 +148,16 @@ fn a_file_is_sealed_whatever_the_bytes_of_its_name() {
 
 #[test]
 fn a_server_with_an_authority_of_its_own() {
-    let Ok(openssl) = Command::new("openssl").arg("version").output() else {
-        eprintln!("skipped: there is no openssl to play the server");
+    if !tls_certificates::can_be_made() {
         return;
-    };
-    assert!(openssl.status.success());
+    }
     let world = World::new();
     let patient = world.person("patient", "patient");
     let path = |name: &str| world.folder().join(name).display().to_string();
-    let make = |arguments: &str| {
-        let output =
-            Command::new("openssl").args(arguments.split(' ')).current_dir(world.folder()).output().unwrap();
-        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    };
     for authority in ["ca", "other-ca"] {
-        make(&format!(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {authority}.key -out {authority}.pem -days 30 \
-             -subj /CN={authority} -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign"
-        ));
+        tls_certificates::make_authority(world.folder(), authority);
     }
-    world.file(
-        "extensions",
-        b"subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n",
-    );
-    make(
-        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=server",
-    );
-    make(
-        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile extensions -out server.pem",
-    );
+    tls_certificates::make_server_certificate(world.folder(), "ca");
     let front = TlsFront::start(world.folder(), world.server().authority());
     // Behind the front the server is known by the address that requests are signed for.
     let list = |more: &[&str]| {

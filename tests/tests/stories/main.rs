@@ -1,5 +1,6 @@
 //! What people do, through the real programs from end to end, and what each gets that goes wrong.
 
+mod behind_nginx;
 mod compare;
 mod completions;
 mod damaged_media;
@@ -15,5 +16,7 @@ mod memory;
 mod play;
 mod random_access;
 mod refusals;
+mod server_names;
 mod terminals;
 mod trust_in_keys;
+mod umasks;

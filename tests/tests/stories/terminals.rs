@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::process::Stdio;
 
-use vault_tests::command::{PASSPHRASE, end, run, vault_cli};
+use vault_tests::command::{PASSPHRASE, binary, end, run, vault_cli};
 use vault_tests::pseudo_terminal::PseudoTerminal;
 use vault_tests::world::{World, bytes};
 
@@ -38,6 +38,60 @@ fn a_list_fits_the_terminal_and_breaks_no_word() {
         let said = end(vault_cli(&world.folder().join("nobody")).arg("list")).stderr;
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(words(&screen), words(&said), "no word is broken");
+    }
+}
+
+/// What the server says to whoever starts it, on a wide and on a narrow terminal: no word is broken, and what is to be
+/// typed stays in one piece.
+#[test]
+fn the_server_speaks_in_lines_of_the_terminals_width() {
+    let world = World::offline();
+    let program = binary("vault-server").display().to_string();
+    let data = world.data().display().to_string();
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    for (arguments, exit, typed) in [
+        (format!("serve --data {data} --listen 0.0.0.0:0"), 2, Some("vault-server serve --data")),
+        ("serve --data /nowhere/at/all".to_owned(), 2, Some("vault-server init --data")),
+        (format!("serve --data {data} --authority https://vault.example/"), 2, None),
+        (format!("serve --data {data} --max-bytes much --and more"), 2, None),
+        ("serve".to_owned(), 2, None),
+        (format!("init --data {data} --organisation {}", "0".repeat(64)), 2, None),
+        (format!("init --data {data} --organisation {}", world.organisation), 0, None),
+        (format!("collect --data {data}"), 0, None),
+    ] {
+        let said = end(std::process::Command::new(&program)
+            .args(arguments.split(' '))
+            .env("RUST_LOG", "off")
+            .stdin(Stdio::null()));
+        let plain = format!("{}{}", String::from_utf8_lossy(&said.stdout), said.stderr);
+        for columns in [80, 40] {
+            let mut environment = std::process::Command::new(&program);
+            environment.env("RUST_LOG", "off");
+            let line = format!("{program} {arguments}");
+            let (ended, screen) = PseudoTerminal::shell(&environment, columns, &line).end();
+            assert_eq!(ended, Some(exit), "{arguments}: {screen}");
+            assert_eq!(words(&screen), words(&plain), "a word is broken");
+            for line in screen.lines() {
+                let is_typed = typed.is_some_and(|typed| line.starts_with(typed));
+                let fits = line.chars().count() <= usize::from(columns);
+                assert!(fits || is_typed || !line.trim().contains(' '), "{columns}: {line:?} in {screen}");
+            }
+            let typed_whole = |typed: &str| screen.lines().any(|line| line.starts_with(typed));
+            assert!(typed.is_none_or(typed_whole), "{screen}");
+        }
+    }
+    for help in ["help", "help serve", "--help", "serve --help"] {
+        for columns in [80, 40] {
+            let environment = std::process::Command::new(&program);
+            let (ended, screen) =
+                PseudoTerminal::shell(&environment, columns, &format!("{program} {help}")).end();
+            assert_eq!(ended, Some(0), "{help}: {screen}");
+            assert!(screen.contains("Usage: vault-server"), "{help}: {screen}");
+            for line in screen.lines() {
+                let fits = line.chars().count() <= usize::from(columns);
+                assert!(fits || !line.trim().contains(' '), "{columns}: {line:?}");
+            }
+        }
     }
 }
 

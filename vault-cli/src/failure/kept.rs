@@ -38,7 +38,7 @@ impl Whereabouts {
 /// A recording that is not on the server to its end.
 pub(super) fn kept(told: KeptRecording) -> Failure {
     let KeptRecording { recording, end, on_server, kept, lost, reason, not_kept, cut_short } = told;
-    let is_refused = matches!(reason, ClientError::Refused(_));
+    let is_refused = matches!(reason, ClientError::Refused(_) | ClientError::TooLargeForProxy { .. });
     let reason = Failure::from(reason);
     let not_kept = not_kept.map(Failure::from);
     let whys = match &not_kept {

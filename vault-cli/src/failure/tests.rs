@@ -203,6 +203,10 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
                 reason: "an answer of more than 65536 bytes".into(),
             },
         ),
+        (
+            "too large for a proxy",
+            ClientError::TooLargeForProxy { server: "https://vault.example".into(), bytes: 1_048_848 },
+        ),
         ("disk full", disk(io::ErrorKind::StorageFull)),
         ("disk with small files only", disk(io::ErrorKind::FileTooLarge)),
         ("disk read-only", disk(io::ErrorKind::ReadOnlyFilesystem)),
@@ -224,6 +228,13 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
         ),
         ("storage full", problem(ProblemCode::StorageFull, None)),
         ("clock", problem(ProblemCode::SignatureStale, Some("The server's time is 2026-11-21T09:30:00Z."))),
+        (
+            "signed for another name",
+            problem(
+                ProblemCode::SignatureInvalid,
+                Some("This server is reached as vault.example, localhost:8440."),
+            ),
+        ),
         ("unknown key", problem(ProblemCode::UnknownKey, None)),
         ("own certificate expired, as the server says", problem(ProblemCode::CertificateExpired, None)),
         (

@@ -1,9 +1,9 @@
 //! The 24 words: shown once on a terminal and asked back, or written to the file that was named for them. Nowhere else.
 
-use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
+use vault_client::home::private_file;
 use zeroize::Zeroizing;
 
 use super::{Terminal, read_line};
@@ -123,11 +123,7 @@ fn show(title: &str, words: &Zeroizing<String>) {
 
 /// Writes the words into a file that did not exist, which only its owner can read.
 fn write_words(path: &Path, words: &Zeroizing<String>) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = private_file().write(true).create_new(true).open(path)?;
     file.write_all(words.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()

@@ -138,7 +138,7 @@ impl Home {
         make_private_folder(&self.folder).map_err(ClientError::disk(&self.folder))?;
         let path = self.path(name);
         let lock = || {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            let file = private_file().create(true).truncate(false).write(true).open(&path)?;
             file.lock()?;
             Ok(HomeLock(file))
         };
@@ -195,6 +195,14 @@ impl Home {
 /// Whether the file system lets nobody write there, or not this user.
 fn is_refused(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}
+
+/// How files are made that only their owner may read, from their first moment on and whatever the umask is.
+pub fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// Makes a folder, and those above it, that only the owner may enter.

@@ -338,7 +338,7 @@ impl Connection {
         if status.is_success() {
             return Ok(Answer { status, headers: response.headers().clone(), body: body.freeze() });
         }
-        Err(self.refusal(status, &body))
+        Err(self.refusal(request, status, &body))
     }
 
     fn sign(&self, request: &Request<'_>) -> Result<reqwest::Request, ClientError> {
@@ -377,12 +377,23 @@ impl Connection {
         builder.build().map_err(|error| ClientError::Bug(format!("a request could not be made: {error}")))
     }
 
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> Failure {
+    fn refusal(&self, request: &Request<'_>, status: StatusCode, body: &[u8]) -> Failure {
         let absent = matches!(status, StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE);
         let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
+            // Without a problem document it is no answer of the storage server, but one of a proxy in front of it.
             let error = self.off_protocol(format!("status {status} without a problem document"));
             return match status {
                 _ if absent => Failure::Absent(error),
+                StatusCode::PAYLOAD_TOO_LARGE => Failure::Lasting(ClientError::TooLargeForProxy {
+                    server: self.server().to_owned(),
+                    bytes: request.body.len(),
+                }),
+                StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                    Failure::Passing(ClientError::Unreachable {
+                        server: self.server().to_owned(),
+                        reason: format!("a proxy in front of it says {status}"),
+                    })
+                }
                 _ if status.is_server_error() => Failure::Passing(error),
                 _ => Failure::Lasting(error),
             };

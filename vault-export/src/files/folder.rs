@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use vault_proto::ids::Digest;
 use vault_proto::object;
 
-use super::single_file::{create, digest_of, files_below, private, small_file};
+use super::single_file::{create, digest_of, files_below, small_file};
 use super::sums::Sums;
 use crate::layout::{Form, INCOMPLETE, LOCK, RECORDINGS};
 use vault_client::error::ClientError;
-use vault_client::home::{make_private_folder, sync_folder};
+use vault_client::home::{make_private_folder, private_file, sync_folder};
 
 /// Folders of an export. A link in the place of one would lead what is written out of it.
 const FOLDERS: [&str; 5] = [INCOMPLETE, object::RECORDINGS, RECORDINGS, "proof", "fhir"];
@@ -68,7 +68,7 @@ impl ExportFolder {
                 )));
             }
         }
-        let open = private().create(true).truncate(false).write(true).open(&path);
+        let open = private_file().create(true).truncate(false).write(true).open(&path);
         let mut lock = open.map_err(ClientError::disk(path.clone()))?;
         match lock.try_lock() {
             Ok(()) => {}

@@ -1,24 +1,17 @@
 //! Reading, hashing and making single files, and finding them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use vault_client::error::ClientError;
+use vault_client::home::private_file;
 use vault_proto::ids::Digest;
-
-/// How files are made that only their owner may read.
-pub(crate) fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
 
 /// Makes a new file that only its owner may read.
 pub(crate) fn create(path: &Path) -> Result<File, ClientError> {
-    private().create_new(true).write(true).open(path).map_err(ClientError::disk(path))
+    private_file().create_new(true).write(true).open(path).map_err(ClientError::disk(path))
 }
 
 /// A file of at most `limit` bytes; `None` if it is not there. One that is longer is cut behind the limit, and fits no

@@ -1,8 +1,8 @@
 //! Objects as files of one folder.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use vault_proto::ids::RecordingId;
@@ -11,7 +11,8 @@ use vault_proto::object::{RECORDINGS, SEGMENTS, recording_folder, segment_folder
 use super::leftovers::Leftovers;
 use super::{BlobError, BlobKey, BlobStore, BodyReader, Day, StoredFile, listing};
 use crate::durable::{
-    create_folder, create_folders, stop_unless_durable, sync_folder, sync_name, write_whole_file,
+    create_folder, create_folders, private_file, stop_unless_durable, sync_folder, sync_name,
+    write_whole_file,
 };
 
 /// Name of the file by which it is found out whether something can be written.
@@ -91,8 +92,7 @@ impl BlobStore for FileBlobs {
     fn check_ready(&self) -> Result<(), BlobError> {
         let probe = self.root.join(PROBE);
         let write = || {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&probe)?;
+            let mut file = private_file().create(true).truncate(true).open(&probe)?;
             let written = file.write_all(&[1; 4096]).map(|()| stop_unless_durable(file.sync_all()));
             // A name that stays is written over by the next.
             std::fs::remove_file(&probe).and(written)
@@ -117,7 +117,7 @@ impl BlobStore for FileBlobs {
     fn create_body(&self, key: &BlobKey) -> Result<(), BlobError> {
         let path = self.prepared_path(key)?;
         let create = || {
-            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            let file = private_file().create(true).truncate(false).open(&path)?;
             stop_unless_durable(file.sync_all());
             path.parent().map_or(Ok(()), sync_folder)
         };
@@ -126,7 +126,7 @@ impl BlobStore for FileBlobs {
 
     fn write_part(&self, key: &BlobKey, offset: u64, bytes: &[u8]) -> Result<(), BlobError> {
         let write = || {
-            let file = OpenOptions::new().write(true).open(self.path(key))?;
+            let file = private_file().open(self.path(key))?;
             file.write_all_at(bytes, offset)?;
             stop_unless_durable(file.sync_data());
             Ok(())
@@ -136,7 +136,7 @@ impl BlobStore for FileBlobs {
 
     fn truncate_body(&self, key: &BlobKey, length: u64) -> Result<(), BlobError> {
         let truncate = || {
-            let file = OpenOptions::new().write(true).open(self.path(key))?;
+            let file = private_file().open(self.path(key))?;
             if file.metadata()?.len() > length {
                 file.set_len(length)?;
                 stop_unless_durable(file.sync_all());

@@ -16,38 +16,42 @@ impl<K> Default for KeyedLocks<K> {
     }
 }
 
+/// The lock of a name, for as long as somebody holds it or waits for it. Also one who panics gives it back.
+struct Taken<'a, K: Copy + Eq + Hash> {
+    locks: &'a KeyedLocks<K>,
+    key: K,
+    lock: Option<Arc<RwLock<()>>>,
+}
+
 impl<K: Copy + Eq + Hash> KeyedLocks<K> {
     /// Runs `work` while nobody else works under `key`.
     pub(super) fn exclusive<T>(&self, key: K, work: impl FnOnce() -> T) -> T {
-        let lock = self.take(key);
-        let guard = lock.write().unwrap_or_else(PoisonError::into_inner);
-        let result = work();
-        drop(guard);
-        self.give_back(key, lock);
-        result
+        let taken = self.take(key);
+        let _guard = taken.lock.as_ref().map(|lock| lock.write().unwrap_or_else(PoisonError::into_inner));
+        work()
     }
 
     /// Runs `work` while nobody works exclusively under `key`.
     pub(super) fn shared<T>(&self, key: K, work: impl FnOnce() -> T) -> T {
-        let lock = self.take(key);
-        let guard = lock.read().unwrap_or_else(PoisonError::into_inner);
-        let result = work();
-        drop(guard);
-        self.give_back(key, lock);
-        result
+        let taken = self.take(key);
+        let _guard = taken.lock.as_ref().map(|lock| lock.read().unwrap_or_else(PoisonError::into_inner));
+        work()
     }
 
-    fn take(&self, key: K) -> Arc<RwLock<()>> {
+    fn take(&self, key: K) -> Taken<'_, K> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(locks.entry(key).or_default())
+        let lock = Some(Arc::clone(locks.entry(key).or_default()));
+        Taken { locks: self, key, lock }
     }
+}
 
-    fn give_back(&self, key: K, lock: Arc<RwLock<()>>) {
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(lock);
+impl<K: Copy + Eq + Hash> Drop for Taken<'_, K> {
+    fn drop(&mut self) {
+        let mut locks = self.locks.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        self.lock = None;
         // Counted under the map's lock: with one owner left, the map itself, nobody holds it or waits for it.
-        if locks.get(&key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
-            locks.remove(&key);
+        if locks.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            locks.remove(&self.key);
         }
     }
 }
@@ -80,5 +84,17 @@ mod tests {
             }
         });
         assert!(locks.locks.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn one_who_panics_keeps_nobody_out_and_leaves_nothing() {
+        let locks = KeyedLocks::default();
+        let works: [&dyn Fn(); 2] =
+            [&|| locks.exclusive(1, || panic!("on purpose")), &|| locks.shared(1, || panic!("on purpose"))];
+        for work in works {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_err();
+            assert!(locks.locks.lock().unwrap().is_empty());
+            assert_eq!(locks.exclusive(1, || 2), 2);
+        }
     }
 }

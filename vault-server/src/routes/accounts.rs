@@ -36,7 +36,7 @@ pub(crate) async fn replace_certificate(
     request: Signed<MAX_ENROLMENT>,
 ) -> Result<Response, Problem> {
     let account = id(&account)?;
-    app.run(move |vault| {
+    app.run(request.account(), move |vault| {
         accounts::replace_certificate(vault, &request.caller, account, request.body.as_ref())
     })
     .await

@@ -297,6 +297,118 @@ impl Stopped {
     }
 }
 
+/// Nothing can be removed from the folder, by somebody who tidies up, that lets a second server in.
+#[tokio::test]
+async fn no_file_of_the_folder_is_what_keeps_a_second_server_out() {
+    let vault = Stopped::new().await;
+    let (first, _) = started(&vault.data());
+    let mut names: Vec<String> = std::fs::read_dir(vault.data())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    for name in &names {
+        // Moved away and put back, so that the first server is not disturbed for good; what it has open, it keeps.
+        std::fs::rename(vault.path(name), vault.folder.path().join("aside")).unwrap();
+        let said = ended(&mut serve(&vault.data(), "127.0.0.1:0"));
+        let refused = [Some(2), Some(11), Some(19)].contains(&said.exit);
+        assert!(refused, "without {name} a second server was let in: {:?}", said.lines);
+        if ["vault.db-wal", "vault.db-shm"].contains(&name.as_str()) {
+            assert_eq!(said.exit, Some(19), "{:?}", said.lines);
+        }
+        std::fs::rename(vault.folder.path().join("aside"), vault.path(name)).unwrap();
+    }
+    assert_eq!(names, ["blobs", "vault.db", "vault.db-shm", "vault.db-wal", "vault.json"]);
+    // The lock is of the folder, under whatever name.
+    let moved = vault.folder.path().join("moved");
+    std::fs::rename(vault.data(), &moved).unwrap();
+    let link = vault.folder.path().join("link");
+    std::os::unix::fs::symlink(&moved, &link).unwrap();
+    for path in [&moved, &link] {
+        assert_eq!(ended(&mut serve(path, "127.0.0.1:0")).exit, Some(19));
+    }
+    kill(first);
+    std::fs::rename(&moved, vault.data()).unwrap();
+    vault.is_whole();
+}
+
+/// Every member of `vault.json` that is edited is noticed.
+#[tokio::test]
+async fn an_edited_description_is_refused() {
+    let vault = Stopped::new().await;
+    let description = std::fs::read_to_string(vault.path("vault.json")).unwrap();
+    let written: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&description).unwrap();
+    let other = Organisation::new(2).id().to_string();
+    assert_eq!(written.keys().collect::<Vec<_>>(), ["format", "generation", "organisation", "vault"]);
+    for (member, value) in [
+        ("organisation", serde_json::json!(other)),
+        ("vault", serde_json::json!("0".repeat(32))),
+        ("generation", serde_json::json!(7)),
+    ] {
+        let mut edited = written.clone();
+        edited.insert(member.to_owned(), value);
+        std::fs::write(vault.path("vault.json"), serde_json::to_vec(&edited).unwrap()).unwrap();
+        let said = vault.refused(11, &vault.data().display().to_string());
+        if member == "organisation" {
+            assert!(said.lines[0].contains(&format!("it says organisation {other}")), "{:?}", said.lines);
+            assert!(said.lines[0].contains(&vault.organisation.id().to_string()), "{:?}", said.lines);
+            vault.follow(&said, "cp COPY");
+            assert_eq!(std::fs::read_to_string(vault.path("vault.json")).unwrap(), description);
+            vault.is_whole();
+        }
+    }
+}
+
+/// An `init` that died before it wrote `vault.json`, and another for somebody else.
+#[tokio::test]
+async fn what_an_init_left_is_finished_for_the_same_organisation_only() {
+    let vault = Stopped::new().await;
+    let init = |organisation: &Organisation| {
+        let mut init = Command::new(PROGRAM);
+        init.args(["init", "--organisation", &organisation.id().to_string(), "--data"]);
+        init.arg(vault.folder.path().join("new"));
+        init
+    };
+    assert!(init(&vault.organisation).status().unwrap().success());
+    std::fs::remove_file(vault.folder.path().join("new/vault.json")).unwrap();
+    let said = ended(&mut init(&Organisation::new(2)));
+    assert_eq!(said.exit, Some(2), "{:?}", said.lines);
+    assert!(said.lines[0].contains("of another organisation"), "{:?}", said.lines);
+    assert!(init(&vault.organisation).status().unwrap().success());
+    stop(started(&vault.folder.path().join("new")).0);
+}
+
+/// A folder that others can look into is told, with a remedy that helps; one that only looks like it is not.
+#[tokio::test]
+async fn a_folder_that_others_can_look_into_is_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let vault = Stopped::new().await;
+    let open = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap()
+    };
+    let warning = || {
+        let (child, _) = started(&vault.data());
+        assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+        let log = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+        log.lines().find(|line| line.contains("other users")).map(str::to_owned)
+    };
+    open(&vault.data(), 0o755);
+    assert_eq!(warning(), None, "nothing in it is open");
+    open(&vault.path("vault.db"), 0o644);
+    open(&vault.path("blobs"), 0o750);
+    open(&vault.data(), 0o700);
+    assert_eq!(warning(), None, "nobody gets in");
+    open(&vault.data(), 0o711);
+    let said = warning().unwrap();
+    assert!(
+        said.contains(" WARN ") && said.contains("look into vault.db, blobs of the data folder"),
+        "{said}"
+    );
+    shell(said.split("to keep them out: ").nth(1).unwrap());
+    assert_eq!(warning(), None);
+    vault.is_whole();
+}
+
 /// A name that a shell and SQLite's addresses read otherwise than it is meant.
 #[tokio::test]
 async fn a_folder_with_an_awkward_name_is_served_and_its_advice_works() {

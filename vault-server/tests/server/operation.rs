@@ -80,7 +80,7 @@ async fn the_program_serves_one_folder_once_and_stops_cleanly() {
     assert_eq!(first.wait().unwrap().code(), Some(0));
     assert!(!data.join("vault.db-wal").exists(), "everything is in the one database file");
     let mode = |name: &str| std::fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
-    for private in ["vault.db", "vault.json", "lock", "blobs/mark"] {
+    for private in ["vault.db", "vault.json", "blobs/mark", "blobs/commits"] {
         assert_eq!(mode(private), 0o600, "{private}");
     }
     assert_eq!((mode("."), mode("blobs")), (0o700, 0o700));

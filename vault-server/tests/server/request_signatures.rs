@@ -1,4 +1,5 @@
 use reqwest::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::path;
@@ -96,6 +97,47 @@ async fn a_signature_is_worth_one_request_on_one_server() {
     let problem: vault_proto::problem::Problem =
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
     assert_eq!(problem.known_code(), Some(ProblemCode::SignatureInvalid));
+}
+
+/// A proxy may put any name into `Host`, or speak HTTP/1.0 without one: what counts is for whom a request was signed.
+#[tokio::test]
+async fn the_name_that_a_request_comes_under_decides_nothing() {
+    let (_, person, server) = server_with_one().await;
+    let send = async |call: &Call<'_>, version: &str, hosts: &[&str]| {
+        let mut head = format!("GET {} HTTP/{version}\r\nconnection: close\r\n", call.path);
+        for host in hosts {
+            head.push_str(&format!("host: {host}\r\n"));
+        }
+        for (name, value) in call.signature() {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let mut stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    for (version, hosts) in [
+        ("1.1", ["vault.test"].as_slice()),
+        ("1.1", &["127.0.0.1:8440"]),
+        ("1.1", &["somebody.else"]),
+        ("1.1", &["a", "b"]),
+        ("1.0", &[]),
+        ("1.0", &["upstream"]),
+    ] {
+        let answer = send(&list(&person), version, hosts).await;
+        assert!(answer.split(' ').nth(1) == Some("200"), "{version} {hosts:?}: {answer}");
+        let mut elsewhere = list(&person);
+        elsewhere.signed_authority = "vault.example".to_owned();
+        let answer = send(&elsewhere, version, hosts).await;
+        assert!(answer.split(' ').nth(1) == Some("401"), "{version} {hosts:?}: {answer}");
+        let names = format!("This server is reached as vault.test, {}.", server.address());
+        assert!(answer.contains("signature-invalid") && answer.contains(&names), "{answer}");
+    }
+    let mut elsewhere = list(&person);
+    elsewhere.signed_authority = "vault.example".to_owned();
+    let answer = send(&elsewhere, "1.1", &["vault.example"]).await;
+    assert!(answer.contains("signature-invalid"), "signed for another and sent under it: {answer}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
-use vault_proto::ids::VaultId;
+use vault_proto::ids::{OrganisationId, VaultId};
 
 use super::rows::classified;
 use super::{LogIndex, OpenError, StoreError, connect};
@@ -90,7 +90,7 @@ fn open_with_log(path: &Path) -> Result<Connection, rusqlite::Error> {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.pragma_update(None, "query_only", true)?;
         // Whether there is room for the index of the log shows when the database is read.
-        mark(&connection).map(|_| connection)
+        vault_row(&connection).map(|_| connection)
     };
     match open(OpenFlags::SQLITE_OPEN_READ_ONLY, LogIndex::Shared) {
         // Only who could write keeps it in memory.
@@ -111,14 +111,24 @@ fn only_row<T>(
     rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows).and_then(read)
 }
 
-fn mark(db: &Connection) -> Result<(Mark, u64), rusqlite::Error> {
-    only_row(db, "SELECT vault, generation, mark, commits FROM vault", |row| {
+/// What the one row about the vault says.
+struct VaultRow {
+    mark: Mark,
+    organisation: OrganisationId,
+    commits: u64,
+}
+
+fn vault_row(db: &Connection) -> Result<VaultRow, rusqlite::Error> {
+    only_row(db, "SELECT vault, generation, mark, commits, organisation FROM vault", |row| {
         let number = |column| -> Result<u64, rusqlite::Error> {
             let value: i64 = row.get(column)?;
             u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
         };
-        let mark = Mark { vault: VaultId::from_bytes(row.get(0)?), generation: number(1)?, mark: number(2)? };
-        Ok((mark, number(3)?))
+        Ok(VaultRow {
+            mark: Mark { vault: VaultId::from_bytes(row.get(0)?), generation: number(1)?, mark: number(2)? },
+            commits: number(3)?,
+            organisation: OrganisationId::from_bytes(row.get(4)?),
+        })
     })
 }
 
@@ -161,17 +171,17 @@ pub(crate) fn inspect(path: &Path) -> Result<IndexMarks, InspectionError> {
         Some(_) => {}
     }
     let has_log = length(&log_of(path))?.is_some_and(|length| length > 0);
-    let alone = || -> Result<((Mark, u64), Connection), InspectionError> {
+    let alone = || -> Result<(VaultRow, Connection), InspectionError> {
         check_length(path)?;
         let db = open_file_alone(path)?;
-        Ok((mark(&db)?, db))
+        Ok((vault_row(&db)?, db))
     };
-    let (file, (whole, commits), db) = match alone() {
-        Ok((file, db)) if !has_log => (Some(file.0), file, db),
+    let (file, whole, db) = match alone() {
+        Ok((row, db)) if !has_log => (Some(row.mark), row, db),
         Err(error) if !has_log || matches!(error, InspectionError::Failed(_)) => return Err(error),
         file => {
             let db = open_with_log(path)?;
-            (file.ok().map(|((file, _), _)| file), mark(&db)?, db)
+            (file.ok().map(|(row, _)| row.mark), vault_row(&db)?, db)
         }
     };
     // Of the wrong index nobody needs to know whether it is sound.
@@ -182,7 +192,8 @@ pub(crate) fn inspect(path: &Path) -> Result<IndexMarks, InspectionError> {
         let line = found.lines().next().unwrap_or_default();
         return Err(InspectionError::Torn(format!("damaged page: {line}")));
     }
-    Ok(IndexMarks { file, whole, commits, has_log })
+    let VaultRow { mark, organisation, commits } = whole;
+    Ok(IndexMarks { file, whole: mark, organisation, commits, has_log })
 }
 
 /// Whether a file is the index of a vault in which nothing was ever stored.

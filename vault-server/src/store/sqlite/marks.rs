@@ -30,18 +30,23 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn new(database: &Path, db: &Connection, file: MarkFile) -> Result<Self, StoreError> {
+        let log = log_of(database);
+        let mut marks = Self { log, committed: 0, commits: 0, file, changed: false, try_at: MOST_LOG };
+        // Whoever was here before may not have come to moving it.
+        marks.read_anew(db)?;
+        Ok(marks)
+    }
+
+    /// Takes from the database how far the index has come. Whether anything was committed since the mark was moved is
+    /// not known then, and so assumed.
+    pub(super) fn read_anew(&mut self, db: &Connection) -> Result<(), StoreError> {
         let row: Option<(i64, i64)> =
             first(db, "SELECT mark, commits FROM vault", (), |row| Ok((row.get(0)?, row.get(1)?)))?;
         let (mark, commits) = row.ok_or_else(|| damaged(&"no row about its vault"))?;
-        Ok(Self {
-            log: log_of(database),
-            committed: u64::try_from(mark).map_err(|error| damaged(&error))?,
-            commits: u64::try_from(commits).map_err(|error| damaged(&error))?,
-            file,
-            // Who was here before may not have come to it.
-            changed: true,
-            try_at: MOST_LOG,
-        })
+        self.committed = u64::try_from(mark).map_err(|error| damaged(&error))?;
+        self.commits = u64::try_from(commits).map_err(|error| damaged(&error))?;
+        self.changed = true;
+        Ok(())
     }
 
     /// Counts a commit that is on the disk beside the objects.

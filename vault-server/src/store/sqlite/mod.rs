@@ -16,11 +16,9 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use std::os::unix::fs::OpenOptionsExt as _;
-
 use rusqlite::{Connection, OpenFlags};
 use vault_proto::credentials::{CertificateChain, Member};
-use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, RecordingId};
+use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, OrganisationId, RecordingId};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::ComparisonState;
 
@@ -30,6 +28,7 @@ use super::{
     RecordingRow, SegmentRow, Store, StoreError, Stored, is_too_far_ahead,
 };
 use crate::authorize::{Parties, Permit};
+use crate::durable::private_file;
 use crate::event::Event;
 use crate::mark::{Mark, MarkFile};
 pub use inspection::InspectionError;
@@ -100,6 +99,16 @@ fn connect(path: &Path, flags: OpenFlags, index: LogIndex) -> Result<Connection,
     Ok(connection)
 }
 
+/// The connection that writes, to a database of this version.
+fn connect_writer(path: &Path, index: LogIndex) -> Result<Connection, rusqlite::Error> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, index)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // The log comes into the file only together with a mark.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(connection)
+}
+
 /// All in one transaction, each with its line in the history: a crash between a change and its line would leave a
 /// database that no later start could bring forward.
 fn migrate(connection: &mut Connection) -> Result<(), refinery::Error> {
@@ -107,12 +116,12 @@ fn migrate(connection: &mut Connection) -> Result<(), refinery::Error> {
 }
 
 impl SqliteStore {
-    /// Makes a new database at `path`, where there is none: the index of a vault without anything in it. A call that
-    /// dies on the way leaves no file of that name.
+    /// Makes a new database at `path`, where there is none: the index of an organisation's vault without anything in
+    /// it. A call that dies on the way leaves no file of that name.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn create(path: &Path, mark: Mark) -> Result<(), OpenError> {
+    pub fn create(path: &Path, organisation: OrganisationId, mark: Mark) -> Result<(), OpenError> {
         let mut aside = path.as_os_str().to_owned();
         aside.push(".new");
         let aside = Path::new(&aside);
@@ -126,14 +135,19 @@ impl SqliteStore {
             }
         }
         // SQLite gives its other files the mode of this one.
-        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(aside)?;
+        let file = private_file().create_new(true).open(aside)?;
         let mut connection = connect(aside, OpenFlags::SQLITE_OPEN_READ_WRITE, LogIndex::Shared)?;
         connection.pragma_update(None, "synchronous", "full")?;
         migrate(&mut connection)?;
         rows::write(
             &connection,
-            "INSERT INTO vault (only_row, vault, generation, mark, commits) VALUES (1, ?1, ?2, ?3, 0)",
-            (mark.vault.as_bytes(), rows::number(mark.generation)?, rows::number(mark.mark)?),
+            "INSERT INTO vault (only_row, vault, organisation, generation, mark, commits) VALUES (1, ?1, ?2, ?3, ?4, 0)",
+            (
+                mark.vault.as_bytes(),
+                organisation.as_bytes(),
+                rows::number(mark.generation)?,
+                rows::number(mark.mark)?,
+            ),
         )?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.close().map_err(|(_, error)| error)?;
@@ -148,10 +162,12 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; what was stored is as it was.
     pub fn open(path: &Path, marks: MarkFile) -> Result<Self, OpenError> {
-        let (mut connection, idle) = match connect_all(path, LogIndex::Shared) {
+        let mut index = LogIndex::Shared;
+        let (mut connection, idle) = match connect_all(path, index) {
             Err(error) if is_full(&error) => {
                 tracing::warn!("the disk is full: the index of the log is kept in memory");
-                connect_all(path, LogIndex::InMemory)
+                index = LogIndex::InMemory;
+                connect_all(path, index)
             }
             connections => connections,
         }?;
@@ -166,7 +182,7 @@ impl SqliteStore {
             Arc::new(NonceMemory::open(&connection, NonceReserve::open_or_create(&reserve_of(path)))?);
         Ok(Self {
             nonces,
-            writer: Writer::start(connection, marks)?,
+            writer: Writer::start((path, index), connection, marks)?,
             readers: Mutex::new(Readers { idle, closed: false }),
             returned: Condvar::new(),
         })
@@ -193,24 +209,32 @@ impl SqliteStore {
             }
         };
         drop(readers);
-        let result = work(&connection);
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = Lent { store: self, connection: Some(connection) };
+        lent.connection.as_ref().map_or_else(|| Err(closed()), work)
+    }
+}
+
+/// A reading connection while it is in use. It goes back also if its reader panics, whose statements are reset by then:
+/// a connection that did not come back would be missing until the server starts again.
+struct Lent<'a> {
+    store: &'a SqliteStore,
+    connection: Option<Connection>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut readers = self.store.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if !readers.closed {
-            readers.idle.push(connection);
+            readers.idle.extend(self.connection.take());
         }
         drop(readers);
-        self.returned.notify_one();
-        result
+        self.store.returned.notify_one();
     }
 }
 
 /// The connection that writes, and those that read.
 fn connect_all(path: &Path, index: LogIndex) -> Result<(Connection, Vec<Connection>), OpenError> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, index)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    // The log comes into the file only together with a mark.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    let connection = connect_writer(path, index)?;
     let mut idle = Vec::with_capacity(READERS);
     for _ in 0..READERS {
         idle.push(connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, index)?);
@@ -541,7 +565,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mark = Mark { vault: vault_proto::ids::VaultId::from_bytes([1; 16]), generation: 1, mark: 1 };
         let path = folder.path().join("vault.db");
-        SqliteStore::create(&path, mark).unwrap();
+        SqliteStore::create(&path, OrganisationId::from_bytes([1; 32]), mark).unwrap();
         let store = SqliteStore::open(&path, MarkFile::create(folder.path(), mark).unwrap()).unwrap();
         let key = KeyId::from_bytes([1; 32]);
         let most_pages = |pages: u32| {
@@ -569,5 +593,30 @@ mod tests {
         assert_eq!(use_nonce(0).unwrap(), NonceUse::Repeated);
         most_pages(1_000_000);
         assert_eq!(use_nonce(stored).unwrap(), NonceUse::Fresh);
+    }
+
+    /// As many readers as there are connections panic, and one more reads.
+    #[test]
+    fn a_reader_that_panics_gives_its_connection_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = Mark { vault: vault_proto::ids::VaultId::from_bytes([1; 16]), generation: 1, mark: 1 };
+        let path = folder.path().join("vault.db");
+        SqliteStore::create(&path, OrganisationId::from_bytes([1; 32]), mark).unwrap();
+        let store = SqliteStore::open(&path, MarkFile::create(folder.path(), mark).unwrap()).unwrap();
+        let read = |panics: bool| {
+            let sql = "SELECT created FROM nonce_floor";
+            store.read(|db| {
+                rows::first(db, sql, (), |row| {
+                    assert!(!panics, "on purpose");
+                    row.get::<_, i64>(0)
+                })
+            })
+        };
+        for _ in 0..=READERS {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read(true))).unwrap_err();
+        }
+        assert_eq!(store.readers.lock().unwrap().idle.len(), READERS);
+        assert_eq!(read(false).unwrap(), Some(0));
+        store.close().unwrap();
     }
 }

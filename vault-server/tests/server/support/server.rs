@@ -205,7 +205,9 @@ impl Server {
         let (found, collections) = mpsc::unbounded_channel();
         let time = Arc::clone(&clock);
         let config = Config {
-            authorities: vec![NAME.to_uppercase(), format!("{NAME}:443"), address.to_string()],
+            authorities: [&NAME.to_uppercase(), &address.to_string()]
+                .map(|name| name.parse().unwrap())
+                .to_vec(),
             clock: Arc::new(move || at(time.load(Ordering::SeqCst))),
             announce: Box::new(move |_| ready.send(()).unwrap()),
             // Longer than any test: what ends a test's server is not the end of patience.

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use vault_proto::ids::VaultId;
+use vault_proto::ids::{OrganisationId, VaultId};
 use vault_server::blob::FileBlobs;
 use vault_server::mark::{Mark, MarkFile};
 use vault_server::store::SqliteStore;
@@ -10,7 +10,7 @@ pub(crate) fn open_store(folder: &Path) -> SqliteStore {
     let path = folder.join("vault.db");
     let marks = MarkFile::open(folder).unwrap().unwrap_or_else(|| {
         let mark = Mark { vault: VaultId::from_bytes([1; 16]), generation: 1, mark: 1 };
-        SqliteStore::create(&path, mark).unwrap();
+        SqliteStore::create(&path, OrganisationId::from_bytes([2; 32]), mark).unwrap();
         MarkFile::create(folder, mark).unwrap()
     });
     SqliteStore::open(&path, marks).unwrap()
