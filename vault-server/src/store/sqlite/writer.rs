@@ -339,7 +339,6 @@ mod tests {
             add(db, self.number).is_ok()
         }
 
-        #[expect(clippy::panic, reason = "it is there to panic")]
         fn answer(self: Box<Self>, _batch: Option<StoreError>) {
             panic!("on purpose, outside of any change");
         }
