@@ -57,6 +57,7 @@ impl Front {
 }
 
 /// Whether there is an nginx; says so if not.
+#[expect(clippy::print_stderr, reason = "who reads the tests' output is told what was left out")]
 pub fn is_there() -> bool {
     let program = std::env::var_os("NGINX_BIN").unwrap_or_else(|| "nginx".into());
     let is_there = Command::new(program).arg("-v").stderr(Stdio::null()).status().is_ok();
