@@ -7,6 +7,7 @@ use futures_util::stream::pending;
 use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use vault_proto::ids::RecordingId;
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::{Enrol, MAX_DETAILS, path};
@@ -47,8 +48,10 @@ impl Scene {
         let organisation = Organisation::new(1);
         let patient = organisation.person(10, Role::Patient);
         let clinician = organisation.person(11, Role::Clinician);
+        // Pairs that can have recordings of their own.
+        let role = |number| if number % 2 == 0 { Role::Patient } else { Role::Clinician };
         let hostile: Vec<Person> =
-            (0..hostile).map(|number| organisation.person(20 + number, Role::Clinician)).collect();
+            (0..hostile).map(|number| organisation.person(20 + number, role(number))).collect();
         let server = Server::start_with(&organisation, limits).await;
         server.enrol(&[&patient, &clinician]).await;
         server.enrol(&hostile.iter().collect::<Vec<_>>()).await;
@@ -217,7 +220,7 @@ async fn bodies_that_do_not_come_keep_nobody_out() {
     let mut scene = Scene::new(8).await;
     let mut held = Vec::new();
     for person in &scene.hostile {
-        let place = path::details(&Draft::new(&scene.organisation, 9, person, person, person).id());
+        let place = path::details(&RecordingId::from_bytes([9; 16]));
         let call = || Call::new(&person.device, Method::PUT, place.clone(), Vec::new());
         held.push(as_many_as_possible(&scene, 64, call, 1000, b"x").await);
     }
@@ -232,7 +235,7 @@ async fn large_bodies_that_do_not_end_keep_nobody_out() {
     let most = vec![b'x'; MAX_DETAILS - 1000];
     let mut held = Vec::new();
     for person in &scene.hostile {
-        let place = path::details(&Draft::new(&scene.organisation, 9, person, person, person).id());
+        let place = path::details(&RecordingId::from_bytes([9; 16]));
         let call = Call::new(&person.device, Method::PUT, place, Vec::new());
         let mut stream = begun(&scene, &call, MAX_DETAILS, &most[..100_000]).await.unwrap();
         // All that is taken; of the last the server takes no more than the beginning.
