@@ -156,7 +156,7 @@ async fn some_of_the_disk_stays_free() {
     let server = server.restart_with(Limits { min_free: u64::MAX, ..Limits::default() }).await;
     let before = rows(&server, "nonces");
     sealed(&server).await.refused(ProblemCode::StorageFull);
-    server.part(&draft, 0, 0, &parts[0]).await.refused(ProblemCode::StorageFull);
+    server.part(&draft, 0, 0, &[1; 17]).await.refused(ProblemCode::StorageFull);
     assert_eq!(rows(&server, "nonces"), before);
     assert!(server.get(&patient, path::body(&draft.id(), 0)).await.ok(200).body == parts[0]);
     let drop = Call::new(&clinician.device, Method::DELETE, path::segment(&draft.id(), 1), Vec::new());
