@@ -29,6 +29,7 @@ const PATIENT: Limits = Limits {
     leftover_grace: FOR_EVER,
     mark_every: FOR_EVER,
     log_sums_every: FOR_EVER,
+    nonces: 200_000,
 };
 
 struct Scene {
