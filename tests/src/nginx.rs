@@ -22,8 +22,8 @@ impl Front {
         self.0.local_addr().expect("an address").to_string()
     }
 
-    /// Starts nginx with `servers` in its block `http`, which listen on [`Self::authority`] and nowhere else; what nginx
-    /// writes goes into a folder of its own.
+    /// Starts nginx with `servers` in its block `http`, which listen on [`Self::authority`] and nowhere else; what
+    /// nginx writes goes into a folder of its own.
     pub fn start(self, folder: &Path, servers: &str) -> Nginx {
         let folder = folder.join(format!("nginx-{}", self.0.local_addr().expect("an address").port()));
         std::fs::create_dir(&folder).expect("a folder is made");

@@ -23,8 +23,8 @@ pub struct AuthorityError {
 }
 
 impl Authority {
-    /// The names of a server that was given none: the address that it listens on, and what a loopback address is called.
-    /// `None` if it listens on every address of its machine, which is no name that anybody types.
+    /// The names of a server that was given none: the address that it listens on, and what a loopback address is
+    /// called. `None` if it listens on every address of its machine, which is no name that anybody types.
     pub fn of_listener(address: SocketAddr) -> Option<Vec<Self>> {
         let host = address.ip().to_canonical();
         if host.is_unspecified() {

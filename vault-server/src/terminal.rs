@@ -71,8 +71,8 @@ fn wrapped(text: &str, width: usize) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A failure in its three lines, each broken where it is too wide. What the last one says to type, after its colon, stands
-/// on a line of its own that only the terminal breaks: so it can be copied.
+/// A failure in its three lines, each broken where it is too wide. What the last one says to type, after its colon,
+/// stands on a line of its own that only the terminal breaks: so it can be copied.
 fn wrapped_failure(text: &str, width: usize) -> String {
     let Some((before, next)) = text.rsplit_once('\n') else {
         return wrapped(text, width);

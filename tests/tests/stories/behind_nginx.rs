@@ -111,8 +111,8 @@ fn range_played(world: &World, person: &Person, recording: &str, first: usize, l
     body
 }
 
-/// With nothing but `proxy_pass`: what nginx does to a request by itself costs nothing, but for its limit, which is said
-/// in words that help.
+/// With nothing but `proxy_pass`: what nginx does to a request by itself costs nothing, but for its limit, which is
+/// said in words that help.
 #[test]
 fn nginx_as_it_comes_works_or_says_what_to_set() {
     if !nginx::is_there() {
@@ -135,7 +135,8 @@ fn nginx_as_it_comes_works_or_says_what_to_set() {
     let small = bytes(900_000, 1);
     let recording = clinician.seal(&world.file("small", &small), &patient, &clinician, &[]).text();
     assert!(patient.open(&recording).stdout == small, "the bytes differ");
-    let content = bytes(3 * PART_PLAINTEXT, 2);
+    // One part that is too large, and a small one that goes through beside it.
+    let content = bytes(PART_PLAINTEXT + 5, 2);
     let file = world.file("talk", &content);
     let said = clinician.seal(&file, &patient, &clinician, &[]);
     said.refused(18, "takes no request of 1048848 bytes (status 413; in nginx that is client_max_body_size)");
