@@ -137,8 +137,8 @@ async fn unlock(
     Ok(Session::unlock_with(home, &passphrase, options)?)
 }
 
-/// What came of asking the server in the account's name. Where it says that the account's certificate has ended, the home
-/// learns which one it means, if a registrar has brought one there.
+/// What came of asking the server in the account's name. Where it says that the account's certificate has ended, the
+/// home learns which one it means, if a registrar has brought one there.
 async fn learn(session: &Session, outcome: Result<(), Failure>) -> Result<(), Failure> {
     if outcome.as_ref().is_err_and(|failure| failure.claims_expiry) {
         // What cannot be learned says nothing about what has failed: that is told from what is known.
