@@ -62,12 +62,18 @@ pub struct Authenticated {
     account: AccountId,
     member: Member,
     device: PublicKey,
+    at: Timestamp,
 }
 
 impl Authenticated {
     /// The account whose key signed it.
     pub const fn account(&self) -> AccountId {
         self.account
+    }
+
+    /// When it was found fresh, by the server's clock.
+    pub const fn at(&self) -> Timestamp {
+        self.at
     }
 }
 
@@ -150,13 +156,13 @@ impl SignedHead {
         Err(Problem::with_detail(ProblemCode::SignatureInvalid, detail))
     }
 
-    /// Uses the request of `account` up. Blocks until that is durable.
+    /// Uses the request of `account` up. Blocks until that is durable. `now` is the time at which it was found fresh: by
+    /// another one, of a clock that jumped meanwhile, nonces would be forgotten that are still needed.
     ///
     /// # Errors
     /// [`ProblemCode::SignatureReplayed`]; [`ProblemCode::SignatureStale`] if nobody knows any more whether it is a
     /// repetition; [`ProblemCode::StorageFull`] if it would write and there is no room.
-    pub fn use_nonce(&self, vault: &Vault, account: AccountId) -> Result<(), Problem> {
-        let now = (vault.clock)();
+    pub fn use_nonce(&self, vault: &Vault, account: AccountId, now: Timestamp) -> Result<(), Problem> {
         let reads = matches!(self.method.as_str(), "GET" | "HEAD");
         // What drops something makes room.
         if !reads && self.method != "DELETE" {
@@ -185,7 +191,8 @@ impl SignedHead {
     /// # Errors
     /// [`ProblemCode::SignatureStale`], [`ProblemCode::SignatureInvalid`].
     pub fn identify(&self, vault: &Vault) -> Result<Option<Authenticated>, Problem> {
-        self.check_fresh((vault.clock)())?;
+        let at = (vault.clock)();
+        self.check_fresh(at)?;
         let Some((account, member)) = vault.store.member_of_device(self.input.key_id)? else {
             return Ok(None);
         };
@@ -195,7 +202,7 @@ impl SignedHead {
         };
         self.check_signature(&device.key)?;
         let device = device.key;
-        Ok(Some(Authenticated { account, member, device }))
+        Ok(Some(Authenticated { account, member, device, at }))
     }
 
     /// The last two checks, once the body is here. Blocks. Returns the caller, and the digest the body was found to
@@ -260,7 +267,7 @@ impl SignedHead {
         // A key id is the hash of its key, so that of somebody known has checked the signature already.
         if !known {
             self.check_signature(&device.key)?;
-            self.use_nonce(vault, account)?;
+            self.use_nonce(vault, account, at)?;
         }
         // Only what counts now is enrolled.
         let actor = Actor { account, key_id, role: member.role(), standing: Standing::InForce };

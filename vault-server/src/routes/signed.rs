@@ -78,7 +78,7 @@ impl<const LIMIT: usize> FromRequest<App> for Signed<LIMIT> {
         let head = Arc::new(SignedHead::parse(&parts, &app.authorities)?);
         let authenticated = identify(app, &parts, &head).await?.ok_or(ProblemCode::UnknownKey)?;
         let account = authenticated.account();
-        let (share, body) = receive(app, &head, account, body, LIMIT).await?;
+        let (share, body) = receive(app, &head, &authenticated, body, LIMIT).await?;
         let id = request_id(&parts);
         let (caller, digest, body) = app
             .run(account, move |vault| {
@@ -99,7 +99,7 @@ impl FromRequest<App> for SignedEnrolment {
         let id = request_id(&parts);
         if let Some(authenticated) = identify(app, &parts, &head).await? {
             let account = authenticated.account();
-            let (share, body) = receive(app, &head, account, body, MAX_ENROLMENT).await?;
+            let (share, body) = receive(app, &head, &authenticated, body, MAX_ENROLMENT).await?;
             let checked =
                 app.run(account, move |vault| head.authenticate_enrolment(vault, body.as_ref(), true, id));
             let (caller, submission) = checked.await?;
@@ -156,18 +156,19 @@ fn make_known(parts: &Parts, account: AccountId) {
     }
 }
 
-/// A place for a request of `account`, and its body. The request is used up before its body is awaited.
+/// A place for a request, and its body. The request is used up before its body is awaited.
 async fn receive(
     app: &App,
     head: &Arc<SignedHead>,
-    account: AccountId,
+    authenticated: &Authenticated,
     body: Body,
     limit: usize,
 ) -> Result<(Share, ReadBody), Problem> {
+    let (account, at) = (authenticated.account(), authenticated.at());
     let most = announced(&body, limit)?;
     let share = app.shares.request(account)?;
     let head = Arc::clone(head);
-    app.run(account, move |vault| head.use_nonce(vault, account)).await?;
+    app.run(account, move |vault| head.use_nonce(vault, account, at)).await?;
     Ok((share, read(app, account, body, most).await?))
 }
 

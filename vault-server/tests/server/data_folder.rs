@@ -318,7 +318,7 @@ async fn no_file_of_the_folder_is_what_keeps_a_second_server_out() {
         }
         std::fs::rename(vault.folder.path().join("aside"), vault.path(name)).unwrap();
     }
-    assert_eq!(names, ["blobs", "vault.db", "vault.db-shm", "vault.db-wal", "vault.json"]);
+    assert_eq!(names, ["blobs", "read-nonces", "vault.db", "vault.db-shm", "vault.db-wal", "vault.json"]);
     // The lock is of the folder, under whatever name.
     let moved = vault.folder.path().join("moved");
     std::fs::rename(vault.data(), &moved).unwrap();

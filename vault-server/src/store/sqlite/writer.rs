@@ -332,12 +332,8 @@ mod tests {
 
     /// A row whose number can be found again.
     fn add(db: &Connection, number: i64) -> Result<(), StoreError> {
-        write(
-            db,
-            "INSERT INTO nonces (key_id, nonce, created) VALUES (x'00', CAST(?1 AS BLOB), ?1)",
-            [number],
-        )
-        .map(drop)
+        write(db, "INSERT INTO nonces (id, created) VALUES (CAST(printf('%016d', ?1) AS BLOB), ?1)", [number])
+            .map(drop)
     }
 
     fn added(store: &SqliteStore) -> Vec<i64> {
