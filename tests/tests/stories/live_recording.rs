@@ -581,7 +581,7 @@ fn an_interrupt_is_heard_while_a_recording_waits_for_room() {
 #[test]
 fn a_full_store_is_no_server_that_is_away() {
     let mut world = World::offline();
-    world.start_with(&["--min-free", "0", "--max-bytes", "1"]);
+    world.start_with(&["--min-free", "0", "--max-bytes", "600K"]);
     let (patient, clinician) = people(&world);
     let content = bytes(3 * PART_PLAINTEXT + 9, 52);
     let mut heard = Heard::start(&clinician, &patient, &clinician);
@@ -609,7 +609,7 @@ fn a_full_store_is_no_server_that_is_away() {
 #[test]
 fn the_live_line_says_what_the_server_does() {
     let mut world = World::offline();
-    world.start_with(&["--min-free", "0", "--max-bytes", "1"]);
+    world.start_with(&["--min-free", "0", "--max-bytes", "600K"]);
     let (patient, clinician) = people(&world);
     let pipe = world.folder().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());

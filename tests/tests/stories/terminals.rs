@@ -51,7 +51,7 @@ fn the_server_speaks_in_lines_of_the_terminals_width() {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     for (arguments, exit, typed) in [
         (format!("serve --data {data} --listen 0.0.0.0:0"), 2, Some("vault-server serve --data")),
-        ("serve --data /nowhere/at/all".to_owned(), 2, Some("vault-server init --data")),
+        ("serve --data /nowhere/at/all --listen 127.0.0.1:0".to_owned(), 2, Some("vault-server init --data")),
         (format!("serve --data {data} --authority https://vault.example/"), 2, None),
         (format!("serve --data {data} --max-bytes much --and more"), 2, None),
         ("serve".to_owned(), 2, None),
