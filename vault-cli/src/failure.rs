@@ -420,7 +420,7 @@ fn trust_failure(error: &TrustError) -> Failure {
     let next = match &error.problem {
         TrustProblem::Missing => "Ask its holder to enrol at this server, or check the account id with them.",
         TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. } => {
-            "Ask the registrar for a new certificate, enrol with it, then try again."
+            "Its holder needs a new certificate from the registrar, who can bring it to the server; then try again."
         }
         TrustProblem::ComparedUnequal { .. } => {
             "Compare again with its holder (`vault-cli compare`); until the digits match nothing is sealed to it."
@@ -536,7 +536,7 @@ fn storage_full(problem: &Problem) -> Failure {
 fn unlock_failure(error: &IdentityFileError) -> Failure {
     let next = match error {
         IdentityFileError::Unlock(UnlockError::WrongPassphrase) => {
-            "Type the passphrase again; --home chooses another identity."
+            "Run the command again with the right passphrase; --home chooses another identity."
         }
         _ => "Restore the file from a backup of the home folder; --home chooses another identity.",
     };

@@ -156,8 +156,8 @@ impl SignedHead {
         Err(Problem::with_detail(ProblemCode::SignatureInvalid, detail))
     }
 
-    /// Uses the request of `account` up. Blocks until that is durable. `now` is the time at which it was found fresh: by
-    /// another one, of a clock that jumped meanwhile, nonces would be forgotten that are still needed.
+    /// Uses the request of `account` up. Blocks until that is durable. `now` is the time at which it was found fresh:
+    /// by another one, of a clock that jumped meanwhile, nonces would be forgotten that are still needed.
     ///
     /// # Errors
     /// [`ProblemCode::SignatureReplayed`]; [`ProblemCode::SignatureStale`] if nobody knows any more whether it is a

@@ -123,7 +123,7 @@ fn an_expired_certificate_and_one_of_somebody_else() {
 
     let stolen =
         Person { home: person.home.clone(), account: person.account.clone(), certificate: other.certificate };
-    world.enrol(&stolen, url).refused(16, "for another account");
+    world.enrol(&stolen, url).refused(2, "holds the certificate of account");
     world.certify(&person.account, "patient", &[], &person.certificate).text();
     let mut foreign = vault_cli(&person.home);
     foreign.args(["enrol", "--server", url, "--organisation", &"0".repeat(64), "--certificate"]);

@@ -60,11 +60,21 @@ pub(crate) async fn enrol(
             other => other.into(),
         })?,
     };
-    account::profile(&home)?;
+    let own = account::profile(&home)?.key_list.unverified().account;
     require_address(&server)?;
     let bytes = std::fs::read(certificate)
         .map_err(|error| Failure::disk(&certificate.display().to_string(), &error))?;
     let chain = account::parse_certificate_file(&bytes)?;
+    let named = chain.certificate.unverified().account;
+    if named != own {
+        let file = certificate.display();
+        return Err(Failure::declined(
+            &format!(
+                "the file {file} holds the certificate of account {named}, and this home is that of account {own}"
+            ),
+            "Name the certificate that the registrar made for this account, or the home of the other with --home.",
+        ));
+    }
     let options = session_options(global)?;
     warnings::warn_of_home(terminal, &home);
     warnings::warn_of_way(terminal, &server);

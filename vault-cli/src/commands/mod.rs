@@ -132,9 +132,19 @@ async fn unlock(
     require_address(server)?;
     let options = session_options(global)?;
     check(&home)?;
-    warnings::warn(terminal, &home, &profile, server)?;
+    warnings::warn_of_home(terminal, &home);
+    warnings::warn_of_way(terminal, server);
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
-    Ok(Session::unlock_with(home, &passphrase, options)?)
+    let session = Session::unlock_with(home, &passphrase, options)?;
+    if warnings::of_end(&profile)?.is_some() {
+        // A registrar may have brought another certificate to the server. Without an answer the home's word stands.
+        let _ = directory::refresh_own_certificate(&session).await;
+        let known = vault_client::home::account::profile(session.home())?;
+        if let Some(words) = warnings::of_end(&known)? {
+            terminal.say(&words);
+        }
+    }
+    Ok(session)
 }
 
 /// What came of asking the server in the account's name. Where it says that the account's certificate has ended, the

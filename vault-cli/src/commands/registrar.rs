@@ -112,6 +112,10 @@ async fn certify(
 
 async fn upload(session: &Session, terminal: &Terminal, chain: &CertificateChain) -> Result<(), Failure> {
     directory::bring_certificate(session, chain).await?;
+    if chain.certificate.unverified().account == session.account().id {
+        // The server has it, whether or not this home learns that now.
+        let _ = directory::refresh_own_certificate(session).await;
+    }
     let (certificate, server) = (chain.certificate.unverified(), &session.enrolment().server);
     let ended = certificate.not_after <= vault_client::clock::now()?;
     let (account, role, end) = (certificate.account, certificate.role, certificate.not_after);

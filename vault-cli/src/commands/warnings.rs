@@ -1,5 +1,4 @@
-//! What a person should know before it hurts: said on standard error before the passphrase is asked for, once for each
-//! command.
+//! What a person should know before it hurts: said on standard error, once for each command.
 
 use vault_client::ClientError;
 use vault_client::home::Home;
@@ -15,23 +14,14 @@ use crate::terminal::Terminal;
 const DAYS_BEFORE: i64 = 30;
 const DAY: i64 = 24 * 3600;
 
-/// Says what is wrong with a home or soon will be, and with the way to its server.
-pub(super) fn warn(
-    terminal: &Terminal,
-    home: &Home,
-    profile: &Profile,
-    server: &str,
-) -> Result<(), ClientError> {
-    warn_of_home(terminal, home);
-    warn_of_way(terminal, server);
-    if let Some(chain) = &profile.chain {
-        let end = chain.issuer.unverified().not_after.min(chain.certificate.unverified().not_after);
-        let role = chain.certificate.unverified().role;
-        if let Some(words) = ending(end, vault_client::clock::now()?, role) {
-            terminal.say(&words);
-        }
-    }
-    Ok(())
+/// What to say of the end of the account's certificate, as the home knows it; `None` while it is far.
+pub(super) fn of_end(profile: &Profile) -> Result<Option<String>, ClientError> {
+    let Some(chain) = &profile.chain else {
+        return Ok(None);
+    };
+    let end = chain.issuer.unverified().not_after.min(chain.certificate.unverified().not_after);
+    let role = chain.certificate.unverified().role;
+    Ok(ending(end, vault_client::clock::now()?, role))
 }
 
 /// Says if others can look into a home, or this program cannot write into it.

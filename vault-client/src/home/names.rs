@@ -158,12 +158,14 @@ pub fn add(home: &Home, petname: Petname, account: AccountId) -> Result<(), Clie
 /// Removes a petname; returns whose it was.
 ///
 /// # Errors
-/// [`ClientError::NotFound`].
+/// [`ClientError::Declined`] if it names nobody; [`ClientError::Disk`].
 pub fn remove(home: &Home, petname: &Petname) -> Result<AccountId, ClientError> {
     let _lock = home.lock("names.lock")?;
     let mut names = Names::read(home)?;
-    let account =
-        names.0.remove(petname).ok_or_else(|| ClientError::NotFound(format!("the petname {petname}")))?;
+    let account = names.0.remove(petname).ok_or_else(|| ClientError::Declined {
+        what: format!("nobody has the petname {petname} in this home"),
+        next: "See which there are with `vault-cli name`.".to_owned(),
+    })?;
     home.write_json(NAMES, &names)?;
     Ok(account)
 }

@@ -108,7 +108,11 @@ pub fn enrol(vault: &Vault, caller: &Caller, submission: &Submission) -> Result<
             key_list: submission.key_list.clone(),
             replaces,
         };
-        let room = vault.room.for_new(&*vault.blobs, enrolment.length())?;
+        // Who is enrolled goes on in a full store as well; how many key lists there are is bounded.
+        let room = match stored {
+            None => vault.room.for_new(&*vault.blobs, enrolment.length())?,
+            Some(_) => vault.room.for_ending(&*vault.blobs, enrolment.length())?,
+        };
         room.settle(vault.store.enrol(&Event::enrolment(caller), &enrolment)?);
         Ok(if stored.is_none() { Stored::New } else { Stored::Same })
     })
@@ -201,7 +205,8 @@ pub fn replace_certificate(
         let replaces = current.certificate.digest();
         let length =
             (chain.issuer.bytes().len() as u64).saturating_add(chain.certificate.bytes().len() as u64);
-        let room = vault.room.for_new(&*vault.blobs, length)?;
+        // Also of a store that is full: who fills it can be ended, and who reads in it renewed.
+        let room = vault.room.for_ending(&*vault.blobs, length)?;
         room.settle(vault.store.replace_certificate(&permit, &event, account, &chain, replaces)?);
         Ok(Stored::New)
     })

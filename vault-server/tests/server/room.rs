@@ -393,3 +393,26 @@ async fn parts_do_not_run_far_ahead() {
     put(66, &[1; 17]).await.refused(ProblemCode::OutOfOrder);
     put(65, &[1; 17]).await.ok(200);
 }
+
+/// Who fills a store can be ended, and who reads in it renewed; nobody new is taken.
+#[tokio::test]
+async fn a_full_store_still_ends_and_renews_accounts() {
+    let (organisation, patient, clinician) = people();
+    let limits = Limits { max_bytes: Some(statements(&[&patient, &clinician])), ..Limits::default() };
+    let server = Server::start_with(&organisation, limits).await;
+    server.enrol(&[&patient, &clinician]).await;
+    let stranger = organisation.person(12, Role::Patient);
+    server.post(&stranger, path::ACCOUNTS, stranger.enrolment()).await.refused(ProblemCode::StorageFull);
+    let chain = |validity, issued| {
+        let account = clinician.account();
+        organisation.certify_as_of(account, Role::Clinician, validity, (issued, 1_000_000_000))
+    };
+    let bring = async |chain| {
+        let body = serde_json::to_vec(&chain).unwrap();
+        server.put(&patient, path::certificate(&clinician.account()), body).await.ok(201);
+    };
+    bring(chain(Validity(-900, -800), -100)).await;
+    server.get(&clinician, path::RECORDINGS).await.refused(ProblemCode::CertificateExpired);
+    bring(chain(Validity(-10, 40_000_000), -50)).await;
+    server.get(&clinician, path::RECORDINGS).await.ok(200);
+}
