@@ -2,8 +2,8 @@
 //! where words choose the attacks whose names hold one of them.
 //!
 //! Quiet and attacked phases take turns, each attack beside a quiet of its own, so that whatever else the machine does
-//! meets both. Server, account and attackers each have a runtime of their own; the cores they share, the attackers after
-//! the others. Nothing is asserted about times; that the account's requests succeed is.
+//! meets both. Server, account and attackers each have a runtime of their own; the cores they share, the attackers
+//! after the others. Nothing is asserted about times; that the account's requests succeed is.
 
 #[cfg(test)]
 mod attacks;

@@ -8,8 +8,8 @@ use crate::scene::{Scene, Times};
 
 /// Rounds of quiet and attack, unless an argument says otherwise.
 const ROUNDS: usize = 8;
-/// What the account does in one phase, so often, six requests each time: phases are short, so that what else the machine
-/// does meets quiet and attacked ones alike.
+/// What the account does in one phase, so often, six requests each time: phases are short, so that whatever else the
+/// machine does meets quiet and attacked ones alike.
 const CYCLES: usize = 15;
 /// By how much the attackers' threads come after the server's: attackers bring processors of their own, and take none
 /// of the server's but by what they ask of it.
