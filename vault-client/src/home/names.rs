@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(names.petname(account(1)).unwrap().as_str(), "Anna");
         assert_eq!(names.iter().count(), 1);
         assert_eq!(remove(&home, &petname("aNNa")).unwrap(), account(1));
-        assert!(matches!(remove(&home, &petname("anna")), Err(ClientError::NotFound(_))));
+        assert!(matches!(remove(&home, &petname("anna")), Err(ClientError::Declined { .. })));
         add(&home, petname("anna"), account(2)).unwrap();
         assert_eq!(Names::read(&home).unwrap().account("Anna"), Some(account(2)));
     }
