@@ -10,8 +10,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 use vault_proto::ids::{OrganisationId, VaultId};
 
+use super::connections::{LogIndex, connect};
 use super::rows::classified;
-use super::{LogIndex, OpenError, StoreError, connect};
+use super::{OpenError, StoreError};
 use crate::mark::{IndexMarks, Mark};
 
 /// Why a file is not the index of a vault that can be opened.

@@ -2,11 +2,13 @@
 
 mod accounts;
 mod comparisons;
+mod connections;
 mod inspection;
 mod marks;
 mod named;
 mod nonce_reserve;
 mod nonces;
+mod readers;
 mod recordings;
 mod rows;
 mod segments;
@@ -14,7 +16,7 @@ mod sizes;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 use vault_proto::credentials::{CertificateChain, Member};
@@ -31,11 +33,13 @@ use crate::authorize::{Parties, Permit};
 use crate::durable::private_file;
 use crate::event::Event;
 use crate::mark::{Mark, MarkFile};
+use connections::{Connections, LogIndex, connect};
 pub use inspection::InspectionError;
 pub(crate) use inspection::{inspect, is_fresh};
 use marks::Marks;
 use nonce_reserve::NonceReserve;
 use nonces::NonceMemory;
+use readers::Readers;
 use rows::classified;
 use writer::Writer;
 
@@ -43,22 +47,11 @@ mod migrations {
     refinery::embed_migrations!("migrations");
 }
 
-/// Connections that read at the same time.
-const READERS: usize = 4;
-
 /// A [`Store`] in a SQLite database. Nobody else may write to the file.
 pub struct SqliteStore {
     writer: Writer,
-    readers: Mutex<Readers>,
-    returned: Condvar,
+    readers: Readers,
     nonces: Arc<NonceMemory>,
-}
-
-/// The connections that read.
-struct Readers {
-    idle: Vec<Connection>,
-    /// Whether the store is closed: what comes back is closed too.
-    closed: bool,
 }
 
 /// Why a database cannot be opened.
@@ -76,37 +69,6 @@ pub enum OpenError {
     /// The system refuses a file or a thread.
     #[error("{0}")]
     System(#[from] std::io::Error),
-}
-
-/// Where SQLite keeps its index of the write-ahead log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LogIndex {
-    /// In a file beside it, which takes room on the disk; other processes may read the database.
-    Shared,
-    /// In memory, for a disk that has none; no other process can open the database.
-    InMemory,
-}
-
-fn connect(path: &Path, flags: OpenFlags, index: LogIndex) -> Result<Connection, rusqlite::Error> {
-    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = match index {
-        LogIndex::Shared => Connection::open_with_flags(path, flags),
-        LogIndex::InMemory => Connection::open_with_flags_and_vfs(path, flags, "unix-excl"),
-    }?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
-/// The connection that writes, to a database of this version.
-fn connect_writer(path: &Path, index: LogIndex) -> Result<Connection, rusqlite::Error> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, index)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    // The log comes into the file only together with a mark.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    Ok(connection)
 }
 
 /// All in one transaction, each with its line in the history: a crash between a change and its line would leave a
@@ -162,15 +124,7 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; what was stored is as it was.
     pub fn open(path: &Path, marks: MarkFile) -> Result<Self, OpenError> {
-        let mut index = LogIndex::Shared;
-        let (mut connection, idle) = match connect_all(path, index) {
-            Err(error) if is_full(&error) => {
-                tracing::warn!("the disk is full: the index of the log is kept in memory");
-                index = LogIndex::InMemory;
-                connect_all(path, index)
-            }
-            connections => connections,
-        }?;
+        let Connections { index, writer: mut connection, readers } = Connections::open(path)?;
         migrate(&mut connection)?;
         let mut marks = Marks::new(path, &connection, marks)?;
         match marks.advance(&connection) {
@@ -183,8 +137,7 @@ impl SqliteStore {
         Ok(Self {
             nonces,
             writer: Writer::start((path, index), connection, marks)?,
-            readers: Mutex::new(Readers { idle, closed: false }),
-            returned: Condvar::new(),
+            readers: Readers::new(readers),
         })
     }
 
@@ -197,61 +150,7 @@ impl SqliteStore {
 
     /// Runs `work` on one of the reading connections.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        // A poisoned lock only means that another reader panicked; connections are whole between two calls.
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = loop {
-            if readers.closed {
-                return Err(closed());
-            }
-            match readers.idle.pop() {
-                Some(connection) => break connection,
-                None => readers = self.returned.wait(readers).unwrap_or_else(PoisonError::into_inner),
-            }
-        };
-        drop(readers);
-        let lent = Lent { store: self, connection: Some(connection) };
-        lent.connection.as_ref().map_or_else(|| Err(closed()), work)
-    }
-}
-
-/// A reading connection while it is in use. It goes back also if its reader panics, whose statements are reset by then:
-/// a connection that did not come back would be missing until the server starts again.
-struct Lent<'a> {
-    store: &'a SqliteStore,
-    connection: Option<Connection>,
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        let mut readers = self.store.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if !readers.closed {
-            readers.idle.extend(self.connection.take());
-        }
-        drop(readers);
-        self.store.returned.notify_one();
-    }
-}
-
-/// The connection that writes, and those that read.
-fn connect_all(path: &Path, index: LogIndex) -> Result<(Connection, Vec<Connection>), OpenError> {
-    let connection = connect_writer(path, index)?;
-    let mut idle = Vec::with_capacity(READERS);
-    for _ in 0..READERS {
-        idle.push(connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, index)?);
-    }
-    // Whether there is room for the index of the log shows when the database is read.
-    for connection in idle.iter().chain([&connection]) {
-        let _: Option<i64> = rows::first(connection, "SELECT mark FROM vault", (), |row| row.get(0))?;
-    }
-    Ok((connection, idle))
-}
-
-/// Whether there was no room for what SQLite needs beside the database.
-fn is_full(error: &OpenError) -> bool {
-    match error {
-        OpenError::Sqlite(error) => matches!(classified(error), StoreError::Full),
-        OpenError::Store(error) => matches!(error, StoreError::Full),
-        OpenError::Migration(_) | OpenError::System(_) => false,
+        self.readers.read(work)
     }
 }
 
@@ -506,11 +405,7 @@ impl Store for SqliteStore {
 
     fn close(&self) -> Result<(), StoreError> {
         // The last connection to be closed brings the log into the file, and those that only read cannot.
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        readers.closed = true;
-        readers.idle.clear();
-        drop(readers);
-        self.returned.notify_all();
+        self.readers.close();
         self.writer.close()
     }
 }
@@ -593,30 +488,5 @@ mod tests {
         assert_eq!(use_nonce(0).unwrap(), NonceUse::Repeated);
         most_pages(1_000_000);
         assert_eq!(use_nonce(stored).unwrap(), NonceUse::Fresh);
-    }
-
-    /// As many readers as there are connections panic, and one more reads.
-    #[test]
-    fn a_reader_that_panics_gives_its_connection_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let mark = Mark { vault: vault_proto::ids::VaultId::from_bytes([1; 16]), generation: 1, mark: 1 };
-        let path = folder.path().join("vault.db");
-        SqliteStore::create(&path, OrganisationId::from_bytes([1; 32]), mark).unwrap();
-        let store = SqliteStore::open(&path, MarkFile::create(folder.path(), mark).unwrap()).unwrap();
-        let read = |panics: bool| {
-            let sql = "SELECT created FROM nonce_floor";
-            store.read(|db| {
-                rows::first(db, sql, (), |row| {
-                    assert!(!panics, "on purpose");
-                    row.get::<_, i64>(0)
-                })
-            })
-        };
-        for _ in 0..=READERS {
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read(true))).unwrap_err();
-        }
-        assert_eq!(store.readers.lock().unwrap().idle.len(), READERS);
-        assert_eq!(read(false).unwrap(), Some(0));
-        store.close().unwrap();
     }
 }

@@ -11,8 +11,9 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use super::connections::{LogIndex, connect_writer};
 use super::marks::Marks;
-use super::{LogIndex, StoreError, closed, connect_writer, failed};
+use super::{StoreError, closed, failed};
 
 /// Changes that share one commit at most.
 const BATCH: usize = 64;
