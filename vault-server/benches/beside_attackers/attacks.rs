@@ -13,7 +13,7 @@ use vault_proto::statements::Role;
 use vault_proto::wire::{MAX_DETAILS, path};
 
 use crate::scene::Scene;
-use crate::support::Call;
+use crate::support::{Call, who_takes_nothing};
 
 type Begun = Pin<Box<dyn Future<Output = Attack> + Send>>;
 
@@ -182,12 +182,7 @@ async fn answers_nobody_takes(scene: Arc<Scene>) -> Attack {
     let mut attack = Attack::default();
     let url = format!("{}{}", scene.server.base(), path::HEALTHZ);
     for _ in 0..512 {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .http2_prior_knowledge()
-            .http2_initial_stream_window_size(0)
-            .build()
-            .unwrap();
+        let http = who_takes_nothing();
         if let Ok(answer) = http.get(&url).send().await {
             attack.answers.push((http, answer));
         }

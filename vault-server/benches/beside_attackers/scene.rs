@@ -6,26 +6,8 @@ use reqwest::Method;
 use vault_proto::ids::RecordingId;
 use vault_proto::statements::Role;
 use vault_proto::wire::path;
-use vault_server::limits::Limits;
 
-use crate::support::{Call, Draft, Organisation, Person, Server};
-
-/// Longer than any measurement: no attack ends because the server has lost its patience.
-const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
-
-const PATIENT: Limits = Limits {
-    connections: 512,
-    header_time: FOR_EVER,
-    stall_time: FOR_EVER,
-    body_time: FOR_EVER,
-    enrolment_body_time: FOR_EVER,
-    max_bytes: None,
-    min_free: 0,
-    leftover_grace: FOR_EVER,
-    mark_every: FOR_EVER,
-    log_sums_every: FOR_EVER,
-    nonces: 10_000_000,
-};
+use crate::support::{Call, Draft, Organisation, PATIENT, Person, Server};
 
 /// How long requests took, each until its answer was whole.
 #[derive(Default)]

@@ -54,8 +54,7 @@ async fn what_is_short_or_missing_is_a_failure_and_no_shorter_answer() {
 async fn a_body_that_lost_bytes_is_not_sealed() {
     let (organisation, patient, clinician, server) = scene().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
-    server.create(&draft).await;
-    server.open(&draft, 0).await.ok(201);
+    server.begin(&draft).await;
     let parts = draft.parts(0, 50_000);
     server.part(&draft, 0, 0, &parts[0]).await.ok(201);
     let file = server.data().join(format!("blobs/rec/{}/seg/0/body", draft.id()));
@@ -72,8 +71,7 @@ async fn a_body_that_lost_bytes_is_not_sealed() {
 async fn a_row_that_cannot_be_read_is_not_taken_for_none() {
     let (organisation, patient, clinician, server) = scene().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
-    server.create(&draft).await;
-    server.open(&draft, 0).await.ok(201);
+    server.begin(&draft).await;
     let database = rusqlite::Connection::open(server.data().join("vault.db")).unwrap();
     database.execute("UPDATE segments SET run_bytes = -1", ()).unwrap();
     // Another header for the same segment, which would be written over the one that a row names.

@@ -122,8 +122,7 @@ async fn a_part_is_stored_once() {
     let scene = scene().await;
     let server = &scene.server;
     let draft = scene.draft(1);
-    server.create(&draft).await;
-    server.open(&draft, 0).await.ok(201);
+    server.begin(&draft).await;
     let parts = draft.parts(0, 2_000_000);
     server.part(&draft, 0, 0, &parts[0]).await.ok(201);
     let mut other = parts[0].clone();
@@ -144,8 +143,7 @@ async fn parts_that_race_never_mix() {
     let scene = scene().await;
     let server = &scene.server;
     let draft = scene.draft(1);
-    server.create(&draft).await;
-    server.open(&draft, 0).await.ok(201);
+    server.begin(&draft).await;
     let contents = [vec![1u8; MAX_PART], vec![2u8; MAX_PART]];
     let puts = (0..16).map(|i| server.part(&draft, 0, 0, &contents[i % 2]));
     let answers = futures_util::future::join_all(puts).await;
@@ -161,8 +159,7 @@ async fn a_seal_must_fit_what_is_stored() {
     let scene = scene().await;
     let (server, recorder) = (&scene.server, &scene.recorder);
     let draft = scene.draft(1);
-    server.create(&draft).await;
-    server.open(&draft, 0).await.ok(201);
+    server.begin(&draft).await;
     let parts = draft.parts(0, 2_000_000);
     let place = path::seal(&draft.id(), 0);
     let seal = draft.segment_seal(0, &parts, BodyEnd::Final, None);

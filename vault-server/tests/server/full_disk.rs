@@ -43,8 +43,7 @@ async fn a_full_disk_serves_every_read_and_none_twice() {
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let body = server.finish(&draft, 1_500_000).await;
     let next = Draft::new(&organisation, 2, &patient, &clinician, &clinician);
-    server.create(&next).await;
-    server.open(&next, 0).await.ok(201);
+    server.begin(&next).await;
     // Small, so that it is there when it is refused: a connection with a body that nobody reads is closed.
     let part = next.parts(0, 100).remove(0);
     let (_, with_room) = read(&server, &patient, path::RECORDINGS).await;

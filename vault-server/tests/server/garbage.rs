@@ -17,8 +17,7 @@ async fn no_body_breaks_the_server() {
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician, &recorder]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &recorder);
-    server.create(&draft).await;
-    server.open(&draft, 0).await.ok(201);
+    server.begin(&draft).await;
     let id = draft.id();
     let routes = [
         (Method::POST, path::ACCOUNTS.to_owned()),

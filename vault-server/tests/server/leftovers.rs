@@ -75,8 +75,7 @@ async fn old_leftovers_are_set_aside_and_nothing_else() {
     let finished = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let body = server.finish(&finished, 2_000_000).await;
     let open = Draft::new(&organisation, 2, &patient, &clinician, &clinician);
-    server.create(&open).await;
-    server.open(&open, 0).await.ok(201);
+    server.begin(&open).await;
     server.part(&open, 0, 0, &open.parts(0, 3_000_000)[0]).await.ok(201);
     let rec = server.data().join("blobs/rec");
     let (finished_folder, open_folder) =

@@ -41,8 +41,7 @@ async fn only_so_many_bytes_are_stored() {
     let limits = Limits { max_bytes: Some(others + 3 * full + 10), ..Limits::default() };
     let server = Server::start_with(&organisation, limits).await;
     server.enrol(&[&patient, &clinician]).await;
-    server.create(&draft).await;
-    server.open(&draft, 0).await.ok(201);
+    server.begin(&draft).await;
     let put = async |server: &Server, numbers: std::ops::Range<u32>| {
         let puts = numbers.map(|number| server.part(&draft, 0, number, &parts[number as usize]));
         let answers = futures_util::future::join_all(puts).await;
@@ -95,8 +94,7 @@ async fn what_is_dropped_is_room_again() {
     let limits = Limits { max_bytes: Some(most), ..Limits::default() };
     let server = Server::start_with(&organisation, limits).await;
     server.enrol(&[&patient, &clinician]).await;
-    server.create(&draft).await;
-    server.open(&draft, 0).await.ok(201);
+    server.begin(&draft).await;
     server.part(&draft, 0, 0, &parts[0]).await.ok(201);
     server.part(&draft, 0, 1, &parts[1]).await.ok(201);
     server.put(&clinician, path::seal(&draft.id(), 0), seal.bytes().to_vec()).await.ok(201);
@@ -121,8 +119,7 @@ async fn some_of_the_disk_stays_free() {
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
-    server.create(&draft).await;
-    server.open(&draft, 0).await.ok(201);
+    server.begin(&draft).await;
     let parts = draft.parts(0, 1_000_000);
     server.part(&draft, 0, 0, &parts[0]).await.ok(201);
 
@@ -194,8 +191,7 @@ async fn everything_that_stays_is_counted() {
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.finish(&draft, 1_500_000).await;
     let second = Draft::new(&organisation, 2, &patient, &clinician, &clinician);
-    server.create(&second).await;
-    server.open(&second, 0).await.ok(201);
+    server.begin(&second).await;
     let part = second.parts(0, 10_000).remove(0);
     server.part(&second, 0, 0, &part).await.ok(201);
     let (_, objects) = files(&server.data().join("blobs/rec"));
@@ -228,8 +224,7 @@ async fn keeping_on_leaves_nothing_behind() {
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician]).await;
     let sealed = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
-    server.create(&sealed).await;
-    server.open(&sealed, 0).await.ok(201);
+    server.begin(&sealed).await;
     let parts = sealed.parts(0, 10_000);
     server.part(&sealed, 0, 0, &parts[0]).await.ok(201);
     let end = vault_proto::geometry::BodyEnd::Final;
@@ -372,8 +367,7 @@ async fn parts_do_not_run_far_ahead() {
     let server = Server::start(&organisation).await;
     server.enrol(&[&patient, &clinician]).await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
-    server.create(&draft).await;
-    server.open(&draft, 0).await.ok(201);
+    server.begin(&draft).await;
     let parts = draft.parts(0, 2_000_000);
     let put = async |number: u32, bytes: &[u8]| server.part(&draft, 0, number, bytes).await;
     let length = || {

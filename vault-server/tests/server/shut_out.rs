@@ -1,7 +1,5 @@
 //! Whatever one does, or a handful, everybody else goes on: lists, reads, uploads, replaces keys and enrols.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use futures_util::stream::pending;
 use reqwest::Method;
@@ -13,24 +11,7 @@ use vault_proto::statements::Role;
 use vault_proto::wire::{Enrol, MAX_DETAILS, path};
 use vault_server::limits::Limits;
 
-use crate::support::{Call, Draft, Organisation, Person, Server};
-
-/// Longer than any test: nobody is rid of an attacker because time passed.
-const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
-
-const PATIENT: Limits = Limits {
-    connections: 512,
-    header_time: FOR_EVER,
-    stall_time: FOR_EVER,
-    body_time: FOR_EVER,
-    enrolment_body_time: FOR_EVER,
-    max_bytes: None,
-    min_free: 0,
-    leftover_grace: FOR_EVER,
-    mark_every: FOR_EVER,
-    log_sums_every: FOR_EVER,
-    nonces: 200_000,
-};
+use crate::support::{Call, Draft, Organisation, PATIENT, Person, Server, who_takes_nothing};
 
 struct Scene {
     organisation: Organisation,
@@ -327,12 +308,7 @@ async fn answers_that_nobody_takes_keep_nobody_out() {
     let url = format!("{}{}", scene.server.base(), path::HEALTHZ);
     let mut held = Vec::new();
     for _ in 0..8 {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .http2_prior_knowledge()
-            .http2_initial_stream_window_size(0)
-            .build()
-            .unwrap();
+        let http = who_takes_nothing();
         let answer = http.get(&url).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         held.push((http, answer));

@@ -344,6 +344,12 @@ impl Server {
         self.post(draft.sealer, path::RECORDINGS, draft.create()).await.ok(201);
     }
 
+    /// Creates a recording and opens its first segment.
+    pub(crate) async fn begin(&self, draft: &Draft<'_>) {
+        self.create(draft).await;
+        self.open(draft, 0).await.ok(201);
+    }
+
     pub(crate) async fn open(&self, draft: &Draft<'_>, index: u32) -> Answer {
         let place = path::segment(&draft.id(), index);
         self.put(draft.sealer, place, draft.open(index, 0)).await
