@@ -212,6 +212,19 @@ fn the_words_go_into_no_file_unless_asked_for() {
     run(&folder.path().join("other"), ["keygen", "--words-file", words]).refused(19, words);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), written);
     assert!(!folder.path().join("other/identity.age").exists());
+    // What cannot be written whole is not there at all, so the same command works once there is room.
+    let late = folder.path().join("late");
+    let keygen = |limit: &str| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("ulimit -f {limit} && exec \"$0\" keygen --words-file \"$1\"")]);
+        command.arg(vault_tests::command::binary("vault-cli")).arg(&late);
+        command.env("VAULT_HOME", folder.path().join("third")).env("VAULT_PASSPHRASE", PASSPHRASE);
+        end(command.env("VAULT_WORK_FACTOR", "15").stdin(Stdio::null()))
+    };
+    keygen("0").refused(19, "late");
+    assert!(!late.exists() && !folder.path().join("third/identity.age").exists());
+    keygen("unlimited").text();
+    assert_eq!(std::fs::read_to_string(&late).unwrap().split_whitespace().count(), 24);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
-use vault_client::home::private_file;
+use vault_client::home::{private_file, sync_folder};
 use zeroize::Zeroizing;
 
 use super::{Terminal, read_line};
@@ -121,12 +121,22 @@ fn show(title: &str, words: &Zeroizing<String>) {
     let _ = writeln!(err);
 }
 
-/// Writes the words into a file that did not exist, which only its owner can read.
+/// Writes the words into a file that did not exist, which only its owner can read. On an error there is none.
 fn write_words(path: &Path, words: &Zeroizing<String>) -> io::Result<()> {
     let mut file = private_file().write(true).create_new(true).open(path)?;
-    file.write_all(words.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()
+    let written = file
+        .write_all(words.as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => sync_folder(folder),
+            _ => sync_folder(Path::new(".")),
+        });
+    if written.is_err() {
+        // It was made here a moment ago, and nobody's account has these words.
+        let _ = std::fs::remove_file(path);
+    }
+    written
 }
 
 /// The terminal's second screen, of which nothing can be scrolled back to; left when this is dropped, also by an
