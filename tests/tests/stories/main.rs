@@ -1,15 +1,15 @@
 //! What people do, through the real programs from end to end, and what each gets that goes wrong.
 
-mod behind_nginx;
+mod behind_nginx_slow;
 mod compare;
 mod completions;
 mod damaged_media;
-mod ended_certificates;
+mod ended_certificates_slow;
 mod export;
 mod first_steps;
-mod full_disk;
+mod full_disk_slow;
 mod homes;
-mod interruption;
+mod interruption_slow;
 mod live_recording;
 mod main_job;
 mod memory;
@@ -19,4 +19,4 @@ mod refusals;
 mod server_names;
 mod terminals;
 mod trust_in_keys;
-mod umasks;
+mod umasks_slow;

@@ -13,7 +13,7 @@ mod interrupted_slow;
 mod lies;
 mod lies_slow;
 mod names;
-mod tampering;
+mod tampering_slow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
