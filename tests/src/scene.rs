@@ -92,7 +92,7 @@ pub fn content(recording: &str) -> Vec<u8> {
 }
 
 fn copy(from: &Path, to: &Path) {
-    vault_client::home::make_private_folder(to).expect("a folder is made");
+    vault_client::home_folder::make_private_folder(to).expect("a folder is made");
     for entry in fs::read_dir(from).expect("a folder is read") {
         let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use vault_client::ClientError;
-use vault_client::error::{CompareProblem, CutOff, CutOffReason, Missing};
+use vault_engine::error::{CompareProblem, CutOff, CutOffReason, Missing};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;

@@ -24,8 +24,8 @@ use subtle::ConstantTimeEq as _;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use vault_client::ClientError;
-use vault_client::media_type::{file_extension, playable};
-use vault_client::opening::track::RemoteTrack;
+use vault_engine::media_type::{file_extension, playable};
+use vault_engine::opening::track::RemoteTrack;
 use vault_proto::byte_ranges::{Requested, requested};
 
 use crate::failure::Failure;

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use vault_proto::timestamp::Timestamp;
 
-use crate::error::ClientError;
+use vault_engine::error::ClientError;
 
 /// The clock, as statements write it.
 ///

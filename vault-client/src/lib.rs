@@ -49,7 +49,7 @@
 //!
 //! ```no_run
 //! # async fn list(session: vault_client::Session) -> Result<(), vault_client::ClientError> {
-//! let listing = vault_client::opening::listing::list(&session).await?;
+//! let listing = vault_engine::opening::listing::list(&session).await?;
 //! for recording in &listing.recordings {
 //!     println!("{} {:?} {} bytes", recording.created, recording.status, recording.bytes);
 //! }
@@ -69,7 +69,7 @@
 //!
 //! ```no_run
 //! # use vault_proto::ids::RecordingId;
-//! use vault_client::opening::recording::RemoteRecording;
+//! use vault_engine::opening::recording::RemoteRecording;
 //!
 //! # async fn open(session: vault_client::Session, id: RecordingId) -> Result<(), vault_client::ClientError> {
 //! let remote = RemoteRecording::fetch(&session, id).await?;
@@ -87,9 +87,9 @@
 //! no more.
 //!
 //! ```no_run
-//! # use vault_client::opening::recording::RemoteRecording;
-//! use vault_client::opening::media::media;
-//! use vault_client::opening::track::RemoteTrack;
+//! # use vault_engine::opening::recording::RemoteRecording;
+//! use vault_engine::opening::media::media;
+//! use vault_engine::opening::track::RemoteTrack;
 //!
 //! # async fn play(session: vault_client::Session, remote: RemoteRecording) -> Result<(), vault_client::ClientError> {
 //! for medium in media(&session, &remote).await? {
@@ -122,16 +122,14 @@
 //! [`opening::recording::RemoteRecording`], [`opening::media`], [`opening::track`], and [`ClientError`]. Everything
 //! else may still move between rooms.
 
+pub mod blocking_reader;
 pub mod clock;
-pub mod error;
-pub mod home;
-pub mod media_type;
-pub mod opening;
+pub mod home_folder;
+mod http;
+mod machine;
 pub mod registrar;
 pub mod sealing;
-pub mod server;
-pub mod session;
-pub mod trust;
+mod unlock;
 
-pub use error::ClientError;
-pub use session::{Session, SessionOptions};
+pub use unlock::{SessionOptions, enrol, unlock, unlock_with};
+pub use vault_engine::{ClientError, Session};

@@ -15,8 +15,8 @@ use vault_proto::timestamp::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::clock::now;
-use crate::error::{ClientError, Missing};
-use crate::home::{Home, ISSUER, REGISTRAR};
+use crate::home_folder::{HomeFolder, ISSUER, REGISTRAR};
+use vault_engine::error::{ClientError, Missing};
 
 /// Seconds for which an issuer certificate counts: five years.
 const ISSUER_LIFETIME: i64 = 5 * 366 * 24 * 3600;
@@ -48,7 +48,7 @@ pub struct CertificateRequest {
 }
 
 /// Whether a home is a registrar's.
-pub fn is_registrar(home: &Home) -> bool {
+pub fn is_registrar(home: &HomeFolder) -> bool {
     home.has(REGISTRAR)
 }
 
@@ -56,7 +56,7 @@ pub fn is_registrar(home: &Home) -> bool {
 ///
 /// # Errors
 /// [`ClientError::Usage`]: a root is never overwritten.
-pub fn require_none(home: &Home) -> Result<(), ClientError> {
+pub fn require_none(home: &HomeFolder) -> Result<(), ClientError> {
     if home.has(REGISTRAR) {
         return Err(ClientError::Usage(format!(
             "the folder {} already holds an organisation root, which is never overwritten; choose another --home",
@@ -88,11 +88,11 @@ impl NewOrganisation {
     /// As [`require_none`], or [`ClientError::Disk`].
     pub fn store(
         &self,
-        home: &Home,
+        home: &HomeFolder,
         passphrase: &SecretString,
         work_factor: WorkFactor,
     ) -> Result<(), ClientError> {
-        let _lock = home.lock("home.lock")?;
+        let _lock = home.lock("home")?;
         require_none(home)?;
         home.write(ISSUER, issue_issuer(&self.secrets, now()?)?.bytes())?;
         home.write(REGISTRAR, &self.secrets.lock(passphrase, work_factor)?)
@@ -103,7 +103,7 @@ impl NewOrganisation {
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`] or [`ClientError::Unlock`].
-pub fn check_passphrase(home: &Home, passphrase: &SecretString) -> Result<(), ClientError> {
+pub fn check_passphrase(home: &HomeFolder, passphrase: &SecretString) -> Result<(), ClientError> {
     unlock(home, passphrase).map(drop)
 }
 
@@ -112,12 +112,12 @@ pub fn check_passphrase(home: &Home, passphrase: &SecretString) -> Result<(), Cl
 /// # Errors
 /// [`ClientError::NotSetUp`]; [`ClientError::Unlock`] if `old` is not its passphrase; [`ClientError::Disk`].
 pub fn change_passphrase(
-    home: &Home,
+    home: &HomeFolder,
     old: &SecretString,
     new: &SecretString,
     work_factor: WorkFactor,
 ) -> Result<(), ClientError> {
-    let _lock = home.lock("home.lock")?;
+    let _lock = home.lock("home")?;
     let secrets = unlock(home, old)?;
     home.write(REGISTRAR, &secrets.lock(new, work_factor)?)
 }
@@ -126,15 +126,15 @@ pub fn change_passphrase(
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`].
-pub fn require_root(home: &Home) -> Result<(), ClientError> {
+pub fn require_root(home: &HomeFolder) -> Result<(), ClientError> {
     if is_registrar(home) { Ok(()) } else { Err(no_root(home)) }
 }
 
-fn no_root(home: &Home) -> ClientError {
+fn no_root(home: &HomeFolder) -> ClientError {
     ClientError::NotSetUp(Missing::OrganisationRoot(home.folder().to_owned()))
 }
 
-fn unlock(home: &Home, passphrase: &SecretString) -> Result<RegistrarSecrets, ClientError> {
+fn unlock(home: &HomeFolder, passphrase: &SecretString) -> Result<RegistrarSecrets, ClientError> {
     let file = home.read(REGISTRAR)?.ok_or_else(|| no_root(home))?;
     Ok(RegistrarSecrets::unlock(passphrase, &file)?)
 }
@@ -164,7 +164,7 @@ fn issue_issuer(
 /// [`ClientError::Usage`] for an end after the issuer's, or a label that misleads;
 /// [`ClientError::NotSetUp`] or [`ClientError::Unlock`].
 pub fn certify(
-    home: &Home,
+    home: &HomeFolder,
     passphrase: &SecretString,
     request: &CertificateRequest,
 ) -> Result<CertificateChain, ClientError> {
@@ -181,7 +181,7 @@ pub fn certify(
         }
         Some(end) => end,
     };
-    let _lock = home.lock("home.lock")?;
+    let _lock = home.lock("home")?;
     let issued = next_issued(home.read_json(&issued_name(request.account))?, at);
     let certificate = Certificate {
         organisation: organisation(&secrets),
@@ -219,7 +219,7 @@ fn next_issued(before: Option<Timestamp>, at: Timestamp) -> Timestamp {
 /// The stored issuer certificate, renewed in its last year. One that counts only from a time to come, because this
 /// machine's clock was ahead when it was made, counts for nobody now and is renewed too.
 fn current_issuer(
-    home: &Home,
+    home: &HomeFolder,
     secrets: &RegistrarSecrets,
     at: Timestamp,
 ) -> Result<Envelope<IssuerCertificate>, ClientError> {
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn an_issuer_certificate_of_the_future_or_of_the_past_is_renewed() {
         let folder = tempfile::tempdir().unwrap();
-        let home = Home::new(folder.path().join("home"));
+        let home = HomeFolder::new(folder.path().join("home"));
         let passphrase = SecretString::from("seven lamps in the harbour");
         NewOrganisation::generate().unwrap().store(&home, &passphrase, WorkFactor::LEAST).unwrap();
         let secrets = unlock(&home, &passphrase).unwrap();

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use vault_client::home::Home;
-use vault_client::home::account;
+use vault_engine::home::account;
 use vault_proto::http_signature::{SIGNATURE_INPUT, SignatureInput};
 use vault_proto::ids::{AccountId, OrganisationId, RecordingId};
 use vault_proto::timestamp::Timestamp;

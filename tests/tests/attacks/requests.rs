@@ -214,7 +214,7 @@ fn row_21_request_replayed_altered_or_stolen() {
     body.body = b"[]".to_vec();
     refused("another body", &body, "digest-mismatch");
     let stranger = Device {
-        account: vault_client::home::account::Account {
+        account: vault_engine::home::account::Account {
             id: device.account.id,
             device: std::sync::Arc::new(vault_core::signing_key::SigningKey::generate().unwrap()),
             identity: vault_core::identity::Identity::generate(vault_proto::statements::Suite::X25519)

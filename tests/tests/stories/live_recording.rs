@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use vault_client::ClientError;
-use vault_client::error::{Extent, RecordingEnd};
+use vault_engine::error::{Extent, RecordingEnd};
 use vault_client::sealing::RecorderOptions;
 use vault_proto::geometry::PART_PLAINTEXT;
 use vault_tests::app::{App, runtime};

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use vault_client::home::Enrolment;
-use vault_client::home::account::{self, NewAccount};
+use vault_engine::home::Enrolment;
+use vault_engine::home::account::{self, NewAccount};
 use vault_client::registrar;
-use vault_client::server::connection::require_address;
+use vault_engine::server::connection::require_address;
 use vault_client::{ClientError, Session};
 use vault_core::passphrase_file::WorkFactor;
 use vault_proto::ids::OrganisationId;

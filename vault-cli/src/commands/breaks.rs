@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vault_client::opening::media::Medium;
+use vault_engine::opening::media::Medium;
 
 use crate::elapsed::elapsed;
 use crate::terminal::Terminal;

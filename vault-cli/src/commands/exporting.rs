@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use vault_client::home::Home;
-use vault_client::home::names::Names;
-use vault_client::opening::recording::{require_id, resolve_recording};
+use vault_engine::home::names::Names;
+use vault_engine::opening::recording::{require_id, resolve_recording};
 use vault_client::{ClientError, Session};
 use vault_core::opening::OpenError;
 use vault_export::{CheckedEntry, CheckedExport, ExportEvent, ExportRequest, Finding, Form};

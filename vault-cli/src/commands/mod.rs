@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use vault_client::home::Home;
-use vault_client::server::connection::require_address;
-use vault_client::trust::directory;
+use vault_engine::server::connection::require_address;
+use vault_engine::trust::directory;
 use vault_client::{Session, SessionOptions};
 
 use crate::arguments::{Arguments, Command, Global};
@@ -126,7 +126,7 @@ async fn unlock(
     check: impl FnOnce(&Home) -> Result<(), Failure>,
 ) -> Result<Session, Failure> {
     let home = home(global)?;
-    let profile = vault_client::home::account::profile(&home)?;
+    let profile = vault_engine::home::account::profile(&home)?;
     let enrolment = home.enrolment()?;
     let server = global.server.as_ref().unwrap_or(&enrolment.server);
     require_address(server)?;
@@ -139,7 +139,7 @@ async fn unlock(
     if warnings::of_end(&profile)?.is_some() {
         // A registrar may have brought another certificate to the server. Without an answer the home's word stands.
         let _ = directory::refresh_own_certificate(&session).await;
-        let known = vault_client::home::account::profile(session.home())?;
+        let known = vault_engine::home::account::profile(session.home())?;
         if let Some(words) = warnings::of_end(&known)? {
             terminal.say(&words);
         }

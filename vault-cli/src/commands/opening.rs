@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use vault_client::ClientError;
 use vault_client::Session;
-use vault_client::media_type::file_extension;
-use vault_client::opening::media::{self, Medium, at_moment};
-use vault_client::opening::recording::{Completeness, RemoteRecording, require_id};
-use vault_client::opening::seekable_file::SeekableFile;
-use vault_client::opening::track::RemoteTrack;
+use vault_engine::media_type::file_extension;
+use vault_engine::opening::media::{self, Medium, at_moment};
+use vault_engine::opening::recording::{Completeness, RemoteRecording, require_id};
+use vault_engine::opening::seekable_file::SeekableFile;
+use vault_engine::opening::track::RemoteTrack;
 
 use super::breaks::tell_breaks;
 use super::output::Output;

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vault_client::Session;
-use vault_client::opening::media;
-use vault_client::opening::recording::{RemoteRecording, require_id};
-use vault_client::opening::track::RemoteTrack;
+use vault_engine::opening::media;
+use vault_engine::opening::recording::{RemoteRecording, require_id};
+use vault_engine::opening::track::RemoteTrack;
 
 use super::breaks::tell_breaks;
 use super::opening::{chosen, write_from};

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use vault_client::Session;
-use vault_client::home::account;
+use vault_engine::home::account;
 use vault_client::registrar::{self, CertificateRequest, NewOrganisation};
-use vault_client::trust::directory;
+use vault_engine::trust::directory;
 use vault_core::passphrase_file::WorkFactor;
 use vault_proto::credentials::CertificateChain;
 

@@ -2,8 +2,8 @@
 
 use vault_client::ClientError;
 use vault_client::home::Home;
-use vault_client::home::account::Profile;
-use vault_client::server::connection::is_exposed;
+use vault_engine::home::account::Profile;
+use vault_engine::server::connection::is_exposed;
 use vault_proto::statements::Role;
 use vault_proto::timestamp::Timestamp;
 

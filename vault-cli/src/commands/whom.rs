@@ -1,7 +1,7 @@
 //! Whom a person means by what they typed, and what they are told before anything is done with it.
 
 use vault_client::Session;
-use vault_client::trust::directory;
+use vault_engine::trust::directory;
 use vault_proto::ids::AccountId;
 
 use crate::failure::Failure;

@@ -3,7 +3,7 @@
 use std::io;
 
 use vault_client::ClientError;
-use vault_client::error::{Extent, KeptRecording, RecordingEnd, SourceFailure};
+use vault_engine::error::{Extent, KeptRecording, RecordingEnd, SourceFailure};
 use vault_proto::ids::RecordingId;
 
 use super::{Failure, Kind, plain};

@@ -1,7 +1,7 @@
 use std::io;
 
 use clap::Parser as _;
-use vault_client::error::{Extent, KeptRecording, RecordingEnd, SourceChange, SourceFailure};
+use vault_engine::error::{Extent, KeptRecording, RecordingEnd, SourceChange, SourceFailure};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::passphrase_file::UnlockError;
 use vault_proto::ids::{AccountId, Digest, RecordingId};

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
-use vault_client::home::{private_file, sync_folder};
+use vault_client::home_folder::{private_file, sync_folder};
 use zeroize::Zeroizing;
 
 use super::{Terminal, read_line};

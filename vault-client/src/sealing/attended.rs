@@ -15,7 +15,7 @@ use super::recorder::Recorder;
 use super::sender::GiveUp;
 use super::source::change_in;
 use super::{Sealed, UploadEvent};
-use crate::error::{ClientError, SourceFailure};
+use vault_engine::error::{ClientError, SourceFailure};
 
 /// Most bytes that are read from a source at once.
 const READ: usize = 256 * 1024;

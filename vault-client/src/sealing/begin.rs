@@ -6,7 +6,7 @@ use vault_core::details::MAX_TITLE;
 use vault_core::sealing::{self, RecordingSealer};
 use vault_proto::base64;
 use vault_proto::envelope::{Envelope, Verified};
-use vault_proto::ids::{Digest, PublicKey};
+use vault_proto::ids::{Digest, KeyId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::CheckedManifest;
 use vault_proto::recording_list::ListEntry;
@@ -16,11 +16,12 @@ use super::SealRequest;
 use super::chain::{CHAIN, ChainHead, chain_head};
 use super::journal::{Begin, Journal, SourceFile};
 use super::readers::{Readers, named_recipient};
-use crate::error::ClientError;
-use crate::home::account::Account;
-use crate::home::own_list;
-use crate::server::recording::ServerRecording;
-use crate::session::Session;
+use crate::home_folder::folder_of;
+use vault_engine::Session;
+use vault_engine::error::ClientError;
+use vault_engine::home::account::Account;
+use vault_engine::home::own_list;
+use vault_engine::server::recording::ServerRecording;
 
 /// A recording that was begun.
 pub(super) struct Begun {
@@ -48,25 +49,29 @@ impl Begun {
         let credentials = readers.credentials()?.to_bytes()?;
         let title = request.title.as_deref().map(|title| keep_title(title, account)).transpose()?;
         let (begin, journal) = {
-            let _lock = home.lock("chain.lock")?;
-            let manifest =
-                readers.manifest(enrolment, account, request, Digest::of(&credentials), chain_head(home)?)?;
-            let key = PublicKey::from_bytes(account.device.public());
-            let envelope = account.device.sign_statement(sealing::prepare_manifest(&manifest, key)?)?;
+            let _lock = home.lock("chain").await?;
+            let manifest = readers.manifest(
+                enrolment,
+                account,
+                request,
+                Digest::of(&credentials),
+                chain_head(home).await?,
+            )?;
+            let envelope = session.sign(sealing::prepare_manifest(&manifest, account.device)?).await?;
             let credentials =
                 String::from_utf8(credentials).map_err(|error| ClientError::Bug(error.to_string()))?;
             let server = connection.server().to_owned();
             let begin = Begin { server, source, manifest: envelope, credentials, title, real_time };
             // The journal comes first: it names the manifest's place in the chain even if the next line never runs.
-            let journal = Journal::create(home, manifest.recording, &begin)?;
-            home.write_json(CHAIN, &ChainHead::of(&begin.manifest))?;
+            let journal = Journal::create(&folder_of(home), manifest.recording, &begin)?;
+            home.write_json(CHAIN, &ChainHead::of(&begin.manifest)).await?;
             (begin, journal)
         };
         let sealer = recording_sealer(&begin, session)?;
         let server = ServerRecording::new(connection.clone(), begin.manifest.unverified().recording);
         match server.create(&begin.manifest, &begin.credentials).await {
             Ok(()) => {
-                own_list::know(home, account, began(&begin.manifest))?;
+                own_list::know(home, account, began(&begin.manifest)).await?;
                 Ok(Self { sealer, journal, begin })
             }
             Err(error) => {
@@ -118,8 +123,7 @@ pub(super) fn recording_sealer(begin: &Begin, session: &Session) -> Result<Recor
 
 /// A manifest that this very device signed.
 fn verify_own(manifest: &Envelope<Manifest>, account: &Account) -> Result<Verified<Manifest>, ClientError> {
-    let key = PublicKey::from_bytes(account.device.public());
-    manifest.verify(sealing::device_key_id(&account.device), &key).map_err(|_| ClientError::Declined {
+    manifest.verify(KeyId::of_device(&account.device), &account.device).map_err(|_| ClientError::Declined {
         what: "this upload was begun with another identity than the one in this home".to_owned(),
         next: "Go on with the home it was begun in (--home).".to_owned(),
     })

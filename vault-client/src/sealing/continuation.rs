@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use vault_core::sealing::SegmentFacts;
-use vault_core::signing_key::SigningKey;
+use vault_engine::Session;
 use vault_proto::geometry::{self, BodyEnd, BodyShape};
 use vault_proto::ids::Digest;
 use vault_proto::problem::ProblemCode;
@@ -17,8 +17,8 @@ use super::journal::{PartLine, Past, PastSegment};
 use super::sender::IN_FLIGHT;
 use super::spool::Spool;
 use super::worker::SealedTrack;
-use crate::error::ClientError;
-use crate::server::recording::ServerRecording;
+use vault_engine::error::ClientError;
+use vault_engine::server::recording::ServerRecording;
 
 /// How far an upload had come.
 pub(super) struct CaughtUp {
@@ -137,15 +137,15 @@ impl Begun {
     /// [`ClientError`]; a seal that was signed is in the journal.
     pub(super) async fn close_segment(
         &mut self,
+        session: &Session,
         server: &ServerRecording,
         open: &Open,
-        device: &SigningKey,
     ) -> Result<(), ClientError> {
         match open {
             Open::None => Ok(()),
             Open::Empty(index) => server.abandon(*index).await,
             Open::Sealable(facts) => {
-                let seal = device.sign_statement(self.sealer.prepare_seal(facts)?)?;
+                let seal = session.sign(self.sealer.prepare_seal(facts)?).await?;
                 self.sealer.continue_after(&seal)?;
                 self.journal.seal(&seal)?;
                 server.seal(&seal).await

@@ -17,8 +17,8 @@ use super::progress::{Objection, RecordingProgress, ServerState};
 use super::sender::{GiveUp, OutgoingPart, Payload};
 use super::settlement::{Place, Settled};
 use super::spool::{KeptPart, Spool};
-use crate::error::ClientError;
-use crate::server::recording::ServerRecording;
+use vault_engine::error::ClientError;
+use vault_engine::server::recording::ServerRecording;
 
 /// Pause after the first try that failed while parts are kept; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);

@@ -13,10 +13,11 @@ use super::continuation::CaughtUp;
 use super::journal::{EndLine, Journal, Past};
 use super::spool::Spool;
 use super::worker::timestamp_of_ms;
-use crate::error::ClientError;
-use crate::home::endings;
-use crate::server::recording::ServerRecording;
-use crate::session::Session;
+use crate::home_folder::folder_of;
+use vault_engine::Session;
+use vault_engine::error::ClientError;
+use vault_engine::home::endings;
+use vault_engine::server::recording::ServerRecording;
 
 /// How an upload ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +51,11 @@ pub(super) async fn end_here(
 ) -> Result<Ending, ClientError> {
     let Session { connection, home, .. } = session;
     let recording = past.recording();
-    remember_in_chain(home, &past.begin.manifest)?;
+    remember_in_chain(home, &past.begin.manifest).await?;
     let begin = past.begin.clone();
     let mut begun = Begun { sealer: recording_sealer(&begin, session)?, journal, begin };
     let server = ServerRecording::new(connection.clone(), recording);
-    let spool = Spool::of(home, recording, 0);
+    let spool = Spool::of(&folder_of(home), recording, 0);
     let Ok(caught_up) = begun.catch_up(&server, past, &spool).await? else {
         begun.journal.finish()?;
         return Ok(Ending::Nothing { lost: lost_after(past, Duration::ZERO) });
@@ -80,7 +81,7 @@ pub(super) async fn end_caught_up(
     let recording = past.recording();
     let server = ServerRecording::new(connection.clone(), recording);
     let created = past.begin.manifest.unverified().created;
-    begun.close_segment(&server, &caught_up.open, &account.device).await?;
+    begun.close_segment(session, &server, &caught_up.open).await?;
     let CaughtUp { tracks, bytes, last, .. } = caught_up;
     let end = match (&past.end, last) {
         (Some(end), _) => end.clone(),
@@ -101,14 +102,14 @@ pub(super) async fn end_caught_up(
             };
             let (object, unsigned) =
                 begun.sealer.prepare_final(&details, RecordingStatus::Recovered, ended)?;
-            let final_seal = account.device.sign_statement(unsigned)?;
+            let final_seal = session.sign(unsigned).await?;
             let end = EndLine { details: base64::encode(&object), final_seal };
             begun.journal.end(&end)?;
             end
         }
     };
     server.end(end.details_object()?, &end.final_seal).await?;
-    endings::remember(home, account, recording, &end.final_seal)?;
+    endings::remember(home, account, recording, &end.final_seal).await?;
     // The journal last: by it a later process finds the rest, as long as there is some.
     spool.clear()?;
     begun.journal.finish()?;

@@ -19,10 +19,11 @@ use super::source::{Source, change_in};
 use super::spool::Spool;
 use super::{SealRequest, Sealed, UploadEvent, seal_stream};
 use crate::clock::now;
-use crate::error::{ClientError, SourceChange, SourceFailure};
-use crate::home::endings;
-use crate::server::recording::ServerRecording;
-use crate::session::Session;
+use crate::home_folder::folder_of;
+use vault_engine::Session;
+use vault_engine::error::{ClientError, SourceChange, SourceFailure};
+use vault_engine::home::endings;
+use vault_engine::server::recording::ServerRecording;
 
 /// Seconds for which a server takes a manifest that it does not have yet, with an hour to spare.
 const MANIFEST_LIFETIME: i64 = 23 * 3600;
@@ -46,7 +47,9 @@ pub async fn seal_file(
 ) -> Result<Sealed, ClientError> {
     let source = Source::open(file).await?;
     let found = match source.file() {
-        Some(file) => Journal::find(&session.home, |past| is_same_upload(past, file, request, session))?,
+        Some(file) => {
+            Journal::find(&folder_of(&session.home), |past| is_same_upload(past, file, request, session))?
+        }
         // A device or a pipe by name: it cannot be read again.
         None => {
             return seal_stream(session, Box::new(source), request, stop, on_event).await;
@@ -102,11 +105,11 @@ pub(super) async fn go_on(
 ) -> Result<Sealed, ClientError> {
     let recording = past.recording();
     on_event(UploadEvent::Begun { recording, total: source.length() });
-    remember_in_chain(&session.home, &past.begin.manifest)?;
+    remember_in_chain(&session.home, &past.begin.manifest).await?;
     let recording_sealer = recording_sealer(&past.begin, session)?;
     let mut begun = Begun { sealer: recording_sealer, journal, begin: past.begin.clone() };
     let server = ServerRecording::new(session.connection.clone(), recording);
-    let spool = Spool::of(&session.home, recording, 0);
+    let spool = Spool::of(&folder_of(&session.home), recording, 0);
     let Ok(caught_up) = begun.catch_up(&server, &past, &spool).await? else {
         begun.journal.finish()?;
         return Err(ClientError::Declined {
@@ -116,11 +119,11 @@ pub(super) async fn go_on(
     };
     if let Some(end) = &past.end {
         // A recording whose end was signed gets nothing more of its source.
-        begun.close_segment(&server, &caught_up.open, &session.account.device).await?;
+        begun.close_segment(session, &server, &caught_up.open).await?;
         on_event(UploadEvent::Continued { bytes: caught_up.bytes });
         server.end(end.details_object()?, &end.final_seal).await?;
         let segments = begun.sealer.segments();
-        endings::remember(&session.home, &session.account, recording, &end.final_seal)?;
+        endings::remember(&session.home, &session.account, recording, &end.final_seal).await?;
         begun.journal.finish()?;
         let bytes = caught_up.bytes;
         return match end.final_seal.unverified().status {
@@ -154,7 +157,7 @@ pub(super) async fn go_on(
             return Err(ClientError::CutShort { recording, bytes, why: SourceFailure::Changed(change) });
         }
     };
-    begun.close_segment(&server, &caught_up.open, &session.account.device).await?;
+    begun.close_segment(session, &server, &caught_up.open).await?;
     on_event(UploadEvent::Continued { bytes });
     let mut tracks = caught_up.tracks;
     // A file is one track, and all of it up to here was just read again.

@@ -17,8 +17,8 @@ use vault_proto::geometry::BodyEnd;
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::statements::{FinalSeal, Manifest, SegmentSeal};
 
-use crate::error::ClientError;
-use crate::home::{Home, sync_folder};
+use crate::home_folder::{HomeFolder, sync_folder};
+use vault_engine::error::ClientError;
 
 /// A file that is being sealed, told apart from others and from itself after a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,7 +221,11 @@ pub(crate) struct Found {
 
 impl Journal {
     /// Starts the journal of a new upload, durably.
-    pub(crate) fn create(home: &Home, recording: RecordingId, begin: &Begin) -> Result<Self, ClientError> {
+    pub(crate) fn create(
+        home: &HomeFolder,
+        recording: RecordingId,
+        begin: &Begin,
+    ) -> Result<Self, ClientError> {
         let name = format!("{FOLDER}/{recording}{ENDING}");
         home.write(&name, &encode(&Line::Begin(Box::new(begin.clone())))?)?;
         Self::open(&home.path(&name))?
@@ -243,7 +247,7 @@ impl Journal {
     }
 
     /// Opens the newest journal that `fits` and that no other process holds, with what it says.
-    pub(crate) fn find(home: &Home, fits: impl Fn(&Past) -> bool) -> Result<Found, ClientError> {
+    pub(crate) fn find(home: &HomeFolder, fits: impl Fn(&Past) -> bool) -> Result<Found, ClientError> {
         let mut found = Found::default();
         for path in journals(home)?.into_iter().rev() {
             let Some((past, _)) = read(&path)?.filter(|(past, _)| fits(past)) else {
@@ -292,7 +296,7 @@ impl Journal {
     }
 
     /// All journals that no other process holds, oldest first, and how many another one does.
-    pub(crate) fn take_all(home: &Home) -> Result<(Vec<(Self, Past)>, usize), ClientError> {
+    pub(crate) fn take_all(home: &HomeFolder) -> Result<(Vec<(Self, Past)>, usize), ClientError> {
         let (mut taken, mut busy) = (Vec::new(), 0);
         for path in journals(home)? {
             match Self::take(&path)? {
@@ -304,7 +308,7 @@ impl Journal {
     }
 
     /// Manifests of all unfinished uploads.
-    pub(crate) fn manifests(home: &Home) -> Result<Vec<Envelope<Manifest>>, ClientError> {
+    pub(crate) fn manifests(home: &HomeFolder) -> Result<Vec<Envelope<Manifest>>, ClientError> {
         let mut manifests = Vec::new();
         for path in journals(home)? {
             manifests.extend(read(&path)?.map(|(past, _)| past.begin.manifest));
@@ -392,7 +396,7 @@ fn encode(line: &Line) -> Result<Vec<u8>, ClientError> {
 }
 
 /// Paths of all journals, oldest change first.
-fn journals(home: &Home) -> Result<Vec<PathBuf>, ClientError> {
+fn journals(home: &HomeFolder) -> Result<Vec<PathBuf>, ClientError> {
     let folder = home.path(FOLDER);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,

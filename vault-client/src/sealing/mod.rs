@@ -43,9 +43,9 @@ pub use self::file::seal_file;
 pub use self::progress::{Objection, RecordingProgress, ServerState};
 pub use self::recorder::{Recorder, RecorderOptions};
 pub use self::resume::{Resumed, ResumedUpload, resume_all};
-use crate::error::ClientError;
-use crate::opening::media::Medium;
-use crate::session::Session;
+use vault_engine::Session;
+use vault_engine::error::ClientError;
+use vault_engine::opening::media::Medium;
 
 /// How long the end of a stream waits for a server that takes nothing, unless its connection was told.
 const STREAM_PATIENCE: Duration = Duration::from_secs(60);

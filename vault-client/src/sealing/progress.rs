@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use vault_proto::problem::ProblemCode;
 
-use crate::error::{ClientError, Extent};
+use vault_engine::error::{ClientError, Extent};
 
 /// A point of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

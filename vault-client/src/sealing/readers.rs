@@ -1,20 +1,19 @@
 //! Whom a recording is sealed for: each account trusted now, or nothing is sealed.
 
 use vault_core::recipient::Recipient;
-use vault_core::sealing;
 use vault_proto::credentials::{Credentials, TrustError, TrustProblem, VerifiedMember};
-use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, RecordingId};
+use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, KeyId, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::{DeviceRole, Manifest, Policy, RecipientKey, Role, Suite};
 
 use super::SealRequest;
 use super::chain::ChainHead;
 use crate::clock::now;
-use crate::error::ClientError;
-use crate::home::Enrolment;
-use crate::home::account::Account;
-use crate::session::Session;
-use crate::trust::directory::{self, TrustedMember};
+use vault_engine::Session;
+use vault_engine::error::ClientError;
+use vault_engine::home::Enrolment;
+use vault_engine::home::account::Account;
+use vault_engine::trust::directory::{self, TrustedMember};
 
 /// The accounts of a recording, as trusted now.
 pub(super) struct Readers {
@@ -39,7 +38,7 @@ impl Readers {
         let clinician = directory::look_up(session, request.clinician).await?;
         clinician.verified.check_role(Role::Clinician)?;
         sealer.verified.check_may_seal(request.patient, request.clinician)?;
-        let key_id = sealing::device_key_id(&account.device);
+        let key_id = KeyId::of_device(&account.device);
         if sealer.verified.key_list().device(key_id, DeviceRole::Seal).is_none() {
             return Err(
                 TrustError { account: account.id, problem: TrustProblem::KeyNotListed(key_id) }.into()
@@ -117,7 +116,7 @@ impl Readers {
             clinician: request.clinician,
             recipients,
             sealer: account.id,
-            sealer_key: sealing::device_key_id(&account.device),
+            sealer_key: KeyId::of_device(&account.device),
             sequence: head.map_or(1, |head| head.sequence + 1),
             previous: head.map(|head| head.manifest),
             credentials,

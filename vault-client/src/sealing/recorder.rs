@@ -24,11 +24,10 @@ use super::spool::Spool;
 use super::worker::{Command, Part, SealedTrack, WorkDone, Worker, milliseconds};
 use super::{SealRequest, Sealed};
 use crate::clock::now;
-use crate::error::{ClientError, KeptRecording, RecordingEnd};
-use crate::home::Home;
-use crate::home::account::Account;
-use crate::home::endings;
-use crate::session::Session;
+use crate::home_folder::folder_of;
+use vault_engine::Session;
+use vault_engine::error::{ClientError, KeptRecording, RecordingEnd};
+use vault_engine::home::endings;
 
 /// Commands that wait for the sealing thread.
 const QUEUE: usize = 1;
@@ -104,10 +103,10 @@ impl Moment {
 /// Memory is flat: some 8 MiB, whatever the length.
 ///
 /// ```no_run
-/// # use vault_client::Session;
+/// # use vault_engine::Session;
 /// # use vault_client::sealing::{Recorder, RecorderOptions, Sealed, SealRequest};
 /// # async fn record(session: &Session, request: &SealRequest, mut camera: impl Iterator<Item = Vec<u8>>)
-/// # -> Result<Sealed, vault_client::ClientError> {
+/// # -> Result<Sealed, vault_engine::ClientError> {
 /// let mut recorder = Recorder::begin(session, request, RecorderOptions::default()).await?;
 /// let progress = recorder.progress();
 /// for bytes in camera.by_ref().take(100) {
@@ -144,8 +143,7 @@ pub struct Recorder {
     progress: watch::Receiver<RecordingProgress>,
     published: watch::Sender<RecordingProgress>,
     spool: Option<Arc<Spool>>,
-    home: Home,
-    account: Account,
+    session: Session,
 }
 
 /// What was sealed before, by a process that died.
@@ -176,7 +174,7 @@ impl Recorder {
         let readers = Readers::look_up(session, request).await?;
         let begun = Begun::new(session, request, &readers, None, options.real_time).await?;
         let recording = begun.begin.manifest.unverified().recording;
-        let spool = Arc::new(Spool::of(&session.home, recording, options.spool_limit));
+        let spool = Arc::new(Spool::of(&folder_of(&session.home), recording, options.spool_limit));
         let patience = Patience::Keep(spool);
         let mut recorder = Self::start(session, begun, request, options, patience, Before::nothing())?;
         recorder.begin_track(request.media_type.clone()).await?;
@@ -218,7 +216,7 @@ impl Recorder {
         let worker = Worker {
             runtime: Handle::current(),
             sealer: recording_sealer,
-            device: Arc::clone(&session.account.device),
+            session: session.clone(),
             journal,
             title: request.title.clone(),
             real_time: options.real_time,
@@ -247,8 +245,7 @@ impl Recorder {
             progress,
             published,
             spool,
-            home: session.home.clone(),
-            account: session.account.clone(),
+            session: session.clone(),
         })
     }
 
@@ -368,22 +365,23 @@ impl Recorder {
         self.command(Command::Finish { ended: now()?, status }).await?;
         let sent = self.sender.end().await;
         match (self.worker.end().await, sent) {
-            (Ok(Some(done)), Ok(())) => self.put_away(done),
+            (Ok(Some(done)), Ok(())) => self.put_away(done).await,
             (work, sent) => Err(self.stopped(work, sent)),
         }
     }
 
     /// All of the recording is on the server: remembers its end, and removes what a later process would have gone on
     /// with, the journal last.
-    fn put_away(&self, done: WorkDone) -> Result<Sealed, ClientError> {
+    async fn put_away(&self, done: WorkDone) -> Result<Sealed, ClientError> {
         let WorkDone { journal, segments, bytes, sha256, final_seal, media } = done;
         let recording = self.recording;
-        let put_away = || {
-            endings::remember(&self.home, &self.account, recording, &final_seal)?;
+        let put_away = async {
+            let Session { home, account, .. } = &self.session;
+            endings::remember(home, account, recording, &final_seal).await?;
             self.spool.as_ref().map_or(Ok(()), |spool| spool.clear())?;
             journal.finish()
         };
-        put_away().map_err(|reason| self.kept(RecordingEnd::OnServer, reason, None))?;
+        put_away.await.map_err(|reason| self.kept(RecordingEnd::OnServer, reason, None))?;
         Ok(Sealed { recording, segments, bytes, sha256, media })
     }
 

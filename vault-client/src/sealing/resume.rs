@@ -11,8 +11,9 @@ use super::journal::{Journal, Past};
 use super::readers::Readers;
 use super::source::Source;
 use super::{SealRequest, UploadEvent};
-use crate::error::ClientError;
-use crate::session::Session;
+use crate::home_folder::folder_of;
+use vault_engine::Session;
+use vault_engine::error::ClientError;
 
 /// What became of the uploads that were left behind.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub async fn resume_all(
     session: &Session,
     on_event: &mut (dyn FnMut(UploadEvent) + Send),
 ) -> Result<Resumed, ClientError> {
-    let (journals, busy) = Journal::take_all(&session.home)?;
+    let (journals, busy) = Journal::take_all(&folder_of(&session.home))?;
     let mut uploads = Vec::with_capacity(journals.len());
     for (journal, past) in journals {
         let recording = past.recording();

@@ -20,9 +20,9 @@ use super::journal::EndLine;
 use super::progress::{Mark, RecordingProgress};
 use super::settlement::{Settled, Settlement};
 use super::spool::Spool;
-use crate::error::ClientError;
-use crate::server::connection::Connection;
-use crate::server::recording::ServerRecording;
+use vault_engine::error::ClientError;
+use vault_engine::server::connection::Connection;
+use vault_engine::server::recording::ServerRecording;
 
 /// Parts that are sent at the same time, and as many are held in memory.
 pub(crate) const IN_FLIGHT: usize = 4;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::progress::Mark;
 use super::spool::Spool;
-use crate::error::ClientError;
+use vault_engine::error::ClientError;
 
 /// A part's segment and number.
 pub(super) type Place = (u32, u32);

@@ -23,7 +23,7 @@ use vault_proto::ids::Digest;
 use zeroize::Zeroizing;
 
 use super::journal::SourceFile;
-use crate::error::{ClientError, SourceChange};
+use vault_engine::error::{ClientError, SourceChange};
 
 /// A clock tick of a system that keeps times in nanoseconds, with room to spare: two writes within one look the same.
 const TICK: Duration = Duration::from_millis(20);

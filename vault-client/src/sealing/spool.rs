@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use vault_proto::ids::{Digest, RecordingId};
 
-use crate::error::ClientError;
-use crate::home::{Home, make_private_folder, sync_folder, write_durably};
+use crate::home_folder::{HomeFolder, make_private_folder, sync_folder, write_durably};
+use vault_engine::error::ClientError;
 
 /// The spool of one recording.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct KeptPart {
 
 impl Spool {
     /// The spool of a recording, which may not exist yet, for at most `limit` bytes.
-    pub(crate) fn of(home: &Home, recording: RecordingId, limit: u64) -> Self {
+    pub(crate) fn of(home: &HomeFolder, recording: RecordingId, limit: u64) -> Self {
         let folder = home.path(&format!("uploads/{recording}.spool"));
         Self { folder, limit, used: AtomicU64::new(0), stands: AtomicBool::new(false) }
     }

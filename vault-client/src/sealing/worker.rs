@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use vault_core::details::{Details, Track};
 use vault_core::payload::PayloadSealer;
 use vault_core::sealing::{RecordingSealer, SegmentFacts, SegmentSealer};
-use vault_core::signing_key::SigningKey;
 use vault_core::webm::{Indexed, SeekIndexer};
+use vault_engine::Session;
 use vault_proto::base64;
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::BodyEnd;
@@ -30,9 +30,9 @@ use super::progress::{Mark, Objection, ServerState};
 use super::sender::{GiveUp, Item, OutgoingPart, Patience, Payload, Shared};
 use super::settlement::{AllSafe, Place};
 use super::spool::Spool;
-use crate::error::ClientError;
-use crate::media_type;
-use crate::opening::media::Medium;
+use vault_engine::error::ClientError;
+use vault_engine::media_type;
+use vault_engine::opening::media::Medium;
 
 /// How long a sealed part waits for the network before it is kept on the disk.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -123,7 +123,7 @@ pub(super) struct Growing {
 pub(super) struct Worker {
     pub(super) runtime: Handle,
     pub(super) sealer: RecordingSealer,
-    pub(super) device: Arc<SigningKey>,
+    pub(super) session: Session,
     pub(super) journal: Journal,
     pub(super) title: Option<String>,
     pub(super) real_time: bool,
@@ -231,7 +231,7 @@ impl Worker {
         } else {
             let recorded = timestamp_of_ms(at_ms);
             let progress = self.sealer.prepare_progress(&start, &growing.tree, recorded)?;
-            let progress = self.device.sign_statement(progress)?;
+            let progress = self.runtime.block_on(self.session.sign(progress))?;
             Some(String::from_utf8_lossy(progress.bytes()).into_owned())
         };
         let length = sealed.ciphertext.len();
@@ -366,7 +366,7 @@ impl Worker {
     }
 
     fn sign_seal(&mut self, facts: &SegmentFacts, mark: Mark, _: &AllSafe) -> Result<(), ClientError> {
-        let seal = self.device.sign_statement(self.sealer.prepare_seal(facts)?)?;
+        let seal = self.runtime.block_on(self.session.sign(self.sealer.prepare_seal(facts)?))?;
         self.sealer.continue_after(&seal)?;
         self.journal.seal(&seal)?;
         self.send(Item::Seal(seal, mark))
@@ -402,7 +402,7 @@ impl Worker {
         _: &AllSafe,
     ) -> Result<Envelope<FinalSeal>, ClientError> {
         let (object, unsigned) = self.sealer.prepare_final(details, status, details.ended)?;
-        let final_seal = self.device.sign_statement(unsigned)?;
+        let final_seal = self.runtime.block_on(self.session.sign(unsigned))?;
         let end = EndLine { details: base64::encode(&object), final_seal: final_seal.clone() };
         self.journal.end(&end)?;
         self.send(Item::End(Box::new(end)))?;

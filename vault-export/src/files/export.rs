@@ -24,9 +24,9 @@ use crate::made::folder_names;
 use crate::made::page::page;
 use vault_client::Session;
 use vault_client::clock::now;
-use vault_client::error::{ClientError, CutOff, CutOffReason};
-use vault_client::home::own_list::{self, OwnList, device_key_id};
-use vault_client::opening::listing::{self, ListedRecording};
+use vault_engine::error::{ClientError, CutOff, CutOffReason};
+use vault_engine::home::own_list::{self, OwnList, device_key_id};
+use vault_engine::opening::listing::{self, ListedRecording};
 
 /// Recordings that are fetched at the same time.
 const IN_FLIGHT: usize = 4;

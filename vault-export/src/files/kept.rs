@@ -15,9 +15,9 @@ use super::single_file::small_file;
 use super::sums::Sums;
 use crate::layout::{MAX_DESCRIPTION, RECORDINGS, proof};
 use crate::made::catalogue::ExportedRecording;
-use vault_client::error::ClientError;
-use vault_client::opening::listing::ListedRecording;
-use vault_client::opening::recording::RemoteRecording;
+use vault_engine::error::ClientError;
+use vault_engine::opening::listing::ListedRecording;
+use vault_engine::opening::recording::RemoteRecording;
 
 /// Refuses to write into what another account took home.
 pub(super) fn check_owner(run: &Run<'_>) -> Result<(), ClientError> {

@@ -16,13 +16,13 @@ use super::run::{Present, Run};
 use super::single_file::{create, digest_of};
 use super::sums::Sums;
 use crate::made::catalogue::{ExportedFile, ExportedRecording, ExportedStatus, Person};
-use vault_client::error::ClientError;
+use vault_engine::error::ClientError;
 use vault_client::home::Home;
-use vault_client::media_type::{file_extension, playable};
-use vault_client::opening::listing::{self, ListedRecording, Status};
-use vault_client::opening::media::{Medium, media};
-use vault_client::opening::recording::RemoteRecording;
-use vault_client::opening::seekable_file::{SeekableFile, Written};
+use vault_engine::media_type::{file_extension, playable};
+use vault_engine::opening::listing::{self, ListedRecording, Status};
+use vault_engine::opening::media::{Medium, media};
+use vault_engine::opening::recording::RemoteRecording;
+use vault_engine::opening::seekable_file::{SeekableFile, Written};
 
 /// What this home opened of a recording: files are known by what was checked when they were written, never by what lies
 /// beside them.

@@ -14,10 +14,10 @@ use vault_proto::recording::ProvenSegment;
 use super::run::{Present, Run};
 use super::single_file::create;
 use super::{kept, objects};
-use vault_client::error::ClientError;
-use vault_client::opening::listing::ListedRecording;
-use vault_client::opening::parts::{fetch_part, open_part, start_segment};
-use vault_client::opening::recording::RemoteRecording;
+use vault_engine::error::ClientError;
+use vault_engine::opening::listing::ListedRecording;
+use vault_engine::opening::parts::{fetch_part, open_part, start_segment};
+use vault_engine::opening::recording::RemoteRecording;
 
 /// Parts of one recording that are fetched and checked at the same time.
 const IN_FLIGHT: usize = 4;

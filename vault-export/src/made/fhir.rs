@@ -12,7 +12,7 @@ use super::catalogue::{Catalogue, ExportedFile, ExportedRecording, ExportedStatu
 use super::file_address::file_address;
 use super::inert_text::inert;
 use super::wording::{person_name, title};
-use vault_client::media_type::{KnownMedia, Player};
+use vault_engine::media_type::{KnownMedia, Player};
 
 const ACCOUNT: &str = "urn:recording-vault:account";
 const ORGANISATION: &str = "urn:recording-vault:organisation";
@@ -229,7 +229,7 @@ fn attachment(file: &ExportedFile, recording: &ExportedRecording, version: FhirV
     };
     put("extension", json!([{ "url": SHA256, "valueString": file.sha256 }]));
     let known = KnownMedia::of(&file.media_type);
-    put("contentType", json!(known.map_or(vault_client::media_type::UNKNOWN, |known| known.media_type)));
+    put("contentType", json!(known.map_or(vault_engine::media_type::UNKNOWN, |known| known.media_type)));
     if let Some(address) = file_address(&recording.folder, &file.path) {
         put("url", json!(address));
     }

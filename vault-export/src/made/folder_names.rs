@@ -6,7 +6,7 @@ use vault_proto::ids::RecordingId;
 
 use super::inert_text::inert;
 use crate::layout::RECORDINGS;
-use vault_client::opening::listing::ListedRecording;
+use vault_engine::opening::listing::ListedRecording;
 
 /// Most characters of a title in a name.
 const MAX_CHARACTERS: usize = 60;

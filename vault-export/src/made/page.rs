@@ -16,7 +16,7 @@ use super::wording::{
     People, consultation, counted, length, moment, month, month_key, playing_time, short_text, size, span,
     title,
 };
-use vault_client::media_type::{KnownMedia, Player};
+use vault_engine::media_type::{KnownMedia, Player};
 
 /// The style sheet, which the policy names by its hash.
 const STYLE: &str = include_str!("page.css");

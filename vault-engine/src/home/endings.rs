@@ -23,21 +23,25 @@ fn name(recording: RecordingId) -> String {
 }
 
 /// Remembers the end of a recording that the server has acknowledged, here and on the account's own list.
-pub(crate) fn remember(
+pub async fn remember(
     home: &Home,
     account: &Account,
     recording: RecordingId,
     final_seal: &Envelope<FinalSeal>,
 ) -> Result<(), ClientError> {
-    home.write_json(&name(recording), &Ending { final_seal: final_seal.clone() })?;
+    home.write_json(&name(recording), &Ending { final_seal: final_seal.clone() }).await?;
     let manifest = final_seal.unverified().manifest;
-    own_list::know(home, account, ListEntry { recording, manifest, final_seal: Some(final_seal.digest()) })
+    let shown = ListEntry { recording, manifest, final_seal: Some(final_seal.digest()) };
+    own_list::know(home, account, shown).await
 }
 
 /// The final seal that this device signed for a recording, and a server acknowledged.
 ///
 /// # Errors
 /// [`ClientError::Disk`].
-pub fn sealed_here(home: &Home, recording: RecordingId) -> Result<Option<Envelope<FinalSeal>>, ClientError> {
-    Ok(home.read_json::<Ending>(&name(recording))?.map(|ending| ending.final_seal))
+pub async fn sealed_here(
+    home: &Home,
+    recording: RecordingId,
+) -> Result<Option<Envelope<FinalSeal>>, ClientError> {
+    Ok(home.read_json::<Ending>(&name(recording)).await?.map(|ending| ending.final_seal))
 }

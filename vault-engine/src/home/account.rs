@@ -14,7 +14,7 @@ use vault_proto::ids::{AccountId, KeyId, PublicKey};
 use vault_proto::statements::{DeviceKey, DeviceRole, EncryptionKey, KeyList, Suite};
 use zeroize::Zeroizing;
 
-use crate::clock::now;
+use crate::effects::{Change, Effects};
 use crate::error::{ClientError, Missing};
 use crate::home::{CERTIFICATE, Enrolment, Home, IDENTITY, KEY_LIST};
 
@@ -31,15 +31,23 @@ pub struct NewAccount {
     secrets: DeviceSecrets,
 }
 
-/// An account whose secrets are in memory, until the last clone is dropped: clones share them.
+/// An account that can open what is sealed to it, until the last clone is dropped: clones share its identity.
 #[derive(Clone)]
 pub struct Account {
     /// The account.
     pub id: AccountId,
-    /// Signs requests and seals.
-    pub device: Arc<SigningKey>,
+    /// The public half of the key that signs requests and seals; the other half stays with whoever signs.
+    pub device: PublicKey,
     /// Opens recordings.
     pub identity: Arc<Identity>,
+}
+
+/// What the identity of a home holds.
+pub struct Unlocked {
+    /// The account, for a [`Session`](crate::Session).
+    pub account: Account,
+    /// The key that signs for it, for whoever carries out effects.
+    pub device: SigningKey,
 }
 
 /// What is public about the account of a home; readable without its passphrase.
@@ -54,19 +62,22 @@ pub struct Profile {
 }
 
 /// Whether a home is an account's.
-pub fn is_account(home: &Home) -> bool {
-    home.has(IDENTITY)
+///
+/// # Errors
+/// [`ClientError::Disk`].
+pub async fn is_account(home: &Home) -> Result<bool, ClientError> {
+    home.has(IDENTITY).await
 }
 
 /// Refuses a home that has an identity already.
 ///
 /// # Errors
 /// [`ClientError::Usage`]: an identity is never overwritten.
-pub fn require_none(home: &Home) -> Result<(), ClientError> {
-    if home.has(IDENTITY) {
+pub async fn require_none(home: &Home) -> Result<(), ClientError> {
+    if is_account(home).await? {
         return Err(ClientError::Usage(format!(
             "the folder {} already holds an identity, which is never overwritten; choose another --home",
-            home.folder().display()
+            home.place()
         )));
     }
     Ok(())
@@ -78,7 +89,7 @@ impl NewAccount {
     ///
     /// # Errors
     /// [`ClientError::Usage`] if this machine's clock is wrong; [`ClientError::Bug`] without random bytes.
-    pub fn generate(suite: Suite) -> Result<Self, ClientError> {
+    pub fn generate(effects: &Effects, suite: Suite) -> Result<Self, ClientError> {
         let no_random = |error: vault_core::random::RandomError| ClientError::Bug(error.to_string());
         let seed = Seed::generate().map_err(no_random)?;
         let root = seed.account_root();
@@ -92,7 +103,7 @@ impl NewAccount {
             root: root_public,
             number: 1,
             previous: None,
-            created: now()?,
+            created: effects.timestamp()?,
             encryption: vec![EncryptionKey {
                 suite,
                 epoch: FIRST_EPOCH,
@@ -114,17 +125,18 @@ impl NewAccount {
     ///
     /// # Errors
     /// As [`require_none`], or [`ClientError::Disk`].
-    pub fn store(
+    pub async fn store(
         &self,
         home: &Home,
         passphrase: &SecretString,
         work_factor: WorkFactor,
     ) -> Result<(), ClientError> {
-        let _lock = home.lock("home.lock")?;
-        require_none(home)?;
-        home.write(KEY_LIST, self.key_list.bytes())?;
+        let _lock = home.lock("home").await?;
+        require_none(home).await?;
+        let identity = self.secrets.lock(passphrase, work_factor)?;
         // The identity comes last: a home without it is still empty, one with it is complete.
-        home.write(IDENTITY, &self.secrets.lock(passphrase, work_factor)?)
+        let key_list = Change::Put(KEY_LIST.to_owned(), self.key_list.bytes().to_vec().into());
+        home.effects().commit(vec![key_list, Change::Put(IDENTITY.to_owned(), identity.into())]).await
     }
 }
 
@@ -133,50 +145,51 @@ impl NewAccount {
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`]; [`ClientError::Unlock`] if `old` is not its passphrase; [`ClientError::Disk`].
-pub fn change_passphrase(
+pub async fn change_passphrase(
     home: &Home,
     old: &SecretString,
     new: &SecretString,
     work_factor: WorkFactor,
 ) -> Result<(), ClientError> {
-    let _lock = home.lock("home.lock")?;
-    let file = home.read(IDENTITY)?.ok_or_else(|| no_identity(home))?;
+    let _lock = home.lock("home").await?;
+    let file = home.read(IDENTITY).await?.ok_or_else(|| no_identity(home))?;
     let secrets = DeviceSecrets::unlock(old, &file)?;
-    home.write(IDENTITY, &secrets.lock(new, work_factor)?)
+    home.write(IDENTITY, secrets.lock(new, work_factor)?).await
 }
 
 /// Unlocks the account of a home.
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`] or [`ClientError::Unlock`].
-pub fn unlock(home: &Home, passphrase: &SecretString) -> Result<Account, ClientError> {
-    let file = home.read(IDENTITY)?.ok_or_else(|| no_identity(home))?;
-    let DeviceSecrets { account_root, device, identity, .. } = DeviceSecrets::unlock(passphrase, &file)?;
-    Ok(Account {
+pub async fn unlock(home: &Home, passphrase: &SecretString) -> Result<Unlocked, ClientError> {
+    let file = home.read(IDENTITY).await?.ok_or_else(|| no_identity(home))?;
+    let passphrase = passphrase.clone();
+    let unlocked = home.effects().run(move || DeviceSecrets::unlock(&passphrase, &file)).await?;
+    let DeviceSecrets { account_root, device, identity, .. } = unlocked?;
+    let account = Account {
         id: AccountId::of_root(&account_root),
-        device: Arc::new(device),
+        device: PublicKey::from_bytes(device.public()),
         identity: Arc::new(identity),
-    })
+    };
+    Ok(Unlocked { account, device })
 }
 
 fn no_identity(home: &Home) -> ClientError {
-    ClientError::NotSetUp(Missing::Identity(home.folder().to_owned()))
+    ClientError::NotSetUp(Missing::Identity(home.path("")))
 }
 
 /// Reads what is public about the account of a home.
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`] or [`ClientError::Disk`].
-pub fn profile(home: &Home) -> Result<Profile, ClientError> {
-    let bytes = home.read(KEY_LIST)?.ok_or_else(|| no_identity(home))?;
-    let key_list = Envelope::parse(&bytes).map_err(|error| {
-        ClientError::disk(home.path(KEY_LIST))(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
-    })?;
-    let enrolment = match home.enrolment() {
+pub async fn profile(home: &Home) -> Result<Profile, ClientError> {
+    let bytes = home.read(KEY_LIST).await?.ok_or_else(|| no_identity(home))?;
+    let key_list = Envelope::parse(&bytes).map_err(|error| home.damaged(KEY_LIST, &error))?;
+    let enrolment = match home.enrolment().await {
         Err(ClientError::NotSetUp(_)) => None,
         other => Some(other?),
     };
-    Ok(Profile { key_list, chain: home.read_json(CERTIFICATE)?, enrolment })
+    Ok(Profile { key_list, chain: home.read_json(CERTIFICATE).await?, enrolment })
 }
 
 /// Parses a certificate file from a registrar.
@@ -199,17 +212,20 @@ pub fn parse_certificate_file(bytes: &[u8]) -> Result<CertificateChain, ClientEr
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`] or [`ClientError::Disk`].
-pub fn expiry(home: &Home) -> Result<Option<TrustProblem>, ClientError> {
-    let Profile { key_list, chain, enrolment } = profile(home)?;
+pub async fn expiry(home: &Home) -> Result<Option<TrustProblem>, ClientError> {
+    let Profile { key_list, chain, enrolment } = profile(home).await?;
     let (Some(chain), Some(enrolment)) = (chain, enrolment) else {
         return Ok(Some(TrustProblem::Missing));
     };
     let account = key_list.unverified().account;
     let member = Member { issuer: chain.issuer, certificate: chain.certificate, key_list };
-    Ok(member.verify(enrolment.organisation, account, now()?).err().map(|error| error.problem))
+    Ok(member
+        .verify(enrolment.organisation, account, home.effects().timestamp()?)
+        .err()
+        .map(|error| error.problem))
 }
 
 /// Remembers the certificate that a server took.
-pub(crate) fn set_certificate(home: &Home, chain: &CertificateChain) -> Result<(), ClientError> {
-    home.write_json(CERTIFICATE, chain)
+pub(crate) async fn set_certificate(home: &Home, chain: &CertificateChain) -> Result<(), ClientError> {
+    home.write_json(CERTIFICATE, chain).await
 }

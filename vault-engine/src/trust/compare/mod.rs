@@ -4,8 +4,6 @@ mod exchange;
 
 use std::time::Duration;
 
-use http::Method;
-use tokio::time::Instant;
 use vault_proto::compare::{Comparison, Side};
 use vault_proto::credentials::{TrustError, TrustProblem};
 use vault_proto::ids::{AccountId, ComparisonNonce};
@@ -13,7 +11,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::wire::{self, COMPARISON_LIFETIME, ComparisonState};
 
 use super::directory;
-use crate::clock::now;
+use crate::effects::Method;
 use crate::error::{ClientError, CompareProblem};
 use crate::home::Home;
 use crate::home::account;
@@ -51,7 +49,7 @@ pub enum CompareEvent {
 /// [`ClientError::Trust`], naming the account; [`ClientError::Usage`] for the own account.
 pub async fn prepare(session: &Session, other: AccountId) -> Result<Comparison, ClientError> {
     let Session { home, enrolment, account, .. } = session;
-    let own = Side { account: account.id, key_list: account::profile(home)?.key_list.digest() };
+    let own = Side { account: account.id, key_list: account::profile(home).await?.key_list.digest() };
     if other == own.account {
         return Err(ClientError::Usage("an account has nothing to compare with itself".to_owned()));
     }
@@ -86,8 +84,8 @@ pub async fn code(
         let _ = connection.delete(&wire::path::comparison(&other.account)).await;
     }
     let code = result?;
-    let shown = Shown { code: code.clone(), key_list: other.key_list, at: now()? };
-    change_met(home, other.account, |pin| Ok(Pin { shown: Some(shown), ..pin }))?;
+    let shown = Shown { code: code.clone(), key_list: other.key_list, at: session.effects().timestamp()? };
+    change_met(home, other.account, |pin| Ok(Pin { shown: Some(shown), ..pin })).await?;
     Ok(code)
 }
 
@@ -102,14 +100,15 @@ async fn run(
     let refused = |problem| ClientError::Compare { account: other, problem };
     let put = |path: String, value: [u8; 32]| async move {
         let body = bytes::Bytes::copy_from_slice(&value);
-        let sent = connection.send_bytes(Method::PUT, &path, body, "application/octet-stream").await;
+        let sent = connection.send_bytes(Method::Put, &path, body, "application/octet-stream").await;
         match sent {
             // Somebody moved the comparison on between the look and this; the next look tells.
             Err(error) if is_refusal(&error, &[ProblemCode::OutOfOrder, ProblemCode::NotFound]) => Ok(()),
             other => other.map(drop),
         }
     };
-    let deadline = Instant::now() + patience.limit;
+    let effects = connection.effects();
+    let deadline = effects.now().running.saturating_add(patience.limit);
     let mut told = None;
     let mut tell = |event| {
         if told != Some(event) {
@@ -124,7 +123,7 @@ async fn run(
     let path = wire::path::commitment(&other);
     connection
         .send_bytes(
-            Method::PUT,
+            Method::Put,
             &path,
             bytes::Bytes::copy_from_slice(commitment.as_bytes()),
             "application/octet-stream",
@@ -145,10 +144,10 @@ async fn run(
                 tell(if met { CompareEvent::Met } else { CompareEvent::Waiting });
             }
         }
-        if Instant::now() >= deadline {
+        if effects.now().running >= deadline {
             return Err(refused(CompareProblem::TimedOut));
         }
-        tokio::time::sleep(patience.pause).await;
+        effects.sleep(patience.pause).await;
     }
 }
 
@@ -168,8 +167,8 @@ fn is_refusal(error: &ClientError, codes: &[ProblemCode]) -> bool {
 /// # Errors
 /// [`ClientError::Usage`] for "equal" if no digits wait for an answer or they are too old; [`ClientError::Compare`] for
 /// "unequal", once that is noted: from then on nothing is sealed to the account.
-pub fn answer(home: &Home, other: AccountId, equal: bool) -> Result<String, ClientError> {
-    let at = now()?;
+pub async fn answer(home: &Home, other: AccountId, equal: bool) -> Result<String, ClientError> {
+    let at = home.effects().timestamp()?;
     let mut digits = String::new();
     change_met(home, other, |pin| {
         let shown = pin.shown.as_ref().filter(|shown| {
@@ -189,7 +188,8 @@ pub fn answer(home: &Home, other: AccountId, equal: bool) -> Result<String, Clie
             Standing { compared: None, unequal: Some(at) }
         };
         Ok(Pin { standing, shown: None, ..pin })
-    })?;
+    })
+    .await?;
     if equal {
         Ok(digits)
     } else {
@@ -201,19 +201,19 @@ pub fn answer(home: &Home, other: AccountId, equal: bool) -> Result<String, Clie
 ///
 /// # Errors
 /// [`ClientError::Usage`] if it is no such number; [`ClientError::Compare`] if it differs, once that is noted.
-pub fn check_number(home: &Home, comparison: &Comparison, text: &str) -> Result<(), ClientError> {
+pub async fn check_number(home: &Home, comparison: &Comparison, text: &str) -> Result<(), ClientError> {
     let typed = vault_proto::compare::parse_number(text).ok_or_else(|| {
         ClientError::Usage("that is no comparison number: it must be sixty digits".to_owned())
     })?;
     let number = comparison.number();
     let other = comparison.other();
-    let shown = Shown { code: number.clone(), key_list: other.key_list, at: now()? };
-    change_met(home, other.account, |pin| Ok(Pin { shown: Some(shown), ..pin }))?;
-    answer(home, other.account, typed == number).map(drop)
+    let shown = Shown { code: number.clone(), key_list: other.key_list, at: home.effects().timestamp()? };
+    change_met(home, other.account, |pin| Ok(Pin { shown: Some(shown), ..pin })).await?;
+    answer(home, other.account, typed == number).await.map(drop)
 }
 
 /// Changes the pin of an account that was met before.
-fn change_met(
+async fn change_met(
     home: &Home,
     account: AccountId,
     change: impl FnOnce(Pin) -> Result<Pin, ClientError>,
@@ -222,4 +222,5 @@ fn change_met(
         let pin = pin.ok_or(TrustError { account, problem: TrustProblem::Missing })?;
         change(pin.clone())
     })
+    .await
 }

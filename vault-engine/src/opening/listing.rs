@@ -13,7 +13,6 @@ use vault_proto::statements::Role;
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::{self, RecordingEntry, RecordingPage};
 
-use crate::clock::now;
 use crate::error::ClientError;
 use crate::home::own_list;
 use crate::opening::recording::{Completeness, MAX_PAGE_BODY, RemoteRecording};
@@ -108,7 +107,7 @@ pub struct Listing {
 pub async fn list(session: &Session) -> Result<Listing, ClientError> {
     let mut listing = ask(session).await?;
     let shown: Vec<ListEntry> = listing.recordings.iter().map(ListedRecording::entry).collect();
-    let learned = own_list::learn(&session.home, &session.account, &shown)?;
+    let learned = own_list::learn(&session.home, &session.account, &shown).await?;
     for (recording, refusal) in learned.refused {
         listing.recordings.retain(|listed| listed.recording != recording);
         listing.refused.push(RefusedEntry { recording, error: refusal.into() });
@@ -193,7 +192,7 @@ pub async fn describe(session: &Session, remote: &RemoteRecording) -> Result<Lis
     let status = match remote.completeness() {
         Completeness::Complete => Status::Complete,
         Completeness::CutOff => {
-            let recent = is_recent(remote.last_stored(), now()?);
+            let recent = is_recent(remote.last_stored(), session.effects().timestamp()?);
             let ended = remote.checked().final_seal().is_some();
             if recent && !ended { Status::Recording } else { Status::CutOff }
         }

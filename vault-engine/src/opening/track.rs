@@ -2,16 +2,15 @@
 //! the bytes asked for. Each part is checked before a byte of it is handed out (FORMAT.md, "Opening").
 //!
 //! [`RemoteTrack`] is the view; it may be read from several places at the same time. [`TrackReader`] reads on from one
-//! place and, once it has read from one part into the next, has a few parts fetched ahead. [`BlockingReader`] is the
-//! same as [`Read`] and [`Seek`].
+//! place and, once it has read from one part into the next, has a few parts fetched ahead.
 
-use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_lock::OnceCell;
 use bytes::Bytes;
-use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
+use futures_util::future::{self, BoxFuture, Either};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use vault_core::identity::Identity;
 use vault_core::opening::{Opening, PartOpener};
 use vault_core::webm::SeekableLayout;
@@ -103,7 +102,7 @@ impl RemoteTrack {
         remote.opening(session)?;
         remote.details(session).await?;
         let checked = remote.checked().clone();
-        own_list::know(&session.home, &session.account, remote.entry())?;
+        own_list::know(&session.home, &session.account, remote.entry()).await?;
         let mut segments = Vec::new();
         let mut length = 0;
         for proven in checked.segments().into_iter().filter(|proven| proven.track == track) {
@@ -170,8 +169,8 @@ impl RemoteTrack {
     }
 
     /// A reader that starts at `offset`.
-    pub const fn reader(self, offset: u64) -> TrackReader {
-        TrackReader { track: self, position: offset, last: None }
+    pub fn reader(self, offset: u64) -> TrackReader {
+        TrackReader { track: self, position: offset, last: None, ahead: FuturesUnordered::new() }
     }
 
     /// The part that holds the byte `offset` of the view; `None` in the head and beyond the end.
@@ -196,16 +195,15 @@ impl RemoteTrack {
         later.filter(|(_, segment)| segment.proven.shape.plaintext_length() > 0).map(|(at, _)| (at, 0)).next()
     }
 
-    /// Has a part fetched while others are read. Whoever reads it learns of a failure, by trying again.
-    fn fetch_ahead(&self, key: PartKey) {
-        let track = self.clone();
-        tokio::spawn(async move { track.part(key).await.map(drop) });
+    /// Fetches a part while others are read. Whoever reads it learns of a failure, by trying again.
+    async fn fetch_ahead(self, key: PartKey) {
+        let _ = self.part(key).await;
     }
 
     async fn part(&self, key: PartKey) -> Result<Plaintext, ClientError> {
         let slot = self.slot(key);
         // Of several that ask for a part at once, one fetches it.
-        slot.get_or_try_init(|| self.fetch(key)).await.cloned()
+        slot.get_or_try_init(async || self.fetch(key).await).await.cloned()
     }
 
     /// Marks a part as used just now.
@@ -235,18 +233,18 @@ impl RemoteTrack {
         });
         let opener = opener.await?;
         if let Some(ciphertext) = first {
-            let first = Arc::new(open_part(opener, 0, ciphertext).await?);
+            let first = Arc::new(open_part(shared.connection.effects(), opener, 0, ciphertext).await?);
             if part == 0 {
                 return Ok(first);
             }
             // It was fetched for what stands in it; a reader that comes to it need not fetch it again.
-            let _ = self.slot((index, 0)).set(first);
+            let _ = self.slot((index, 0)).set(first).await;
         }
         let ProvenSegment { index, shape, .. } = segment.proven;
         let recording = &shared.checked.manifest().recording;
         let ciphertext =
             fetch_part(&shared.connection, recording, index, part, shape.part_length(part)).await?;
-        Ok(Arc::new(open_part(opener, part, ciphertext).await?))
+        Ok(Arc::new(open_part(shared.connection.effects(), opener, part, ciphertext).await?))
     }
 }
 
@@ -255,6 +253,8 @@ pub struct TrackReader {
     track: RemoteTrack,
     position: u64,
     last: Option<PartKey>,
+    /// Parts on their way that nobody asked for yet.
+    ahead: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
 impl TrackReader {
@@ -272,74 +272,45 @@ impl TrackReader {
                     let Some(next) = self.track.after(ahead) else {
                         break;
                     };
-                    self.track.fetch_ahead(next);
+                    self.ahead.push(Box::pin(self.track.clone().fetch_ahead(next)));
                     ahead = next;
                 }
             }
             self.last = Some(place.key);
         }
-        let bytes = self.track.read_at(self.position, most).await?;
+        let bytes = self.read(most).await?;
         self.position += bytes.len() as u64;
         Ok(bytes)
     }
 
-    /// Goes to `position`, also beyond the end.
-    pub const fn seek(&mut self, position: u64) {
-        self.position = position;
-    }
-}
-
-/// A track as [`Read`] and [`Seek`], for threads that may wait: each read blocks until the part is there. Must not be
-/// used on a thread that runs asynchronous tasks.
-pub struct BlockingReader {
-    reader: TrackReader,
-    runtime: Handle,
-}
-
-impl BlockingReader {
-    /// Reads `track` from its start; `runtime` does the fetching.
-    pub const fn new(track: RemoteTrack, runtime: Handle) -> Self {
-        Self { reader: track.reader(0), runtime }
-    }
-}
-
-/// A failure as an I/O error, so that it passes through [`Read`]; its source is the [`ClientError`].
-fn failed(error: ClientError) -> io::Error {
-    let kind = match &error {
-        ClientError::Open(_) => io::ErrorKind::InvalidData,
-        ClientError::Unreachable { .. } => io::ErrorKind::NotConnected,
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, error)
-}
-
-impl Read for BlockingReader {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if out.is_empty() {
-            return Ok(0);
+    /// Reads at the position, while what is fetched ahead comes further.
+    async fn read(&mut self, most: usize) -> Result<Bytes, ClientError> {
+        let mut read = std::pin::pin!(self.track.read_at(self.position, most));
+        loop {
+            if self.ahead.is_empty() {
+                return read.await;
+            }
+            // What is ahead comes first: a request that was never begun fetches nothing.
+            match future::select(self.ahead.next(), read).await {
+                Either::Left((_, later)) => read = later,
+                Either::Right((bytes, _)) => return bytes,
+            }
         }
-        let _runtime = self.runtime.enter();
-        let bytes = self.runtime.block_on(self.reader.next(out.len())).map_err(failed)?;
-        let taken = bytes.len().min(out.len());
-        let (Some(from), Some(to)) = (bytes.get(..taken), out.get_mut(..taken)) else {
-            return Ok(0);
-        };
-        to.copy_from_slice(from);
-        Ok(taken)
     }
-}
 
-impl Seek for BlockingReader {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::End(offset) => self.reader.track.length().checked_add_signed(offset),
-            SeekFrom::Current(offset) => self.reader.position.checked_add_signed(offset),
-        };
-        let position = target.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "a position before the start of the recording")
-        })?;
-        self.reader.seek(position);
-        Ok(position)
+    /// Goes to `position`, also beyond the end.
+    pub fn seek(&mut self, position: u64) {
+        self.position = position;
+        self.ahead.clear();
+    }
+
+    /// Where the next byte comes from.
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// What it reads.
+    pub const fn track(&self) -> &RemoteTrack {
+        &self.track
     }
 }

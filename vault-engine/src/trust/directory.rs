@@ -1,7 +1,6 @@
 //! Whose keys: what the server's directory says of an account, believed only as far as the pinned organisation root,
 //! the account's own signatures and what was seen before allow (FORMAT.md, "Trust").
 
-use http::Method;
 use serde::Deserialize;
 use vault_proto::credentials::{
     CertificateChain, Issued, Member, TrustError, TrustProblem, VerifiedMember, verify_key_list,
@@ -12,7 +11,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::statements::KeyList;
 use vault_proto::wire::{self, AccountMatches, DirectoryEntry};
 
-use crate::clock::now;
+use crate::effects::Method;
 use crate::error::ClientError;
 use crate::home::Home;
 use crate::home::account;
@@ -77,7 +76,7 @@ pub(crate) async fn look_up_pinned(
     let Session { home, enrolment, .. } = session;
     let Checked { entry, newest, trusted } = fetch(session, account).await?;
     // The account's own key list needs no pin: it lies in the home.
-    let own = account::profile(home)?.key_list;
+    let own = account::profile(home).await?.key_list;
     if own.unverified().account == account {
         check_seen(account, &entry, own.unverified().number, own.digest())?;
     }
@@ -104,7 +103,8 @@ pub(crate) async fn look_up_pinned(
             standing: seen.map_or_else(Standing::default, |seen| seen.standing),
             shown: seen.and_then(|seen| seen.shown.clone()),
         })
-    })?;
+    })
+    .await?;
     Ok((trusted, pin))
 }
 
@@ -131,9 +131,9 @@ async fn fetch(session: &Session, account: AccountId) -> Result<Checked, ClientE
     let signed = member.verify_signatures(enrolment.organisation, account)?;
     if account == session.account.id {
         // Also one that has ended: its holder is to know.
-        learn_own_certificate(home, entry.chain())?;
+        learn_own_certificate(home, entry.chain()).await?;
     }
-    let verified = signed.at(now()?)?;
+    let verified = signed.at(session.effects().timestamp()?)?;
     Ok(Checked { entry, newest, trusted: TrustedMember { member, verified } })
 }
 
@@ -162,7 +162,7 @@ pub async fn refresh_own_certificate(session: &Session) -> Result<(), ClientErro
 pub async fn bring_certificate(session: &Session, chain: &CertificateChain) -> Result<(), ClientError> {
     let account = chain.certificate.unverified().account;
     chain.verify_signatures(session.enrolment.organisation, account)?;
-    match session.connection.send_json(Method::PUT, &wire::path::certificate(&account), chain).await {
+    match session.connection.send_json(Method::Put, &wire::path::certificate(&account), chain).await {
         Err(ClientError::Refused(problem)) if problem.known_code() == Some(ProblemCode::NotFound) => {
             Err(ClientError::NotFound(format!("account {account}")))
         }
@@ -172,13 +172,13 @@ pub async fn bring_certificate(session: &Session, chain: &CertificateChain) -> R
 
 /// Remembers a certificate of the home's own account that a registrar brought to the server without it: a longer one,
 /// or one that has ended. In a home that cannot be written to it is not remembered.
-fn learn_own_certificate(home: &Home, chain: CertificateChain) -> Result<(), ClientError> {
-    let Some(_lock) = home.lock_if_writable("home.lock")? else {
+async fn learn_own_certificate(home: &Home, chain: CertificateChain) -> Result<(), ClientError> {
+    let Some(_lock) = home.lock_if_writable("home").await? else {
         return Ok(());
     };
-    match account::profile(home)?.chain {
+    match account::profile(home).await?.chain {
         Some(known) if !chain.is_newer_than(&known) => Ok(()),
-        _ => account::set_certificate(home, &chain),
+        _ => account::set_certificate(home, &chain).await,
     }
 }
 
@@ -241,7 +241,7 @@ fn check_seen(
 /// # Errors
 /// [`ClientError::Usage`], [`ClientError::NotFound`] or [`ClientError::Ambiguous`].
 pub async fn resolve_account(session: &Session, text: &str) -> Result<AccountId, ClientError> {
-    if let Some(account) = resolve_near(&session.home, text)? {
+    if let Some(account) = resolve_near(&session.home, text).await? {
         return Ok(account);
     }
     ask(&session.connection, text).await
@@ -251,12 +251,12 @@ pub async fn resolve_account(session: &Session, text: &str) -> Result<AccountId,
 ///
 /// # Errors
 /// [`ClientError::Usage`] or [`ClientError::Ambiguous`].
-pub fn resolve_near(home: &Home, text: &str) -> Result<Option<AccountId>, ClientError> {
+pub async fn resolve_near(home: &Home, text: &str) -> Result<Option<AccountId>, ClientError> {
     if let Ok(account) = text.parse() {
         return Ok(Some(account));
     }
     // No petname can be the beginning of an id, so neither hides the other.
-    if let Some(account) = Names::read(home)?.account(text) {
+    if let Some(account) = Names::read(home).await?.account(text) {
         return Ok(Some(account));
     }
     check_prefix(text, "an account", AccountId::BYTES * 2).map_err(|error| match error {
@@ -265,13 +265,17 @@ pub fn resolve_near(home: &Home, text: &str) -> Result<Option<AccountId>, Client
         }
         other => other,
     })?;
-    let near: Vec<AccountId> =
-        home.pinned_accounts()?.into_iter().filter(|account| account.to_string().starts_with(text)).collect();
+    let near: Vec<AccountId> = home
+        .pinned_accounts()
+        .await?
+        .into_iter()
+        .filter(|account| account.to_string().starts_with(text))
+        .collect();
     if near.is_empty() { Ok(None) } else { only_match(text, "account", &near).map(Some) }
 }
 
 /// Refuses what cannot be the beginning of an id.
-pub(crate) fn check_prefix(text: &str, what: &str, longest: usize) -> Result<(), ClientError> {
+pub fn check_prefix(text: &str, what: &str, longest: usize) -> Result<(), ClientError> {
     let hexadecimal = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     if hexadecimal && (MIN_PREFIX..=longest).contains(&text.len()) {
         return Ok(());

@@ -86,17 +86,17 @@ pub(crate) struct Shown {
 }
 
 /// Replaces the pin of an account by what `change` makes of it. Nobody else changes a pin meanwhile.
-pub(crate) fn update(
+pub(crate) async fn update(
     home: &Home,
     account: AccountId,
     change: impl FnOnce(Option<&Pin>) -> Result<Pin, ClientError>,
 ) -> Result<Pin, ClientError> {
-    let _lock = home.lock("pins.lock")?;
+    let _lock = home.lock("pins").await?;
     let name = Home::pin_name(&account);
-    let before: Option<Pin> = home.read_json(&name)?;
+    let before: Option<Pin> = home.read_json(&name).await?;
     let after = change(before.as_ref())?;
     if before.as_ref() != Some(&after) {
-        home.write_json(&name, &after)?;
+        home.write_json(&name, &after).await?;
     }
     Ok(after)
 }
@@ -105,8 +105,8 @@ pub(crate) fn update(
 ///
 /// # Errors
 /// [`ClientError::Disk`].
-pub fn comparison(home: &Home, account: AccountId) -> Result<Comparison, ClientError> {
-    let pin: Option<Pin> = home.read_json(&Home::pin_name(&account))?;
+pub async fn comparison(home: &Home, account: AccountId) -> Result<Comparison, ClientError> {
+    let pin: Option<Pin> = home.read_json(&Home::pin_name(&account)).await?;
     Ok(pin.map_or(Comparison::None, |pin| pin.comparison()))
 }
 

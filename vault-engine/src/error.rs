@@ -130,6 +130,9 @@ pub enum ClientError {
     /// The identity file does not open.
     #[error(transparent)]
     Unlock(#[from] vault_core::identity_file::IdentityFileError),
+    /// The key that signs for this device cannot be used any more.
+    #[error("the key of this device is not to be had any more")]
+    DeviceKeyGone,
     /// Our own mistake.
     #[error("{0}")]
     Bug(String),
@@ -164,10 +167,10 @@ pub struct Extent {
 /// How far the end of a recording has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordingEnd {
-    /// It is not sealed. [`resume_all`](crate::sealing::resume_all) ends the recording where what is there ends, and it
+    /// It is not sealed. `resume_all` ends the recording where what is there ends, and it
     /// is shown as cut off.
     Unsealed,
-    /// It is sealed, and waits on this machine for [`resume_all`](crate::sealing::resume_all).
+    /// It is sealed, and waits on this machine for `resume_all`.
     SealedHere,
     /// The server has it; only this machine's note of it could not be written.
     OnServer,
@@ -293,7 +296,7 @@ pub enum CompareProblem {
 }
 
 /// Whether a refusal may be gone in a moment.
-pub(crate) const fn is_passing(code: ProblemCode) -> bool {
+pub const fn is_passing(code: ProblemCode) -> bool {
     matches!(
         code,
         ProblemCode::Internal | ProblemCode::Busy | ProblemCode::Timeout | ProblemCode::DigestMismatch
@@ -303,7 +306,7 @@ pub(crate) const fn is_passing(code: ProblemCode) -> bool {
 impl ClientError {
     /// Whether what failed may go well later, without anybody changing anything here: the network, or a server that is
     /// busy, full or failing.
-    pub(crate) fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Protocol { .. } | Self::TooLargeForProxy { .. } => true,
             Self::Refused(problem) => match problem.known_code() {

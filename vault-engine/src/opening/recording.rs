@@ -94,7 +94,7 @@ impl RemoteRecording {
     /// [`ClientError::NotFound`], or [`ClientError::Open`] for the first check that fails.
     pub async fn fetch(session: &Session, requested: RecordingId) -> Result<Self, ClientError> {
         let remote = Self::fetch_unknown(session, requested).await?;
-        own_list::check(&session.home, remote.entry())?;
+        own_list::check(&session.home, remote.entry()).await?;
         Ok(remote)
     }
 
@@ -170,17 +170,17 @@ impl RemoteRecording {
     ///
     /// # Errors
     /// [`ClientError::Disk`].
-    pub fn cut_off(&self, home: &Home) -> Result<Option<CutOff>, ClientError> {
+    pub async fn cut_off(&self, home: &Home) -> Result<Option<CutOff>, ClientError> {
         let manifest = self.checked.manifest();
         let why = match self.checked.final_seal().map(|seal| seal.status) {
             Some(RecordingStatus::Complete) => return Ok(None),
             Some(RecordingStatus::Recovered) => CutOffReason::RestLost,
-            None => match endings::sealed_here(home, manifest.recording)? {
+            None => match endings::sealed_here(home, manifest.recording).await? {
                 // The home is this device's own: what it sealed needs no other proof here.
                 Some(end) if end.unverified().manifest == manifest.digest() => {
                     CutOffReason::EndHidden { ended: end.unverified().ended, final_seal: end.digest() }
                 }
-                _ => match own_list::known_end(home, manifest.recording)? {
+                _ => match own_list::known_end(home, manifest.recording).await? {
                     Some(final_seal) => CutOffReason::EndForgotten { final_seal },
                     None => CutOffReason::NoEnd,
                 },
@@ -199,8 +199,8 @@ impl RemoteRecording {
     ///
     /// # Errors
     /// [`ClientError::CutOff`].
-    pub fn require_complete(&self, home: &Home) -> Result<(), ClientError> {
-        self.cut_off(home)?.map_or(Ok(()), |cut_off| Err(ClientError::CutOff(Box::new(cut_off))))
+    pub async fn require_complete(&self, home: &Home) -> Result<(), ClientError> {
+        self.cut_off(home).await?.map_or(Ok(()), |cut_off| Err(ClientError::CutOff(Box::new(cut_off))))
     }
 
     /// Prepares to open it with the session's identity.
@@ -299,7 +299,7 @@ impl RemoteRecording {
         let opening = self.opening(session)?;
         // A server that edited the details must not be noticed only by those who look at titles.
         self.details(session).await?;
-        own_list::know(&session.home, &session.account, self.entry())?;
+        own_list::know(&session.home, &session.account, self.entry()).await?;
         let mut opened = Progress { hash: Sha256::new(), bytes: 0, parts: 0 };
         let wanted = |proven: &ProvenSegment| track.is_none_or(|track| track == proven.track);
         for proven in self.checked.segments().into_iter().filter(wanted) {
@@ -325,7 +325,7 @@ impl RemoteRecording {
         let recording = self.checked.manifest().recording;
         let started = start_segment(&session.connection, opening, proven).await?;
         let (opener, first, shape) = (Arc::new(started.opener), started.first, proven.shape);
-        let plaintext = open_part(&opener, 0, first).await?;
+        let plaintext = open_part(session.effects(), &opener, 0, first).await?;
         opened.write(&plaintext, out, on_progress)?;
         let rest = (1..shape.parts()).map(|part| {
             let opener = Arc::clone(&opener);
@@ -333,7 +333,7 @@ impl RemoteRecording {
                 let length = shape.part_length(part);
                 let ciphertext =
                     fetch_part(&session.connection, &recording, proven.index, part, length).await?;
-                open_part(&opener, part, ciphertext).await
+                open_part(session.effects(), &opener, part, ciphertext).await
             }
         });
         let mut rest = std::pin::pin!(stream::iter(rest).buffered(IN_FLIGHT));

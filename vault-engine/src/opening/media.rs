@@ -69,7 +69,7 @@ impl Medium {
     }
 
     /// A track as its details say, of which so many plaintext bytes are proved.
-    pub(crate) fn known(track: &Track, bytes: u64) -> Self {
+    pub fn known(track: &Track, bytes: u64) -> Self {
         Self {
             track: track.track,
             media_type: track.media_type.clone(),

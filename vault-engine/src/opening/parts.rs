@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::spawn_blocking;
 use vault_core::opening::{Opening, PartOpener};
 use vault_proto::geometry::{self, MAX_PARTS};
 use vault_proto::ids::RecordingId;
@@ -12,6 +11,7 @@ use vault_proto::sealed_header::MAX_SEALED_HEADER;
 use vault_proto::wire;
 use zeroize::Zeroizing;
 
+use crate::effects::Effects;
 use crate::error::ClientError;
 use crate::server::connection::Connection;
 
@@ -86,11 +86,11 @@ fn missing(what: &str) -> ClientError {
 /// # Errors
 /// [`ClientError::Open`] if it is not the part that was sealed.
 pub async fn open_part(
+    effects: &Effects,
     opener: &Arc<PartOpener>,
     part: u32,
     ciphertext: Vec<u8>,
 ) -> Result<Zeroizing<Vec<u8>>, ClientError> {
     let opener = Arc::clone(opener);
-    let opened = spawn_blocking(move || opener.open(part, ciphertext).map(Zeroizing::new));
-    Ok(opened.await.map_err(|error| ClientError::Bug(error.to_string()))??)
+    Ok(effects.run(move || opener.open(part, ciphertext).map(Zeroizing::new)).await??)
 }

@@ -100,8 +100,8 @@ impl Names {
     ///
     /// # Errors
     /// [`ClientError::Disk`], also if the file is damaged.
-    pub fn read(home: &Home) -> Result<Self, ClientError> {
-        Ok(home.read_json(NAMES)?.unwrap_or_default())
+    pub async fn read(home: &Home) -> Result<Self, ClientError> {
+        Ok(home.read_json(NAMES).await?.unwrap_or_default())
     }
 
     /// All of them, in their order.
@@ -131,9 +131,9 @@ impl Names {
 /// # Errors
 /// [`ClientError::Usage`] if the petname is another account's, or the account has another: a name never changes its
 /// account unless it is removed first.
-pub fn add(home: &Home, petname: Petname, account: AccountId) -> Result<(), ClientError> {
-    let _lock = home.lock("names.lock")?;
-    let mut names = Names::read(home)?;
+pub async fn add(home: &Home, petname: Petname, account: AccountId) -> Result<(), ClientError> {
+    let _lock = home.lock("names").await?;
+    let mut names = Names::read(home).await?;
     if let Some(named) = names.0.get(&petname) {
         return if *named == account {
             Ok(())
@@ -152,28 +152,31 @@ pub fn add(home: &Home, petname: Petname, account: AccountId) -> Result<(), Clie
         )));
     }
     names.0.insert(petname, account);
-    home.write_json(NAMES, &names)
+    home.write_json(NAMES, &names).await
 }
 
 /// Removes a petname; returns whose it was.
 ///
 /// # Errors
 /// [`ClientError::Declined`] if it names nobody; [`ClientError::Disk`].
-pub fn remove(home: &Home, petname: &Petname) -> Result<AccountId, ClientError> {
-    let _lock = home.lock("names.lock")?;
-    let mut names = Names::read(home)?;
+pub async fn remove(home: &Home, petname: &Petname) -> Result<AccountId, ClientError> {
+    let _lock = home.lock("names").await?;
+    let mut names = Names::read(home).await?;
     let account = names.0.remove(petname).ok_or_else(|| ClientError::Declined {
         what: format!("nobody has the petname {petname} in this home"),
         next: "See which there are with `vault-cli name`.".to_owned(),
     })?;
-    home.write_json(NAMES, &names)?;
+    home.write_json(NAMES, &names).await?;
     Ok(account)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use futures_executor::block_on;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::effects::in_memory;
 
     fn account(byte: u8) -> AccountId {
         AccountId::from_bytes([byte; 32])
@@ -210,31 +213,33 @@ mod tests {
 
     #[test]
     fn a_name_keeps_its_account_until_it_is_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::new(folder.path().join("home"));
-        add(&home, petname("Anna"), account(1)).unwrap();
-        add(&home, petname("anna"), account(1)).unwrap();
-        assert!(matches!(add(&home, petname("ANNA"), account(2)), Err(ClientError::Usage(_))));
-        assert!(matches!(add(&home, petname("ann"), account(1)), Err(ClientError::Usage(_))));
-        let names = Names::read(&home).unwrap();
+        let home = in_memory::home();
+        let add = |petname, account| block_on(add(&home, petname, account));
+        let remove = |petname| block_on(remove(&home, &petname));
+        let read = || block_on(Names::read(&home));
+        add(petname("Anna"), account(1)).unwrap();
+        add(petname("anna"), account(1)).unwrap();
+        assert!(matches!(add(petname("ANNA"), account(2)), Err(ClientError::Usage(_))));
+        assert!(matches!(add(petname("ann"), account(1)), Err(ClientError::Usage(_))));
+        let names = read().unwrap();
         assert_eq!(names.account("anna"), Some(account(1)));
         assert_eq!(names.petname(account(1)).unwrap().as_str(), "Anna");
         assert_eq!(names.iter().count(), 1);
-        assert_eq!(remove(&home, &petname("aNNa")).unwrap(), account(1));
-        assert!(matches!(remove(&home, &petname("anna")), Err(ClientError::Declined { .. })));
-        add(&home, petname("anna"), account(2)).unwrap();
-        assert_eq!(Names::read(&home).unwrap().account("Anna"), Some(account(2)));
+        assert_eq!(remove(petname("aNNa")).unwrap(), account(1));
+        assert!(matches!(remove(petname("anna")), Err(ClientError::Declined { .. })));
+        add(petname("anna"), account(2)).unwrap();
+        assert_eq!(read().unwrap().account("Anna"), Some(account(2)));
     }
 
     #[test]
     fn a_damaged_file_is_an_error_and_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::new(folder.path());
+        let home = in_memory::home();
         for text in ["", "{", r#"{"deadbeef":"00"}"#, r#"["anna"]"#] {
-            std::fs::write(folder.path().join(NAMES), text).unwrap();
-            assert!(matches!(Names::read(&home), Err(ClientError::Disk { .. })), "{text}");
-            assert!(matches!(add(&home, petname("anna"), account(1)), Err(ClientError::Disk { .. })));
-            assert_eq!(std::fs::read_to_string(folder.path().join(NAMES)).unwrap(), text);
+            block_on(home.write(NAMES, text)).unwrap();
+            assert!(matches!(block_on(Names::read(&home)), Err(ClientError::Disk { .. })), "{text}");
+            let added = block_on(add(&home, petname("anna"), account(1)));
+            assert!(matches!(added, Err(ClientError::Disk { .. })));
+            assert_eq!(block_on(home.read(NAMES)).unwrap().unwrap(), text);
         }
     }
 }

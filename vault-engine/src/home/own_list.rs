@@ -9,13 +9,12 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use vault_proto::credentials::{Credentials, Member};
-use vault_proto::envelope::{self, Envelope};
-use vault_proto::ids::{Digest, KeyId, PublicKey, RecordingId};
+use vault_proto::envelope::{Envelope, Unsigned};
+use vault_proto::ids::{Digest, KeyId, RecordingId};
 use vault_proto::recording::Refusal;
 use vault_proto::recording_list::{ListEntry, ListObject};
 use vault_proto::statements::RecordingList;
 
-use crate::clock::now;
 use crate::error::{ClientError, Missing};
 use crate::home::Home;
 use crate::home::account::{Account, profile};
@@ -48,8 +47,8 @@ pub struct Learned {
 ///
 /// # Errors
 /// [`ClientError::Disk`].
-pub fn read(home: &Home) -> Result<Option<OwnList>, ClientError> {
-    home.read_json(FILE)
+pub async fn read(home: &Home) -> Result<Option<OwnList>, ClientError> {
+    home.read_json(FILE).await
 }
 
 /// Checks what the account is shown of one recording against what it knows of it.
@@ -57,8 +56,8 @@ pub fn read(home: &Home) -> Result<Option<OwnList>, ClientError> {
 /// # Errors
 /// [`Refusal::MixUp`] if the id is known with another manifest, [`Refusal::Damaged`] if the recording is known with
 /// another end; [`ClientError::Disk`].
-pub(crate) fn check(home: &Home, shown: ListEntry) -> Result<(), ClientError> {
-    let known = read(home)?.map(|list| list.object).unwrap_or_default();
+pub async fn check(home: &Home, shown: ListEntry) -> Result<(), ClientError> {
+    let known = read(home).await?.map(|list| list.object).unwrap_or_default();
     known.check(shown)?;
     Ok(())
 }
@@ -68,16 +67,16 @@ pub(crate) fn check(home: &Home, shown: ListEntry) -> Result<(), ClientError> {
 ///
 /// # Errors
 /// As [`check`]; [`ClientError::NotSetUp`].
-pub(crate) fn know(home: &Home, account: &Account, shown: ListEntry) -> Result<(), ClientError> {
-    match learn(home, account, &[shown])?.refused.pop() {
+pub async fn know(home: &Home, account: &Account, shown: ListEntry) -> Result<(), ClientError> {
+    match learn(home, account, &[shown]).await?.refused.pop() {
         Some((_, refusal)) => Err(refusal.into()),
         None => Ok(()),
     }
 }
 
 /// The final seal with which the account has seen a recording before.
-pub(crate) fn known_end(home: &Home, recording: RecordingId) -> Result<Option<Digest>, ClientError> {
-    let list = read(home)?.map(|list| list.object.recordings).unwrap_or_default();
+pub async fn known_end(home: &Home, recording: RecordingId) -> Result<Option<Digest>, ClientError> {
+    let list = read(home).await?.map(|list| list.object.recordings).unwrap_or_default();
     Ok(list.into_iter().find(|entry| entry.recording == recording).and_then(|entry| entry.final_seal))
 }
 
@@ -86,9 +85,9 @@ pub(crate) fn known_end(home: &Home, recording: RecordingId) -> Result<Option<Di
 ///
 /// # Errors
 /// [`ClientError::Disk`], [`ClientError::NotSetUp`].
-pub fn learn(home: &Home, account: &Account, shown: &[ListEntry]) -> Result<Learned, ClientError> {
-    let lock = home.lock_if_writable("list.lock")?;
-    let known = read(home)?;
+pub async fn learn(home: &Home, account: &Account, shown: &[ListEntry]) -> Result<Learned, ClientError> {
+    let lock = home.lock_if_writable("list").await?;
+    let known = read(home).await?;
     let mut object = known.as_ref().map(|list| list.object.clone()).unwrap_or_default();
     let mut more = known.is_none();
     let mut refused = Vec::new();
@@ -104,9 +103,9 @@ pub fn learn(home: &Home, account: &Account, shown: &[ListEntry]) -> Result<Lear
     let list = match known {
         Some(list) if !more => list,
         known => {
-            let list = sign(home, account, object, known)?;
+            let list = sign(home, account, object, known).await?;
             if lock.is_some() {
-                home.write_json(FILE, &list)?;
+                home.write_json(FILE, &list).await?;
             }
             list
         }
@@ -114,7 +113,7 @@ pub fn learn(home: &Home, account: &Account, shown: &[ListEntry]) -> Result<Lear
     Ok(Learned { list, refused, missing })
 }
 
-fn sign(
+async fn sign(
     home: &Home,
     account: &Account,
     object: ListObject,
@@ -122,22 +121,21 @@ fn sign(
 ) -> Result<OwnList, ClientError> {
     let statement = RecordingList {
         account: account.id,
-        organisation: home.enrolment()?.organisation,
+        organisation: home.enrolment().await?.organisation,
         number: known.as_ref().map_or(0, |list| list.statement.unverified().number) + 1,
         previous: known.as_ref().map(|list| list.statement.digest()),
-        created: now()?,
+        created: home.effects().timestamp()?,
         recordings: object.recordings.len() as u64,
         entries: Digest::of(&object.to_bytes()?),
     };
-    let statement = envelope::sign(&statement, device_key_id(account), |bytes| account.device.sign(bytes))?;
+    let device = account.device;
+    let statement = home
+        .effects()
+        .sign_statement(Unsigned::prepare(&statement, KeyId::of_device(&device), device)?)
+        .await?;
     let mut history = known.map(|list| list.history).unwrap_or_default();
     history.push(statement.digest());
     Ok(OwnList { statement, object, history })
-}
-
-/// Id of the device key that signs for the account here.
-pub fn device_key_id(account: &Account) -> KeyId {
-    KeyId::of_device(&PublicKey::from_bytes(account.device.public()))
 }
 
 /// What proves whose keys the account's lists and exports are signed with: a credentials object with one member. Its
@@ -145,8 +143,8 @@ pub fn device_key_id(account: &Account) -> KeyId {
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`] before enrolment, or [`ClientError::Disk`].
-pub fn own_credentials(home: &Home) -> Result<Credentials, ClientError> {
-    let profile = profile(home)?;
+pub async fn own_credentials(home: &Home) -> Result<Credentials, ClientError> {
+    let profile = profile(home).await?;
     let chain = profile.chain.ok_or(ClientError::NotSetUp(Missing::Certificate))?;
     let member = Member { issuer: chain.issuer, certificate: chain.certificate, key_list: profile.key_list };
     Ok(Credentials { members: vec![member] })
