@@ -18,12 +18,11 @@ use crate::clock::now;
 use crate::home_folder::{HomeFolder, ISSUER, REGISTRAR};
 use vault_engine::error::{ClientError, Missing};
 
-/// Seconds for which an issuer certificate counts: five years.
+/// Seconds for which an issuer certificate counts: five years of 366 days.
 const ISSUER_LIFETIME: i64 = 5 * 366 * 24 * 3600;
-/// Seconds before its end from which an issuer certificate is renewed when it is next needed: one year.
+/// Seconds before its end from which an issuer certificate is renewed when it is next needed: 366 days, so that it
+/// outlasts every certificate of a year.
 const ISSUER_RENEWAL: i64 = 366 * 24 * 3600;
-/// Seconds for which a certificate counts if nothing else is asked: one year.
-pub const CERTIFICATE_LIFETIME: i64 = 366 * 24 * 3600;
 
 /// An organisation that was just made and is kept nowhere yet.
 pub struct NewOrganisation {
@@ -43,7 +42,8 @@ pub struct CertificateRequest {
     pub role: Role,
     /// What people call it; the server sees this.
     pub label: Option<String>,
-    /// First second at which the certificate no longer counts; one year from now if `None`.
+    /// First second at which the certificate no longer counts; the same day and time of the next year if
+    /// `None`.
     pub not_after: Option<Timestamp>,
 }
 
@@ -173,7 +173,7 @@ pub fn certify(
     let issuer = current_issuer(home, &secrets, at)?;
     let issuer_end = issuer.unverified().not_after;
     let not_after = match request.not_after {
-        None => at.saturating_add(CERTIFICATE_LIFETIME).min(issuer_end),
+        None => at.a_year_later().min(issuer_end),
         Some(end) if end > issuer_end => {
             return Err(ClientError::Usage(format!(
                 "the issuer itself is certified only until {issuer_end}"

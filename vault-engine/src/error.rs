@@ -248,6 +248,13 @@ pub struct CutOff {
     pub why: CutOffReason,
 }
 
+impl CutOff {
+    /// Whether nothing of it was ever there: no bytes, and no end that this account knows of.
+    pub const fn is_empty(&self) -> bool {
+        self.bytes == 0 && matches!(self.why, CutOffReason::NoEnd | CutOffReason::RestLost)
+    }
+}
+
 /// Why a recording is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutOffReason {

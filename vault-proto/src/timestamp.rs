@@ -33,6 +33,13 @@ impl Timestamp {
     pub fn saturating_add(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds).clamp(0, LAST))
     }
+
+    /// The same day and time of the next year, kept within the year 9999; of 29 February, the 28th.
+    pub fn a_year_later(self) -> Self {
+        let later = jiff::Timestamp::from_second(self.0)
+            .and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).checked_add(jiff::Span::new().years(1)));
+        Self(later.map_or(LAST, |later| later.timestamp().as_second().min(LAST)))
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -86,6 +93,20 @@ mod tests {
             if let Ok(time) = text.parse::<Timestamp>() {
                 prop_assert_eq!(time.to_string(), text);
             }
+        }
+    }
+
+    #[test]
+    fn a_year_later_is_the_same_day() {
+        for (from, to) in [
+            ("2026-11-21T09:30:00Z", "2027-11-21T09:30:00Z"),
+            ("2027-03-01T00:00:00Z", "2028-03-01T00:00:00Z"),
+            ("2028-02-28T23:59:59Z", "2029-02-28T23:59:59Z"),
+            ("2028-02-29T12:00:00Z", "2029-02-28T12:00:00Z"),
+            ("9998-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            ("9999-01-01T00:00:00Z", "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(from.parse::<Timestamp>().unwrap().a_year_later().to_string(), to, "{from}");
         }
     }
 

@@ -115,6 +115,7 @@ const fn status_name(status: Status) -> &'static str {
         Status::Complete => "complete",
         Status::CutOff => "cut_off",
         Status::Recording => "recording",
+        Status::Empty => "empty",
     }
 }
 

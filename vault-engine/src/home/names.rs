@@ -14,6 +14,10 @@ const NAMES: &str = "names.json";
 /// Most characters of a petname.
 const MAX_PETNAME: usize = 32;
 
+/// What a petname is made of, for people.
+pub const PETNAME_FORM: &str =
+    "1 to 32 letters, digits, - and _, beginning with anything but -; capitals count as small letters";
+
 /// A petname: 1 to 32 of `A-Z a-z 0-9 - _`, not beginning with `-`, and nothing that could be the beginning of an id.
 /// Petnames that differ only in case are the same.
 #[derive(Debug, Clone, Serialize)]
@@ -24,7 +28,7 @@ pub struct Petname(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PetnameError {
     /// Its characters or its length.
-    #[error("a petname is 1 to 32 letters a-z, digits, - and _, and does not begin with -")]
+    #[error("a petname is {}", PETNAME_FORM)]
     Characters,
     /// It could be taken for an id.
     #[error("a petname must not look like an id: this one is 8 or more hexadecimal digits")]

@@ -37,6 +37,8 @@ pub enum Status {
     CutOff,
     /// Its end is missing and the server says that parts came a short while ago.
     Recording,
+    /// It was begun, and nothing of it is there: its sealer died before the first part, or has sent none yet.
+    Empty,
 }
 
 /// One recording of the account.
@@ -191,6 +193,7 @@ pub async fn describe(session: &Session, remote: &RemoteRecording) -> Result<Lis
     };
     let status = match remote.completeness() {
         Completeness::Complete => Status::Complete,
+        Completeness::CutOff if remote.holds_nothing(&session.home)? => Status::Empty,
         Completeness::CutOff => {
             let recent = is_recent(remote.last_stored(), session.effects().timestamp()?);
             let ended = remote.checked().final_seal().is_some();

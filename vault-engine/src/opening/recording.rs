@@ -195,6 +195,15 @@ impl RemoteRecording {
         }))
     }
 
+    /// Whether it was begun and nothing of it is there to open, as far as this account knows: no end hides behind that
+    /// which it has seen before.
+    ///
+    /// # Errors
+    /// [`ClientError::Disk`].
+    pub fn holds_nothing(&self, home: &Home) -> Result<bool, ClientError> {
+        Ok(self.checked.plaintext_length() == 0 && self.cut_off(home)?.is_some_and(|at| at.is_empty()))
+    }
+
     /// The error that says it is cut off, unless it is complete.
     ///
     /// # Errors

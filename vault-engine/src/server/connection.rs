@@ -402,7 +402,9 @@ pub fn is_exposed(server: &str) -> bool {
     };
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    // An IPv4 address in the clothes of IPv6 leads where it does by itself, and a name's last dot only ends it.
+    let here = host.strip_suffix('.').unwrap_or(host) == "localhost"
+        || address.is_ok_and(|address| address.to_canonical().is_loopback());
     url.scheme() == "http" && !here
 }
 
@@ -416,6 +418,8 @@ mod tests {
             "http://127.0.0.1:8440",
             "http://localhost",
             "http://[::1]:8440",
+            "http://[::ffff:127.0.0.1]",
+            "http://localhost.:8440",
             "https://vault.example",
             "no address",
         ] {
@@ -424,6 +428,7 @@ mod tests {
         for server in [
             "http://vault.example",
             "http://192.168.0.7:8440",
+            "http://[::ffff:192.168.0.7]:8440",
             "http://localhost.example",
             "HTTP://[fe80::1]",
         ] {
