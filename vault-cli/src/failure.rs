@@ -5,10 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use vault_client::ClientError;
-use vault_engine::error::{CompareProblem, CutOff, CutOffReason, Missing};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;
+use vault_engine::error::{CompareProblem, CutOff, CutOffReason, Missing};
 use vault_proto::credentials::{TrustError, TrustProblem};
 use vault_proto::ids::AccountId;
 use vault_proto::problem::{Problem, ProblemCode};

@@ -13,6 +13,7 @@
 //! | [`server`] | signed requests, and what is asked of one recording | `effects` |
 //! | [`session`] | an account, its home and its server | `home`, `server` |
 //! | [`trust`] | whose keys: the directory, fail closed, and two people who compare | `session` |
+//! | [`sealing`] | one pipeline of flat memory, and what goes on where a process died | `session`, `trust`, `opening` |
 //! | [`opening`] | listing, opening, reading about in a track | `session`, `trust` |
 //!
 //! `vault-client` is the engine's driver on an ordinary machine, and the guide for whoever writes a program.
@@ -22,9 +23,11 @@ pub mod error;
 pub mod home;
 pub mod media_type;
 pub mod opening;
+pub mod sealing;
 pub mod server;
 pub mod session;
 pub mod trust;
+pub mod watched;
 
 pub use error::ClientError;
 pub use session::Session;

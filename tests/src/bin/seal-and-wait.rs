@@ -17,10 +17,10 @@ use std::path::Path;
 use secrecy::SecretString;
 use vault_client::Session;
 use vault_client::home::Home;
-use vault_engine::home::account::NewAccount;
-use vault_engine::opening::recording::RemoteRecording;
 use vault_client::sealing::{self, SealRequest};
 use vault_core::passphrase_file::WorkFactor;
+use vault_engine::home::account::NewAccount;
+use vault_engine::opening::recording::RemoteRecording;
 use vault_proto::statements::Suite;
 
 fn main() {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use secrecy::SecretString;
+use vault_client::blocking_reader::BlockingReader;
 use vault_client::home::Home;
+use vault_client::{ClientError, Session, SessionOptions};
 use vault_engine::opening::recording::RemoteRecording;
 use vault_engine::opening::track::RemoteTrack;
-use vault_client::blocking_reader::BlockingReader;
-use vault_client::{ClientError, Session, SessionOptions};
 use vault_tests::command::PASSPHRASE;
 use vault_tests::hostile::{Fault, FaultKind};
 use vault_tests::scene::{Scene, content, segments};

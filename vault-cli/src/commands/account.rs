@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use vault_engine::home::Enrolment;
-use vault_engine::home::account::{self, NewAccount};
 use vault_client::registrar;
-use vault_engine::server::connection::require_address;
 use vault_client::{ClientError, Session};
 use vault_core::passphrase_file::WorkFactor;
+use vault_engine::home::Enrolment;
+use vault_engine::home::account::{self, NewAccount};
+use vault_engine::server::connection::require_address;
 use vault_proto::ids::OrganisationId;
 use vault_proto::statements::Suite;
 

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use vault_client::home::Home;
-use vault_engine::home::names::Names;
-use vault_engine::opening::recording::{require_id, resolve_recording};
 use vault_client::{ClientError, Session};
 use vault_core::opening::OpenError;
+use vault_engine::home::names::Names;
+use vault_engine::opening::recording::{require_id, resolve_recording};
 use vault_export::{CheckedEntry, CheckedExport, ExportEvent, ExportRequest, Finding, Form};
 use vault_proto::ids::AccountId;
 use vault_proto::recording::Refusal;

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use vault_client::home::Home;
+use vault_client::{Session, SessionOptions};
 use vault_engine::server::connection::require_address;
 use vault_engine::trust::directory;
-use vault_client::{Session, SessionOptions};
 
 use crate::arguments::{Arguments, Command, Global};
 use crate::failure::Failure;

@@ -6,10 +6,10 @@ use std::io;
 use indicatif::BinaryBytes;
 use vault_client::ClientError;
 use vault_client::Session;
+use vault_core::details::Track;
 use vault_engine::home::names::Names;
 use vault_engine::opening::listing::{self, ListedRecording, Status};
 use vault_engine::opening::recording::{self, Completeness, Opened, RemoteRecording};
-use vault_core::details::Track;
 use vault_proto::ids::AccountId;
 
 use crate::failure::{Failure, Kind};

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use vault_client::Session;
-use vault_engine::home::account;
 use vault_client::registrar::{self, CertificateRequest, NewOrganisation};
-use vault_engine::trust::directory;
 use vault_core::passphrase_file::WorkFactor;
+use vault_engine::home::account;
+use vault_engine::trust::directory;
 use vault_proto::credentials::CertificateChain;
 
 use super::output::Output;

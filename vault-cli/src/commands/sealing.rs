@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use vault_client::Session;
 use vault_client::home::Home;
-use vault_engine::home::names::Names;
-use vault_engine::media_type::is_media_type;
-use vault_engine::opening::media::Medium;
 use vault_client::sealing::{
     self, Ending, Objection, RecordingProgress, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent,
 };
+use vault_engine::home::names::Names;
+use vault_engine::media_type::is_media_type;
+use vault_engine::opening::media::Medium;
 use vault_engine::trust::directory;
 use vault_proto::ids::ConsultationId;
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use qrcode::render::unicode::Dense1x2;
+use vault_client::{ClientError, Session, home::Home};
 use vault_engine::home::names::{self, Names};
 use vault_engine::home::pins::{self, Comparison};
 use vault_engine::trust::compare::{self, CompareEvent, Patience};
 use vault_engine::trust::directory;
-use vault_client::{ClientError, Session, home::Home};
 use vault_proto::compare::grouped;
 use vault_proto::ids::AccountId;
 use vault_proto::wire::COMPARISON_LIFETIME;

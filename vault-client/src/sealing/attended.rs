@@ -2,19 +2,18 @@
 
 use std::io::Read;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
-use super::progress::RecordingProgress;
-use super::recorder::Recorder;
-use super::sender::GiveUp;
+use vault_engine::sealing::{GiveUp, Recorder, RecorderTask, RecordingProgress, Sealed};
+use vault_engine::watched::Watched;
+
+use super::UploadEvent;
 use super::source::change_in;
-use super::{Sealed, UploadEvent};
 use vault_engine::error::{ClientError, SourceFailure};
 
 /// Most bytes that are read from a source at once.
@@ -41,12 +40,15 @@ pub(super) enum Feed {
 /// Feeds a recorder from a source to its end, or until `stop` completes.
 pub(super) async fn drive(
     mut recorder: Recorder,
+    task: RecorderTask,
     source: impl Read + Send + 'static,
     feed: Feed,
     stop: impl Future<Output = ()>,
     on_event: &mut (dyn FnMut(UploadEvent) + Send),
 ) -> Result<Sealed, ClientError> {
     let (pieces, mut read) = mpsc::channel(READ_AHEAD);
+    // What is still recorded is sealed and sent beside this; what this drops comes to its end there.
+    drop(tokio::spawn(task));
     let reading = spawn_blocking(move || read_pieces(source, &pieces));
     let mut attendance = Attendance {
         stop: std::pin::pin!(stop),
@@ -54,6 +56,7 @@ pub(super) async fn drive(
         left_behind: false,
         given_up: false,
         progress: recorder.progress(),
+        told: None,
         arrived: 0,
         give_up: recorder.give_up(),
         on_event,
@@ -119,9 +122,11 @@ struct Attendance<'a, S> {
     /// Whether the source had not ended by itself in time.
     left_behind: bool,
     given_up: bool,
-    progress: watch::Receiver<RecordingProgress>,
+    progress: Watched<RecordingProgress>,
+    /// What was told last.
+    told: Option<RecordingProgress>,
     arrived: u64,
-    give_up: Arc<watch::Sender<GiveUp>>,
+    give_up: Watched<GiveUp>,
     on_event: &'a mut (dyn FnMut(UploadEvent) + Send),
 }
 
@@ -138,7 +143,7 @@ impl<S: Future<Output = ()>> Attendance<'_, S> {
                 }
                 () = self.stop.as_mut(), if self.asked.is_none() => self.stopping(),
                 piece = read.recv() => return piece,
-                Ok(()) = self.progress.changed() => self.tell(),
+                () = news(&self.progress, self.told) => self.tell(),
             }
         }
     }
@@ -156,11 +161,11 @@ impl<S: Future<Output = ()>> Attendance<'_, S> {
                 () = self.stop.as_mut(), if self.asked.is_none() => self.stopping(),
                 () = at(silence) => {
                     self.given_up = true;
-                    self.give_up.send_replace(GiveUp::Now);
+                    self.give_up.change(|give_up| *give_up = GiveUp::Now);
                 }
-                Ok(()) = self.progress.changed() => {
+                () = news(&self.progress, self.told) => {
                     self.tell();
-                    let arrived = self.progress.borrow().arrived;
+                    let arrived = self.progress.get().arrived;
                     if arrived != self.arrived {
                         (self.arrived, since) = (arrived, Instant::now());
                     }
@@ -175,9 +180,15 @@ impl<S: Future<Output = ()>> Attendance<'_, S> {
     }
 
     fn tell(&mut self) {
-        let progress = *self.progress.borrow_and_update();
+        let progress = self.progress.get();
+        self.told = Some(progress);
         (self.on_event)(UploadEvent::Progress(progress));
     }
+}
+
+/// Waits until there is something else to tell than what was told last.
+async fn news(progress: &Watched<RecordingProgress>, told: Option<RecordingProgress>) {
+    progress.wait_for(|now| (told != Some(*now)).then_some(())).await;
 }
 
 async fn at(moment: Option<Instant>) {

@@ -146,7 +146,7 @@ impl Connection {
     }
 
     /// The machine that does what is asked.
-    pub const fn effects(&self) -> &Effects {
+    pub(crate) const fn effects(&self) -> &Effects {
         &self.effects
     }
 
@@ -243,7 +243,7 @@ impl Connection {
     }
 
     /// Stores a part whose digest is known already, with its segment's signed progress.
-    pub async fn put_part(
+    pub(crate) async fn put_part(
         &self,
         path: &str,
         body: Bytes,
@@ -368,7 +368,7 @@ impl Connection {
     }
 
     /// An answer that breaks the protocol.
-    pub fn off_protocol(&self, reason: String) -> ClientError {
+    pub(crate) fn off_protocol(&self, reason: String) -> ClientError {
         ClientError::Protocol { server: self.server().to_owned(), reason }
     }
 }

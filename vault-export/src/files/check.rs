@@ -18,8 +18,8 @@ use super::single_file::{digest_of, files_below, small_file};
 use super::sums::{Sums, read_sums};
 use crate::layout::{INCOMPLETE, LOCK, MAX_DESCRIPTION, RECORDINGS, SUMS, proof};
 use crate::made::catalogue::{ExportedRecording, Person};
-use vault_engine::error::ClientError;
 use vault_client::home::Home;
+use vault_engine::error::ClientError;
 use vault_engine::home::account::{Profile, profile};
 use vault_engine::home::own_list;
 
