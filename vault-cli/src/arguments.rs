@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use vault_engine::home::names::Petname;
 use vault_core::passphrase_file::WorkFactor;
+use vault_engine::home::names::Petname;
 use vault_proto::ids::{AccountId, ConsultationId, OrganisationId};
 use vault_proto::statements::{Role, Suite};
 use vault_proto::timestamp::Timestamp;

@@ -5,10 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use vault_client::ClientError;
-use vault_engine::error::{CompareProblem, CutOff, CutOffReason, Missing};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;
+use vault_engine::error::{CompareProblem, CutOff, CutOffReason, Missing};
 use vault_proto::credentials::{TrustError, TrustProblem};
 use vault_proto::ids::AccountId;
 use vault_proto::problem::{Problem, ProblemCode};
@@ -292,6 +292,12 @@ impl From<ClientError> for Failure {
             ClientError::Output(source) => Self::output("The output", &source),
             ClientError::NotSetUp(missing) => not_set_up(&missing),
             ClientError::Unlock(error) => unlock_failure(&error),
+            ClientError::DeviceKeyGone => Self::new(
+                Kind::Unlock,
+                "The key of this device cannot be used any more.",
+                "Nothing more can be signed here. Nothing that was stored before has changed.",
+                "Restore the home folder from a backup, then run the command again.",
+            ),
             ClientError::Bug(what) => Self::bug(what),
         }
     }

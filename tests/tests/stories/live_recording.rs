@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use vault_client::ClientError;
-use vault_engine::error::{Extent, RecordingEnd};
 use vault_client::sealing::RecorderOptions;
+use vault_engine::error::{Extent, RecordingEnd};
 use vault_proto::geometry::PART_PLAINTEXT;
 use vault_tests::app::{App, runtime};
 use vault_tests::command::{Said, end, vault_cli};

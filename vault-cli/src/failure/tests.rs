@@ -1,9 +1,9 @@
 use std::io;
 
 use clap::Parser as _;
-use vault_engine::error::{Extent, KeptRecording, RecordingEnd, SourceChange, SourceFailure};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::passphrase_file::UnlockError;
+use vault_engine::error::{Extent, KeptRecording, RecordingEnd, SourceChange, SourceFailure};
 use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::problem::Problem;
 use vault_proto::statements::Role;

@@ -27,11 +27,7 @@ impl ServerRecording {
         Self { connection, recording }
     }
 
-    pub async fn create(
-        &self,
-        manifest: &Envelope<Manifest>,
-        credentials: &str,
-    ) -> Result<(), ClientError> {
+    pub async fn create(&self, manifest: &Envelope<Manifest>, credentials: &str) -> Result<(), ClientError> {
         let body = CreateRecording { manifest: manifest.clone(), credentials: credentials.to_owned() };
         self.connection.send_json(Method::Post, wire::path::RECORDINGS, &body).await.map(drop)
     }
@@ -58,11 +54,7 @@ impl ServerRecording {
     }
 
     /// The details, then the final seal.
-    pub async fn end(
-        &self,
-        details: Vec<u8>,
-        final_seal: &Envelope<FinalSeal>,
-    ) -> Result<(), ClientError> {
+    pub async fn end(&self, details: Vec<u8>, final_seal: &Envelope<FinalSeal>) -> Result<(), ClientError> {
         self.put(&wire::path::details(&self.recording), details, "application/octet-stream").await?;
         let final_seal = final_seal.bytes().to_vec();
         self.put(&wire::path::final_seal(&self.recording), final_seal, "application/json").await

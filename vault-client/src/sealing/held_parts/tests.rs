@@ -3,7 +3,7 @@ use tokio::sync::Semaphore;
 use vault_proto::ids::RecordingId;
 
 use super::*;
-use crate::home::Home;
+use crate::home_folder::HomeFolder;
 use crate::sealing::progress::Mark;
 
 const LENGTH: usize = 10;
@@ -21,7 +21,7 @@ impl Fixture {
     /// Four parts on their way, noted in the order in which they were sealed.
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::of(&Home::new(folder.path()), RecordingId::from_bytes([7; 16]), 1 << 20);
+        let spool = Spool::of(&HomeFolder::new(folder.path()), RecordingId::from_bytes([7; 16]), 1 << 20);
         let settlement = Settlement::after(Mark::default());
         let memory = Arc::new(Semaphore::new(PARTS as usize));
         let held = HeldParts::new(settlement.clone());
