@@ -20,9 +20,13 @@ use crate::server::connection::Connection;
 /// asked of the server before something needs it. Cheap to clone.
 #[derive(Clone)]
 pub struct Session {
+    /// The home.
     pub home: Home,
+    /// Server and pinned organisation.
     pub enrolment: Enrolment,
+    /// The account.
     pub account: Account,
+    /// Signed requests to the server.
     pub connection: Connection,
 }
 

@@ -23,20 +23,24 @@ pub struct ServerRecording {
 }
 
 impl ServerRecording {
+    /// A recording of the server that `connection` asks. Asks nobody.
     pub const fn new(connection: Connection, recording: RecordingId) -> Self {
         Self { connection, recording }
     }
 
+    /// Begins it: the manifest, and the statements that prove whose keys it names.
     pub async fn create(&self, manifest: &Envelope<Manifest>, credentials: &str) -> Result<(), ClientError> {
         let body = CreateRecording { manifest: manifest.clone(), credentials: credentials.to_owned() };
         self.connection.send_json(Method::Post, wire::path::RECORDINGS, &body).await.map(drop)
     }
 
+    /// Opens a segment, with its header.
     pub async fn open(&self, segment: u32, body: &OpenSegment) -> Result<(), ClientError> {
         let path = wire::path::segment(&self.recording, segment);
         self.connection.send_json(Method::Put, &path, body).await.map(drop)
     }
 
+    /// Puts a part of an open segment; `progress` signs for all parts up to it.
     pub async fn part(
         &self,
         (segment, part): (u32, u32),
@@ -48,6 +52,7 @@ impl ServerRecording {
         self.connection.put_part(&path, ciphertext, hash, progress).await.map(drop)
     }
 
+    /// Seals a segment all of whose parts are there.
     pub async fn seal(&self, seal: &Envelope<SegmentSeal>) -> Result<(), ClientError> {
         let path = wire::path::seal(&self.recording, seal.unverified().index);
         self.put(&path, seal.bytes().to_vec(), "application/json").await
