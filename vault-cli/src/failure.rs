@@ -292,6 +292,12 @@ impl From<ClientError> for Failure {
             ClientError::Output(source) => Self::output("The output", &source),
             ClientError::NotSetUp(missing) => not_set_up(&missing),
             ClientError::Unlock(error) => unlock_failure(&error),
+            ClientError::DeviceKeyGone => Self::new(
+                Kind::Unlock,
+                "The key of this device cannot be used any more.",
+                "Nothing more can be signed here. Nothing that was stored before has changed.",
+                "Restore the home folder from a backup, then run the command again.",
+            ),
             ClientError::Bug(what) => Self::bug(what),
         }
     }

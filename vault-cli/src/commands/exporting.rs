@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use vault_client::home::Home;
 use vault_client::{ClientError, Session};
 use vault_core::opening::OpenError;
+use vault_engine::home::Home;
 use vault_engine::home::names::Names;
 use vault_engine::opening::recording::{require_id, resolve_recording};
 use vault_export::{CheckedEntry, CheckedExport, ExportEvent, ExportRequest, Finding, Form};
@@ -115,10 +115,16 @@ pub(crate) async fn export(session: &Session, terminal: &Terminal, wanted: Wante
 }
 
 /// Checks an export offline.
-pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) -> Result<(), Failure> {
-    let enrolled = home.filter(|home| home.enrolment().is_ok());
-    let checked = vault_export::check(folder, enrolled).map_err(|error| unfinished(folder, error))?;
-    let names = enrolled.map(Names::read).transpose()?.unwrap_or_default();
+pub(crate) async fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) -> Result<(), Failure> {
+    let enrolled = match home {
+        Some(home) => home.enrolment().await.ok().map(|_| home),
+        None => None,
+    };
+    let checked = vault_export::check(folder, enrolled).await.map_err(|error| unfinished(folder, error))?;
+    let names = match enrolled {
+        Some(home) => Names::read(home).await?,
+        None => Names::default(),
+    };
     for entry in &checked.recordings {
         if terminal.json() {
             terminal.document(&as_json(entry))?;

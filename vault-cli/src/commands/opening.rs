@@ -51,7 +51,7 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
     let remote = fetch(session, &recording).await?;
     remote.opening(session).map_err(Failure::from)?;
     if !allow_cut_off {
-        remote.require_complete(session.home())?;
+        remote.require_complete(session.home()).await?;
     }
     let media = media::media(session, &remote).await?;
     let mut files = Vec::new();
@@ -86,7 +86,7 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
         tell_breaks(terminal, &recording, &opened);
         bytes
     };
-    if let Some(at) = remote.cut_off(session.home())? {
+    if let Some(at) = remote.cut_off(session.home()).await? {
         terminal.insist(&cut_off(&at).what);
     }
     // A recording on standard output leaves no room for a document there.
@@ -99,7 +99,8 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
             "recording": remote.checked().manifest().recording, "status": status, "bytes": bytes, "files": files,
         }))?;
     }
-    terminal.say(&format!("Opened {bytes} bytes, all of them checked: {}.", provenance(session, &remote)?));
+    terminal
+        .say(&format!("Opened {bytes} bytes, all of them checked: {}.", provenance(session, &remote).await?));
     Ok(())
 }
 

@@ -53,10 +53,10 @@ pub(crate) async fn play(
     let remote = fetch(session, &recording).await?;
     remote.opening(session)?;
     if !allow_cut_off {
-        remote.require_complete(session.home())?;
+        remote.require_complete(session.home()).await?;
     }
     let media = media::media(session, &remote).await?;
-    if let Some(at) = remote.cut_off(session.home())? {
+    if let Some(at) = remote.cut_off(session.home()).await? {
         terminal.insist(&cut_off(&at).what);
     }
     if let Some(path) = output {
@@ -85,7 +85,7 @@ pub(crate) async fn play(
         media.iter().filter(|medium| playing.iter().any(|playing| playing.track == medium.track)).collect();
     tell_breaks(terminal, &recording, &shown);
     let title = title(session, &remote).await?;
-    terminal.say(&format!("{}.", provenance(session, &remote)?));
+    terminal.say(&format!("{}.", provenance(session, &remote).await?));
     let server = PlayServer::bind(title, playing)?;
     let mut started = show(terminal, &server, url, start)?;
     let closed = async {

@@ -28,7 +28,7 @@ const ROOM_FOR_ROWS: usize = BEFORE_TITLE + 15;
 /// Lists the account's recordings.
 pub(crate) async fn list(session: &Session, terminal: &Terminal) -> Result<(), Failure> {
     let listing = listing::list(session).await?;
-    let names = Names::read(session.home())?;
+    let names = Names::read(session.home()).await?;
     if !terminal.json() && !listing.recordings.is_empty() {
         match terminal.columns() {
             None => terminal
@@ -166,8 +166,8 @@ fn people(names: &Names, recording: &ListedRecording) -> String {
 }
 
 /// Whose recording it is, by whom and when.
-pub(super) fn provenance(session: &Session, remote: &RemoteRecording) -> Result<String, Failure> {
-    let names = Names::read(session.home())?;
+pub(super) async fn provenance(session: &Session, remote: &RemoteRecording) -> Result<String, Failure> {
+    let names = Names::read(session.home()).await?;
     let labels = remote.labels();
     let called = |account| called(&names, &labels, account);
     let manifest = remote.checked().manifest();
@@ -231,11 +231,11 @@ pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &s
             counted(segments, "segment", "segments"),
             counted(usize::try_from(opened.parts).unwrap_or(usize::MAX), "part", "parts"),
             opened.bytes,
-            provenance(session, &remote)?,
+            provenance(session, &remote).await?,
             opened.sha256
         ))?;
     }
-    remote.require_complete(session.home())?;
+    remote.require_complete(session.home()).await?;
     Ok(())
 }
 

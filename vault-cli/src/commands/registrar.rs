@@ -28,7 +28,7 @@ pub(crate) async fn run(global: &Global, terminal: &Terminal, command: Registrar
         }
         Registrar::Upload { certificate } => {
             let home = home(global)?;
-            if registrar::is_registrar(&home) && !account::is_account(&home) {
+            if registrar::is_registrar(&home) && !account::is_account(&home.home()).await? {
                 return Err(Failure::usage(
                     "a registrar's home never meets the server: name the home of an enrolled account with --home",
                 ));
@@ -36,7 +36,7 @@ pub(crate) async fn run(global: &Global, terminal: &Terminal, command: Registrar
             let bytes = std::fs::read(&certificate)
                 .map_err(|error| Failure::disk(&certificate.display().to_string(), &error))?;
             let chain = account::parse_certificate_file(&bytes)?;
-            let session = unlock(global, terminal, |_| Ok(())).await?;
+            let session = unlock(global, terminal, async |_| Ok(())).await?;
             learn(&session, upload(&session, terminal, &chain).await).await
         }
     }

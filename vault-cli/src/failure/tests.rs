@@ -215,6 +215,7 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
         ("wrong passphrase", IdentityFileError::from(UnlockError::WrongPassphrase).into()),
         ("identity damaged", IdentityFileError::from(UnlockError::Damaged).into()),
         ("identity contents", IdentityFileError::Contents(3).into()),
+        ("device key gone", ClientError::DeviceKeyGone),
         ("not set up", ClientError::NotSetUp(Missing::Identity("/home/p/.config/recording-vault".into()))),
         ("not enrolled", ClientError::NotSetUp(Missing::Enrolment("/home/p/.config/recording-vault".into()))),
         ("no certificate", ClientError::NotSetUp(Missing::Certificate)),

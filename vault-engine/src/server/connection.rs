@@ -110,8 +110,8 @@ impl Connection {
     /// For how long a request is tried again unless [`Self::with_retry_for`] says otherwise: six tries.
     const RETRY_FOR: Duration = Duration::from_secs(6);
 
-    /// Prepares requests to `server` (`https://host[:port]`; `http` is for one machine or a proxy's side), signed by the
-    /// device key of `effects`, whose public half is `device`. Connects only when something is asked.
+    /// Prepares requests to `server` (`https://host[:port]`; `http` is for one machine or a proxy's side), signed by
+    /// the device key of `effects`, whose public half is `device`. Connects only when something is asked.
     ///
     /// # Errors
     /// [`ClientError::Usage`] if `server` is no such address.

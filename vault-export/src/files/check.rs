@@ -18,8 +18,8 @@ use super::single_file::{digest_of, files_below, small_file};
 use super::sums::{Sums, read_sums};
 use crate::layout::{INCOMPLETE, LOCK, MAX_DESCRIPTION, RECORDINGS, SUMS, proof};
 use crate::made::catalogue::{ExportedRecording, Person};
-use vault_client::home::Home;
 use vault_engine::error::ClientError;
+use vault_engine::home::Home;
 use vault_engine::home::account::{Profile, profile};
 use vault_engine::home::own_list;
 
@@ -136,7 +136,7 @@ struct Signed {
 /// # Errors
 /// [`ClientError::Open`] if what says what belongs to the export is itself damaged or forged;
 /// [`ClientError::Disk`].
-pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, ClientError> {
+pub async fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, ClientError> {
     let file = |name: &str, limit: usize| {
         let bytes = small_file(&folder.join(name), limit);
         bytes.map_err(ClientError::disk(folder.join(name)))?.ok_or_else(|| {
@@ -148,7 +148,10 @@ pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, Client
     let credentials = Credentials::parse(&file(proof::ACCOUNT, MAX_CREDENTIALS)?).map_err(unreadable)?;
     let list = parse::<RecordingList>(&file(proof::LIST, MAX_ENVELOPE)?)?;
     let claimed = list.unverified();
-    let pin = home.and_then(|home| Some((home.enrolment().ok()?, profile(home).ok()?)));
+    let pin = match home {
+        Some(home) => home.enrolment().await.ok().zip(profile(home).await.ok()),
+        None => None,
+    };
     let others = |profile: &Profile| profile.key_list.unverified().account != claimed.account;
     let other_than = pin.as_ref().filter(|(_, profile)| others(profile));
     let other_than = other_than.map(|(_, profile)| profile.key_list.unverified().account);
@@ -168,7 +171,7 @@ pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, Client
     let sums = sums.ok_or_else(|| damaged("SHA256SUMS is not of the usual form"))?;
     let signed = Signed { list, export, sums };
     let newest = match home {
-        Some(home) => own_list::read(home)?,
+        Some(home) => own_list::read(home).await?,
         None => None,
     };
     let (mut superseded, mut unknown_list) = (false, false);

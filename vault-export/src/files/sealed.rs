@@ -92,7 +92,7 @@ async fn fetch_segment(
                 Some(first) => first,
                 None => fetch_part(connection, &recording, index, part, shape.part_length(part)).await?,
             };
-            let plaintext = open_part(&opener, part, ciphertext.clone()).await?;
+            let plaintext = open_part(run.session.effects(), &opener, part, ciphertext.clone()).await?;
             Ok::<_, ClientError>((ciphertext, plaintext.len() as u64))
         }
     });
