@@ -116,7 +116,7 @@ fn what_was_acknowledged_opens_whatever_dies() {
     // Nobody came back to seal anything: the signed progress alone opens it, for both, as cut off.
     let recording = only_recording(&patient);
     for reader in [&patient, &clinician] {
-        reader.open(&recording).refused(12, "This recording is cut off 00:00:");
+        reader.open(&recording).refused(12, "This recording is cut off: its end was never sealed");
         assert!(open_cut_off(reader, &recording) == content[..5 * PART_PLAINTEXT]);
     }
 

@@ -8,6 +8,7 @@ use vault_core::passphrase_file::WorkFactor;
 use vault_engine::home::Enrolment;
 use vault_engine::home::account::{self, NewAccount};
 use vault_engine::server::connection::require_address;
+use vault_proto::credentials::CertificateChain;
 use vault_proto::ids::OrganisationId;
 use vault_proto::statements::Suite;
 
@@ -46,27 +47,33 @@ pub(crate) async fn keygen(
 pub(crate) async fn enrol(
     global: &Global,
     terminal: &Terminal,
-    organisation: OrganisationId,
+    organisation: Option<OrganisationId>,
     certificate: &Path,
 ) -> Result<(), Failure> {
     let home = home(global)?;
-    let server = match &global.server {
-        Some(server) => server.clone(),
-        None => {
-            home.home().enrolment().await.map(|enrolment| enrolment.server).map_err(|error| match error {
-                ClientError::NotSetUp(_) => Failure::declined(
-                    "no server is named to enrol at",
-                    "Name it: `vault-cli --server URL enrol …`. It is remembered from then on.",
-                ),
-                other => other.into(),
-            })?
-        }
+    let pinned = match home.home().enrolment().await {
+        Ok(enrolment) => Some(enrolment),
+        Err(ClientError::NotSetUp(_)) => None,
+        Err(error) => return Err(error.into()),
     };
+    let remembered = |found: Option<&Enrolment>| found.map(|enrolment| enrolment.server.clone());
+    let server = global.server.clone().or_else(|| remembered(pinned.as_ref())).ok_or_else(|| {
+        Failure::declined(
+            "no server is named to enrol at",
+            "Name it: `vault-cli --server URL enrol …`. It is remembered from then on.",
+        )
+    })?;
+    // One that is given beside a pinned one has to be the same, which is looked at when it enrols.
+    let organisation = organisation.or(pinned.map(|enrolment| enrolment.organisation)).ok_or_else(|| {
+        Failure::declined(
+            "no organisation is named to enrol under",
+            "Name it by its root fingerprint, as the registrar gave it to you: `vault-cli enrol --organisation ROOT-FINGERPRINT …`. \
+             It is remembered from then on.",
+        )
+    })?;
     let own = account::profile(&home.home()).await?.key_list.unverified().account;
     require_address(&server)?;
-    let bytes = std::fs::read(certificate)
-        .map_err(|error| Failure::disk(&certificate.display().to_string(), &error))?;
-    let chain = account::parse_certificate_file(&bytes)?;
+    let chain = certificate_in(certificate)?;
     let named = chain.certificate.unverified().account;
     if named != own {
         let file = certificate.display();
@@ -92,6 +99,18 @@ pub(crate) async fn enrol(
         }))?;
     }
     Ok(())
+}
+
+/// The certificate in a file that a registrar made.
+pub(super) fn certificate_in(file: &Path) -> Result<CertificateChain, Failure> {
+    let name = file.display();
+    let bytes = std::fs::read(file).map_err(|error| Failure::disk(&name.to_string(), &error))?;
+    account::parse_certificate_file(&bytes).map_err(|error| {
+        Failure::declined(
+            &format!("{name} is no certificate file: {error}"),
+            "Name the file that `vault-cli registrar certify -o FILE` wrote. If it is that one, have the registrar send it again.",
+        )
+    })
 }
 
 /// Shows the account of the home; needs no passphrase.

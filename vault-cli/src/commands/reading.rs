@@ -51,6 +51,14 @@ pub(crate) async fn list(session: &Session, terminal: &Terminal) -> Result<(), F
     if listing.recordings.is_empty() && listing.refused.is_empty() && listing.missing.is_empty() {
         terminal.say("There are no recordings of this account.");
     }
+    let empty = listing.recordings.iter().filter(|recording| recording.status == Status::Empty).count();
+    if empty > 0 && !terminal.json() {
+        terminal.say(&format!(
+            "{} begun and {} nothing: the sealing device died before the first part, or has sent none yet.",
+            counted(empty, "recording was", "recordings were"),
+            if empty == 1 { "holds" } else { "hold" }
+        ));
+    }
     for entry in &listing.missing {
         if terminal.json() {
             terminal.document(&serde_json::json!({
@@ -204,17 +212,29 @@ fn as_lines(recording: &ListedRecording, people: &str, columns: Option<usize>) -
     }
 }
 
+/// The word for how complete a recording is, for programs.
+pub(super) fn completeness_name(
+    session: &Session,
+    remote: &RemoteRecording,
+) -> Result<&'static str, Failure> {
+    Ok(match remote.completeness() {
+        Completeness::Complete => "complete",
+        Completeness::CutOff if remote.holds_nothing(session.home())? => "empty",
+        Completeness::CutOff => "cut_off",
+    })
+}
+
 /// Checks every byte of a recording.
 pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &str) -> Result<(), Failure> {
     let remote = fetch(session, recording).await?;
     let opened = write_out(session, terminal, &remote, ("verifying", None), &mut io::sink()).await?;
     let checked = remote.checked();
-    let complete = remote.completeness() == Completeness::Complete;
+    let status = completeness_name(session, &remote)?;
     let segments = checked.segments().len();
     if terminal.json() {
         terminal.document(&serde_json::json!({
             "recording": checked.manifest().recording,
-            "status": if complete { "complete" } else { "cut_off" },
+            "status": status,
             "segments": segments,
             "parts": opened.parts,
             "bytes": opened.bytes,
@@ -224,6 +244,12 @@ pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &s
             "patient": checked.manifest().patient,
             "clinician": checked.manifest().clinician,
         }))?;
+    } else if status == "empty" {
+        terminal.data(&format!(
+            "{}: nothing was recorded; {}",
+            checked.manifest().recording,
+            provenance(session, &remote)?
+        ))?;
     } else {
         terminal.data(&format!(
             "{}: {}, {}, {} bytes, all right; {}; SHA-256 {}",

@@ -9,6 +9,7 @@ use vault_engine::home::account;
 use vault_engine::trust::directory;
 use vault_proto::credentials::CertificateChain;
 
+use super::account::certificate_in;
 use super::output::Output;
 use super::warnings::warn_of_home;
 use super::{home, learn, unlock};
@@ -33,9 +34,7 @@ pub(crate) async fn run(global: &Global, terminal: &Terminal, command: Registrar
                     "a registrar's home never meets the server: name the home of an enrolled account with --home",
                 ));
             }
-            let bytes = std::fs::read(&certificate)
-                .map_err(|error| Failure::disk(&certificate.display().to_string(), &error))?;
-            let chain = account::parse_certificate_file(&bytes)?;
+            let chain = certificate_in(&certificate)?;
             let session = unlock(global, terminal, async |_| Ok(())).await?;
             learn(&session, upload(&session, terminal, &chain).await).await
         }

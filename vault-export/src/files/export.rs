@@ -47,7 +47,9 @@ pub struct ExportRequest<'a> {
 pub struct Exported {
     /// Recordings that are in it.
     pub recordings: usize,
-    /// How many of these this run fetched.
+    /// How many of these were begun, and hold nothing: of them there is only what proves that.
+    pub empty: usize,
+    /// How many this run fetched.
     pub fetched: usize,
     /// Those that could not be exported, and why.
     pub failed: Vec<(RecordingId, ClientError)>,
@@ -127,11 +129,12 @@ pub async fn export(
         }
     }
     let recordings = present.len();
+    let empty = present.values().filter(|found| found.empty).count();
     let finished = finish(&run, request.form, list, present, &failed).await;
     // What could be fetched is signed even where the rest could not be.
     let fetched = fetched?;
     let list = finished?;
-    Ok(Exported { recordings, fetched, failed, list: list.statement })
+    Ok(Exported { recordings, empty, fetched, failed, list: list.statement })
 }
 
 async fn carry_over(

@@ -200,7 +200,8 @@ fn present(described: ExportedRecording, statements: Sums) -> Present {
     let mut sums = statements;
     let named = |file: &ExportedFile| (format!("{}/{}", described.folder, file.path), file.sha256);
     sums.extend(described.files.iter().map(named));
-    Present { sums, described: Some(described), entry: None }
+    let empty = described.status == ExportedStatus::Empty;
+    Present { sums, described: Some(described), empty, entry: None }
 }
 
 fn describe(recording: &ListedRecording, place: &str, files: Vec<ExportedFile>) -> ExportedRecording {
@@ -211,10 +212,10 @@ fn describe(recording: &ListedRecording, place: &str, files: Vec<ExportedFile>) 
         folder: place.to_owned(),
         consultation: recording.consultation.clone(),
         title: details.and_then(|details| details.title.clone()),
-        status: if recording.status == Status::Complete {
-            ExportedStatus::Complete
-        } else {
-            ExportedStatus::CutOff
+        status: match recording.status {
+            Status::Complete => ExportedStatus::Complete,
+            Status::CutOff | Status::Recording => ExportedStatus::CutOff,
+            Status::Empty => ExportedStatus::Empty,
         },
         created: recording.created,
         started: details.map(|details| details.started),
