@@ -5,7 +5,7 @@
 use secrecy::SecretString;
 use vault_client::Session;
 use vault_client::home_folder::HomeFolder;
-use vault_client::sealing::{Recorder, RecorderOptions, SealRequest};
+use vault_client::sealing::{self, Recorder, RecorderOptions, SealRequest};
 
 use crate::command::PASSPHRASE;
 use crate::world::Person;
@@ -32,7 +32,7 @@ impl App {
             title: Some("From audio to video".to_owned()),
             media_type: Some("audio/webm".to_owned()),
         };
-        Recorder::begin(&self.session, &request, options).await.unwrap()
+        sealing::begin(&self.session, &request, options).await.unwrap()
     }
 }
 

@@ -140,11 +140,6 @@ impl HomeFolder {
     }
 }
 
-/// The folder of a home that lies in one.
-pub(crate) fn folder_of(home: &Home) -> HomeFolder {
-    HomeFolder::new(home.place())
-}
-
 /// What the engine asks of it. A failure says which file it is about.
 impl HomeFolder {
     pub(crate) fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreFailure> {

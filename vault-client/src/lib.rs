@@ -22,12 +22,12 @@
 //! # use std::time::Duration;
 //! # use vault_client::{ClientError, Session};
 //! # use vault_proto::ids::AccountId;
-//! use vault_client::sealing::{Recorder, RecorderOptions, SealRequest, resume_all};
+//! use vault_client::sealing::{self, RecorderOptions, SealRequest, resume_all};
 //!
 //! # async fn record(session: Session, patient: AccountId, clinician: AccountId, mut sound: impl Iterator<Item = Vec<u8>>,
 //! #     pictures: impl Iterator<Item = Vec<u8>>) -> Result<(), ClientError> {
 //! let request = SealRequest { patient, clinician, consultation: None, title: None, media_type: None };
-//! let mut recorder = Recorder::begin(&session, &request, RecorderOptions::default()).await?;
+//! let mut recorder = sealing::begin(&session, &request, RecorderOptions::default()).await?;
 //! for bytes in sound {
 //!     recorder.write(&bytes).await?;
 //! }

@@ -93,7 +93,7 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
     }
     // A recording on standard output leaves no room for a document there.
     if terminal.json() && !files.is_empty() {
-        let status = completeness_name(session, &remote)?;
+        let status = completeness_name(session, &remote).await?;
         terminal.document(&serde_json::json!({
             "recording": remote.checked().manifest().recording, "status": status, "bytes": bytes, "files": files,
         }))?;

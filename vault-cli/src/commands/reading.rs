@@ -213,13 +213,13 @@ fn as_lines(recording: &ListedRecording, people: &str, columns: Option<usize>) -
 }
 
 /// The word for how complete a recording is, for programs.
-pub(super) fn completeness_name(
+pub(super) async fn completeness_name(
     session: &Session,
     remote: &RemoteRecording,
 ) -> Result<&'static str, Failure> {
     Ok(match remote.completeness() {
         Completeness::Complete => "complete",
-        Completeness::CutOff if remote.holds_nothing(session.home())? => "empty",
+        Completeness::CutOff if remote.holds_nothing(session.home()).await? => "empty",
         Completeness::CutOff => "cut_off",
     })
 }
@@ -229,7 +229,7 @@ pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &s
     let remote = fetch(session, recording).await?;
     let opened = write_out(session, terminal, &remote, ("verifying", None), &mut io::sink()).await?;
     let checked = remote.checked();
-    let status = completeness_name(session, &remote)?;
+    let status = completeness_name(session, &remote).await?;
     let segments = checked.segments().len();
     if terminal.json() {
         terminal.document(&serde_json::json!({
@@ -248,7 +248,7 @@ pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &s
         terminal.data(&format!(
             "{}: nothing was recorded; {}",
             checked.manifest().recording,
-            provenance(session, &remote)?
+            provenance(session, &remote).await?
         ))?;
     } else {
         terminal.data(&format!(

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
-use vault_engine::sealing::{GiveUp, Recorder, RecorderTask, RecordingProgress, Sealed};
+use vault_engine::sealing::{GiveUp, Recorder, RecordingProgress, Sealed};
 use vault_engine::watched::Watched;
 
 use super::UploadEvent;
@@ -40,15 +40,12 @@ pub(super) enum Feed {
 /// Feeds a recorder from a source to its end, or until `stop` completes.
 pub(super) async fn drive(
     mut recorder: Recorder,
-    task: RecorderTask,
     source: impl Read + Send + 'static,
     feed: Feed,
     stop: impl Future<Output = ()>,
     on_event: &mut (dyn FnMut(UploadEvent) + Send),
 ) -> Result<Sealed, ClientError> {
     let (pieces, mut read) = mpsc::channel(READ_AHEAD);
-    // What is still recorded is sealed and sent beside this; what this drops comes to its end there.
-    drop(tokio::spawn(task));
     let reading = spawn_blocking(move || read_pieces(source, &pieces));
     let mut attendance = Attendance {
         stop: std::pin::pin!(stop),

@@ -8,12 +8,12 @@ use vault_core::webm::SeekIndexer;
 use vault_engine::Session;
 use vault_engine::error::{ClientError, SourceChange, SourceFailure};
 use vault_engine::sealing::{
-    FilePlan, Recorder, RecorderOptions, RecorderTask, SealRequest, Sealed, TakenUp, Unfinished, plan_file,
+    FilePlan, Recorder, RecorderOptions, SealRequest, Sealed, TakenUp, Unfinished, plan_file,
 };
 
 use super::attended::{Feed, drive};
 use super::source::{Source, change_in};
-use super::{UploadEvent, seal_stream};
+use super::{UploadEvent, at_work, seal_stream};
 
 /// A file is not recorded while it is sealed: its segments end only where they are full.
 const OPTIONS: RecorderOptions =
@@ -49,7 +49,7 @@ pub async fn seal_file(
         FilePlan::GoOn(unfinished) => go_on(session, *unfinished, source, request, on_event).await,
         FilePlan::New(recording, recorder, task) => {
             on_event(UploadEvent::Begun { recording, total: source.length() });
-            seal_rest(recorder, task, source, on_event).await
+            seal_rest(at_work((recorder, task)), source, on_event).await
         }
     }
 }
@@ -100,20 +100,19 @@ pub(super) async fn go_on(
             return Err(ClientError::CutShort { recording, bytes, why: SourceFailure::Changed(change) });
         }
     };
-    let (recorder, task) = continuation.go_on(session, request, OPTIONS, source.hash(), indexer).await?;
+    let recorder = at_work(continuation.go_on(session, request, OPTIONS, source.hash(), indexer).await?);
     on_event(UploadEvent::Continued { bytes });
-    seal_rest(recorder, task, source, on_event).await
+    seal_rest(recorder, source, on_event).await
 }
 
 /// Seals what is left of a source, then the end.
 async fn seal_rest(
     recorder: Recorder,
-    task: RecorderTask,
     source: Source,
     on_event: &mut (dyn FnMut(UploadEvent) + Send),
 ) -> Result<Sealed, ClientError> {
     let name = source.name().map_err(ClientError::Source)?;
-    let sealed = drive(recorder, task, source, Feed::File, std::future::pending(), on_event).await?;
+    let sealed = drive(recorder, source, Feed::File, std::future::pending(), on_event).await?;
     if name.is_some_and(|name| name.leads_elsewhere()) {
         on_event(UploadEvent::NameLeadsElsewhere);
     }

@@ -13,7 +13,11 @@ use std::time::Duration;
 
 use vault_engine::Session;
 use vault_engine::error::ClientError;
-use vault_engine::sealing::{Recorder, RecorderOptions, RecordingProgress, SealRequest, Sealed};
+use vault_engine::sealing::RecorderTask;
+pub use vault_engine::sealing::{
+    Ending, Objection, Recorder, RecorderOptions, RecordingProgress, Resumed, ResumedUpload, SealRequest,
+    Sealed, ServerState,
+};
 use vault_proto::ids::RecordingId;
 
 use self::attended::{Feed, drive};
@@ -22,6 +26,24 @@ pub use self::resume::resume_all;
 
 /// How long the end of a stream waits for a server that takes nothing, unless its connection was told.
 const STREAM_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Begins to record, as [`Recorder::begin`] does. What it takes is sealed and sent by the runtime on which this is called.
+///
+/// # Errors
+/// Those of [`Recorder::begin`].
+pub async fn begin(
+    session: &Session,
+    request: &SealRequest,
+    options: RecorderOptions,
+) -> Result<Recorder, ClientError> {
+    Ok(at_work(Recorder::begin(session, request, options).await?))
+}
+
+/// Has the runtime do the work of a recorder.
+fn at_work((recorder, task): (Recorder, RecorderTask)) -> Recorder {
+    drop(tokio::spawn(task));
+    recorder
+}
 
 /// How far an upload has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +96,7 @@ pub async fn seal_stream(
     // What comes out of a pipe may as well be a file that somebody copies into it.
     let options = RecorderOptions { real_time: false, ..RecorderOptions::default() };
     let patience = session.connection().retry_for().unwrap_or(STREAM_PATIENCE);
-    let (recorder, task) = Recorder::begin(session, request, options).await?;
+    let recorder = begin(session, request, options).await?;
     on_event(UploadEvent::Begun { recording: recorder.recording(), total: None });
-    drive(recorder, task, source, Feed::Stream(patience), stop, on_event).await
+    drive(recorder, source, Feed::Stream(patience), stop, on_event).await
 }

@@ -63,7 +63,7 @@ pub(super) async fn fetch(run: &Run<'_>, recording: &ListedRecording) -> Result<
         Err(error) => return Err(error),
     }
     let sums = run.folder.appear(&apart, &recording_folder(&id))?;
-    let empty = remote.holds_nothing(run.session.home())?;
+    let empty = remote.holds_nothing(run.session.home()).await?;
     Ok(Present { sums, described: None, empty, entry: Some(entry) })
 }
 
