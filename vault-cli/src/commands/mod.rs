@@ -15,13 +15,13 @@ mod whom;
 
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
 use vault_client::home::Home;
 use vault_client::server::connection::require_address;
 use vault_client::trust::directory;
 use vault_client::{Session, SessionOptions};
 
 use crate::arguments::{Arguments, Command, Global};
+use crate::completions;
 use crate::failure::Failure;
 use crate::stop::Stop;
 use crate::terminal::Terminal;
@@ -98,14 +98,7 @@ async fn dispatch(
             let session = unlock(global, terminal, named).await?;
             learn(&session, trust::compare(&session, terminal, comparing).await).await
         }
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "vault-cli", &mut script);
-            // Its script for bash spells the program's own hyphen in two ways (clap #6421), and finds no option after a
-            // subcommand.
-            let script = String::from_utf8_lossy(&script).replace("vault__subcmd__cli", "vault__cli");
-            terminal.script(script.trim_end())
-        }
+        Command::Completions { shell } => terminal.script(completions::script(shell).trim_end()),
     }
 }
 
