@@ -187,8 +187,8 @@ pub async fn serve(
     };
     marks.stop();
     if let Err(error) = place.check() {
-        // SQLite would remove the log by its path, where another database's may lie by now. What was committed is in the
-        // files that are open, and stays there.
+        // SQLite would remove the log by its path, where another database's may lie by now. What was committed is in
+        // the files that are open, and stays there.
         let _kept_open = Box::leak(Box::new(store));
         tracing::warn!(%error, "stopped, and the write-ahead log was left for the next start");
         return refusal.map_or(Ok(()), |reason| Err(Refusal { data: path, reason }.into()));

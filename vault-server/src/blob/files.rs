@@ -77,8 +77,8 @@ impl FileBlobs {
         Ok(true)
     }
 
-    /// The root, as long as it is the folder that was opened: nothing is read from another one that has taken its place,
-    /// and nothing stored there.
+    /// The root, as long as it is the folder that was opened: nothing is read from another one that has taken its
+    /// place, and nothing stored there.
     fn root(&self) -> Result<&Path, BlobError> {
         self.place.check().map_err(BlobError::Failed)?;
         Ok(&self.root)

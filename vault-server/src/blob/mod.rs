@@ -115,7 +115,7 @@ pub trait BodyReader: Send + Sync {
 ///   Reads may overlap anything.
 /// * **Retries** are the caller's: a store tries once.
 pub trait BlobStore: Send + Sync {
-    /// Whether a part can be stored right now: something is, durably, under a name that may grow to the length of a part,
+    /// Whether a part can be stored right now: something is, durably, in a file that may grow to the length of a part,
     /// and removed.
     ///
     /// # Errors
