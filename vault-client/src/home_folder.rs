@@ -348,7 +348,8 @@ mod tests {
         let (_folder, home) = home();
         assert!(names(&home, "uploads/").is_empty(), "nothing is made by looking");
         let line = || Change::Append("uploads/1.journal".to_owned(), b"line\n"[..].into());
-        home.commit(&[put("uploads/1.spool/0-0", b"part"), line(), line(), put("chain.json", b"{}")]).unwrap();
+        home.commit(&[put("uploads/1.spool/0-0", b"part"), line(), line(), put("chain.json", b"{}")])
+            .unwrap();
         assert_eq!(home.load("uploads/1.journal").unwrap().unwrap(), b"line\nline\n");
         let found = [("uploads/1.journal".to_owned(), 10), ("uploads/1.spool/0-0".to_owned(), 4)];
         assert_eq!(names(&home, "uploads/"), found);
@@ -366,7 +367,8 @@ mod tests {
     fn what_fails_names_its_file_and_what_comes_after_it_is_not_there() {
         let (_folder, home) = home();
         home.commit(&[put("pins", b"a file where a folder should be")]).unwrap();
-        let failed = home.commit(&[put("chain.json", b"1"), put("pins/a.json", b"2"), put("list.json", b"3")]);
+        let failed =
+            home.commit(&[put("chain.json", b"1"), put("pins/a.json", b"2"), put("list.json", b"3")]);
         assert!(failed.unwrap_err().place.contains("pins"));
         assert_eq!(home.load("chain.json").unwrap().unwrap(), b"1");
         assert_eq!(home.load("list.json").unwrap(), None);
