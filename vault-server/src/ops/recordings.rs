@@ -1,6 +1,7 @@
 //! Creating, listing and describing recordings (PROTOCOL.md, sections 4.2 and 4.3).
 
 use serde::Deserialize;
+use vault_proto::http_signature::MAX_SKEW_SECONDS;
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::CheckedManifest;
@@ -16,9 +17,11 @@ use crate::event::{Caller, Event};
 use crate::problem::Problem;
 use crate::store::{HexPrefix, ListQuery, NewRecording, SegmentRow, StoreError, Stored};
 
-/// How far a manifest's `created` may be from the server's clock, in seconds: a recording that waited a while for the
-/// network is welcome, a back-dated one is not.
-const MAX_AGE_SECONDS: i64 = 24 * 60 * 60;
+/// How far a manifest's `created` may lie behind the server's clock, in seconds: a recording may have begun without the
+/// server, and waited for it.
+const MAX_AGE_SECONDS: i64 = 30 * 24 * 60 * 60;
+/// How far it may lie ahead, in seconds: no further than that of the request that brings it.
+const MAX_AHEAD_SECONDS: i64 = MAX_SKEW_SECONDS;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,11 +70,13 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
             return Ok(Stored::Same);
         }
         let age = caller.at.unix_seconds() - manifest.created.unix_seconds();
-        if age.abs() > MAX_AGE_SECONDS {
-            return Err(Problem::with_detail(
-                ProblemCode::StatementRefused,
-                format!("It was not created within a day of the server's time, {}.", caller.at),
-            ));
+        if age > MAX_AGE_SECONDS {
+            let detail = format!("It was created more than 30 days before the server's time, {}.", caller.at);
+            return Err(Problem::with_detail(ProblemCode::StatementRefused, detail));
+        }
+        if age < -MAX_AHEAD_SECONDS {
+            let detail = format!("It was created later than the server's time, {}.", caller.at);
+            return Err(Problem::with_detail(ProblemCode::StatementRefused, detail));
         }
         let length = text.manifest.len().saturating_add(text.credentials.len());
         let room = vault.room.for_new(&*vault.blobs, u64::try_from(length).unwrap_or(u64::MAX))?;
