@@ -1,17 +1,18 @@
 //! Creating, listing and describing recordings (PROTOCOL.md, sections 4.2 and 4.3).
 
 use serde::Deserialize;
+use vault_proto::envelope::MAX_ENVELOPE;
 use vault_proto::http_signature::MAX_SKEW_SECONDS;
-use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::CheckedManifest;
 use vault_proto::statements::Manifest;
 use vault_proto::wire::{
-    DEFAULT_PAGE, MAX_PAGE, RecordingEntry, RecordingPage, RecordingRecord, SegmentRecord,
+    DEFAULT_PAGE, Last, MAX_PAGE, RecordingEntry, RecordingPage, RecordingRecord, SegmentRecord,
 };
 
 use super::{Vault, parse_statement, statement_refused};
-use crate::authorize::{Action, Parties, Permit, authorize};
+use crate::authorize::{Action, Parties, Permit, authorize, authorize_newest_manifest};
 use crate::blob::{BlobKey, Object};
 use crate::event::{Caller, Event};
 use crate::problem::Problem;
@@ -203,6 +204,25 @@ pub fn record_size(vault: &Vault, caller: &Caller, recording: RecordingId) -> Re
     let permit = vault.permit(caller, Action::FetchStatements, recording)?;
     let credentials = vault.blobs.size(&BlobKey::new(&permit, Object::Credentials)?)?;
     Ok(super::size_while_encoded(credentials.saturating_add(vault.store.statements_size(&permit)?)))
+}
+
+/// The newest manifest that the calling device has signed for `account`.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`] unless `account` is the caller's own; [`ProblemCode::CertificateExpired`].
+pub fn last(vault: &Vault, caller: &Caller, account: AccountId) -> Result<Last, Problem> {
+    let permit = authorize_newest_manifest(&caller.actor, account)?;
+    let manifest = vault.store.newest_manifest(&permit)?;
+    if let Some(manifest) = &manifest {
+        parse_statement::<Manifest>(manifest)
+            .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
+    }
+    Ok(Last { manifest: manifest.map(text).transpose()? })
+}
+
+/// Most bytes of memory that [`last`] takes until its answer is encoded.
+pub fn last_size() -> usize {
+    super::size_while_encoded(u64::try_from(MAX_ENVELOPE).unwrap_or(u64::MAX))
 }
 
 /// SHA-256 of stored bytes and their length, as the metadata keeps them.
