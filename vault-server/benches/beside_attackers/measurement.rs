@@ -28,8 +28,9 @@ fn beside(quiet: &mut [Duration], attacked: &mut [Duration], hundredths: usize) 
     format!("{quiet:.2} → {attacked:.2} ({:.1} ×)", attacked / quiet)
 }
 
-fn runtime(threads: usize, priority_below: i32) -> Runtime {
+fn runtime(name: &str, threads: usize, priority_below: i32) -> Runtime {
     Builder::new_multi_thread()
+        .thread_name(name)
         .worker_threads(threads)
         // As many as the program has.
         .max_blocking_threads(32)
@@ -50,7 +51,11 @@ pub(crate) fn run() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let rounds = words.iter().find_map(|word| word.parse().ok()).unwrap_or(ROUNDS);
     let words: Vec<String> = words.into_iter().filter(|word| word.parse::<usize>().is_err()).collect();
-    let (servers, accounts, attackers) = (runtime(2, 0), runtime(1, 0), runtime(2, ATTACKERS_PRIORITY_BELOW));
+    let (servers, accounts, attackers) = (
+        runtime("server", 2, 0),
+        runtime("account", 1, 0),
+        runtime("attackers", 2, ATTACKERS_PRIORITY_BELOW),
+    );
     let scene = Arc::new(servers.block_on(servers.spawn(Scene::new())).unwrap());
     println!(
         "| attack | read p50, ms | read p99 | write p50 | write p99 | repeated | done by the attack, per s |"

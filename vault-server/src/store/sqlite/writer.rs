@@ -193,8 +193,8 @@ impl Writing {
         let db = match self.db.take() {
             Some(db) => db,
             None => {
-                let db = connect_writer(&self.path, self.index).map_err(failed)?;
-                self.marks.read_anew(&db)?;
+                let mut db = connect_writer(&self.path, self.index).map_err(failed)?;
+                self.marks.read_anew(&mut db)?;
                 db
             }
         };
