@@ -24,6 +24,7 @@ mod router;
 mod routes;
 mod server_error;
 pub mod store;
+mod turns;
 
 use std::fmt;
 use std::net::SocketAddr;

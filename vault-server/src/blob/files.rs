@@ -14,6 +14,7 @@ use crate::durable::{
     create_folder, create_folders, private_file, stop_unless_durable, sync_folder, sync_name,
     write_whole_file,
 };
+use crate::turns::give_up;
 
 /// Name of the file by which it is found out whether something can be written.
 const PROBE: &str = "probe";
@@ -73,7 +74,9 @@ impl FileBlobs {
         Ok(true)
     }
 
+    /// Where an object is, for somebody who is about to wait for the disk.
     fn path(&self, key: &BlobKey) -> PathBuf {
+        give_up();
         self.root.join(key.path())
     }
 
@@ -156,6 +159,7 @@ impl BlobStore for FileBlobs {
     }
 
     fn free_bytes(&self) -> Result<u64, BlobError> {
+        give_up();
         let disk = rustix::fs::statvfs(&self.root).map_err(io::Error::from)?;
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
@@ -165,6 +169,7 @@ impl BlobStore for FileBlobs {
     }
 
     fn files(&self, recording: RecordingId) -> Result<Vec<StoredFile>, BlobError> {
+        give_up();
         listing::files(&self.root, recording).map_err(BlobError::Failed)
     }
 

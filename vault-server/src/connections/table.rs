@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use vault_proto::ids::AccountId;
 
 use crate::request_log::{Counted, RequestLog};
+use crate::turns::Who;
 
 /// Connections that an account may keep busy whoever else comes.
 const BUSY_EACH: usize = 16;
@@ -89,6 +90,12 @@ impl Connection {
         shared.used().account = Some(account);
     }
 
+    /// Whose key signed the last request that came by it before.
+    pub(crate) fn account(&self) -> Option<AccountId> {
+        let Open(shared) = &self.0.0;
+        shared.used().account
+    }
+
     /// The right to have a head checked. Of those that come by one connection one is checked after the other, so many
     /// requests on one are not in the way of one on another.
     pub(crate) async fn head(&self) -> AsyncGuard<'_, ()> {
@@ -118,6 +125,11 @@ impl Open {
     /// Completes when it is to be closed at once.
     pub(super) async fn closed(&self) {
         self.0.close.notified().await;
+    }
+
+    /// On whose account it is served.
+    pub(super) fn who(&self) -> Who {
+        self.0.used().account.map_or(Who::Stranger(None), Who::Account)
     }
 
     /// Whether no request is in progress.

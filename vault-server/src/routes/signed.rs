@@ -17,9 +17,14 @@ use super::shares::{FIRST_BYTES, Share};
 use crate::authentication::{Authenticated, SignedHead};
 use crate::connections::Connection;
 use crate::event::Caller;
+use crate::ops::Vault;
 use crate::ops::accounts::Submission;
 use crate::problem::Problem;
 use crate::request_log::IsKnown;
+use crate::turns::Who;
+
+/// Bytes of a body that are taken in one turn, so that who sends without end keeps no processor from others.
+const MOST_AT_ONCE: usize = 64 * 1024;
 
 /// A request by a known caller, with a body of at most `LIMIT` bytes that has the signed digest.
 pub(crate) struct Signed<const LIMIT: usize> {
@@ -78,8 +83,11 @@ impl<const LIMIT: usize> FromRequest<App> for Signed<LIMIT> {
         let head = Arc::new(SignedHead::parse(&parts, &app.authorities)?);
         let authenticated = identify(app, &parts, &head).await?.ok_or(ProblemCode::UnknownKey)?;
         let account = authenticated.account();
-        let (share, body) = receive(app, &head, &authenticated, body, LIMIT).await?;
         let id = request_id(&parts);
+        if body.is_end_stream() {
+            return Self::without_body(app, parts, head, authenticated, id).await;
+        }
+        let (share, body) = receive(app, &head, &authenticated, body, LIMIT).await?;
         let (caller, digest, body) = app
             .run(account, move |vault| {
                 let (caller, digest) = head.complete(vault, &authenticated, body.as_ref(), id)?;
@@ -119,11 +127,35 @@ impl FromRequest<App> for SignedEnrolment {
             () = place.given_away() => return Err(ProblemCode::Busy.into()),
         };
         drop(place);
-        let checked = app.run_on(turn, move |vault| head.authenticate_enrolment(vault, &body, false, id));
+        let stranger = Who::Stranger(Some(head.key_id()));
+        let checked =
+            app.run_on(turn, stranger, move |vault| head.authenticate_enrolment(vault, &body, false, id));
         let (caller, submission) = checked.await?;
         make_known(&parts, caller.actor.account);
         let share = app.shares.request(caller.actor.account)?;
         Ok(Self { caller, submission, _share: share })
+    }
+}
+
+impl<const LIMIT: usize> Signed<LIMIT> {
+    /// A request of which everything is here already: it is used up and checked in one go, for each time that work goes
+    /// from one thread to another it may have to wait for a processor.
+    async fn without_body(
+        app: &App,
+        parts: Parts,
+        head: Arc<SignedHead>,
+        authenticated: Authenticated,
+        id: String,
+    ) -> Result<Self, Problem> {
+        let (account, at) = (authenticated.account(), authenticated.at());
+        let share = app.shares.request(account)?;
+        let check = move |vault: &Vault| {
+            head.use_nonce(vault, account, at)?;
+            head.complete(vault, &authenticated, &[], id)
+        };
+        let (caller, digest) = app.run(account, check).await?;
+        let body = ReadBody { bytes: Vec::new(), _share: None };
+        Ok(Self { caller, body, digest, parts, _share: share })
     }
 }
 
@@ -138,8 +170,12 @@ async fn identify(
         Some(connection) => Some(connection.head().await),
         None => None,
     };
+    // What was known before is believed: a connection's next request is most likely of the same account, and whoever
+    // has a key of that has earned its turn.
+    let known = connection.and_then(Connection::account);
+    let who = known.map_or(Who::Stranger(Some(head.key_id())), Who::Account);
     let head = Arc::clone(head);
-    let authenticated = app.run_on(app.shares.head().await?, move |vault| head.identify(vault)).await?;
+    let authenticated = app.run_on((), who, move |vault| head.identify(vault)).await?;
     if let Some(authenticated) = &authenticated {
         make_known(parts, authenticated.account());
     }
@@ -212,6 +248,7 @@ async fn collect(
     grow: impl AsyncFnOnce() -> Result<(), Problem>,
 ) -> Result<Vec<u8>, Problem> {
     let (mut bytes, mut grow) = (Vec::new(), Some(grow));
+    let mut without_pause = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::bad_request("The body did not arrive whole."))?;
         let Ok(data) = frame.into_data() else {
@@ -228,6 +265,11 @@ async fn collect(
             bytes.reserve_exact(limit - bytes.len());
         }
         bytes.extend_from_slice(&data);
+        without_pause += data.len();
+        if without_pause >= MOST_AT_ONCE {
+            without_pause = 0;
+            tokio::task::yield_now().await;
+        }
     }
     Ok(bytes)
 }
