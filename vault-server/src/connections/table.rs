@@ -193,9 +193,10 @@ impl Table {
         Some(Place { table: Arc::clone(self), number, open: connection })
     }
 
-    /// Tells the one to close that has been without a request longest. If all have one, it is one of a stranger, and
-    /// if there is none of those, of the account that keeps most of them busy: the one whose requests take longest.
-    /// `false` if nobody has more than a fair number, or one is about to leave already.
+    /// Tells one to close. Strangers' go first: the one that has been without a request longest, and if all have one,
+    /// the one whose request takes longest. Only if no stranger has any, it is one of somebody known: one without a
+    /// request before any other, else one of the account that keeps most of them busy. `false` if nobody has more than
+    /// a fair number, or one is about to leave already.
     fn close_one(&self) -> bool {
         let open = self.open();
         let uses: Vec<(&Open, Use)> = open.values().map(|open| (open, *open.0.used())).collect();
@@ -209,11 +210,12 @@ impl Table {
         }
         let most = busy.iter().filter(|(_, number)| **number > BUSY_EACH).max_by_key(|(_, number)| **number);
         let most = most.map(|(account, _)| *account);
-        let rank = |used: &Use| match used.account {
-            _ if used.requests == 0 => Some(0),
-            None => Some(1),
-            account if account == most => Some(2),
-            Some(_) => None,
+        let rank = |used: &Use| match (used.account, used.requests) {
+            (None, 0) => Some(0),
+            (None, _) => Some(1),
+            (Some(_), 0) => Some(2),
+            (account, _) if account == most => Some(3),
+            (Some(_), _) => None,
         };
         let chosen = uses
             .iter()
@@ -248,17 +250,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn idle_ones_go_first_then_strangers_then_who_has_most() {
+    async fn strangers_go_first_then_idle_ones_then_who_has_most() {
         let log = RequestLog::new(Duration::from_secs(3600));
-        let table = Table::new(24);
+        let table = Table::new(26);
         let busy = |account| {
             let place = table.take().unwrap();
             (request(&place, account), place)
         };
         let of_one: Vec<_> = (0..17).map(|_| busy(Some(account(1)))).collect();
         let of_two: Vec<_> = (0..5).map(|_| busy(Some(account(2)))).collect();
-        let stranger = busy(None);
-        let idle = table.take().unwrap();
+        // These have no request in progress, and the one of somebody known for longest.
+        let (known, idle) = (table.take().unwrap(), table.take().unwrap());
+        drop(request(&known, Some(account(2))));
+        let (first, second) = (busy(None), busy(None));
         assert!(table.take().is_none());
         // Whoever comes gets the place of `leaves`, and keeps it with a request.
         let next = async |leaves: Place, newcomer| {
@@ -270,9 +274,11 @@ mod tests {
             (request(&place, Some(newcomer)), place)
         };
         let _third = next(idle, account(3)).await;
-        let _fourth = next(stranger.1, account(4)).await;
+        let _fourth = next(first.1, account(4)).await;
+        let _fifth = next(second.1, account(5)).await;
+        let _sixth = next(known, account(6)).await;
         let mut of_one = of_one.into_iter();
-        let _fifth = next(of_one.next().unwrap().1, account(5)).await;
+        let _seventh = next(of_one.next().unwrap().1, account(7)).await;
         assert!(!table.close_one(), "nobody has more than a fair number, and all are at work");
         drop((of_one, of_two));
     }
