@@ -132,6 +132,11 @@ impl Shares {
         wait_for(&self.threads, account, 1).await
     }
 
+    /// A thread that works for `account` and may block, if there is one right now.
+    pub(crate) fn thread_now(&self, account: AccountId) -> Option<Share> {
+        self.threads.take(account, 1)
+    }
+
     /// A thread that reads the next piece of a body that is sent to `account`.
     ///
     /// # Errors

@@ -187,20 +187,19 @@ mod tests {
     #[tokio::test]
     async fn who_is_about_to_wait_gives_the_turn_up() {
         let threads = Threads::with(1);
-        let (go_on, goes_on) = mpsc::channel::<()>();
+        let ((go_on, goes_on), (begun, begins)) = (mpsc::channel::<()>(), oneshot::channel());
         let waiting = {
             let threads = Arc::clone(&threads);
             tokio::spawn(async move {
                 let work = move || {
+                    begun.send(()).unwrap();
                     give_up();
                     goes_on.recv().unwrap();
                 };
                 threads.run(account(1), work).await
             })
         };
-        while threads.state().free == 1 && !waiting.is_finished() {
-            tokio::task::yield_now().await;
-        }
+        begins.await.unwrap();
         assert_eq!(threads.run(account(1), || 7).await, Some(7));
         go_on.send(()).unwrap();
         waiting.await.unwrap().unwrap();

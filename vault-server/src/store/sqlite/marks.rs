@@ -59,8 +59,8 @@ impl Marks {
         Ok(marks)
     }
 
-    /// Goes on with this connection, and takes from its database how far the index has come. Whether anything was committed since the mark was moved is
-    /// not known then, and so assumed.
+    /// Goes on with this connection, and takes from its database how far the index has come. Whether anything was
+    /// committed since the mark was moved is not known then, and so assumed.
     pub(super) fn read_anew(&mut self, db: &mut Connection) -> Result<(), StoreError> {
         self.log.hear_of(db)?;
         let row: Option<(i64, i64)> =
