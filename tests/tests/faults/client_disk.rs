@@ -100,9 +100,7 @@ fn check(clinic: &Clinic, claim: Option<Claim>, content: &[u8], rule: Rule) -> T
     let mut resume = clinic.resume();
     let resumed = end(resume.arg("--json"));
     assert_eq!(resumed.exit, Some(0), "{rule:?}: it is stuck: {}", resumed.stderr);
-    let uploads = clinic.clinician.home.join("uploads");
-    let left = std::fs::read_dir(uploads).map_or(0, Iterator::count);
-    assert_eq!(left, 0, "{rule:?}: something is left behind");
+    assert_eq!(clinic.unfinished(), 0, "{rule:?}: something is left behind");
     let Some(claim) = claim else { return Tally::default() };
     let Claim { recording, bytes, without_end, on_server } = claim;
     let ending = resumed.json_lines().into_iter().find(|ending| ending["recording"] == recording.as_str());

@@ -153,7 +153,7 @@ fn what_the_registrar_did_not_say_is_not_taken() {
     let nobody = world.unenrolled("nobody", "patient", &[]);
     scene.upload(patient, &nobody.certificate).refused(17, &nobody.account);
     let none = world.file("none", b"{}");
-    scene.upload(patient, &none).refused(2, "The certificate file is not one");
+    scene.upload(patient, &none).refused(2, "is no certificate file");
     end(vault_cli(&world.folder().join("registrar")).args(["registrar", "upload"]).arg(&promoted))
         .refused(2, "never meets the server");
     let json =

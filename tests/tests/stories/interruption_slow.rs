@@ -22,7 +22,10 @@ const LENGTH: usize = 96 * 1024 * 1024 + 777;
 
 fn journals(person: &Person) -> Vec<PathBuf> {
     match std::fs::read_dir(person.home.join("uploads")) {
-        Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
+        Ok(entries) => entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_none_or(|extension| extension != "lock"))
+            .collect(),
         Err(_) => Vec::new(),
     }
 }

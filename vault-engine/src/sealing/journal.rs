@@ -2,8 +2,9 @@
 //!
 //! One JSON document a line, appended. It holds no key: a segment whose process died is sealed as far as its parts are
 //! there and never continued. Each line is durable before what it names is sent, so nothing is ever signed twice. A line
-//! that was torn by a crash, and what follows it, is left out and cut off.
+//! that was torn by a crash is left out, and so is whatever does not follow on the lines before it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -134,6 +135,8 @@ pub(super) struct Journal {
     /// When something was last recorded, if that was before this process, in milliseconds since 1970: lines of its own
     /// do not change it.
     alive_ms: Option<u64>,
+    /// Whether a line may be there in part: a store that failed may have failed to say so, too.
+    is_torn: AtomicBool,
     _lock: Lock,
 }
 
@@ -173,13 +176,14 @@ impl Past {
         Duration::from_millis(until_ms.saturating_add(self.last_alive_ms.saturating_sub(at_ms)))
     }
 
-    /// Takes a line in; `None` if it does not follow on the ones before.
+    /// Takes a line in; `None` if it does not follow on the ones before. A line that was tried again after a failure, and
+    /// had been written all the same, says nothing new.
     fn take(&mut self, line: Line) -> Option<()> {
         match line {
             Line::Begin(_) => return None,
             Line::Track(track) => self.tracks.push(track),
             Line::Segment(line) => {
-                if self.segments.last().is_some_and(|last| last.line == *line && last.parts.is_empty()) {
+                if self.segments.last().is_some_and(|last| last.line == *line) {
                     return Some(());
                 }
                 // A segment of which nothing could be sealed is begun anew, with another key.
@@ -192,8 +196,7 @@ impl Past {
             }
             Line::Part(part) => {
                 let segment = self.segments.last_mut().filter(|last| last.line.index == part.segment)?;
-                // A commit that was called failed, and was tried again, may have been there all the same.
-                if segment.parts.last() == Some(&part) {
+                if segment.parts.get(usize::try_from(part.part).ok()?) == Some(&part) {
                     return Some(());
                 }
                 if segment.seal.is_some() || segment.parts.len() != usize::try_from(part.part).ok()? {
@@ -255,7 +258,13 @@ impl Journal {
         // The journal comes first: it names the manifest's place in the chain even if nothing else is there.
         changes.insert(0, Change::Put(key(recording), line.into()));
         home.commit(changes).await?;
-        Ok(Self { home: home.clone(), recording, alive_ms: None, _lock: lock })
+        Ok(Self {
+            home: home.clone(),
+            recording,
+            alive_ms: None,
+            is_torn: AtomicBool::new(false),
+            _lock: lock,
+        })
     }
 
     /// Opens the newest journal that `fits` and that no other process holds, with what it says.
@@ -294,7 +303,13 @@ impl Journal {
             let cut = Change::Truncate(key(recording), understood);
             home.commit(vec![cut, Change::Touch(key(recording), alive_ms)]).await?;
         }
-        let journal = Self { home: home.clone(), recording, alive_ms: Some(alive_ms), _lock: lock };
+        let journal = Self {
+            home: home.clone(),
+            recording,
+            alive_ms: Some(alive_ms),
+            is_torn: AtomicBool::new(false),
+            _lock: lock,
+        };
         Ok(Taken::Journal(journal, Box::new(past)))
     }
 
@@ -328,6 +343,10 @@ impl Journal {
         after: Vec<Change>,
     ) -> Result<(), ClientError> {
         let mut bytes = Vec::new();
+        if !lines.is_empty() && self.is_torn.load(Ordering::Acquire) {
+            // What a failure left of a line must not swallow this one.
+            bytes.push(b'\n');
+        }
         for line in lines {
             bytes.extend(encode(line)?);
         }
@@ -337,7 +356,11 @@ impl Journal {
         before.extend(after);
         // What a later process is told must not look recorded by it.
         before.extend(self.alive_ms.map(|alive_ms| Change::Touch(key(self.recording), alive_ms)));
-        self.home.commit(before).await
+        let committed = self.home.commit(before).await;
+        if committed.is_err() && !lines.is_empty() {
+            self.is_torn.store(true, Ordering::Release);
+        }
+        committed
     }
 
     /// Something was recorded, in milliseconds since 1970. A mark that fails costs only the precision of what is told.
@@ -395,7 +418,8 @@ async fn read(
     Ok(parse(&bytes, alive_ms).map(|(past, understood)| (past, (understood as u64, bytes.len() as u64))))
 }
 
-/// Reads all lines up to the first that is torn or does not follow on the others; also how many bytes these lines have.
+/// Reads all lines up to the first that does not follow on the others, leaving out what is torn: where a line is missing
+/// that others rest on, these do not follow. Also how many bytes there are up to the end of the last line that is read.
 fn parse(bytes: &[u8], last_alive_ms: u64) -> Option<(Past, usize)> {
     let mut lines = bytes.split_inclusive(|&byte| byte == b'\n');
     let read =
@@ -405,12 +429,16 @@ fn parse(bytes: &[u8], last_alive_ms: u64) -> Option<(Past, usize)> {
         return None;
     };
     let mut past = Past { begin: *begin, tracks: Vec::new(), segments: Vec::new(), end: None, last_alive_ms };
-    let mut understood = first.len();
+    let (mut understood, mut seen) = (first.len(), first.len());
     for line in lines {
-        if read(line).and_then(|line| past.take(line)).is_none() {
+        seen += line.len();
+        let Some(line) = read(line) else {
+            continue;
+        };
+        if past.take(line).is_none() {
             break;
         }
-        understood += line.len();
+        understood = seen;
     }
     Some((past, understood))
 }
@@ -420,6 +448,12 @@ impl Journal {
     /// A journal that names nothing.
     pub(super) async fn of_nothing(home: &Home, recording: RecordingId) -> Result<Self, ClientError> {
         let lock = home.lock(&lock_name(recording)).await?;
-        Ok(Self { home: home.clone(), recording, alive_ms: None, _lock: lock })
+        Ok(Self {
+            home: home.clone(),
+            recording,
+            alive_ms: None,
+            is_torn: AtomicBool::new(false),
+            _lock: lock,
+        })
     }
 }
