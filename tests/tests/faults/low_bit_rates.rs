@@ -1,5 +1,5 @@
-//! A recorder is killed at bit rates at which a part takes minutes to fill: what it had recorded comes back, but for the
-//! last seconds, and each byte of it is the one that was recorded.
+//! A recorder is killed at bit rates at which a part takes minutes to fill: what it had recorded comes back, but for
+//! the last seconds, and each byte of it is the one that was recorded.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -27,7 +27,8 @@ pub use self::resume::resume_all;
 /// How long the end of a stream waits for a server that takes nothing, unless its connection was told.
 const STREAM_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Begins to record, as [`Recorder::begin`] does. What it takes is sealed and sent by the runtime on which this is called.
+/// Begins to record, as [`Recorder::begin`] does. What it takes is sealed and sent by the runtime on which this is
+/// called.
 ///
 /// # Errors
 /// Those of [`Recorder::begin`].

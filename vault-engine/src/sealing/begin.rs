@@ -1,5 +1,5 @@
-//! The start of a recording: its readers trusted, its manifest signed, noted, and durable on the server before the first
-//! part.
+//! The start of a recording: its readers trusted, its manifest signed, noted, and durable on the server before the
+//! first part.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Makes each sealed part durable in the home, with its line in the journal, and hands it on only then: what is sent is
 //! named here, and what is named here can be sent by whoever comes after a crash.
 //!
-//! What can be read again is not kept: its lines alone are. And where the home takes nothing, a part whose line could be
-//! written goes to the server from memory, as long as that takes it.
+//! What can be read again is not kept: its lines alone are. And where the home takes nothing, a part whose line could
+//! be written goes to the server from memory, as long as that takes it.
 
 use std::time::Duration;
 

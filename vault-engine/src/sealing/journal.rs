@@ -1,8 +1,8 @@
 //! The journal of an upload: what a later process needs to bring it to an end where this one died.
 //!
 //! One JSON document a line, appended. It holds no key: a segment whose process died is sealed as far as its parts are
-//! there and never continued. Each line is durable before what it names is sent, so nothing is ever signed twice. A line
-//! that was torn by a crash is left out, and so is whatever does not follow on the lines before it.
+//! there and never continued. Each line is durable before what it names is sent, so nothing is ever signed twice. A
+//! line that was torn by a crash is left out, and so is whatever does not follow on the lines before it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -176,8 +176,8 @@ impl Past {
         Duration::from_millis(until_ms.saturating_add(self.last_alive_ms.saturating_sub(at_ms)))
     }
 
-    /// Takes a line in; `None` if it does not follow on the ones before. A line that was tried again after a failure, and
-    /// had been written all the same, says nothing new.
+    /// Takes a line in; `None` if it does not follow on the ones before. A line that was tried again after a failure,
+    /// and had been written all the same, says nothing new.
     fn take(&mut self, line: Line) -> Option<()> {
         match line {
             Line::Begin(_) => return None,
@@ -418,8 +418,9 @@ async fn read(
     Ok(parse(&bytes, alive_ms).map(|(past, understood)| (past, (understood as u64, bytes.len() as u64))))
 }
 
-/// Reads all lines up to the first that does not follow on the others, leaving out what is torn: where a line is missing
-/// that others rest on, these do not follow. Also how many bytes there are up to the end of the last line that is read.
+/// Reads all lines up to the first that does not follow on the others, leaving out what is torn: where a line is
+/// missing that others rest on, these do not follow. Also how many bytes there are up to the end of the last line that
+/// is read.
 fn parse(bytes: &[u8], last_alive_ms: u64) -> Option<(Past, usize)> {
     let mut lines = bytes.split_inclusive(|&byte| byte == b'\n');
     let read =

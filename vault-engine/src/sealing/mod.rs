@@ -5,8 +5,8 @@
 //!     └─ every few seconds: the tail            └─ home: spool, then journal
 //! ```
 //! Every part is durable in the home, with its line, before it is sent; what can be read again is not kept, its lines
-//! alone are. A process that dies leaves its journal, sealed parts and a tail: [`resume_all`] brings the recording to an
-//! end. A key is never taken up again: what goes on does so in a new segment.
+//! alone are. A process that dies leaves its journal, sealed parts and a tail: [`resume_all`] brings the recording to
+//! an end. A key is never taken up again: what goes on does so in a new segment.
 
 mod arrivals;
 mod begin;

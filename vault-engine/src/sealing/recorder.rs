@@ -106,8 +106,8 @@ impl Moment {
 /// acknowledged opens for its readers whatever dies next. While the server cannot be reached, sealed parts are kept in
 /// an encrypted spool in the home and sent later, in order, if need be by another process ([`super::resume_all`]).
 /// Plaintext is never written to a disk: what is lost with a process is what it held in memory, at most the last five
-/// seconds where the home takes what is sealed. While neither the server nor the disk takes anything, [`Self::write`] waits; what ends
-/// then says what that costs.
+/// seconds where the home takes what is sealed. While neither the server nor the disk takes anything, [`Self::write`]
+/// waits; what ends then says what that costs.
 ///
 /// Memory is flat: some 8 MiB, whatever the length.
 ///
@@ -129,8 +129,8 @@ pub struct Recorder {
     session: Session,
 }
 
-/// Seals and sends what its [`Recorder`] takes, for as long as somebody polls it. It is done when the recorder is, or is
-/// gone.
+/// Seals and sends what its [`Recorder`] takes, for as long as somebody polls it. It is done when the recorder is, or
+/// is gone.
 #[must_use = "nothing is sealed unless this runs"]
 pub struct RecorderTask(BoxFuture<'static, ()>);
 
