@@ -193,7 +193,7 @@ pub async fn describe(session: &Session, remote: &RemoteRecording) -> Result<Lis
     };
     let status = match remote.completeness() {
         Completeness::Complete => Status::Complete,
-        Completeness::CutOff if remote.holds_nothing(&session.home)? => Status::Empty,
+        Completeness::CutOff if remote.holds_nothing(&session.home).await? => Status::Empty,
         Completeness::CutOff => {
             let recent = is_recent(remote.last_stored(), session.effects().timestamp()?);
             let ended = remote.checked().final_seal().is_some();

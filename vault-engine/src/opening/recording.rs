@@ -200,8 +200,8 @@ impl RemoteRecording {
     ///
     /// # Errors
     /// [`ClientError::Disk`].
-    pub fn holds_nothing(&self, home: &Home) -> Result<bool, ClientError> {
-        Ok(self.checked.plaintext_length() == 0 && self.cut_off(home)?.is_some_and(|at| at.is_empty()))
+    pub async fn holds_nothing(&self, home: &Home) -> Result<bool, ClientError> {
+        Ok(self.checked.plaintext_length() == 0 && self.cut_off(home).await?.is_some_and(|at| at.is_empty()))
     }
 
     /// The error that says it is cut off, unless it is complete.
