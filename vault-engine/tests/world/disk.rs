@@ -15,8 +15,6 @@ pub(crate) struct Disk {
     /// Who holds which lock: a program and the life in which it took it.
     pub(crate) locks: BTreeMap<String, (usize, u64)>,
     pub(crate) health: Health,
-    /// Bytes that still fit; nothing grows beyond.
-    pub(crate) room: Option<usize>,
 }
 
 struct Record {

@@ -302,7 +302,7 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous
         sealer.continue_after(&seal).expect("a seal that follows");
         to_send.push_back(json(Method::Put, wire::path::seal(&id, index), seal.bytes().to_vec()));
     }
-    let mut ending = |title: String, status| {
+    let ending = |title: String, status| {
         let tracks: Vec<Track> = (0..2u8)
             .filter(|track| segments.iter().any(|(of, _)| of == track))
             .map(|track| {

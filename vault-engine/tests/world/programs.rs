@@ -18,6 +18,7 @@ use vault_proto::credentials::CertificateChain;
 use vault_proto::ids::{AccountId, RecordingId};
 use vault_proto::recording_list::ListEntry;
 
+use crate::disk::Health;
 use crate::machine::{Machine, Shared, World, lock};
 use crate::server::ADDRESS;
 
@@ -174,7 +175,8 @@ fn any_recording(life: &Life) -> Option<RecordingId> {
 struct Before {
     home: usize,
     known: Vec<ListEntry>,
-    read_only: u64,
+    /// How often it has become one that nobody can write to, and whether it is.
+    read_only: (u64, bool),
 }
 
 impl Before {
@@ -185,9 +187,8 @@ impl Before {
 
     /// Whether what is learnt since could be kept.
     fn can_learn(&self, world: &World) -> bool {
-        self.read_only == 0 && read_only(world, self.home) == 0
-            || self.read_only == read_only(world, self.home)
-                && world.homes[self.home].health != crate::disk::Health::ReadOnly
+        let (times, is) = self.read_only;
+        !is && times == read_only(world, self.home).0
     }
 
     fn of_recording(&self, recording: RecordingId) -> Option<&ListEntry> {
@@ -195,8 +196,8 @@ impl Before {
     }
 }
 
-fn read_only(world: &World, home: usize) -> u64 {
-    world.oracle.read_only[home]
+fn read_only(world: &World, home: usize) -> (u64, bool) {
+    (world.oracle.read_only[home], world.homes[home].health == Health::ReadOnly)
 }
 
 pub(crate) async fn list(life: &Life, session: &Session) -> Option<Listing> {
@@ -402,6 +403,9 @@ async fn read_about(life: &Life, session: &Session, recording: RecordingId) {
     let recorded = Out::new(life, Before::of(life), remote.entry(), Some(track)).rest;
     let length = usize::try_from(view.length()).unwrap_or(usize::MAX);
     let check = |offset: usize, bytes: &[u8]| {
+        if bytes.is_empty() {
+            return;
+        }
         if recorded.get(offset..offset + bytes.len()) != Some(bytes) {
             life.wrong(format!("other bytes than those recorded in {recording} were read"));
         }
