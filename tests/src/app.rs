@@ -4,8 +4,8 @@
 
 use secrecy::SecretString;
 use vault_client::Session;
-use vault_client::home::Home;
-use vault_client::sealing::{Recorder, RecorderOptions, SealRequest};
+use vault_client::home_folder::HomeFolder;
+use vault_client::sealing::{self, Recorder, RecorderOptions, SealRequest};
 
 use crate::command::PASSPHRASE;
 use crate::world::Person;
@@ -19,7 +19,8 @@ impl App {
     /// The app of somebody who is enrolled.
     pub fn of(person: &Person) -> Self {
         let passphrase = SecretString::from(PASSPHRASE);
-        Self { session: Session::unlock(Home::new(&person.home), &passphrase).unwrap() }
+        let folder = HomeFolder::new(&person.home);
+        Self { session: runtime().block_on(vault_client::unlock(&folder, &passphrase)).unwrap() }
     }
 
     /// Begins an audio call; `switch_track` makes it a video call.
@@ -31,7 +32,7 @@ impl App {
             title: Some("From audio to video".to_owned()),
             media_type: Some("audio/webm".to_owned()),
         };
-        Recorder::begin(&self.session, &request, options).await.unwrap()
+        sealing::begin(&self.session, &request, options).await.unwrap()
     }
 }
 

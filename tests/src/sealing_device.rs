@@ -1,23 +1,24 @@
 //! A sealing device without the command line: the SDK's own sealer, for recordings that the command line does not make
 //! (several tracks and segments) and for devices that misbehave.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::Method;
+use secrecy::SecretString;
+use vault_client::SessionOptions;
 use vault_client::clock::now;
-use vault_client::home::Home;
-use vault_engine::home::account::{self, Account};
-use vault_engine::server::connection::Connection;
+use vault_client::home_folder::HomeFolder;
 use vault_core::details::{Details, Track};
 use vault_core::recipient::Recipient;
-use vault_core::sealing::{RecordingSealer, SegmentFacts, device_key_id, prepare_manifest};
+use vault_core::sealing::{RecordingSealer, SegmentFacts, prepare_manifest};
 use vault_core::signing_key::SigningKey;
+use vault_engine::effects::Method;
+use vault_engine::home::account::{self, Account, Unlocked};
+use vault_engine::server::connection::Connection;
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope, Verified};
 use vault_proto::geometry::PART_PLAINTEXT;
-use vault_proto::ids::{Digest, OrganisationId, PublicKey, RecordingId};
+use vault_proto::ids::{Digest, KeyId, OrganisationId, RecordingId};
 use vault_proto::statements::{FinalSeal, Manifest, Policy, RecipientKey, RecordingStatus, SegmentSeal};
 use vault_proto::wire::{self, CreateRecording, OpenSegment};
 
@@ -26,10 +27,14 @@ use crate::hostile::{Objects, SegmentObjects};
 
 /// An unlocked account in this process.
 pub struct Device {
-    /// Its secrets.
+    /// What opens recordings.
     pub account: Account,
+    /// The key that signs for it.
+    pub key: SigningKey,
     /// Its own statements.
     pub member: Member,
+    /// Its home.
+    pub home: PathBuf,
 }
 
 /// Who seals what for whom.
@@ -70,13 +75,16 @@ fn text(bytes: &[u8]) -> String {
 impl Device {
     /// Unlocks the account of a home.
     pub fn unlock(home: &Path) -> Self {
-        let home = Home::new(home);
-        let account = account::unlock(&home, &secrecy::SecretString::from(PASSPHRASE)).expect("it opens");
-        let profile = account::profile(&home).expect("a profile");
+        let known = HomeFolder::new(home).home();
+        let passphrase = SecretString::from(PASSPHRASE);
+        let (Unlocked { account, device: key }, profile) = runtime().block_on(async {
+            let unlocked = account::unlock(&known, &passphrase).await.expect("it opens");
+            (unlocked, account::profile(&known).await.expect("a profile"))
+        });
         let chain = profile.chain.expect("a certificate");
         let member =
             Member { issuer: chain.issuer, certificate: chain.certificate, key_list: profile.key_list };
-        Self { account, member }
+        Self { account, key, member, home: home.to_owned() }
     }
 
     /// Signs a manifest.
@@ -106,7 +114,7 @@ impl Device {
                 .map(|(account, key)| RecipientKey { account: *account, key: key.key_id() })
                 .collect(),
             sealer: self.account.id,
-            sealer_key: device_key_id(&self.account.device),
+            sealer_key: KeyId::of_device(&self.account.device),
             sequence,
             previous: Some(Digest::of(&sequence.to_be_bytes())),
             credentials: Digest::of(&credentials),
@@ -114,9 +122,9 @@ impl Device {
             created: now().expect("a clock"),
             policy: Policy::Participants,
         };
-        let public = PublicKey::from_bytes(self.account.device.public());
+        let public = self.account.device;
         let unsigned = prepare_manifest(&manifest, public).expect("a manifest");
-        let envelope = self.account.device.sign_statement(unsigned).expect("a manifest");
+        let envelope = self.key.sign_statement(unsigned).expect("a manifest");
         let manifest = envelope.verify(manifest.sealer_key, &public).expect("its own signature");
         let recipients = keys.iter().map(|(_, key)| key.recipient.parse().expect("a recipient")).collect();
         Begun { envelope, manifest, recipients, credentials: text(&credentials) }
@@ -140,7 +148,7 @@ impl Device {
             }
             let hashes = parts.iter().map(|part| Digest::of(part)).collect();
             let facts = segment.finish(hashes, parts.last().expect("a part").len());
-            let seal = seal_segment(&mut sealer, &facts, &self.account.device);
+            let seal = seal_segment(&mut sealer, &facts, &self.key);
             let mut objects =
                 SegmentObjects { header, seal: Some(text(seal.bytes())), ..SegmentObjects::default() };
             objects.set_parts(&parts);
@@ -163,7 +171,7 @@ impl Device {
         let details = Details { title: Some(plan.title.to_owned()), started: at, ended: at, tracks };
         let (details, final_seal) =
             sealer.prepare_final(&details, RecordingStatus::Complete, at).expect("a final seal");
-        let final_seal = self.account.device.sign_statement(final_seal).expect("a final seal");
+        let final_seal = self.key.sign_statement(final_seal).expect("a final seal");
         let objects = Objects {
             manifest: text(begun.envelope.bytes()),
             credentials: begun.credentials,
@@ -181,13 +189,13 @@ impl Device {
         let recording = begun.manifest.recording;
         let (at, key_id) = (begun.manifest.created, begun.manifest.sealer_key);
         let digest = begun.manifest.digest();
-        let sign = |bytes: &[u8]| self.account.device.sign(bytes);
+        let sign = |bytes: &[u8]| self.key.sign(bytes);
         let mut sealer = RecordingSealer::new(begun.manifest, begun.recipients).expect("a sealer");
         let segment = sealer.begin_segment(0).expect("a segment");
         let mut objects = SegmentObjects { header: segment.header().to_vec(), ..SegmentObjects::default() };
         objects.set_parts(&[clear.to_vec()]);
         let facts = segment.finish(vec![Digest::of(clear)], clear.len());
-        let seal = seal_segment(&mut sealer, &facts, &self.account.device);
+        let seal = seal_segment(&mut sealer, &facts, &self.key);
         objects.seal = Some(text(seal.bytes()));
         let details = Details { title: None, started: at, ended: at, tracks: Vec::new() };
         let total_length = sealer.total_length();
@@ -217,25 +225,26 @@ impl Device {
 
     /// A connection to a server in this account's name.
     pub fn connection(&self, server: &str) -> Connection {
-        Connection::new(server, Arc::clone(&self.account.device)).expect("a server address")
+        let options = SessionOptions { server: Some(server.to_owned()), ..SessionOptions::default() };
+        let (folder, passphrase) = (HomeFolder::new(&self.home), SecretString::from(PASSPHRASE));
+        let session = runtime().block_on(vault_client::unlock_with(&folder, &passphrase, options));
+        session.expect("a server address").connection().clone()
     }
 
     /// Stores the objects of a recording on a server, through the protocol.
     pub fn upload(&self, server: &str, recording: RecordingId, objects: &Objects) {
         let connection = self.connection(server);
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-        runtime.block_on(async {
+        runtime().block_on(async {
             let manifest = Envelope::parse(objects.manifest.as_bytes()).expect("a manifest");
             let body = CreateRecording { manifest, credentials: objects.credentials.clone() };
-            connection.send_json(Method::POST, wire::path::RECORDINGS, &body).await.expect("created");
+            connection.send_json(Method::Post, wire::path::RECORDINGS, &body).await.expect("created");
             for (index, segment) in (0u32..).zip(&objects.segments) {
                 let seal = segment.seal.clone().expect("a seal");
                 let track = Envelope::<vault_proto::statements::SegmentSeal>::parse(seal.as_bytes())
                     .map_or(0, |seal| seal.unverified().track);
                 let body = OpenSegment { track, header: data_encoding::BASE64.encode(&segment.header) };
                 let path = wire::path::segment(&recording, index);
-                connection.send_json(Method::PUT, &path, &body).await.expect("opened");
+                connection.send_json(Method::Put, &path, &body).await.expect("opened");
                 for (number, part) in (0u32..).zip(segment.split()) {
                     put(&connection, &wire::path::part(&recording, index, number), part).await;
                 }
@@ -248,9 +257,13 @@ impl Device {
     }
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts")
+}
+
 async fn put(connection: &Connection, path: &str, bytes: Vec<u8>) {
     connection
-        .send_bytes(Method::PUT, path, bytes.into(), "application/octet-stream")
+        .send_bytes(Method::Put, path, bytes.into(), "application/octet-stream")
         .await
         .unwrap_or_else(|error| panic!("{path}: {error}"));
 }

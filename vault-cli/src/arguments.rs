@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use vault_engine::home::names::Petname;
 use vault_core::passphrase_file::WorkFactor;
+use vault_engine::home::names::{PETNAME_FORM, Petname};
 use vault_proto::ids::{AccountId, ConsultationId, OrganisationId};
 use vault_proto::statements::{Role, Suite};
 use vault_proto::timestamp::Timestamp;
@@ -70,9 +71,9 @@ pub(crate) enum Command {
     Registrar(Registrar),
     /// Enrol this account at a server, under an organisation that is pinned from then on
     Enrol {
-        /// The organisation's root fingerprint, as the registrar gave it to you
+        /// The organisation's root fingerprint, as the registrar gave it to you; remembered from the first time on
         #[arg(long, value_name = "ROOT-FINGERPRINT")]
-        organisation: OrganisationId,
+        organisation: Option<OrganisationId>,
         /// The certificate file from the registrar
         #[arg(long, value_name = "FILE")]
         certificate: PathBuf,
@@ -199,7 +200,7 @@ pub(crate) struct Naming {
     /// The account: its whole id, or the beginning of one that was met before
     #[arg(requires = "petname")]
     pub(crate) account: Option<String>,
-    /// 1 to 32 letters, digits, - and _; stays on this machine, and stands wherever an account is asked for
+    #[arg(help = format!("{PETNAME_FORM}. It stays on this machine, and stands wherever an account is asked for"))]
     pub(crate) petname: Option<Petname>,
     /// Remove a petname
     #[arg(long, value_name = "PETNAME", conflicts_with = "account")]
@@ -239,8 +240,8 @@ pub(crate) enum Registrar {
     Certify {
         /// The account, all 64 digits of it, as its holder gave it to you
         account: AccountId,
-        /// patient, clinician, recorder or auditor
-        #[arg(long)]
+        /// What it is in the organisation
+        #[arg(long, value_parser = roles())]
         role: Role,
         /// What people call the account; the server sees it
         #[arg(long, value_name = "TEXT")]
@@ -260,6 +261,11 @@ pub(crate) enum Registrar {
         #[arg(value_name = "FILE")]
         certificate: PathBuf,
     },
+}
+
+/// The roles that a registrar certifies, for the parser, the help and the completion of shells.
+fn roles() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(Role::ALL.map(Role::name)).try_map(|name| name.parse::<Role>())
 }
 
 /// A suite, as people name it.
@@ -338,6 +344,16 @@ mod tests {
     #[test]
     fn the_grammar_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_a_petname_is_made_of_is_told_in_one_way() {
+        let command = Arguments::command();
+        let name = command.find_subcommand("name").unwrap();
+        let petname = name.get_arguments().find(|argument| argument.get_id() == "petname").unwrap();
+        let help = petname.get_help().unwrap().to_string();
+        let refused = "no petname".parse::<Petname>().unwrap_err().to_string();
+        assert!(help.starts_with(PETNAME_FORM) && refused.ends_with(PETNAME_FORM), "{help}; {refused}");
     }
 
     #[test]

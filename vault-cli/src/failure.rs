@@ -5,10 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use vault_client::ClientError;
-use vault_engine::error::{CompareProblem, CutOff, CutOffReason, Missing};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;
+use vault_engine::error::{CompareProblem, CutOff, CutOffReason, Missing};
 use vault_proto::credentials::{TrustError, TrustProblem};
 use vault_proto::ids::AccountId;
 use vault_proto::problem::{Problem, ProblemCode};
@@ -292,6 +292,12 @@ impl From<ClientError> for Failure {
             ClientError::Output(source) => Self::output("The output", &source),
             ClientError::NotSetUp(missing) => not_set_up(&missing),
             ClientError::Unlock(error) => unlock_failure(&error),
+            ClientError::DeviceKeyGone => Self::new(
+                Kind::Unlock,
+                "The key of this device cannot be used any more.",
+                "Nothing more can be signed here. Nothing that was stored before has changed.",
+                "Restore the home folder from a backup, then run the command again.",
+            ),
             ClientError::Bug(what) => Self::bug(what),
         }
     }
@@ -329,14 +335,20 @@ pub(crate) fn not_begun(failure: &Failure) -> Failure {
 
 /// A recording without its end.
 pub(crate) fn cut_off(at: &CutOff) -> Failure {
+    if at.is_empty() {
+        return nothing_recorded(at);
+    }
     let place = at.until.map_or_else(String::new, |until| {
         let seconds = until.unix_seconds().saturating_sub(at.created.unix_seconds());
-        let length = elapsed(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
-        // Of a file, that is how long its sealing had lasted: nobody knows when it was recorded.
-        format!(" {length} after it was begun ({until})")
+        // Nothing signed says whether it was recorded while it was sealed, or sealed from a file within a moment.
+        let length = match u64::try_from(seconds) {
+            Ok(seconds @ 1..) => format!(", {} after it was begun", elapsed(Duration::from_secs(seconds))),
+            _ => String::new(),
+        };
+        format!(" What there is was sealed until {until}{length}.")
     });
     let stored = match at.until {
-        Some(_) => String::new(),
+        Some(_) => place,
         None => format!(" The server says that the last of it was stored at {}.", at.last_stored),
     };
     let (why, next) = match at.why {
@@ -363,8 +375,29 @@ pub(crate) fn cut_off(at: &CutOff) -> Failure {
     };
     Failure::new(
         Kind::CutOff,
-        format!("This recording is cut off{place}: {why}.{stored}"),
+        format!("This recording is cut off: {why}.{stored}"),
         format!("{} bytes of it are proved and can be opened; what came after is not there.", at.bytes),
+        next,
+    )
+}
+
+/// A recording that was begun, and of which there is not a byte.
+fn nothing_recorded(at: &CutOff) -> Failure {
+    let (why, next) = match at.why {
+        CutOffReason::RestLost => (
+            "its sealing device says that all of it was lost",
+            "There is nothing to wait for. What should be in it has to be sealed again, and becomes a recording of its own.",
+        ),
+        _ => (
+            "its sealing device died before the first part or has sent none yet, or the server hides it",
+            "If it is being recorded or uploaded just now, wait. `vault-cli resume` on the device that began it says what became \
+             of it.",
+        ),
+    };
+    Failure::new(
+        Kind::CutOff,
+        format!("Nothing was recorded: {why}. It was begun at {}.", at.created),
+        "The recording is empty: there is not a byte in it to open.",
         next,
     )
 }
@@ -417,14 +450,16 @@ fn open_failure(error: &OpenError) -> Failure {
 
 fn trust_failure(error: &TrustError) -> Failure {
     let whose = error.account;
+    let compare_again = format!(
+        "Compare again with its holder (`vault-cli compare {}`); until the digits match nothing is sealed to it.",
+        whose.short()
+    );
     let next = match &error.problem {
         TrustProblem::Missing => "Ask its holder to enrol at this server, or check the account id with them.",
         TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. } => {
             "Its holder needs a new certificate from the registrar, who can bring it to the server; then try again."
         }
-        TrustProblem::ComparedUnequal { .. } => {
-            "Compare again with its holder (`vault-cli compare`); until the digits match nothing is sealed to it."
-        }
+        TrustProblem::ComparedUnequal { .. } => &compare_again,
         TrustProblem::OtherOrganisation(_) | TrustProblem::OrganisationChanged { .. } => {
             "Check the fingerprint and the certificate with your registrar, by another way than this server."
         }
@@ -433,7 +468,7 @@ fn trust_failure(error: &TrustError) -> Failure {
             "Patient and clinician need keys of the same suite (`keygen --suite`)."
         }
         _ => {
-            "Do not go on with this server. Compare the account's keys with its holder, and tell the registrar."
+            "Do not go on with this server. Ask its holder what `vault-cli whoami` says of the key list there, and tell the registrar."
         }
     };
     Failure::new(
@@ -450,19 +485,31 @@ fn compare_failure(account: AccountId, problem: CompareProblem) -> Failure {
             Kind::Key,
             format!("The digits differ: you and the holder of account {account} do not see the same keys."),
             "The account is marked: nothing is sealed to it until a comparison succeeds.",
-            "Check its id with the holder by another way than this server, tell the registrar, then compare again.",
+            format!(
+                "Check its id with the holder by another way than this server, tell the registrar, then compare again: \
+                 `vault-cli compare {}`.",
+                account.short()
+            ),
         ),
         CompareProblem::Reflected | CompareProblem::Replaced | CompareProblem::DoesNotOpen => Failure::new(
             Kind::Key,
             format!("The comparison with account {account} was interfered with: {problem}."),
             "No digits are shown, because they would prove nothing; nothing was marked.",
-            "Begin again, both of you; if it stays, compare with --qr and tell the registrar about this server.",
+            format!(
+                "Begin again, both of you; if it stays, compare with `vault-cli compare {} --qr`, and tell the registrar about this \
+                 server.",
+                account.short()
+            ),
         ),
         CompareProblem::BegunAgain | CompareProblem::Elsewhere | CompareProblem::TimedOut => Failure::new(
             Kind::Unreachable,
             format!("The comparison with account {account} came to no end: {problem}."),
             "Nothing was marked, and no digits were shown.",
-            "Agree with its holder to run `vault-cli compare` at the same time, then run it again; or use --qr.",
+            format!(
+                "Agree with its holder to run it at the same time, then run it again: `vault-cli compare {account}`; or, without \
+                 waiting for each other, `vault-cli compare {account} --qr`.",
+                account = account.short()
+            ),
         ),
     }
 }
@@ -476,7 +523,7 @@ pub(crate) fn expired(found: Option<&TrustProblem>) -> Failure {
     Failure::new(
         Kind::Key,
         what,
-        "Nothing that was sealed is lost. A patient's own recordings stay open to her; everything else is refused to this account.",
+        "Nothing that was sealed is lost. Patients still open what is their own; everything else is refused to this account.",
         "Ask the registrar for a new certificate for this account, then enrol with it (`vault-cli whoami` shows the dates).",
     )
 }

@@ -22,6 +22,8 @@ use crate::wrapping::{columns, wrapped};
 
 /// Fewest characters of a new passphrase.
 const SHORTEST_PASSPHRASE: usize = 12;
+/// What asks for a new one; says how long it has to be.
+const NEW_PASSPHRASE: &str = "New passphrase, 12 characters or more: ";
 /// Environment variable that may hold the passphrase.
 const PASSPHRASE: &str = "VAULT_PASSPHRASE";
 
@@ -137,7 +139,9 @@ impl Terminal {
         let passphrase = match given {
             Some(passphrase) => passphrase,
             None => {
-                let first = prompt("New passphrase: ").await?;
+                let first = prompt(NEW_PASSPHRASE).await?;
+                // Nobody types twice what is refused.
+                require_long(&first)?;
                 let second = prompt("The same again: ").await?;
                 if first.expose_secret() != second.expose_secret() {
                     return Err(Failure::declined("the two passphrases differ", "Run the command again."));
@@ -145,15 +149,7 @@ impl Terminal {
                 first
             }
         };
-        if passphrase.expose_secret().chars().count() < SHORTEST_PASSPHRASE {
-            return Err(Failure::declined(
-                &format!(
-                    "a new passphrase has at least {SHORTEST_PASSPHRASE} characters, because whoever gets hold of the file can \
-                     guess as fast as their machines are"
-                ),
-                "Run the command again with a longer one: several words are easy to keep.",
-            ));
-        }
+        require_long(&passphrase)?;
         Ok(passphrase)
     }
 
@@ -226,6 +222,21 @@ fn given_passphrase(file: Option<&Path>) -> Result<Option<SecretString>, Failure
             Err(Failure::usage(format!("{PASSPHRASE} is not valid UTF-8")))
         }
     }
+}
+
+/// Refuses a new passphrase that is too short.
+fn require_long(passphrase: &SecretString) -> Result<(), Failure> {
+    use secrecy::ExposeSecret as _;
+    if passphrase.expose_secret().chars().count() >= SHORTEST_PASSPHRASE {
+        return Ok(());
+    }
+    Err(Failure::declined(
+        &format!(
+            "a new passphrase has at least {SHORTEST_PASSPHRASE} characters, because whoever gets hold of the file can guess as \
+             fast as their machines are"
+        ),
+        "Run the command again with a longer one: several words are easy to keep.",
+    ))
 }
 
 /// The first line of a file.

@@ -1,7 +1,7 @@
 //! A home as a folder: its records are files.
 //!
-//! Files are replaced whole: written aside, synced, renamed. Lines are appended and synced. Only the owner may read them.
-//! Beside the records of [`vault_engine::home`] a registrar's home has
+//! Files are replaced whole: written aside, synced, renamed. Lines are appended and synced. Only the owner may read
+//! them. Beside the records of [`vault_engine::home`] a registrar's home has
 //!
 //! ```text
 //! registrar.age, issuer.json      the organisation's keys, under a passphrase; the issuer's certificate
@@ -11,16 +11,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use vault_engine::effects::{Change, Effects, Locking, RecordName, StoreFailure};
+use vault_engine::effects::{Change, Locking, RecordName, StoreFailure};
 use vault_engine::error::ClientError;
 use vault_engine::home::{Home, is_refused};
-
-use crate::machine::Machine;
 
 /// A client's folder.
 #[derive(Debug, Clone)]
@@ -48,16 +45,6 @@ impl HomeFolder {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// The home in it, as the engine knows it: without a key to sign with, and without a server.
-    pub fn home(&self) -> Home {
-        self.home_of(Machine::of_folder(self.clone()))
-    }
-
-    /// The home in it, on a machine that can do more.
-    pub(crate) fn home_of(&self, machine: Machine) -> Home {
-        Home::new(Effects::new(Arc::new(machine)), &self.folder.display().to_string())
     }
 
     /// Path of something in it.
@@ -151,11 +138,6 @@ impl HomeFolder {
             }
         }
     }
-}
-
-/// The folder of a home that lies in one.
-pub(crate) fn folder_of(home: &Home) -> HomeFolder {
-    HomeFolder::new(home.place())
 }
 
 /// What the engine asks of it. A failure says which file it is about.

@@ -5,11 +5,11 @@
 //!
 //! ```no_run
 //! use secrecy::SecretString;
-//! use vault_client::home::Home;
+//! use vault_client::home_folder::HomeFolder;
 //! use vault_client::{ClientError, Session};
 //!
-//! fn unlock(passphrase: &SecretString) -> Result<Session, ClientError> {
-//!     Session::unlock(Home::new("/home/anna/.config/recording-vault"), passphrase)
+//! async fn unlock(passphrase: &SecretString) -> Result<Session, ClientError> {
+//!     vault_client::unlock(&HomeFolder::new("/home/anna/.config/recording-vault"), passphrase).await
 //! }
 //! ```
 //!
@@ -22,12 +22,12 @@
 //! # use std::time::Duration;
 //! # use vault_client::{ClientError, Session};
 //! # use vault_proto::ids::AccountId;
-//! use vault_client::sealing::{Recorder, RecorderOptions, SealRequest, resume_all};
+//! use vault_client::sealing::{self, RecorderOptions, SealRequest, resume_all};
 //!
 //! # async fn record(session: Session, patient: AccountId, clinician: AccountId, mut sound: impl Iterator<Item = Vec<u8>>,
 //! #     pictures: impl Iterator<Item = Vec<u8>>) -> Result<(), ClientError> {
 //! let request = SealRequest { patient, clinician, consultation: None, title: None, media_type: None };
-//! let mut recorder = Recorder::begin(&session, &request, RecorderOptions::default()).await?;
+//! let mut recorder = sealing::begin(&session, &request, RecorderOptions::default()).await?;
 //! for bytes in sound {
 //!     recorder.write(&bytes).await?;
 //! }
@@ -73,7 +73,7 @@
 //!
 //! # async fn open(session: vault_client::Session, id: RecordingId) -> Result<(), vault_client::ClientError> {
 //! let remote = RemoteRecording::fetch(&session, id).await?;
-//! remote.require_complete(session.home())?; // or show `cut_off`, and go on
+//! remote.require_complete(session.home()).await?; // or show `cut_off`, and go on
 //! let mut file = Vec::new();
 //! let opened = remote.write_to(&session, None, &mut file, &mut |_| ()).await?;
 //! assert_eq!(opened.bytes, file.len() as u64);
@@ -83,8 +83,8 @@
 //!
 //! # Playing
 //!
-//! A [`RemoteTrack`](opening::track::RemoteTrack) can be read from anywhere; a jump fetches the parts it lands in, and
-//! no more.
+//! A [`RemoteTrack`](vault_engine::opening::track::RemoteTrack) can be read from anywhere; a jump fetches the parts it
+//! lands in, and no more.
 //!
 //! ```no_run
 //! # use vault_engine::opening::recording::RemoteRecording;
@@ -105,21 +105,23 @@
 //!
 //! | room | holds | knows |
 //! |---|---|---|
-//! | [`error`], [`clock`], [`media_type`] | what can go wrong for a person; the time; kinds of media | nobody |
-//! | [`home`] | the folder: account, pins, petnames, the own list, what was seen and ended here | those above |
-//! | [`server`] | signed requests, and what is asked of one recording | those above |
-//! | [`session`] | the front door: an unlocked home and its server | `home`, `server` |
-//! | [`trust`] | whose keys: the directory, fail closed, and two people who compare | `session` |
-//! | [`opening`] | listing, opening, reading about in a track | `session`, `trust` |
-//! | [`sealing`] | one pipeline of flat memory, and what goes on where a process died | `session`, `trust` |
-//! | [`registrar`] | certificates, made offline | `home` |
+//! | [`clock`], `http` | the time; requests on sockets | nobody |
+//! | [`home_folder`] | a home as files | nobody |
+//! | `machine` | this machine as the driver of [`vault_engine`], which decides | `home_folder`, `http` |
+//! | [`unlock()`], [`enrol`] | from a folder and a passphrase to a session | those above |
+//! | [`blocking_reader`] | a track for threads that may wait | nobody |
+//! | [`sealing`] | one pipeline of flat memory, and what goes on where a process died | `home_folder`, `clock` |
+//! | [`registrar`] | certificates, made offline | `home_folder`, `clock` |
 //!
-//! No room knows one below it, and `.ci/module-circles` keeps it so.
+//! No room knows one below it, and `.ci/module-circles` keeps it so. What is not here is decided in [`vault_engine`]:
+//! whose keys, what is listed, what may be released.
 //!
 //! # What is stable
 //!
-//! What this page shows: [`Session`], [`sealing::Recorder`], [`sealing::resume_all`], [`opening::listing::list`],
-//! [`opening::recording::RemoteRecording`], [`opening::media`], [`opening::track`], and [`ClientError`]. Everything
+//! What this page shows: [`unlock()`], [`Session`], [`sealing::Recorder`], [`sealing::resume_all`],
+//! [`list`](vault_engine::opening::listing::list),
+//! [`RemoteRecording`](vault_engine::opening::recording::RemoteRecording),
+//! [`media`](vault_engine::opening::media), [`track`](vault_engine::opening::track), and [`ClientError`]. Everything
 //! else may still move between rooms.
 
 pub mod blocking_reader;

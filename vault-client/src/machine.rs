@@ -7,7 +7,8 @@ use std::time::{Instant, SystemTime};
 
 use tokio::runtime::Handle;
 use vault_core::signing_key::SigningKey;
-use vault_engine::effects::{Answer, Driver, Effect, NoAnswer, Now, Reply, Request, StoreFailure};
+use vault_engine::effects::{Answer, Driver, Effect, Effects, NoAnswer, Now, Reply, Request, StoreFailure};
+use vault_engine::home::Home;
 
 use crate::home_folder::{HomeFolder, HomeLock, unix_ms};
 use crate::http::HttpClient;
@@ -58,6 +59,18 @@ impl Machine {
             Ok(runtime) => drop(runtime.spawn_blocking(work)),
             Err(_) => work(),
         }
+    }
+}
+
+impl HomeFolder {
+    /// The home in it, as the engine knows it: without a key to sign with, and without a server.
+    pub fn home(&self) -> Home {
+        self.home_of(Machine::of_folder(self.clone()))
+    }
+
+    /// The home in it, on a machine that can do more.
+    pub(crate) fn home_of(&self, machine: Machine) -> Home {
+        Home::new(Effects::new(Arc::new(machine)), &self.folder().display().to_string())
     }
 }
 

@@ -178,6 +178,12 @@ impl PartJob {
         self.index
     }
 
+    /// What is sealed.
+    #[must_use]
+    pub fn plaintext(&self) -> &[u8] {
+        &self.plaintext
+    }
+
     /// Seals the part in its buffer. Runs on any thread.
     ///
     /// # Errors

@@ -176,7 +176,16 @@ impl RecordingSealer {
     /// # Errors
     /// [`SealError`].
     pub fn begin_segment(&self, track: u8) -> Result<SegmentSealer, SealError> {
-        let index = self.segments;
+        self.begin_tail(self.segments, track)
+    }
+
+    /// Begins a segment that may come to be the one with number `index`, with a file key of its own: what is recorded
+    /// and not yet a part, kept on the sealer's own disk. Whatever becomes the segment of that number in the end, only
+    /// one is ever sealed.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn begin_tail(&self, index: u32, track: u8) -> Result<SegmentSealer, SealError> {
         let context = labels::context(&self.manifest.digest(), index, track);
         let file_key = FileKey::generate()?;
         let mut stanzas = vec![context_stanza(&context)?];

@@ -20,10 +20,10 @@ use crate::server::connection::Connection;
 /// asked of the server before something needs it. Cheap to clone.
 #[derive(Clone)]
 pub struct Session {
-    pub home: Home,
-    pub enrolment: Enrolment,
-    pub account: Account,
-    pub connection: Connection,
+    pub(crate) home: Home,
+    pub(crate) enrolment: Enrolment,
+    pub(crate) account: Account,
+    pub(crate) connection: Connection,
 }
 
 impl Session {

@@ -825,7 +825,10 @@ def open_recording(folder, output, identities):
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     whole = recording.final and recording.final["status"] == "complete"
-    return f"{'OPENED ' if whole else 'CUT OFF'} {target.name}  ({len(tracks)} tracks, {written:,} bytes)" + (
+    if not whole and not written:
+        return f"EMPTY   {target.name}  Nothing was recorded."
+    many = "1 track" if len(tracks) == 1 else f"{len(tracks)} tracks"
+    return f"{'OPENED ' if whole else 'CUT OFF'} {target.name}  ({many}, {written:,} bytes)" + (
         "" if whole else "  The end of this recording is missing.")
 
 

@@ -59,6 +59,11 @@ pub mod path {
         format!("{ACCOUNTS}/{account}")
     }
 
+    /// The newest manifest of the calling device, for a home that was restored.
+    pub fn last(account: &AccountId) -> String {
+        format!("{}/last", self::account(account))
+    }
+
     /// An account's certificate, to replace it.
     pub fn certificate(account: &AccountId) -> String {
         format!("{}/certificate", self::account(account))
@@ -175,6 +180,15 @@ impl DirectoryEntry {
             key_list: self.key_lists.last()?.clone(),
         })
     }
+}
+
+/// `GET /v1/accounts/{account}/last`, of the caller's own account: the newest manifest, by sequence, that the calling
+/// device has signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Last {
+    /// The manifest's envelope; null if the device has signed none that this server knows.
+    pub manifest: Option<String>,
 }
 
 /// `GET /v1/accounts?prefix=…`.

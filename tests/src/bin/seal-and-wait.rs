@@ -15,12 +15,11 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use secrecy::SecretString;
-use vault_client::Session;
-use vault_client::home::Home;
-use vault_engine::home::account::NewAccount;
-use vault_engine::opening::recording::RemoteRecording;
+use vault_client::home_folder::HomeFolder;
 use vault_client::sealing::{self, SealRequest};
 use vault_core::passphrase_file::WorkFactor;
+use vault_engine::home::account::NewAccount;
+use vault_engine::opening::recording::RemoteRecording;
 use vault_proto::statements::Suite;
 
 fn main() {
@@ -38,6 +37,10 @@ fn passphrase() -> SecretString {
     SecretString::from(std::env::var("VAULT_PASSPHRASE").expect("a passphrase"))
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime")
+}
+
 /// Writes past every buffer of this process.
 fn say(text: &str) {
     let mut rest = text.as_bytes();
@@ -49,17 +52,20 @@ fn say(text: &str) {
 
 fn keygen(suite: &str, home: &str) {
     let suite = if suite == "pq" { Suite::Pq } else { Suite::X25519 };
-    let made = NewAccount::generate(suite).expect("an account");
-    made.store(&Home::new(home), &passphrase(), WorkFactor::LEAST).expect("the account is stored");
+    let home = HomeFolder::new(home).home();
+    let made = NewAccount::generate(home.effects(), suite).expect("an account");
+    let stored = runtime().block_on(made.store(&home, &passphrase(), WorkFactor::LEAST));
+    stored.expect("the account is stored");
     say(&made.words);
     drop(made);
     say("\n");
 }
 
 fn seal(home: &str, file: &str, patient: &str, clinician: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = runtime();
     let recording = runtime.block_on(async {
-        let session = Session::unlock(Home::new(home), &passphrase()).expect("an account that is enrolled");
+        let session = vault_client::unlock(&HomeFolder::new(home), &passphrase()).await;
+        let session = session.expect("an account that is enrolled");
         let request = SealRequest {
             patient: patient.parse().expect("an account id"),
             clinician: clinician.parse().expect("an account id"),

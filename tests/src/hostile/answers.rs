@@ -20,7 +20,7 @@ use super::objects::{Objects, edit_payload};
 /// A reader of a recording who helps the operator.
 pub(super) struct Accomplice {
     pub(super) identity: std::sync::Arc<Identity>,
-    pub(super) device: std::sync::Arc<SigningKey>,
+    pub(super) device: SigningKey,
 }
 
 /// What stands in the body that an accomplice writes.

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
-use vault_client::home::Home;
+use vault_client::home_folder::HomeFolder;
 use vault_engine::home::account;
 use vault_proto::http_signature::{SIGNATURE_INPUT, SignatureInput};
 use vault_proto::ids::{AccountId, OrganisationId, RecordingId};
@@ -199,9 +199,11 @@ impl HostileServer {
 
     /// A reader who helps: the account of `home`.
     pub fn collude_with(&self, home: &Path, passphrase: &str) {
-        let unlocked = account::unlock(&Home::new(home), &secrecy::SecretString::from(passphrase));
-        let unlocked = unlocked.expect("the accomplice's identity opens");
-        let accomplice = Accomplice { identity: unlocked.identity, device: unlocked.device };
+        let (home, passphrase) = (HomeFolder::new(home).home(), secrecy::SecretString::from(passphrase));
+        let runtime = self.runtime.as_ref().expect("the server runs");
+        let unlocked = runtime.block_on(account::unlock(&home, &passphrase));
+        let account::Unlocked { account, device } = unlocked.expect("the accomplice's identity opens");
+        let accomplice = Accomplice { identity: account.identity, device };
         *locked(&self.front.accomplice) = Some(accomplice);
     }
 

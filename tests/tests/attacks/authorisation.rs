@@ -107,7 +107,7 @@ fn fetch_all(
         let mut fetched = Vec::new();
         for (path, range) in paths {
             match connection.get(&path, None, range, 1 << 24).await {
-                Ok(answer) => fetched.push((path, answer.body.to_vec())),
+                Ok(answer) => fetched.push((path, answer.to_vec())),
                 Err(ClientError::Refused(problem)) => {
                     assert!(matches!(problem.status, 403 | 404), "{path}: {}", problem.code);
                 }
@@ -166,7 +166,7 @@ fn row_19_sealing_is_a_no_op() {
         }
         let connection = device.connection(&scene.server().url());
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let list = runtime.block_on(connection.get(path::RECORDINGS, None, None, 1 << 20)).unwrap().body;
+        let list = runtime.block_on(connection.get(path::RECORDINGS, None, None, 1 << 20)).unwrap();
         for (recording, readers, _) in &recordings {
             assert_eq!(holds(&list, recording.as_bytes()), readers.contains(name), "{name}, {recording}");
         }

@@ -1,9 +1,9 @@
 //! Rows 1, 10 (at rest), 16 and 18: whose keys are sealed to.
 
 use data_encoding::BASE64;
-use http::Method;
 use vault_core::seed::Seed;
 use vault_core::signing_key::SigningKey;
+use vault_engine::effects::Method;
 use vault_proto::envelope;
 use vault_proto::ids::KeyId;
 use vault_proto::statements::{EncryptionKey, KeyList, Suite};
@@ -46,7 +46,7 @@ pub(crate) fn submit(scene: &Scene, device: &Device, list: envelope::Envelope<Ke
     let body = Enrol { chain, key_list: list };
     let connection = device.connection(&scene.server().url());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(connection.send_json(Method::POST, wire::path::ACCOUNTS, &body)).unwrap();
+    runtime.block_on(connection.send_json(Method::Post, wire::path::ACCOUNTS, &body)).unwrap();
 }
 
 /// Seals as dora for anna, which pins both.

@@ -36,7 +36,7 @@ fn handed_out(scene: &Scene, device: &Device, recording: &str) -> SegmentObjects
     let recording = recording.parse().unwrap();
     let fetch = |path: String| {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(connection.get(&path, None, None, 1 << 24)).unwrap().body.to_vec()
+        runtime.block_on(connection.get(&path, None, None, 1 << 24)).unwrap().to_vec()
     };
     SegmentObjects {
         header: fetch(vault_proto::wire::path::header(&recording, 0)),
@@ -178,7 +178,7 @@ fn two_faced(scene: &Scene) -> TwoFaced {
         key_commitment: first.commitment(&context),
         previous: None,
     };
-    let device = &rex.account.device;
+    let device = &rex.key;
     let seal: Envelope<SegmentSeal> =
         envelope::sign(&seal, begun.manifest.sealer_key, |bytes| device.sign(bytes)).unwrap();
     let mut sealer = RecordingSealer::new(begun.manifest, begun.recipients).unwrap();

@@ -112,14 +112,14 @@ impl Raw<'_> {
         skew: i64,
         nonce: u8,
     ) -> Signed {
-        let key = PublicKey::from_bytes(self.device.account.device.public());
+        let key = self.device.account.device;
         let created = vault_client::clock::now().unwrap().unix_seconds() + skew;
         let input =
             SignatureInput { created, nonce: Nonce::from_bytes([nonce; 16]), key_id: KeyId::of_device(&key) };
         let content_digest = Digest::of(body);
         let (bare, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let target = RequestTarget { method: method.as_str(), authority, path: bare, query, content_digest };
-        let signature = self.device.account.device.sign(&target.signature_base(&input));
+        let signature = self.device.key.sign(&target.signature_base(&input));
         Signed {
             method,
             path: path.to_owned(),
@@ -213,15 +213,18 @@ fn row_21_request_replayed_altered_or_stolen() {
     let mut body = raw.sign(Method::POST, "/v1/recordings", b"{}", 0, 14);
     body.body = b"[]".to_vec();
     refused("another body", &body, "digest-mismatch");
+    let key = vault_core::signing_key::SigningKey::generate().unwrap();
     let stranger = Device {
         account: vault_engine::home::account::Account {
             id: device.account.id,
-            device: std::sync::Arc::new(vault_core::signing_key::SigningKey::generate().unwrap()),
+            device: PublicKey::from_bytes(key.public()),
             identity: vault_core::identity::Identity::generate(vault_proto::statements::Suite::X25519)
                 .unwrap()
                 .into(),
         },
+        key,
         member: device.member.clone(),
+        home: device.home.clone(),
     };
     let raw = Raw {
         device: &stranger,

@@ -96,7 +96,7 @@ fn second_end(scene: &Scene, recording: &str) -> Canned {
     let mut objects = scene.objects(recording);
     let end: Envelope<FinalSeal> = Envelope::parse(objects.final_seal.unwrap().as_bytes()).unwrap();
     let other = FinalSeal { status: RecordingStatus::Recovered, ..end.unverified().clone() };
-    let device = scene.device("dora").account.device;
+    let device = scene.device("dora").key;
     let other = envelope::sign(&other, end.key_id(), |bytes| device.sign(bytes)).unwrap();
     objects.final_seal = Some(String::from_utf8(other.bytes().to_vec()).unwrap());
     Canned::Says(200, serde_json::to_vec(&objects.record(end.unverified().ended)).unwrap())

@@ -62,6 +62,40 @@ fn each_step_that_is_missing_is_named_with_what_to_type() {
     assert!(!nobody.exists(), "asking made a home");
 }
 
+/// What enrolment pins is not typed again: neither the server nor the organisation.
+#[test]
+fn a_renewed_certificate_alone_is_enough_to_enrol_again() {
+    let world = World::new();
+    let person = world.unenrolled("person", "patient", &[]);
+    let certificate = person.certificate.to_str().unwrap().to_owned();
+    let first = ["--server", world.server().url(), "enrol", "--certificate", &certificate];
+    let said = unasked(&person.home, &first);
+    said.refused(2, "No organisation is named");
+    assert!(said.stderr.contains("`vault-cli enrol --organisation ROOT-FINGERPRINT …`"), "{}", said.stderr);
+    world.enrol(&person, world.server().url()).text();
+    world.certify(&person.account, "patient", &["--label", "Anna"], &person.certificate).text();
+    person.run(&["enrol", "--certificate", &certificate]).text();
+    let known = person.run(&["whoami", "--json"]).json();
+    assert_eq!((&known["label"], &known["organisation"]), (&"Anna".into(), &(*world.organisation).into()));
+    let other = ["enrol", "--certificate", &certificate, "--organisation", &"0".repeat(64)];
+    person.run(&other).refused(16, "an account stays where it was enrolled");
+}
+
+#[test]
+fn a_file_that_is_no_certificate_is_named() {
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    for content in ["", "{}", "some words", "{\"issuer\":1}"] {
+        let file = world.file("talk.webm", content.as_bytes());
+        let name = file.to_str().unwrap();
+        for arguments in [&["enrol", "--certificate", name][..], &["registrar", "upload", name]] {
+            let said = unasked(&patient.home, arguments);
+            said.refused(2, "talk.webm is no certificate file");
+            assert!(said.stderr.contains("`vault-cli registrar certify -o FILE`"), "{}", said.stderr);
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_meant_is_told_before_the_passphrase_is_asked_for() {
     let world = World::new();

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use vault_client::ClientError;
-use vault_engine::error::{Extent, RecordingEnd};
 use vault_client::sealing::RecorderOptions;
+use vault_engine::error::{Extent, RecordingEnd};
 use vault_proto::geometry::PART_PLAINTEXT;
 use vault_tests::app::{App, runtime};
 use vault_tests::command::{Said, end, vault_cli};
@@ -116,7 +116,7 @@ fn what_was_acknowledged_opens_whatever_dies() {
     // Nobody came back to seal anything: the signed progress alone opens it, for both, as cut off.
     let recording = only_recording(&patient);
     for reader in [&patient, &clinician] {
-        reader.open(&recording).refused(12, "This recording is cut off 00:00:");
+        reader.open(&recording).refused(12, "This recording is cut off: its end was never sealed");
         assert!(open_cut_off(reader, &recording) == content[..5 * PART_PLAINTEXT]);
     }
 

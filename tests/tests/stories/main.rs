@@ -4,6 +4,7 @@ mod behind_nginx_slow;
 mod compare;
 mod completions;
 mod damaged_media;
+mod empty_recordings;
 mod ended_certificates_slow;
 mod export;
 mod first_steps;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as its test functions do")]
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -256,6 +257,16 @@ fn two_tracks_are_two_addresses_and_a_moment_finds_its_own() {
         let tracks: Vec<_> = tracks.iter().map(|track| track["track"].as_u64().unwrap()).collect();
         assert_eq!(tracks, expected, "{more:?}");
     }
+    // Where to begin is no part of an address: a person is told how a player is told.
+    let mut play = vault_cli(&clinic.patient.home);
+    play.args(["--server", &clinic.proxy.url(), "play", &recording, "--url", "--from", "0:03"]);
+    let mut child = play.spawn().unwrap();
+    let said = BufReader::new(child.stderr.take().unwrap());
+    let told = said.lines().map_while(Result::ok).find(|line| line.contains("mpv --start="));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let told = told.expect("it is told before it ends");
+    assert!(told.contains("begins at 00:00:03") && told.contains("`mpv --start=3 ADDRESS`"), "{told}");
     let mut play = vault_cli(&clinic.patient.home);
     play.args(["play", &recording, "--track", "3", "--url"]);
     end(&mut play).refused(2, "no track 3");

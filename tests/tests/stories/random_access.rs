@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use secrecy::SecretString;
-use vault_client::home::Home;
+use vault_client::blocking_reader::BlockingReader;
+use vault_client::home_folder::HomeFolder;
+use vault_client::{ClientError, SessionOptions};
 use vault_engine::opening::recording::RemoteRecording;
 use vault_engine::opening::track::RemoteTrack;
-use vault_client::blocking_reader::BlockingReader;
-use vault_client::{ClientError, Session, SessionOptions};
 use vault_tests::command::PASSPHRASE;
 use vault_tests::hostile::{Fault, FaultKind};
 use vault_tests::scene::{Scene, content, segments};
@@ -24,15 +24,15 @@ fn open(
     name: &str,
     track: u8,
 ) -> Result<RemoteTrack, ClientError> {
-    let home = Home::new(scene.home("anna"));
+    let folder = HomeFolder::new(scene.home("anna"));
     let passphrase = SecretString::from(PASSPHRASE);
     let options = SessionOptions {
         server: Some(scene.server().url()),
         retry_for: Some(Duration::from_millis(200)),
         ..SessionOptions::default()
     };
-    let session = Session::unlock_with(home, &passphrase, options).unwrap();
     runtime.block_on(async {
+        let session = vault_client::unlock_with(&folder, &passphrase, options).await.unwrap();
         let remote = RemoteRecording::fetch(&session, scene.id(name).parse().unwrap()).await?;
         RemoteTrack::open(&session, &remote, track, None).await
     })

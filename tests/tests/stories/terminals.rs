@@ -239,6 +239,25 @@ fn keygen_refuses_before_it_asks() {
 }
 
 #[test]
+fn how_long_a_passphrase_is_stands_in_what_asks_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let mut unasked = vault_cli(&home);
+    unasked.env_remove("VAULT_PASSPHRASE");
+    for command in ["keygen", "registrar init"] {
+        let line = format!("{} {command}", binary("vault-cli").display());
+        let mut terminal = PseudoTerminal::shell(&unasked, 80, &line);
+        terminal.wait_for("New passphrase, 12 characters or more: ");
+        terminal.type_keys("eleven char\r");
+        let (exit, screen) = terminal.end();
+        assert_eq!(exit, Some(2), "{screen}");
+        assert!(screen.contains("at least 12 characters"), "{screen}");
+        assert!(!screen.contains("The same again"), "what is refused is asked for twice: {screen}");
+    }
+    assert!(!home.exists());
+}
+
+#[test]
 fn a_new_passphrase_is_long_enough_and_changes_whole() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");

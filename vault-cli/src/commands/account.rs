@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use vault_client::ClientError;
+use vault_client::registrar;
+use vault_core::passphrase_file::WorkFactor;
 use vault_engine::home::Enrolment;
 use vault_engine::home::account::{self, NewAccount};
-use vault_client::registrar;
 use vault_engine::server::connection::require_address;
-use vault_client::{ClientError, Session};
-use vault_core::passphrase_file::WorkFactor;
+use vault_proto::credentials::CertificateChain;
 use vault_proto::ids::OrganisationId;
 use vault_proto::statements::Suite;
 
@@ -26,14 +27,14 @@ pub(crate) async fn keygen(
 ) -> Result<(), Failure> {
     let home = home(global)?;
     // What would refuse it comes before anything is asked.
-    account::require_none(&home)?;
+    account::require_none(&home.home()).await?;
     terminal.require_words_place(words_file)?;
     let passphrase = terminal.new_passphrase(global.passphrase_file.as_deref()).await?;
-    let made = NewAccount::generate(suite)?;
+    let made = NewAccount::generate(home.home().effects(), suite)?;
     let title = "These 24 words are your account. Keep them safe, on paper: this is the only time that you get \
                  them, and whoever has them can read your recordings.";
     terminal.hand_over_words(title, &made.words, words_file).await?;
-    made.store(&home, &passphrase, work_factor)?;
+    made.store(&home.home(), &passphrase, work_factor).await?;
     terminal.say("Your account id, for your registrar:");
     if terminal.json() {
         terminal.document(&serde_json::json!({ "account": made.account, "suite": suite.name() }))
@@ -46,25 +47,33 @@ pub(crate) async fn keygen(
 pub(crate) async fn enrol(
     global: &Global,
     terminal: &Terminal,
-    organisation: OrganisationId,
+    organisation: Option<OrganisationId>,
     certificate: &Path,
 ) -> Result<(), Failure> {
     let home = home(global)?;
-    let server = match &global.server {
-        Some(server) => server.clone(),
-        None => home.enrolment().map(|enrolment| enrolment.server).map_err(|error| match error {
-            ClientError::NotSetUp(_) => Failure::declined(
-                "no server is named to enrol at",
-                "Name it: `vault-cli --server URL enrol …`. It is remembered from then on.",
-            ),
-            other => other.into(),
-        })?,
+    let pinned = match home.home().enrolment().await {
+        Ok(enrolment) => Some(enrolment),
+        Err(ClientError::NotSetUp(_)) => None,
+        Err(error) => return Err(error.into()),
     };
-    let own = account::profile(&home)?.key_list.unverified().account;
+    let remembered = |found: Option<&Enrolment>| found.map(|enrolment| enrolment.server.clone());
+    let server = global.server.clone().or_else(|| remembered(pinned.as_ref())).ok_or_else(|| {
+        Failure::declined(
+            "no server is named to enrol at",
+            "Name it: `vault-cli --server URL enrol …`. It is remembered from then on.",
+        )
+    })?;
+    // One that is given beside a pinned one has to be the same, which is looked at when it enrols.
+    let organisation = organisation.or(pinned.map(|enrolment| enrolment.organisation)).ok_or_else(|| {
+        Failure::declined(
+            "no organisation is named to enrol under",
+            "Name it by its root fingerprint, as the registrar gave it to you: `vault-cli enrol --organisation ROOT-FINGERPRINT …`. \
+             It is remembered from then on.",
+        )
+    })?;
+    let own = account::profile(&home.home()).await?.key_list.unverified().account;
     require_address(&server)?;
-    let bytes = std::fs::read(certificate)
-        .map_err(|error| Failure::disk(&certificate.display().to_string(), &error))?;
-    let chain = account::parse_certificate_file(&bytes)?;
+    let chain = certificate_in(certificate)?;
     let named = chain.certificate.unverified().account;
     if named != own {
         let file = certificate.display();
@@ -81,7 +90,7 @@ pub(crate) async fn enrol(
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     let enrolment = Enrolment { server, organisation };
     let role = chain.certificate.unverified().role;
-    let session = Session::enrol(home, &passphrase, enrolment, chain, &options).await?;
+    let session = vault_client::enrol(&home, &passphrase, enrolment, chain, &options).await?;
     let (account, server) = (session.account().id, &session.enrolment().server);
     terminal.say(&format!("Account {account} is enrolled at {server} as {role}."));
     if terminal.json() {
@@ -92,10 +101,21 @@ pub(crate) async fn enrol(
     Ok(())
 }
 
+/// The certificate in a file that a registrar made.
+pub(super) fn certificate_in(file: &Path) -> Result<CertificateChain, Failure> {
+    let name = file.display();
+    let bytes = std::fs::read(file).map_err(|error| Failure::disk(&name.to_string(), &error))?;
+    account::parse_certificate_file(&bytes).map_err(|error| {
+        Failure::declined(
+            &format!("{name} is no certificate file: {error}"),
+            "Name the file that `vault-cli registrar certify -o FILE` wrote. If it is that one, have the registrar send it again.",
+        )
+    })
+}
+
 /// Shows the account of the home; needs no passphrase.
-pub(crate) fn whoami(global: &Global, terminal: &Terminal) -> Result<(), Failure> {
-    let home = home(global)?;
-    let profile = account::profile(&home)?;
+pub(crate) async fn whoami(global: &Global, terminal: &Terminal) -> Result<(), Failure> {
+    let profile = account::profile(&home(global)?.home()).await?;
     let list = profile.key_list.unverified();
     let (Some(encryption), Some(device)) = (list.encryption.first(), list.devices.first()) else {
         return Err(Failure::new(
@@ -147,22 +167,22 @@ pub(crate) async fn passphrase(
 ) -> Result<(), Failure> {
     let home = home(global)?;
     let is_registrar = registrar::is_registrar(&home);
-    let is_account = !is_registrar || account::is_account(&home);
+    let is_account = !is_registrar || account::is_account(&home.home()).await?;
     if is_account {
         // Fails before anything is asked if there is nothing to change.
-        account::profile(&home)?;
+        account::profile(&home.home()).await?;
     }
     let old = terminal.passphrase(global.passphrase_file.as_deref()).await?;
     // A wrong one is told before a new one is asked for, and before either file is changed.
     if is_account {
-        account::unlock(&home, &old)?;
+        account::unlock(&home.home(), &old).await?;
     }
     if is_registrar {
         registrar::check_passphrase(&home, &old)?;
     }
     let new = terminal.replacing_passphrase(new).await?;
     if is_account {
-        account::change_passphrase(&home, &old, &new, work_factor)?;
+        account::change_passphrase(&home.home(), &old, &new, work_factor).await?;
     }
     if is_registrar {
         registrar::change_passphrase(&home, &old, &new, work_factor)?;
@@ -178,8 +198,12 @@ pub(crate) async fn passphrase(
 
 /// What to say where the server says that this account's own certificate has ended: it may be wrong, or
 /// lie.
-pub(crate) fn expiry(global: &Global) -> Failure {
-    match home(global).and_then(|home| Ok(account::expiry(&home)?)) {
+pub(crate) async fn expiry(global: &Global) -> Failure {
+    let known = match home(global) {
+        Ok(home) => account::expiry(&home.home()).await.map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
+    match known {
         Ok(None) => failure::expiry_only_claimed(),
         Ok(Some(problem)) => failure::expired(Some(&problem)),
         // What cannot be read here says nothing against the server.

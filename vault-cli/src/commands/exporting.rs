@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use vault_client::home::Home;
-use vault_engine::home::names::Names;
-use vault_engine::opening::recording::{require_id, resolve_recording};
 use vault_client::{ClientError, Session};
 use vault_core::opening::OpenError;
-use vault_export::{CheckedEntry, CheckedExport, ExportEvent, ExportRequest, Finding, Form};
+use vault_engine::home::Home;
+use vault_engine::home::names::Names;
+use vault_engine::opening::recording::{require_id, resolve_recording};
+use vault_export::{CheckedEntry, CheckedExport, ExportEvent, ExportRequest, ExportedStatus, Finding, Form};
 use vault_proto::ids::AccountId;
 use vault_proto::recording::Refusal;
 
@@ -88,6 +88,7 @@ pub(crate) async fn export(session: &Session, terminal: &Terminal, wanted: Wante
         terminal.document(&serde_json::json!({
             "folder": folder.display().to_string(),
             "recordings": exported.recordings,
+            "empty": exported.empty,
             "fetched": exported.fetched,
             "list": exported.list.unverified().number,
             "failed": failed,
@@ -100,6 +101,14 @@ pub(crate) async fn export(session: &Session, terminal: &Terminal, wanted: Wante
         exported.fetched,
         folder.display()
     ));
+    if exported.empty > 0 {
+        terminal.say(&format!(
+            "{} begun and {} nothing: there is no media of {} in the export.",
+            counted(exported.empty, "of them was", "of them were"),
+            if exported.empty == 1 { "holds" } else { "hold" },
+            if exported.empty == 1 { "it" } else { "them" }
+        ));
+    }
     if failures.is_empty() {
         return Ok(());
     }
@@ -115,10 +124,16 @@ pub(crate) async fn export(session: &Session, terminal: &Terminal, wanted: Wante
 }
 
 /// Checks an export offline.
-pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) -> Result<(), Failure> {
-    let enrolled = home.filter(|home| home.enrolment().is_ok());
-    let checked = vault_export::check(folder, enrolled).map_err(|error| unfinished(folder, error))?;
-    let names = enrolled.map(Names::read).transpose()?.unwrap_or_default();
+pub(crate) async fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) -> Result<(), Failure> {
+    let enrolled = match home {
+        Some(home) => home.enrolment().await.ok().map(|_| home),
+        None => None,
+    };
+    let checked = vault_export::check(folder, enrolled).await.map_err(|error| unfinished(folder, error))?;
+    let names = match enrolled {
+        Some(home) => Names::read(home).await?,
+        None => Names::default(),
+    };
     for entry in &checked.recordings {
         if terminal.json() {
             terminal.document(&as_json(entry))?;
@@ -155,7 +170,6 @@ pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) ->
             checked.account, checked.organisation
         )
     };
-    let counts = format!("{} of {}", checked.right(), checked.recordings.len());
     if terminal.json() {
         terminal.document(&serde_json::json!({
             "account": checked.account, "organisation": checked.organisation, "pinned": checked.pinned, "other_than": checked.other_than,
@@ -165,8 +179,11 @@ pub(crate) fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Path) ->
         }))?;
     } else {
         terminal.data(&format!(
-            "{counts} recordings are here and right; exported {} with list number {} by {whose}",
-            checked.created, checked.list
+            "{} of {} recordings are here and right; exported {} with list number {} by {whose}",
+            checked.right(),
+            checked.recordings.len(),
+            checked.created,
+            checked.list
         ))?;
     }
     match checked.other_than {
@@ -205,44 +222,57 @@ fn other_account(checked: &CheckedExport, own: AccountId) -> Failure {
 fn not_whole(checked: &CheckedExport) -> Failure {
     let count =
         |is: fn(&Finding) -> bool| checked.recordings.iter().filter(|entry| is(&entry.finding)).count();
-    let damaged = count(|finding| matches!(finding, Finding::Damaged(_)));
+    let damaged = count(is_changed);
+    let incomplete = count(|finding| matches!(finding, Finding::Damaged(_)) && !is_changed(finding));
     let refused = count(|finding| matches!(finding, Finding::Refused(_)));
-    let missing = count(|finding| *finding == Finding::Missing);
+    let gone = count(|finding| *finding == Finding::Gone);
+    let missing = gone + count(|finding| *finding == Finding::Missing);
     let old = count(|finding| *finding == Finding::TooOld);
     let mut found = Vec::new();
-    for (count, what) in
-        [(damaged, "changed"), (refused, "not proved"), (missing, "missing"), (old, "too old")]
-    {
+    for (count, what) in [
+        (damaged, "changed"),
+        (incomplete, "without some files"),
+        (refused, "not proved"),
+        (missing, "missing"),
+        (old, "too old"),
+    ] {
         if count > 0 {
             found.push(format!("{count} {what}"));
         }
     }
-    if !checked.other_files.is_empty() {
-        let files = counted(checked.other_files.len(), "other file", "other files");
-        found.push(format!("{files} changed or missing"));
+    let (absent, edited): (Vec<_>, Vec<_>) = checked.other_files.iter().partition(|file| file.missing);
+    for (files, what) in [(edited, "changed"), (absent, "missing")] {
+        if !files.is_empty() {
+            found.push(format!("{} {what}", counted(files.len(), "other file", "other files")));
+        }
     }
     if checked.superseded {
         found.push("the list it was made with is not your newest: recordings came later".to_owned());
     }
-    let kind = if damaged + refused + checked.other_files.len() > 0 { Kind::Damaged } else { Kind::Partly };
+    let kind = if damaged + incomplete + gone + refused + checked.other_files.len() > 0 {
+        Kind::Damaged
+    } else {
+        Kind::Partly
+    };
     Failure::new(
         kind,
-        format!(
-            "{} of {} recordings are here and right: {}.",
-            checked.right(),
-            checked.recordings.len(),
-            found.join(", ")
-        ),
+        format!("The export is not what was signed: {}.", found.join(", ")),
         "Those that are named as right are exactly what was exported. Nothing was changed by checking.",
         "Run `vault-cli export` with the same folder again: it fetches what is missing, changed or too old.",
     )
 }
 
-const fn finding_name(finding: &Finding) -> &'static str {
+/// Whether files are there that are not as they were signed; not, where all that are named are gone.
+fn is_changed(finding: &Finding) -> bool {
+    matches!(finding, Finding::Damaged(files) if files.iter().any(|file| !file.missing))
+}
+
+fn finding_name(finding: &Finding) -> &'static str {
     match finding {
         Finding::Right => "right",
-        Finding::Missing => "missing",
-        Finding::Damaged(_) => "changed",
+        Finding::Missing | Finding::Gone => "missing",
+        Finding::Damaged(_) if is_changed(finding) => "changed",
+        Finding::Damaged(_) => "incomplete",
         Finding::TooOld => "too-old",
         Finding::Refused(_) => "not-proved",
     }
@@ -260,7 +290,7 @@ fn as_json(entry: &CheckedEntry) -> serde_json::Value {
     serde_json::json!({
         "recording": entry.recording,
         "finding": finding_name(&entry.finding),
-        "status": if entry.complete { "complete" } else { "cut_off" },
+        "status": entry.status,
         "folder": entry.folder,
         "created": entry.created,
         "sealer": entry.sealer.as_ref().map(|sealer| sealer.account),
@@ -279,9 +309,11 @@ fn as_line(names: &Names, entry: &CheckedEntry) -> String {
         let label = sealer.label.as_ref().map_or_else(String::new, |label| format!(" {label:?}"));
         let sealer = format!("{}{label}, {}", names.show(sealer.account), sealer.role);
         line.push_str(&format!("  sealed by {sealer}, on {created}"));
-        if !entry.complete {
-            line.push_str(", cut off");
-        }
+        line.push_str(match entry.status {
+            ExportedStatus::Complete => "",
+            ExportedStatus::CutOff => ", cut off",
+            ExportedStatus::Empty => ", empty: nothing was recorded",
+        });
     }
     match &entry.finding {
         Finding::Damaged(files) => {

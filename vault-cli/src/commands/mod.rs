@@ -16,10 +16,12 @@ mod whom;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
-use vault_client::home::Home;
+use vault_client::home_folder::HomeFolder;
+use vault_client::{Session, SessionOptions};
+use vault_engine::home::Home;
+use vault_engine::home::account::profile;
 use vault_engine::server::connection::require_address;
 use vault_engine::trust::directory;
-use vault_client::{Session, SessionOptions};
 
 use crate::arguments::{Arguments, Command, Global};
 use crate::failure::Failure;
@@ -30,7 +32,7 @@ use crate::terminal::Terminal;
 pub(crate) async fn run(arguments: Arguments, terminal: &Terminal, stop: &Stop) -> Result<(), Failure> {
     let Arguments { global, command } = arguments;
     match dispatch(&global, command, terminal, stop).await {
-        Err(failure) if failure.claims_expiry => Err(account::expiry(&global)),
+        Err(failure) if failure.claims_expiry => Err(account::expiry(&global).await),
         outcome => outcome,
     }
 }
@@ -50,52 +52,56 @@ async fn dispatch(
         Command::Enrol { organisation, certificate } => {
             account::enrol(global, terminal, organisation, &certificate).await
         }
-        Command::Whoami => account::whoami(global, terminal),
+        Command::Whoami => account::whoami(global, terminal).await,
         Command::Passphrase { new_passphrase_file, locking } => {
             account::passphrase(global, terminal, new_passphrase_file.as_deref(), locking.work_factor).await
         }
         Command::Seal { file, patient, clinician, consultation, title, media_type } => {
             let wanted = sealing::Wanted { file, patient, clinician, consultation, title, media_type };
-            let session = unlock(global, terminal, |home| wanted.check(home)).await?;
+            let session = unlock(global, terminal, async |home| wanted.check(home).await).await?;
             learn(&session, sealing::seal(&session, terminal, wanted, stop).await).await
         }
         Command::Resume => {
-            let session = unlock(global, terminal, |_| Ok(())).await?;
+            let session = unlock(global, terminal, async |_| Ok(())).await?;
             learn(&session, sealing::resume(&session, terminal).await).await
         }
         Command::List => {
-            let session = unlock(global, terminal, |_| Ok(())).await?;
+            let session = unlock(global, terminal, async |_| Ok(())).await?;
             learn(&session, reading::list(&session, terminal).await).await
         }
         Command::Open { recording, output, from, track, as_sealed, allow_cut_off } => {
             let wanted = opening::Wanted { recording, output, from, track, as_sealed, allow_cut_off };
-            let session = unlock(global, terminal, |_| wanted.check()).await?;
+            let session = unlock(global, terminal, async |_| wanted.check()).await?;
             learn(&session, opening::open(&session, terminal, wanted).await).await
         }
         Command::Play { recording, from, track, output, url, allow_cut_off } => {
             let wanted = playing::Wanted { recording, from, track, output, url, allow_cut_off };
-            let session = unlock(global, terminal, |_| wanted.check()).await?;
+            let session = unlock(global, terminal, async |_| wanted.check()).await?;
             learn(&session, playing::play(&session, terminal, wanted, stop).await).await
         }
         Command::Export { folder, recordings, sealed } => {
             let wanted = exporting::Wanted { folder, recordings, sealed };
-            let session = unlock(global, terminal, |_| wanted.check()).await?;
+            let session = unlock(global, terminal, async |_| wanted.check()).await?;
             learn(&session, exporting::export(&session, terminal, wanted).await).await
         }
         Command::Verify { recording } if vault_export::is_export(Path::new(&recording)) => {
-            exporting::verify(home(global).ok().as_ref(), terminal, Path::new(&recording))
+            let home = home(global).ok().map(|home| home.home());
+            exporting::verify(home.as_ref(), terminal, Path::new(&recording)).await
         }
         Command::Verify { recording } => {
-            let session = unlock(global, terminal, |_| exporting::require_recording(&recording)).await?;
+            let session =
+                unlock(global, terminal, async |_| exporting::require_recording(&recording)).await?;
             learn(&session, reading::verify(&session, terminal, &recording).await).await
         }
-        Command::Name(naming) => trust::name(global, terminal, naming),
+        Command::Name(naming) => trust::name(global, terminal, naming).await,
         Command::Compare(comparing) if comparing.yes || comparing.no => {
-            trust::answer(global, terminal, &comparing)
+            trust::answer(global, terminal, &comparing).await
         }
         Command::Compare(comparing) => {
-            let named = |home: &Home| Ok(directory::resolve_near(home, &comparing.account).map(drop)?);
-            let session = unlock(global, terminal, named).await?;
+            let session = unlock(global, terminal, async |home| {
+                Ok(directory::resolve_near(home, &comparing.account).await.map(drop)?)
+            })
+            .await?;
             learn(&session, trust::compare(&session, terminal, comparing).await).await
         }
         Command::Completions { shell } => {
@@ -110,11 +116,11 @@ async fn dispatch(
 }
 
 /// The home that was asked for, or the platform's.
-fn home(global: &Global) -> Result<Home, Failure> {
+fn home(global: &Global) -> Result<HomeFolder, Failure> {
     let folder: Option<PathBuf> =
         global.home.clone().or_else(|| dirs::config_dir().map(|folder| folder.join("recording-vault")));
     folder
-        .map(Home::new)
+        .map(HomeFolder::new)
         .ok_or_else(|| Failure::usage("this machine names no config folder: give one with --home"))
 }
 
@@ -123,23 +129,24 @@ fn home(global: &Global) -> Result<Home, Failure> {
 async fn unlock(
     global: &Global,
     terminal: &Terminal,
-    check: impl FnOnce(&Home) -> Result<(), Failure>,
+    check: impl AsyncFnOnce(&Home) -> Result<(), Failure>,
 ) -> Result<Session, Failure> {
-    let home = home(global)?;
-    let profile = vault_engine::home::account::profile(&home)?;
-    let enrolment = home.enrolment()?;
+    let folder = home(global)?;
+    let home = folder.home();
+    let known = profile(&home).await?;
+    let enrolment = home.enrolment().await?;
     let server = global.server.as_ref().unwrap_or(&enrolment.server);
     require_address(server)?;
     let options = session_options(global)?;
-    check(&home)?;
-    warnings::warn_of_home(terminal, &home);
+    check(&home).await?;
+    warnings::warn_of_home(terminal, &folder);
     warnings::warn_of_way(terminal, server);
     let passphrase = terminal.passphrase(global.passphrase_file.as_deref()).await?;
-    let session = Session::unlock_with(home, &passphrase, options)?;
-    if warnings::of_end(&profile)?.is_some() {
+    let session = vault_client::unlock_with(&folder, &passphrase, options).await?;
+    if warnings::of_end(&known)?.is_some() {
         // A registrar may have brought another certificate to the server. Without an answer the home's word stands.
         let _ = directory::refresh_own_certificate(&session).await;
-        let known = vault_engine::home::account::profile(session.home())?;
+        let known = profile(session.home()).await?;
         if let Some(words) = warnings::of_end(&known)? {
             terminal.say(&words);
         }

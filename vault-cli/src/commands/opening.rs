@@ -7,13 +7,13 @@ use vault_client::ClientError;
 use vault_client::Session;
 use vault_engine::media_type::file_extension;
 use vault_engine::opening::media::{self, Medium, at_moment};
-use vault_engine::opening::recording::{Completeness, RemoteRecording, require_id};
+use vault_engine::opening::recording::{RemoteRecording, require_id};
 use vault_engine::opening::seekable_file::SeekableFile;
 use vault_engine::opening::track::RemoteTrack;
 
 use super::breaks::tell_breaks;
 use super::output::Output;
-use super::reading::{fetch, provenance, write_out};
+use super::reading::{completeness_name, fetch, provenance, write_out};
 use crate::elapsed::elapsed;
 use crate::failure::{Failure, cut_off};
 use crate::terminal::Terminal;
@@ -51,10 +51,11 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
     let remote = fetch(session, &recording).await?;
     remote.opening(session).map_err(Failure::from)?;
     if !allow_cut_off {
-        remote.require_complete(session.home())?;
+        remote.require_complete(session.home()).await?;
     }
     let media = media::media(session, &remote).await?;
     let mut files = Vec::new();
+    let mut sealed = None;
     let bytes = if from.is_some() {
         let (medium, from) = chosen(&media, track, from)?;
         let mut output = Output::open(output.as_deref())?;
@@ -66,14 +67,14 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
         bytes
     } else {
         let mut plan = Plan::make(&media, output.as_deref(), track)?;
-        let mut bytes = 0;
+        let (mut bytes, mut sealed_bytes) = (0, 0);
         for (medium, output) in &mut plan.outputs {
             let name = output.name();
             let layout = medium.filter(|_| !as_sealed).and_then(Medium::layout);
             let mut file = SeekableFile::new(output.writer(), layout);
             let track = medium.map(|medium| medium.track);
             let opened = write_out(session, terminal, &remote, ("opening", track), &mut file).await;
-            opened.map_err(|error| output_failure(error, &name))?;
+            sealed_bytes += opened.map_err(|error| output_failure(error, &name))?.bytes;
             let file = file.finish().bytes;
             files.extend(output.path().map(|path| written(*medium, path, file)));
             bytes += file;
@@ -84,22 +85,27 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
             output.finish()?;
         }
         tell_breaks(terminal, &recording, &opened);
+        sealed = Some(sealed_bytes).filter(|sealed| *sealed != bytes);
         bytes
     };
-    if let Some(at) = remote.cut_off(session.home())? {
+    if let Some(at) = remote.cut_off(session.home()).await? {
         terminal.insist(&cut_off(&at).what);
     }
     // A recording on standard output leaves no room for a document there.
     if terminal.json() && !files.is_empty() {
-        let status = match remote.completeness() {
-            Completeness::Complete => "complete",
-            Completeness::CutOff => "cut_off",
-        };
+        let status = completeness_name(session, &remote).await?;
         terminal.document(&serde_json::json!({
             "recording": remote.checked().manifest().recording, "status": status, "bytes": bytes, "files": files,
         }))?;
     }
-    terminal.say(&format!("Opened {bytes} bytes, all of them checked: {}.", provenance(session, &remote)?));
+    terminal
+        .say(&format!("Opened {bytes} bytes, all of them checked: {}.", provenance(session, &remote).await?));
+    if let Some(sealed) = sealed {
+        terminal.say(&format!(
+            "Of these, what stands in front makes it seekable; as it was sealed it has {sealed} bytes, with the SHA-256 that \
+             `vault-cli verify` shows (--as-sealed)."
+        ));
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use super::breaks::tell_breaks;
 use super::opening::{chosen, write_from};
 use super::output::Output;
 use super::reading::{fetch, provenance};
+use crate::elapsed::elapsed;
 use crate::failure::{Failure, Kind, cut_off};
 use crate::play_server::{PlayServer, Playing};
 use crate::player::{Player, Started};
@@ -53,10 +54,10 @@ pub(crate) async fn play(
     let remote = fetch(session, &recording).await?;
     remote.opening(session)?;
     if !allow_cut_off {
-        remote.require_complete(session.home())?;
+        remote.require_complete(session.home()).await?;
     }
     let media = media::media(session, &remote).await?;
-    if let Some(at) = remote.cut_off(session.home())? {
+    if let Some(at) = remote.cut_off(session.home()).await? {
         terminal.insist(&cut_off(&at).what);
     }
     if let Some(path) = output {
@@ -85,7 +86,7 @@ pub(crate) async fn play(
         media.iter().filter(|medium| playing.iter().any(|playing| playing.track == medium.track)).collect();
     tell_breaks(terminal, &recording, &shown);
     let title = title(session, &remote).await?;
-    terminal.say(&format!("{}.", provenance(session, &remote)?));
+    terminal.say(&format!("{}.", provenance(session, &remote).await?));
     let server = PlayServer::bind(title, playing)?;
     let mut started = show(terminal, &server, url, start)?;
     let closed = async {
@@ -130,7 +131,9 @@ fn show(
     if terminal.json() {
         let tracks: Vec<_> =
             tracks.iter().map(|(track, url)| serde_json::json!({ "track": track, "url": url })).collect();
-        terminal.document(&serde_json::json!({ "page": page, "tracks": tracks }))?;
+        terminal.document(
+            &serde_json::json!({ "page": page, "tracks": tracks, "start_ms": u64::try_from(start.as_millis()).unwrap_or(u64::MAX) }),
+        )?;
     } else {
         if !url {
             terminal.say("Neither mpv nor vlc nor a browser can be started here. `vault-cli open` writes a file instead.");
@@ -142,6 +145,15 @@ fn show(
             terminal.data(track)?;
         }
         terminal.insist(&format!("For a browser: {page}"));
+        if !start.is_zero() {
+            // Where to begin is no part of an address that players understand.
+            let seconds = start.as_secs_f64();
+            terminal.insist(&format!(
+                "The browser begins at {}. A player begins there if it is told to: `mpv --start={seconds} ADDRESS`, \
+                 `vlc --start-time={seconds} ADDRESS`.",
+                elapsed(start)
+            ));
+        }
     }
     Ok(None)
 }

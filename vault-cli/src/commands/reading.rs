@@ -6,10 +6,10 @@ use std::io;
 use indicatif::BinaryBytes;
 use vault_client::ClientError;
 use vault_client::Session;
+use vault_core::details::Track;
 use vault_engine::home::names::Names;
 use vault_engine::opening::listing::{self, ListedRecording, Status};
 use vault_engine::opening::recording::{self, Completeness, Opened, RemoteRecording};
-use vault_core::details::Track;
 use vault_proto::ids::AccountId;
 
 use crate::failure::{Failure, Kind};
@@ -28,7 +28,7 @@ const ROOM_FOR_ROWS: usize = BEFORE_TITLE + 15;
 /// Lists the account's recordings.
 pub(crate) async fn list(session: &Session, terminal: &Terminal) -> Result<(), Failure> {
     let listing = listing::list(session).await?;
-    let names = Names::read(session.home())?;
+    let names = Names::read(session.home()).await?;
     if !terminal.json() && !listing.recordings.is_empty() {
         match terminal.columns() {
             None => terminal
@@ -50,6 +50,14 @@ pub(crate) async fn list(session: &Session, terminal: &Terminal) -> Result<(), F
     }
     if listing.recordings.is_empty() && listing.refused.is_empty() && listing.missing.is_empty() {
         terminal.say("There are no recordings of this account.");
+    }
+    let empty = listing.recordings.iter().filter(|recording| recording.status == Status::Empty).count();
+    if empty > 0 && !terminal.json() {
+        terminal.say(&format!(
+            "{} begun and {} nothing: the sealing device died before the first part, or has sent none yet.",
+            counted(empty, "recording was", "recordings were"),
+            if empty == 1 { "holds" } else { "hold" }
+        ));
     }
     for entry in &listing.missing {
         if terminal.json() {
@@ -166,8 +174,8 @@ fn people(names: &Names, recording: &ListedRecording) -> String {
 }
 
 /// Whose recording it is, by whom and when.
-pub(super) fn provenance(session: &Session, remote: &RemoteRecording) -> Result<String, Failure> {
-    let names = Names::read(session.home())?;
+pub(super) async fn provenance(session: &Session, remote: &RemoteRecording) -> Result<String, Failure> {
+    let names = Names::read(session.home()).await?;
     let labels = remote.labels();
     let called = |account| called(&names, &labels, account);
     let manifest = remote.checked().manifest();
@@ -204,17 +212,29 @@ fn as_lines(recording: &ListedRecording, people: &str, columns: Option<usize>) -
     }
 }
 
+/// The word for how complete a recording is, for programs.
+pub(super) async fn completeness_name(
+    session: &Session,
+    remote: &RemoteRecording,
+) -> Result<&'static str, Failure> {
+    Ok(match remote.completeness() {
+        Completeness::Complete => "complete",
+        Completeness::CutOff if remote.holds_nothing(session.home()).await? => "empty",
+        Completeness::CutOff => "cut_off",
+    })
+}
+
 /// Checks every byte of a recording.
 pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &str) -> Result<(), Failure> {
     let remote = fetch(session, recording).await?;
     let opened = write_out(session, terminal, &remote, ("verifying", None), &mut io::sink()).await?;
     let checked = remote.checked();
-    let complete = remote.completeness() == Completeness::Complete;
+    let status = completeness_name(session, &remote).await?;
     let segments = checked.segments().len();
     if terminal.json() {
         terminal.document(&serde_json::json!({
             "recording": checked.manifest().recording,
-            "status": if complete { "complete" } else { "cut_off" },
+            "status": status,
             "segments": segments,
             "parts": opened.parts,
             "bytes": opened.bytes,
@@ -224,6 +244,12 @@ pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &s
             "patient": checked.manifest().patient,
             "clinician": checked.manifest().clinician,
         }))?;
+    } else if status == "empty" {
+        terminal.data(&format!(
+            "{}: nothing was recorded; {}",
+            checked.manifest().recording,
+            provenance(session, &remote).await?
+        ))?;
     } else {
         terminal.data(&format!(
             "{}: {}, {}, {} bytes, all right; {}; SHA-256 {}",
@@ -231,11 +257,11 @@ pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &s
             counted(segments, "segment", "segments"),
             counted(usize::try_from(opened.parts).unwrap_or(usize::MAX), "part", "parts"),
             opened.bytes,
-            provenance(session, &remote)?,
+            provenance(session, &remote).await?,
             opened.sha256
         ))?;
     }
-    remote.require_complete(session.home())?;
+    remote.require_complete(session.home()).await?;
     Ok(())
 }
 

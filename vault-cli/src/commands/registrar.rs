@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use vault_client::Session;
-use vault_engine::home::account;
 use vault_client::registrar::{self, CertificateRequest, NewOrganisation};
-use vault_engine::trust::directory;
 use vault_core::passphrase_file::WorkFactor;
+use vault_engine::home::account;
+use vault_engine::trust::directory;
 use vault_proto::credentials::CertificateChain;
 
+use super::account::certificate_in;
 use super::output::Output;
 use super::warnings::warn_of_home;
 use super::{home, learn, unlock};
@@ -28,15 +29,13 @@ pub(crate) async fn run(global: &Global, terminal: &Terminal, command: Registrar
         }
         Registrar::Upload { certificate } => {
             let home = home(global)?;
-            if registrar::is_registrar(&home) && !account::is_account(&home) {
+            if registrar::is_registrar(&home) && !account::is_account(&home.home()).await? {
                 return Err(Failure::usage(
                     "a registrar's home never meets the server: name the home of an enrolled account with --home",
                 ));
             }
-            let bytes = std::fs::read(&certificate)
-                .map_err(|error| Failure::disk(&certificate.display().to_string(), &error))?;
-            let chain = account::parse_certificate_file(&bytes)?;
-            let session = unlock(global, terminal, |_| Ok(())).await?;
+            let chain = certificate_in(&certificate)?;
+            let session = unlock(global, terminal, async |_| Ok(())).await?;
             learn(&session, upload(&session, terminal, &chain).await).await
         }
     }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vault_client::Session;
-use vault_client::home::Home;
-use vault_engine::home::names::Names;
-use vault_engine::media_type::is_media_type;
-use vault_engine::opening::media::Medium;
 use vault_client::sealing::{
     self, Ending, Objection, RecordingProgress, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent,
 };
+use vault_engine::home::Home;
+use vault_engine::home::names::Names;
+use vault_engine::media_type::is_media_type;
+use vault_engine::opening::media::Medium;
 use vault_engine::trust::directory;
 use vault_proto::ids::ConsultationId;
 
@@ -34,12 +34,12 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// Refuses what cannot be meant, before anything is asked.
-    pub(crate) fn check(&self, home: &Home) -> Result<(), Failure> {
+    pub(crate) async fn check(&self, home: &Home) -> Result<(), Failure> {
         if let Some(given) = self.media_type.as_deref().filter(|given| !is_media_type(given)) {
             return Err(Failure::usage(format!("{given:?} is not a media type such as video/webm")));
         }
         for account in [&self.patient, &self.clinician] {
-            directory::resolve_near(home, account)?;
+            directory::resolve_near(home, account).await?;
         }
         if self.file == Path::new("-") {
             return Ok(());
@@ -76,7 +76,7 @@ pub(crate) async fn seal(
     } else {
         seal_file(session, terminal, &wanted.file, &request, stop).await?
     };
-    let names = Names::read(session.home())?;
+    let names = Names::read(session.home()).await?;
     terminal.say(&format!(
         "Sealed {} bytes in {} for patient {} and clinician {}. Nobody else can open them.",
         sealed.bytes,

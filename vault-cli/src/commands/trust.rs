@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use qrcode::render::unicode::Dense1x2;
+use vault_client::{ClientError, Session};
+use vault_engine::home::Home;
 use vault_engine::home::names::{self, Names};
 use vault_engine::home::pins::{self, Comparison};
 use vault_engine::trust::compare::{self, CompareEvent, Patience};
 use vault_engine::trust::directory;
-use vault_client::{ClientError, Session, home::Home};
 use vault_proto::compare::grouped;
 use vault_proto::ids::AccountId;
 use vault_proto::wire::COMPARISON_LIFETIME;
@@ -21,11 +22,11 @@ use crate::terminal::Terminal;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Lists, adds or removes petnames; needs no passphrase and asks no server.
-pub(crate) fn name(global: &Global, terminal: &Terminal, naming: Naming) -> Result<(), Failure> {
-    let home = home(global)?;
+pub(crate) async fn name(global: &Global, terminal: &Terminal, naming: Naming) -> Result<(), Failure> {
+    let home = home(global)?.home();
     match naming {
         Naming { remove: Some(petname), .. } => {
-            let account = names::remove(&home, &petname)?;
+            let account = names::remove(&home, &petname).await?;
             terminal.say(&format!("{petname} no longer names account {account}."));
             if terminal.json() {
                 terminal.document(&serde_json::json!({ "account": account, "petname": null }))?;
@@ -33,25 +34,25 @@ pub(crate) fn name(global: &Global, terminal: &Terminal, naming: Naming) -> Resu
             Ok(())
         }
         Naming { account: Some(account), petname: Some(petname), .. } => {
-            let account = met(&home, &account)?;
-            names::add(&home, petname.clone(), account)?;
+            let account = met(&home, &account).await?;
+            names::add(&home, petname.clone(), account).await?;
             terminal.say(&format!("{petname} names account {account}."));
             if terminal.json() {
                 terminal.document(&serde_json::json!({ "account": account, "petname": petname }))?;
             }
             Ok(())
         }
-        _ => list(&home, terminal),
+        _ => list(&home, terminal).await,
     }
 }
 
-fn list(home: &Home, terminal: &Terminal) -> Result<(), Failure> {
-    let names = Names::read(home)?;
+async fn list(home: &Home, terminal: &Terminal) -> Result<(), Failure> {
+    let names = Names::read(home).await?;
     if names.iter().next().is_none() {
         terminal.say("No account has a petname.");
     }
     for (petname, account) in names.iter() {
-        let comparison = pins::comparison(home, account)?;
+        let comparison = pins::comparison(home, account).await?;
         if terminal.json() {
             let (compared, changed, unequal) = match comparison {
                 Comparison::None => (None, None, None),
@@ -89,18 +90,22 @@ fn comparison_words(comparison: Comparison) -> String {
 
 /// An account that is written whole, by petname, or by the beginning of the id of one that was met before. A server
 /// that was asked here could choose whom a name is given to.
-fn met(home: &Home, text: &str) -> Result<AccountId, Failure> {
-    directory::resolve_near(home, text)?.ok_or_else(|| {
+async fn met(home: &Home, text: &str) -> Result<AccountId, Failure> {
+    directory::resolve_near(home, text).await?.ok_or_else(|| {
         Failure::usage(format!("no account that begins with {text} was met before: write its whole id"))
     })
 }
 
 /// Notes what was found when keys were compared with another person.
-pub(crate) fn answer(global: &Global, terminal: &Terminal, comparing: &Comparing) -> Result<(), Failure> {
-    let home = home(global)?;
-    let account = met(&home, &comparing.account)?;
-    let code = compare::answer(&home, account, comparing.yes)?;
-    compared(terminal, &home, account, &code)
+pub(crate) async fn answer(
+    global: &Global,
+    terminal: &Terminal,
+    comparing: &Comparing,
+) -> Result<(), Failure> {
+    let home = home(global)?.home();
+    let account = met(&home, &comparing.account).await?;
+    let code = compare::answer(&home, account, comparing.yes).await?;
+    compared(terminal, &home, account, &code).await
 }
 
 /// Compares keys with another person.
@@ -113,10 +118,10 @@ pub(crate) async fn compare(
     let other = whom::resolve(session, terminal, &comparing.account).await?;
     let comparison = compare::prepare(session, other).await?;
     if let Some(text) = comparing.scanned {
-        compare::check_number(home, &comparison, &text)?;
-        return compared(terminal, home, other, &comparison.number());
+        compare::check_number(home, &comparison, &text).await?;
+        return compared(terminal, home, other, &comparison.number()).await;
     }
-    let names = Names::read(home)?;
+    let names = Names::read(home).await?;
     let whom = names.show(other);
     if comparing.qr {
         let number = comparison.number();
@@ -148,8 +153,8 @@ pub(crate) async fn compare(
     terminal.say(&format!("Read these digits to {whom} in the call, and let them read theirs to you."));
     match terminal.ask_plainly("Do they match? [y/n] ").await? {
         Some(equal) => {
-            compare::answer(home, other, equal)?;
-            terminal.say(&marked(home, other)?);
+            compare::answer(home, other, equal).await?;
+            terminal.say(&marked(home, other).await?);
         }
         None => terminal.say(&format!(
             "Then say whether they match: `vault-cli compare {} --yes` or `--no`, within ten minutes. Nothing is marked yet.",
@@ -159,12 +164,12 @@ pub(crate) async fn compare(
     Ok(())
 }
 
-fn marked(home: &Home, other: AccountId) -> Result<String, ClientError> {
-    Ok(format!("The keys of {} are marked as compared.", Names::read(home)?.show(other)))
+async fn marked(home: &Home, other: AccountId) -> Result<String, ClientError> {
+    Ok(format!("The keys of {} are marked as compared.", Names::read(home).await?.show(other)))
 }
 
-fn compared(terminal: &Terminal, home: &Home, other: AccountId, code: &str) -> Result<(), Failure> {
-    terminal.say(&marked(home, other)?);
+async fn compared(terminal: &Terminal, home: &Home, other: AccountId, code: &str) -> Result<(), Failure> {
+    terminal.say(&marked(home, other).await?);
     if terminal.json() { document(terminal, other, code, true) } else { Ok(()) }
 }
 

@@ -1,7 +1,7 @@
 //! What a person should know before it hurts: said on standard error, once for each command.
 
 use vault_client::ClientError;
-use vault_client::home::Home;
+use vault_client::home_folder::HomeFolder;
 use vault_engine::home::account::Profile;
 use vault_engine::server::connection::is_exposed;
 use vault_proto::statements::Role;
@@ -25,7 +25,7 @@ pub(super) fn of_end(profile: &Profile) -> Result<Option<String>, ClientError> {
 }
 
 /// Says if others can look into a home, or this program cannot write into it.
-pub(super) fn warn_of_home(terminal: &Terminal, home: &Home) {
+pub(super) fn warn_of_home(terminal: &Terminal, home: &HomeFolder) {
     let folder = home.folder().display();
     if home.is_open_to_others() {
         terminal.insist(&format!(

@@ -18,7 +18,7 @@ pub(super) async fn resolve(
     terminal: &Terminal,
     text: &str,
 ) -> Result<AccountId, Failure> {
-    if let Some(account) = directory::resolve_near(session.home(), text)? {
+    if let Some(account) = directory::resolve_near(session.home(), text).await? {
         return Ok(account);
     }
     let met = directory::first_contact(session, text).await?;

@@ -42,8 +42,8 @@ pub(super) fn kept(told: KeptRecording) -> Failure {
     let reason = Failure::from(reason);
     let not_kept = not_kept.map(Failure::from);
     let whys = match &not_kept {
-        Some(not_kept) => format!("{} {}", reason.what, not_kept.what),
-        None => reason.what.clone(),
+        Some(not_kept) if not_kept.what != reason.what => format!("{} {}", reason.what, not_kept.what),
+        _ => reason.what.clone(),
     };
     let whys = match cut_short {
         Some(why) => format!("It ends early: {why}. {whys}"),

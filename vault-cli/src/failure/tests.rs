@@ -1,9 +1,9 @@
 use std::io;
 
 use clap::Parser as _;
-use vault_engine::error::{Extent, KeptRecording, RecordingEnd, SourceChange, SourceFailure};
 use vault_core::identity_file::IdentityFileError;
 use vault_core::passphrase_file::UnlockError;
+use vault_engine::error::{Extent, KeptRecording, RecordingEnd, SourceChange, SourceFailure};
 use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::problem::Problem;
 use vault_proto::statements::Role;
@@ -89,12 +89,16 @@ fn disk(kind: io::ErrorKind) -> ClientError {
 }
 
 fn cut_off(seconds: Option<i64>, why: CutOffReason) -> ClientError {
+    cut_off_after(1_048_576, seconds, why)
+}
+
+fn cut_off_after(bytes: u64, seconds: Option<i64>, why: CutOffReason) -> ClientError {
     let created = Timestamp::from_unix_seconds(1_795_000_000).unwrap();
     ClientError::CutOff(Box::new(CutOff {
         created,
         until: seconds.map(|seconds| created.saturating_add(seconds)),
         last_stored: created.saturating_add(600),
-        bytes: 1_048_576,
+        bytes,
         why,
     }))
 }
@@ -116,6 +120,13 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
         ("damaged", refusal(Refusal::Damaged("segment 0, part 3 is not the part that was sealed".into()))),
         ("cut off", cut_off(None, CutOffReason::NoEnd)),
         ("cut off at a time", cut_off(Some(751), CutOffReason::NoEnd)),
+        ("cut off at once", cut_off(Some(0), CutOffReason::NoEnd)),
+        ("empty", cut_off_after(0, None, CutOffReason::NoEnd)),
+        ("empty and lost", cut_off_after(0, Some(0), CutOffReason::RestLost)),
+        (
+            "emptied",
+            cut_off_after(0, None, CutOffReason::EndForgotten { final_seal: Digest::of(b"the end") }),
+        ),
         ("cut off and lost", cut_off(Some(751), CutOffReason::RestLost)),
         (
             "cut off and hidden",
@@ -133,6 +144,15 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
             told(RecordingEnd::Unsealed, 1_048_577, unreachable(), Some(disk(io::ErrorKind::StorageFull))),
         ),
         ("without an end", told(RecordingEnd::Unsealed, 0, disk(io::ErrorKind::StorageFull), None)),
+        (
+            "lost for one reason",
+            told(
+                RecordingEnd::Unsealed,
+                1_048_577,
+                disk(io::ErrorKind::StorageFull),
+                Some(disk(io::ErrorKind::StorageFull)),
+            ),
+        ),
         ("end not noted", told(RecordingEnd::OnServer, 0, disk(io::ErrorKind::StorageFull), None)),
         (
             "source changed",
@@ -215,6 +235,7 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
         ("wrong passphrase", IdentityFileError::from(UnlockError::WrongPassphrase).into()),
         ("identity damaged", IdentityFileError::from(UnlockError::Damaged).into()),
         ("identity contents", IdentityFileError::Contents(3).into()),
+        ("device key gone", ClientError::DeviceKeyGone),
         ("not set up", ClientError::NotSetUp(Missing::Identity("/home/p/.config/recording-vault".into()))),
         ("not enrolled", ClientError::NotSetUp(Missing::Enrolment("/home/p/.config/recording-vault".into()))),
         ("no certificate", ClientError::NotSetUp(Missing::Certificate)),

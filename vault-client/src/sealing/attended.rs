@@ -2,19 +2,18 @@
 
 use std::io::Read;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
-use super::progress::RecordingProgress;
-use super::recorder::Recorder;
-use super::sender::GiveUp;
+use vault_engine::sealing::{GiveUp, Recorder, RecordingProgress, Sealed};
+use vault_engine::watched::Watched;
+
+use super::UploadEvent;
 use super::source::change_in;
-use super::{Sealed, UploadEvent};
 use vault_engine::error::{ClientError, SourceFailure};
 
 /// Most bytes that are read from a source at once.
@@ -54,6 +53,7 @@ pub(super) async fn drive(
         left_behind: false,
         given_up: false,
         progress: recorder.progress(),
+        told: None,
         arrived: 0,
         give_up: recorder.give_up(),
         on_event,
@@ -119,9 +119,11 @@ struct Attendance<'a, S> {
     /// Whether the source had not ended by itself in time.
     left_behind: bool,
     given_up: bool,
-    progress: watch::Receiver<RecordingProgress>,
+    progress: Watched<RecordingProgress>,
+    /// What was told last.
+    told: Option<RecordingProgress>,
     arrived: u64,
-    give_up: Arc<watch::Sender<GiveUp>>,
+    give_up: Watched<GiveUp>,
     on_event: &'a mut (dyn FnMut(UploadEvent) + Send),
 }
 
@@ -138,7 +140,7 @@ impl<S: Future<Output = ()>> Attendance<'_, S> {
                 }
                 () = self.stop.as_mut(), if self.asked.is_none() => self.stopping(),
                 piece = read.recv() => return piece,
-                Ok(()) = self.progress.changed() => self.tell(),
+                () = news(&self.progress, self.told) => self.tell(),
             }
         }
     }
@@ -156,11 +158,11 @@ impl<S: Future<Output = ()>> Attendance<'_, S> {
                 () = self.stop.as_mut(), if self.asked.is_none() => self.stopping(),
                 () = at(silence) => {
                     self.given_up = true;
-                    self.give_up.send_replace(GiveUp::Now);
+                    self.give_up.change(|give_up| *give_up = GiveUp::Now);
                 }
-                Ok(()) = self.progress.changed() => {
+                () = news(&self.progress, self.told) => {
                     self.tell();
-                    let arrived = self.progress.borrow().arrived;
+                    let arrived = self.progress.get().arrived;
                     if arrived != self.arrived {
                         (self.arrived, since) = (arrived, Instant::now());
                     }
@@ -175,9 +177,15 @@ impl<S: Future<Output = ()>> Attendance<'_, S> {
     }
 
     fn tell(&mut self) {
-        let progress = *self.progress.borrow_and_update();
+        let progress = self.progress.get();
+        self.told = Some(progress);
         (self.on_event)(UploadEvent::Progress(progress));
     }
+}
+
+/// Waits until there is something else to tell than what was told last.
+async fn news(progress: &Watched<RecordingProgress>, told: Option<RecordingProgress>) {
+    progress.wait_for(|now| (told != Some(*now)).then_some(())).await;
 }
 
 async fn at(moment: Option<Instant>) {

@@ -1,83 +1,48 @@
-//! Sealing into the server: one pipeline from what is recorded to acknowledged parts, with flat memory.
-//!
-//! ```text
-//! Recorder ─part of plaintext─▶ Worker ─sealed part─▶ Sender ─PUT─▶ acknowledged
-//!                                  │ └─ journal: each line before what it names is sent
-//!                                  └─ Spool: sealed parts while the server cannot be reached
-//! ```
-//! The manifest is durable on the server before the first part. [`Recorder`] is what apps use; [`seal_file`] and
-//! [`seal_stream`] feed one. A process that dies leaves its journal, and perhaps sealed parts in the spool:
-//! [`resume_all`], or [`seal_file`] with the same file, brings the recording to an end. A key is never taken up again:
-//! what goes on does so in a new segment.
+//! Feeding what is sealed: files, pipes, and who may ask that it stop. What is decided on the way is the engine's
+//! ([`vault_engine::sealing`]).
 
-mod arrivals;
 mod attended;
-mod begin;
-mod chain;
-mod continuation;
-mod delivery;
-mod ending;
 mod file;
-mod held_parts;
-mod journal;
 mod path_text;
-mod progress;
-mod readers;
-mod recorder;
 mod resume;
-mod sender;
-mod settlement;
 mod source;
-mod spool;
-mod worker;
 
 use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
-use vault_proto::ids::{AccountId, ConsultationId, Digest, RecordingId};
-
-use self::attended::{Feed, drive};
-pub use self::ending::Ending;
-pub use self::file::seal_file;
-pub use self::progress::{Objection, RecordingProgress, ServerState};
-pub use self::recorder::{Recorder, RecorderOptions};
-pub use self::resume::{Resumed, ResumedUpload, resume_all};
 use vault_engine::Session;
 use vault_engine::error::ClientError;
-use vault_engine::opening::media::Medium;
+use vault_engine::sealing::RecorderTask;
+pub use vault_engine::sealing::{
+    Ending, Objection, Recorder, RecorderOptions, RecordingProgress, Resumed, ResumedUpload, SealRequest,
+    Sealed, ServerState,
+};
+use vault_proto::ids::RecordingId;
+
+use self::attended::{Feed, drive};
+pub use self::file::seal_file;
+pub use self::resume::resume_all;
 
 /// How long the end of a stream waits for a server that takes nothing, unless its connection was told.
 const STREAM_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What to seal, and for whom.
-#[derive(Debug, Clone)]
-pub struct SealRequest {
-    /// The patient.
-    pub patient: AccountId,
-    /// The clinician.
-    pub clinician: AccountId,
-    /// The consultation; a random name if `None`.
-    pub consultation: Option<ConsultationId>,
-    /// Title, for readers only.
-    pub title: Option<String>,
-    /// Media type of the first track; found out from its first bytes if `None`.
-    pub media_type: Option<String>,
+/// Begins to record, as [`Recorder::begin`] does. What it takes is sealed and sent by the runtime on which this is called.
+///
+/// # Errors
+/// Those of [`Recorder::begin`].
+pub async fn begin(
+    session: &Session,
+    request: &SealRequest,
+    options: RecorderOptions,
+) -> Result<Recorder, ClientError> {
+    Ok(at_work(Recorder::begin(session, request, options).await?))
 }
 
-/// What was sealed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sealed {
-    /// The recording.
-    pub recording: RecordingId,
-    /// Number of segments.
-    pub segments: u32,
-    /// Plaintext bytes.
-    pub bytes: u64,
-    /// SHA-256 of the plaintext.
-    pub sha256: Digest,
-    /// Its tracks, as its details say; none where an earlier process had sealed them.
-    pub media: Vec<Medium>,
+/// Has the runtime do the work of a recorder.
+fn at_work((recorder, task): (Recorder, RecorderTask)) -> Recorder {
+    drop(tokio::spawn(task));
+    recorder
 }
 
 /// How far an upload has come.
@@ -130,8 +95,8 @@ pub async fn seal_stream(
 ) -> Result<Sealed, ClientError> {
     // What comes out of a pipe may as well be a file that somebody copies into it.
     let options = RecorderOptions { real_time: false, ..RecorderOptions::default() };
-    let patience = session.connection.retry_for().unwrap_or(STREAM_PATIENCE);
-    let recorder = Recorder::begin(session, request, options).await?;
+    let patience = session.connection().retry_for().unwrap_or(STREAM_PATIENCE);
+    let recorder = begin(session, request, options).await?;
     on_event(UploadEvent::Begun { recording: recorder.recording(), total: None });
     drive(recorder, source, Feed::Stream(patience), stop, on_event).await
 }

@@ -22,8 +22,9 @@ use vault_proto::geometry::PART_PLAINTEXT;
 use vault_proto::ids::Digest;
 use zeroize::Zeroizing;
 
-use super::journal::SourceFile;
+use super::path_text::{path_of_text, text_of_path};
 use vault_engine::error::{ClientError, SourceChange};
+use vault_engine::sealing::SourceFile;
 
 /// A clock tick of a system that keeps times in nanoseconds, with room to spare: two writes within one look the same.
 const TICK: Duration = Duration::from_millis(20);
@@ -187,6 +188,7 @@ impl Source {
             let before = Look::settled(&file)?;
             let modified = file.metadata()?.modified()?;
             let modified = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let path = text_of_path(&path).ok_or(io::ErrorKind::InvalidFilename)?;
             let facts = SourceFile {
                 path,
                 length: before.length,
@@ -255,11 +257,11 @@ impl Source {
 
     /// The name by which it was opened, if it is a file.
     pub(super) fn name(&self) -> io::Result<Option<OpenedName>> {
-        let name = |file: &SourceFile| {
-            let inode = inode(&self.file.metadata()?);
-            Ok(OpenedName { path: file.path.clone(), inode })
+        let Some(path) = self.facts.as_ref().and_then(|file| path_of_text(&file.path)) else {
+            return Ok(None);
         };
-        self.facts.as_ref().map(name).transpose()
+        let inode = inode(&self.file.metadata()?);
+        Ok(Some(OpenedName { path, inode }))
     }
 
     /// What the hash of the whole goes on from, after [`Self::skip`].

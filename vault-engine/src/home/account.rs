@@ -200,7 +200,7 @@ pub fn parse_certificate_file(bytes: &[u8]) -> Result<CertificateChain, ClientEr
     serde_json::from_slice(bytes).map_err(|error| {
         // The parser's own words repeat what stands in the file.
         ClientError::Usage(format!(
-            "the certificate file is not one: it is not of the form it should have, at line {}, column {}",
+            "it is not of the form it should have, at line {}, column {}",
             error.line(),
             error.column()
         ))

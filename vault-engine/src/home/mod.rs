@@ -4,6 +4,7 @@
 //! identity.age        the device's secrets              certificate.json  from the registrar
 //! key-list.json       the account's own key list        server.json       where it is enrolled, under which organisation
 //! pins/<account>.json what was seen of each account     names.json        what the holder calls accounts
+//! entries/<account>.json  who was looked up lately: a recording may begin while the server is away
 //! list.json           the account's own signed list of recordings
 //! exports/<id>/       what was opened for exports, so that their files vouch for nothing themselves
 //! chain.json          the device's chain of manifests   uploads/          journals and spools of unfinished uploads
@@ -109,6 +110,11 @@ impl Home {
     /// Replaces a JSON record durably.
     pub async fn write_json<T: Serialize>(&self, key: &str, value: &T) -> Result<(), ClientError> {
         self.effects.commit(vec![Self::put_json(key, value)?]).await
+    }
+
+    /// All of `changes`, durably, or none of them.
+    pub(crate) async fn commit(&self, changes: Vec<Change>) -> Result<(), ClientError> {
+        self.effects.commit(changes).await
     }
 
     /// The change that replaces a JSON record.

@@ -101,6 +101,11 @@ pub(crate) async fn update(
     Ok(after)
 }
 
+/// The pin of an account; `None` if it was never met.
+pub(crate) async fn read(home: &Home, account: AccountId) -> Result<Option<Pin>, ClientError> {
+    home.read_json(&Home::pin_name(&account)).await
+}
+
 /// What is known from comparing the keys of `account`, as far as this home has seen its key lists.
 ///
 /// # Errors

@@ -110,8 +110,8 @@ impl Connection {
     /// For how long a request is tried again unless [`Self::with_retry_for`] says otherwise: six tries.
     const RETRY_FOR: Duration = Duration::from_secs(6);
 
-    /// Prepares requests to `server` (`https://host[:port]`; `http` is for one machine or a proxy's side), signed by the
-    /// device key of `effects`, whose public half is `device`. Connects only when something is asked.
+    /// Prepares requests to `server` (`https://host[:port]`; `http` is for one machine or a proxy's side), signed by
+    /// the device key of `effects`, whose public half is `device`. Connects only when something is asked.
     ///
     /// # Errors
     /// [`ClientError::Usage`] if `server` is no such address.
@@ -146,7 +146,7 @@ impl Connection {
     }
 
     /// The machine that does what is asked.
-    pub const fn effects(&self) -> &Effects {
+    pub(crate) const fn effects(&self) -> &Effects {
         &self.effects
     }
 
@@ -243,7 +243,7 @@ impl Connection {
     }
 
     /// Stores a part whose digest is known already, with its segment's signed progress.
-    pub async fn put_part(
+    pub(crate) async fn put_part(
         &self,
         path: &str,
         body: Bytes,
@@ -368,7 +368,7 @@ impl Connection {
     }
 
     /// An answer that breaks the protocol.
-    pub fn off_protocol(&self, reason: String) -> ClientError {
+    pub(crate) fn off_protocol(&self, reason: String) -> ClientError {
         ClientError::Protocol { server: self.server().to_owned(), reason }
     }
 }

@@ -1,4 +1,4 @@
 //! What is asked of the server: signed requests, and the statements of one recording.
 
 pub mod connection;
-pub mod recording;
+pub(crate) mod recording;

@@ -13,21 +13,26 @@ use crate::effects::Method;
 use crate::error::ClientError;
 
 /// Most bytes of a recording's statements.
-pub const MAX_RECORD: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_RECORD: usize = 16 * 1024 * 1024;
 
 /// One recording of one server. Every write may be repeated.
 #[derive(Clone)]
-pub struct ServerRecording {
+pub(crate) struct ServerRecording {
     connection: Connection,
     recording: RecordingId,
 }
 
 impl ServerRecording {
-    pub const fn new(connection: Connection, recording: RecordingId) -> Self {
+    pub(crate) const fn new(connection: Connection, recording: RecordingId) -> Self {
         Self { connection, recording }
     }
 
-    pub async fn create(
+    /// How it is asked.
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) async fn create(
         &self,
         manifest: &Envelope<Manifest>,
         credentials: &str,
@@ -36,12 +41,12 @@ impl ServerRecording {
         self.connection.send_json(Method::Post, wire::path::RECORDINGS, &body).await.map(drop)
     }
 
-    pub async fn open(&self, segment: u32, body: &OpenSegment) -> Result<(), ClientError> {
+    pub(crate) async fn open(&self, segment: u32, body: &OpenSegment) -> Result<(), ClientError> {
         let path = wire::path::segment(&self.recording, segment);
         self.connection.send_json(Method::Put, &path, body).await.map(drop)
     }
 
-    pub async fn part(
+    pub(crate) async fn part(
         &self,
         (segment, part): (u32, u32),
         ciphertext: Bytes,
@@ -52,13 +57,13 @@ impl ServerRecording {
         self.connection.put_part(&path, ciphertext, hash, progress).await.map(drop)
     }
 
-    pub async fn seal(&self, seal: &Envelope<SegmentSeal>) -> Result<(), ClientError> {
+    pub(crate) async fn seal(&self, seal: &Envelope<SegmentSeal>) -> Result<(), ClientError> {
         let path = wire::path::seal(&self.recording, seal.unverified().index);
         self.put(&path, seal.bytes().to_vec(), "application/json").await
     }
 
     /// The details, then the final seal.
-    pub async fn end(
+    pub(crate) async fn end(
         &self,
         details: Vec<u8>,
         final_seal: &Envelope<FinalSeal>,
@@ -73,17 +78,17 @@ impl ServerRecording {
     }
 
     /// Drops a segment of which nothing can be sealed: its key died with its process.
-    pub async fn abandon(&self, segment: u32) -> Result<(), ClientError> {
+    pub(crate) async fn abandon(&self, segment: u32) -> Result<(), ClientError> {
         self.connection.delete(&wire::path::segment(&self.recording, segment)).await
     }
 
     /// Everything the server has of the recording's statements.
-    pub async fn record(&self) -> Result<RecordingRecord, ClientError> {
+    pub(crate) async fn record(&self) -> Result<RecordingRecord, ClientError> {
         self.connection.get_json(&wire::path::recording(&self.recording), None, MAX_RECORD).await
     }
 
     /// Hashes of a segment's parts up to the first gap; none if there is no such segment.
-    pub async fn part_hashes(&self, segment: u32) -> Result<Vec<Digest>, ClientError> {
+    pub(crate) async fn part_hashes(&self, segment: u32) -> Result<Vec<Digest>, ClientError> {
         let path = wire::path::parts(&self.recording, segment);
         match self.connection.get(&path, None, None, 32 * MAX_PARTS as usize).await {
             Ok(body) => Ok(body.as_chunks::<32>().0.iter().map(|hash| Digest::from_bytes(*hash)).collect()),

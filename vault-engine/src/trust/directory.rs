@@ -1,7 +1,7 @@
 //! Whose keys: what the server's directory says of an account, believed only as far as the pinned organisation root,
 //! the account's own signatures and what was seen before allow (FORMAT.md, "Trust").
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use vault_proto::credentials::{
     CertificateChain, Issued, Member, TrustError, TrustProblem, VerifiedMember, verify_key_list,
 };
@@ -9,6 +9,7 @@ use vault_proto::envelope::{Envelope, StatementError, Verified};
 use vault_proto::ids::{AccountId, Digest, MIN_PREFIX};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::KeyList;
+use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::{self, AccountMatches, DirectoryEntry};
 
 use crate::effects::Method;
@@ -62,10 +63,97 @@ pub struct TrustedMember {
 /// [`ClientError::Trust`], naming the account; nothing is ever sealed to a key that fails.
 pub async fn look_up(session: &Session, account: AccountId) -> Result<TrustedMember, ClientError> {
     let (trusted, pin) = look_up_pinned(session, account).await?;
-    match pin.standing.unequal {
-        Some(at) => Err(TrustError { account, problem: TrustProblem::ComparedUnequal { at } }.into()),
-        None => Ok(trusted),
+    require_not_unequal(account, &pin)?;
+    remember(session, account, &trusted.member).await?;
+    Ok(trusted)
+}
+
+/// When an account is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fetched {
+    /// The server is asked.
+    Now,
+    /// What it said within the last 7 days is taken.
+    Recently,
+}
+
+/// As [`look_up`], or as it was looked up before.
+///
+/// # Errors
+/// As [`look_up`]; [`ClientError::NotFound`] if it was not looked up lately.
+pub(crate) async fn look_up_by(
+    session: &Session,
+    account: AccountId,
+    fetched: Fetched,
+) -> Result<TrustedMember, ClientError> {
+    match fetched {
+        Fetched::Now => look_up(session, account).await,
+        Fetched::Recently => {
+            let remembered = remembered(session, account).await?;
+            remembered.ok_or_else(|| ClientError::NotFound(format!("account {account}")))
+        }
     }
+}
+
+fn require_not_unequal(account: AccountId, pin: &Pin) -> Result<(), TrustError> {
+    match pin.standing.unequal {
+        Some(at) => Err(TrustError { account, problem: TrustProblem::ComparedUnequal { at } }),
+        None => Ok(()),
+    }
+}
+
+/// What an account's entry was when the server was asked last.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    fetched: Timestamp,
+    member: Member,
+}
+
+/// Seconds for which an entry may be sealed to without asking the server.
+const ENTRY_LIFETIME: i64 = 7 * 24 * 3600;
+/// Seconds within which the same entry is not written again.
+const ENTRY_PRECISION: i64 = 3600;
+
+fn entry_name(account: AccountId) -> String {
+    format!("entries/{account}.json")
+}
+
+async fn remember(session: &Session, account: AccountId, member: &Member) -> Result<(), ClientError> {
+    let (home, fetched) = (&session.home, session.effects().timestamp()?);
+    // One that cannot be read is only fetched again.
+    let known: Option<Entry> = home.read_json(&entry_name(account)).await.unwrap_or(None);
+    let is_fresh = |known: &Entry| {
+        known.member == *member
+            && known.fetched <= fetched
+            && known.fetched.saturating_add(ENTRY_PRECISION) > fetched
+    };
+    if known.as_ref().is_some_and(is_fresh) {
+        return Ok(());
+    }
+    home.write_json(&entry_name(account), &Entry { fetched, member: member.clone() }).await
+}
+
+/// An account as it was looked up within the last 7 days, if its certificate and its keys count now, and are the newest
+/// that this home has seen.
+async fn remembered(session: &Session, account: AccountId) -> Result<Option<TrustedMember>, ClientError> {
+    let Session { home, enrolment, .. } = session;
+    let now = session.effects().timestamp()?;
+    let Some(Entry { fetched, member }) = home.read_json(&entry_name(account)).await? else {
+        return Ok(None);
+    };
+    let Some(pin) = pins::read(home, account).await? else {
+        return Ok(None);
+    };
+    require_not_unequal(account, &pin)?;
+    let is_newest = pin.organisation == enrolment.organisation
+        && pin.key_list == member.key_list.digest()
+        && pin.certificate == Issued::of(&member.certificate);
+    if !is_newest || fetched > now || fetched.saturating_add(ENTRY_LIFETIME) < now {
+        return Ok(None);
+    }
+    let verified = member.verify(enrolment.organisation, account, now)?;
+    Ok(Some(TrustedMember { member, verified }))
 }
 
 /// As [`look_up`], but for an account that was found unequal too: only for comparing it again.

@@ -17,9 +17,9 @@ use super::objects;
 use super::single_file::{digest_of, files_below, small_file};
 use super::sums::{Sums, read_sums};
 use crate::layout::{INCOMPLETE, LOCK, MAX_DESCRIPTION, RECORDINGS, SUMS, proof};
-use crate::made::catalogue::{ExportedRecording, Person};
+use crate::made::catalogue::{ExportedRecording, ExportedStatus, Person};
 use vault_engine::error::ClientError;
-use vault_client::home::Home;
+use vault_engine::home::Home;
 use vault_engine::home::account::{Profile, profile};
 use vault_engine::home::own_list;
 
@@ -65,8 +65,8 @@ pub struct CheckedEntry {
     pub sealer: Option<Person>,
     /// When it began.
     pub created: Option<Timestamp>,
-    /// Whether it is complete; `false` for one that was cut off.
-    pub complete: bool,
+    /// Whether it has its end, as far as what proves that is there.
+    pub status: ExportedStatus,
     /// What was found.
     pub finding: Finding,
 }
@@ -78,6 +78,8 @@ pub enum Finding {
     Right,
     /// The list names it, and the export does not hold it.
     Missing,
+    /// The export held it, and every file of it is gone.
+    Gone,
     /// Files of it are changed or missing.
     Damaged(Vec<DamagedFile>),
     /// The list names its end, and the export was made without it.
@@ -136,7 +138,7 @@ struct Signed {
 /// # Errors
 /// [`ClientError::Open`] if what says what belongs to the export is itself damaged or forged;
 /// [`ClientError::Disk`].
-pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, ClientError> {
+pub async fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, ClientError> {
     let file = |name: &str, limit: usize| {
         let bytes = small_file(&folder.join(name), limit);
         bytes.map_err(ClientError::disk(folder.join(name)))?.ok_or_else(|| {
@@ -148,7 +150,10 @@ pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, Client
     let credentials = Credentials::parse(&file(proof::ACCOUNT, MAX_CREDENTIALS)?).map_err(unreadable)?;
     let list = parse::<RecordingList>(&file(proof::LIST, MAX_ENVELOPE)?)?;
     let claimed = list.unverified();
-    let pin = home.and_then(|home| Some((home.enrolment().ok()?, profile(home).ok()?)));
+    let pin = match home {
+        Some(home) => home.enrolment().await.ok().zip(profile(home).await.ok()),
+        None => None,
+    };
     let others = |profile: &Profile| profile.key_list.unverified().account != claimed.account;
     let other_than = pin.as_ref().filter(|(_, profile)| others(profile));
     let other_than = other_than.map(|(_, profile)| profile.key_list.unverified().account);
@@ -168,7 +173,7 @@ pub fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, Client
     let sums = sums.ok_or_else(|| damaged("SHA256SUMS is not of the usual form"))?;
     let signed = Signed { list, export, sums };
     let newest = match home {
-        Some(home) => own_list::read(home)?,
+        Some(home) => own_list::read(home).await?,
         None => None,
     };
     let (mut superseded, mut unknown_list) = (false, false);
@@ -278,17 +283,30 @@ fn entries(
                 .map(|entry| (recording_folder(&entry.recording), entry.recording)),
         )
         .collect();
-    for file in damaged_files {
-        let mut pieces = file.path.splitn(3, '/');
+    let owner = |path: &str| {
+        let mut pieces = path.splitn(3, '/');
         let place = pieces.next().zip(pieces.next()).map(|(above, name)| format!("{above}/{name}"));
-        match place.and_then(|place| owners.get(&place)) {
+        place.and_then(|place| owners.get(&place))
+    };
+    let mut signed_files: HashMap<RecordingId, usize> = HashMap::new();
+    for recording in signed.sums.keys().filter_map(|path| owner(path)) {
+        *signed_files.entry(*recording).or_default() += 1;
+    }
+    for file in damaged_files {
+        match owner(&file.path) {
             Some(recording) => by_recording.entry(*recording).or_default().push(file),
             None => other_files.push(file),
         }
     }
     let recordings = signed.list.object().recordings.iter().map(|entry| {
         let damaged = by_recording.remove(&entry.recording).unwrap_or_default();
-        look_at(folder, organisation, signed, entry, folders.get(&entry.recording), damaged)
+        let gone = damaged.iter().filter(|file| file.missing).count();
+        let finding = match signed_files.get(&entry.recording) {
+            _ if damaged.is_empty() => None,
+            Some(&all) if gone == all => Some(Finding::Gone),
+            _ => Some(Finding::Damaged(damaged)),
+        };
+        look_at(folder, organisation, signed, entry, folders.get(&entry.recording), finding)
     });
     (recordings.collect(), other_files)
 }
@@ -319,16 +337,16 @@ fn look_at(
     signed: &Signed,
     entry: &ListEntry,
     described: Option<&ExportedRecording>,
-    damaged: Vec<DamagedFile>,
+    of_files: Option<Finding>,
 ) -> CheckedEntry {
     let place = recording_folder(&entry.recording);
     let statements = objects::read(folder, entry.recording, organisation);
     let checked = statements.as_ref().and_then(|(checked, _)| checked.as_ref().ok());
-    let finding = match &statements {
-        _ if !damaged.is_empty() => Finding::Damaged(damaged),
-        None => Finding::Missing,
-        Some((Err(refusal), _)) => Finding::Refused(refusal.clone()),
-        Some((Ok(checked), files)) => find(folder, signed, entry, described, checked, files),
+    let finding = match (of_files, &statements) {
+        (Some(finding), _) => finding,
+        (None, None) => Finding::Missing,
+        (None, Some((Err(refusal), _))) => Finding::Refused(refusal.clone()),
+        (None, Some((Ok(checked), files))) => find(folder, signed, entry, described, checked, files),
     };
     let sealer = checked.map(|checked| {
         let sealer = checked.sealer();
@@ -340,10 +358,17 @@ fn look_at(
         folder: at.or_else(|| folder.join(&place).exists().then_some(place)),
         sealer,
         created: checked.map(|checked| checked.manifest().created),
-        complete: checked
-            .and_then(CheckedRecording::final_seal)
-            .is_some_and(|seal| seal.status == RecordingStatus::Complete),
+        status: checked.map_or(ExportedStatus::CutOff, status),
         finding,
+    }
+}
+
+/// Whether a recording has its end, and anything before it.
+fn status(checked: &CheckedRecording) -> ExportedStatus {
+    match checked.final_seal().map(|seal| seal.status) {
+        Some(RecordingStatus::Complete) => ExportedStatus::Complete,
+        _ if checked.plaintext_length() == 0 => ExportedStatus::Empty,
+        _ => ExportedStatus::CutOff,
     }
 }
 

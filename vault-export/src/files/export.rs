@@ -7,9 +7,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use futures_util::stream::{self, StreamExt as _};
-use vault_proto::envelope;
-use vault_proto::envelope::Envelope;
-use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::envelope::{Envelope, Unsigned};
+use vault_proto::ids::{Digest, KeyId, RecordingId};
 use vault_proto::recording_list::ListEntry;
 use vault_proto::statements::{Export, RecordingList, Role};
 
@@ -23,9 +22,8 @@ use crate::made::fhir::{FhirVersion, bundle};
 use crate::made::folder_names;
 use crate::made::page::page;
 use vault_client::Session;
-use vault_client::clock::now;
 use vault_engine::error::{ClientError, CutOff, CutOffReason};
-use vault_engine::home::own_list::{self, OwnList, device_key_id};
+use vault_engine::home::own_list::{self, OwnList};
 use vault_engine::opening::listing::{self, ListedRecording};
 
 /// Recordings that are fetched at the same time.
@@ -49,7 +47,9 @@ pub struct ExportRequest<'a> {
 pub struct Exported {
     /// Recordings that are in it.
     pub recordings: usize,
-    /// How many of these this run fetched.
+    /// How many of these were begun, and hold nothing: of them there is only what proves that.
+    pub empty: usize,
+    /// How many this run fetched.
     pub fetched: usize,
     /// Those that could not be exported, and why.
     pub failed: Vec<(RecordingId, ClientError)>,
@@ -72,7 +72,7 @@ pub async fn export(
     let run = Run { session, folder, progress: Mutex::new(on_event) };
     kept::check_owner(&run)?;
     let listing = listing::list(session).await?;
-    let list = own_list::learn(session.home(), session.account(), &[])?.list;
+    let list = own_list::learn(session.home(), session.account(), &[]).await?.list;
     let mut failed: Vec<(RecordingId, ClientError)> =
         listing.refused.into_iter().map(|entry| (entry.recording, entry.error)).collect();
     failed.extend(listing.missing.iter().map(|entry| (entry.recording, ClientError::NoLongerListed)));
@@ -89,7 +89,7 @@ pub async fn export(
     for recording in &recordings {
         let place = folders.get(&recording.recording).cloned().unwrap_or_default();
         let found = match request.form {
-            Form::Opened => opened::find(&run, recording, &place)?,
+            Form::Opened => opened::find(&run, recording, &place).await?,
             Form::Sealed => sealed::find(&run, recording),
         };
         let known_end = known.get(&recording.recording).and_then(|entry| entry.final_seal);
@@ -113,7 +113,8 @@ pub async fn export(
     let fetched = fetch(&run, request.form, missing, &mut present, &mut failed).await;
     // Some may have come further since they were listed.
     let shown: Vec<ListEntry> = present.values().filter_map(|found| found.entry).collect();
-    let own_list::Learned { list, refused, .. } = own_list::learn(session.home(), session.account(), &shown)?;
+    let own_list::Learned { list, refused, .. } =
+        own_list::learn(session.home(), session.account(), &shown).await?;
     for (recording, refusal) in refused {
         present.remove(&recording);
         failed.push((recording, refusal.into()));
@@ -121,27 +122,29 @@ pub async fn export(
     // What is at home stays there, and signed, whatever the server shows today and whichever recordings were asked for.
     for entry in &list.object.recordings {
         if !present.contains_key(&entry.recording)
-            && let Some(found) = carry_over(&run, request.form, entry.recording, there.get(&entry.recording))?
+            && let Some(found) =
+                carry_over(&run, request.form, entry.recording, there.get(&entry.recording)).await?
         {
             present.insert(entry.recording, found);
         }
     }
     let recordings = present.len();
-    let finished = finish(&run, request.form, list, present, &failed);
+    let empty = present.values().filter(|found| found.empty).count();
+    let finished = finish(&run, request.form, list, present, &failed).await;
     // What could be fetched is signed even where the rest could not be.
     let fetched = fetched?;
     let list = finished?;
-    Ok(Exported { recordings, fetched, failed, list: list.statement })
+    Ok(Exported { recordings, empty, fetched, failed, list: list.statement })
 }
 
-fn carry_over(
+async fn carry_over(
     run: &Run<'_>,
     form: Form,
     recording: RecordingId,
     place: Option<&String>,
 ) -> Result<Option<Present>, ClientError> {
     match (form, place) {
-        (Form::Opened, Some(place)) => opened::carry_over(run, recording, place),
+        (Form::Opened, Some(place)) => opened::carry_over(run, recording, place).await,
         (Form::Opened, None) => Ok(None),
         (Form::Sealed, _) => Ok(sealed::carry_over(run, recording)),
     }
@@ -196,7 +199,7 @@ async fn fetch(
 }
 
 /// Writes what describes the export as a whole, and signs it. Gives the list that it names.
-fn finish(
+async fn finish(
     run: &Run<'_>,
     form: Form,
     list: OwnList,
@@ -204,7 +207,7 @@ fn finish(
     failed: &[(RecordingId, ClientError)],
 ) -> Result<OwnList, ClientError> {
     let Run { session, folder, .. } = run;
-    let credentials = own_list::own_credentials(session.home())?;
+    let credentials = own_list::own_credentials(session.home()).await?;
     let mut batch = folder.batch()?;
     let mut sums = Sums::new();
     let mut described = Vec::new();
@@ -223,7 +226,7 @@ fn finish(
                     label: certificate.and_then(|certificate| certificate.label.clone()),
                 },
                 organisation: session.enrolment().organisation,
-                created: now()?,
+                created: session.effects().timestamp()?,
                 recordings: described,
                 missing: failed.iter().map(|(id, error)| (*id, error.to_string())).collect(),
             };
@@ -251,12 +254,11 @@ fn finish(
     let export = Export {
         account: session.account().id,
         list: list.statement.digest(),
-        created: now()?,
+        created: session.effects().timestamp()?,
         sums: Digest::of(sums.as_bytes()),
     };
-    let export = envelope::sign(&export, device_key_id(session.account()), |bytes| {
-        session.account().device.sign(bytes)
-    })?;
+    let device = session.account().device;
+    let export = session.sign(Unsigned::prepare(&export, KeyId::of_device(&device), device)?).await?;
     // What is signed is there, all of it, before its signature.
     let mut unsigned = BTreeMap::new();
     batch.put(&mut unsigned, SUMS, sums.as_bytes())?;

@@ -17,7 +17,7 @@ use super::single_file::{create, digest_of};
 use super::sums::Sums;
 use crate::made::catalogue::{ExportedFile, ExportedRecording, ExportedStatus, Person};
 use vault_engine::error::ClientError;
-use vault_client::home::Home;
+use vault_engine::home::Home;
 use vault_engine::media_type::{file_extension, playable};
 use vault_engine::opening::listing::{self, ListedRecording, Status};
 use vault_engine::opening::media::{Medium, media};
@@ -41,14 +41,14 @@ impl OpenedHere {
         format!("exports/{recording}/{end}-{bytes}.json")
     }
 
-    fn remember(&self, home: &Home) -> Result<(), ClientError> {
+    async fn remember(&self, home: &Home) -> Result<(), ClientError> {
         let ExportedRecording { recording, final_seal, .. } = self.described;
-        home.write_json(&Self::name(recording, final_seal, self.bytes), self)
+        home.write_json(&Self::name(recording, final_seal, self.bytes), self).await
     }
 }
 
 /// The recording, if all of it is in the export, unchanged and as new as the server's.
-pub(super) fn find(
+pub(super) async fn find(
     run: &Run<'_>,
     recording: &ListedRecording,
     place: &str,
@@ -60,12 +60,12 @@ pub(super) fn find(
         return Ok(Some(present(describe(recording, place, Vec::new()), statements)));
     }
     let state = (recording.manifest, recording.final_seal, recording.bytes);
-    let here = unchanged(run, recording.recording, state, place)?;
+    let here = unchanged(run, recording.recording, state, place).await?;
     Ok(here.map(|here| present(describe(recording, place, here.described.files), statements)))
 }
 
 /// The recording as an earlier run left it, for when the server does not show it, or less of it than it had.
-pub(super) fn carry_over(
+pub(super) async fn carry_over(
     run: &Run<'_>,
     recording: RecordingId,
     place: &str,
@@ -75,19 +75,19 @@ pub(super) fn carry_over(
     };
     let final_seal = checked.final_seal().map(Verified::digest);
     let state = (checked.manifest().digest(), final_seal, checked.plaintext_length());
-    let here = unchanged(run, recording, state, place)?;
+    let here = unchanged(run, recording, state, place).await?;
     Ok(here.map(|here| present(ExportedRecording { folder: place.to_owned(), ..here.described }, statements)))
 }
 
 /// What this home opened of a recording, if its files lie in `place` as they were written.
-fn unchanged(
+async fn unchanged(
     run: &Run<'_>,
     recording: RecordingId,
     (manifest, final_seal, bytes): (Digest, Option<Digest>, u64),
     place: &str,
 ) -> Result<Option<OpenedHere>, ClientError> {
     let here: Option<OpenedHere> =
-        run.session.home().read_json(&OpenedHere::name(recording, final_seal, bytes))?;
+        run.session.home().read_json(&OpenedHere::name(recording, final_seal, bytes)).await?;
     let Some(here) = here.filter(|here| here.described.manifest == manifest) else {
         return Ok(None);
     };
@@ -120,7 +120,7 @@ pub(super) async fn fetch(
     let entry = Some(recording.entry());
     if is_sealed_for_others(run, recording) {
         let here = OpenedHere { bytes: recording.bytes, described: describe(recording, place, Vec::new()) };
-        here.remember(run.session.home())?;
+        here.remember(run.session.home()).await?;
         let statements = kept::write_statements(run, &remote)?;
         return Ok(Present { entry, ..present(here.described, statements) });
     }
@@ -138,7 +138,7 @@ pub(super) async fn fetch(
     let described = describe(recording, place, files);
     // Before the files are in their place: what lies there without this is fetched again, never believed.
     let here = OpenedHere { bytes: remote.checked().plaintext_length(), described };
-    here.remember(run.session.home())?;
+    here.remember(run.session.home()).await?;
     run.folder.appear(&apart, place)?;
     let statements = kept::write_statements(run, &remote)?;
     Ok(Present { entry, ..present(here.described, statements) })
@@ -200,7 +200,8 @@ fn present(described: ExportedRecording, statements: Sums) -> Present {
     let mut sums = statements;
     let named = |file: &ExportedFile| (format!("{}/{}", described.folder, file.path), file.sha256);
     sums.extend(described.files.iter().map(named));
-    Present { sums, described: Some(described), entry: None }
+    let empty = described.status == ExportedStatus::Empty;
+    Present { sums, described: Some(described), empty, entry: None }
 }
 
 fn describe(recording: &ListedRecording, place: &str, files: Vec<ExportedFile>) -> ExportedRecording {
@@ -211,10 +212,10 @@ fn describe(recording: &ListedRecording, place: &str, files: Vec<ExportedFile>) 
         folder: place.to_owned(),
         consultation: recording.consultation.clone(),
         title: details.and_then(|details| details.title.clone()),
-        status: if recording.status == Status::Complete {
-            ExportedStatus::Complete
-        } else {
-            ExportedStatus::CutOff
+        status: match recording.status {
+            Status::Complete => ExportedStatus::Complete,
+            Status::CutOff | Status::Recording => ExportedStatus::CutOff,
+            Status::Empty => ExportedStatus::Empty,
         },
         created: recording.created,
         started: details.map(|details| details.started),

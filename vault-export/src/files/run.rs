@@ -53,6 +53,8 @@ pub(super) struct Present {
     pub(super) sums: Sums,
     /// What a person is told of it; only of what was opened.
     pub(super) described: Option<ExportedRecording>,
+    /// Whether it was begun and nothing was recorded.
+    pub(super) empty: bool,
     /// What the server showed of it, if it was fetched just now.
     pub(super) entry: Option<ListEntry>,
 }

@@ -34,7 +34,8 @@ pub(super) fn carry_over(run: &Run<'_>, recording: RecordingId) -> Option<Presen
     if checked.manifest().recipients.iter().any(|reader| reader.account == run.session.account().id) {
         sums.extend(objects::check_ciphertext(&run.folder.path(""), &checked).ok()?);
     }
-    Some(Present { sums, described: None, entry: None })
+    let empty = checked.final_seal().is_none() && checked.plaintext_length() == 0;
+    Some(Present { sums, described: None, empty, entry: None })
 }
 
 /// Fetches a recording and puts it in its place. All of it is opened on the way, to see that it can be, and what comes
@@ -62,7 +63,8 @@ pub(super) async fn fetch(run: &Run<'_>, recording: &ListedRecording) -> Result<
         Err(error) => return Err(error),
     }
     let sums = run.folder.appear(&apart, &recording_folder(&id))?;
-    Ok(Present { sums, described: None, entry: Some(entry) })
+    let empty = remote.holds_nothing(run.session.home()).await?;
+    Ok(Present { sums, described: None, empty, entry: Some(entry) })
 }
 
 async fn fetch_segment(
@@ -92,7 +94,7 @@ async fn fetch_segment(
                 Some(first) => first,
                 None => fetch_part(connection, &recording, index, part, shape.part_length(part)).await?,
             };
-            let plaintext = open_part(&opener, part, ciphertext.clone()).await?;
+            let plaintext = open_part(run.session.effects(), &opener, part, ciphertext.clone()).await?;
             Ok::<_, ClientError>((ciphertext, plaintext.len() as u64))
         }
     });

@@ -5,8 +5,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use vault_engine::error::ClientError;
 use vault_client::home_folder::private_file;
+use vault_engine::error::ClientError;
 use vault_proto::ids::Digest;
 
 /// Makes a new file that only its owner may read.

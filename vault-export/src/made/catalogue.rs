@@ -25,6 +25,8 @@ pub enum ExportedStatus {
     Complete,
     /// Its end is missing; what is here is its beginning.
     CutOff,
+    /// It was begun, and nothing was recorded.
+    Empty,
 }
 
 /// One file of a recording: one track, opened.

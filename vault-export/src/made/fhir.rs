@@ -133,6 +133,7 @@ fn document(recording: &ExportedRecording, organisation: &str, version: FhirVers
     let (doc_status, end) = match recording.status {
         ExportedStatus::Complete => ("final", ""),
         ExportedStatus::CutOff => ("preliminary", " (cut off: the end is missing)"),
+        ExportedStatus::Empty => ("preliminary", " (empty: nothing was recorded)"),
     };
     let mut authors = vec![reference(author(&recording.sealer, recording))];
     if recording.clinician.account != recording.sealer.account {

@@ -145,6 +145,12 @@ fn article(recording: &ExportedRecording, people: &People) -> Markup {
                     "checked."
                 }
             }
+            @if recording.status == ExportedStatus::Empty {
+                p.warn {
+                    strong { "Empty." }
+                    " This recording was begun, and nothing was recorded: there is nothing in it to watch or hear."
+                }
+            }
             dl {
                 dt { "When" }
                 dd { (span(recording.began(), recording.ended)) }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use vault_proto::ids::RecordingId;
 
 use super::*;
-use crate::home::Home;
+use crate::home_folder::HomeFolder;
 
 const LENGTH: usize = 10;
 
@@ -26,7 +26,7 @@ fn mark(parts: usize) -> Mark {
 
 fn spool() -> (tempfile::TempDir, Spool) {
     let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::of(&Home::new(folder.path()), RecordingId::from_bytes([7; 16]), 1 << 20);
+    let spool = Spool::of(&HomeFolder::new(folder.path()), RecordingId::from_bytes([7; 16]), 1 << 20);
     (folder, spool)
 }
 

@@ -1,14 +1,15 @@
 //! Bringing one thing to the server: tried until it is there, or nobody waits for it any more; and what becomes of a
 //! part then.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_lock::SemaphoreGuardArc;
 use bytes::Bytes;
-use tokio::sync::watch;
+use futures_util::future::{self, Either};
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::Digest;
-use vault_proto::statements::SegmentSeal;
+use vault_proto::statements::{Manifest, SegmentSeal};
 use vault_proto::wire;
 
 use super::held_parts::HeldParts;
@@ -17,8 +18,10 @@ use super::progress::{Objection, RecordingProgress, ServerState};
 use super::sender::{GiveUp, OutgoingPart, Payload};
 use super::settlement::{Place, Settled};
 use super::spool::{KeptPart, Spool};
-use vault_engine::error::ClientError;
-use vault_engine::server::recording::ServerRecording;
+use crate::effects::{Change, Effects};
+use crate::error::ClientError;
+use crate::server::recording::ServerRecording;
+use crate::watched::Watched;
 
 /// Pause after the first try that failed while parts are kept; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -36,6 +39,7 @@ pub(super) struct Outcome {
 
 /// One request, or two that belong together, as often as it takes.
 pub(super) enum Attempt {
+    Create { manifest: Box<Envelope<Manifest>>, credentials: String },
     Open { segment: u32, body: wire::OpenSegment },
     Part { place: (u32, u32), ciphertext: Bytes, hash: Digest, progress: Option<String> },
     Seal(Envelope<SegmentSeal>),
@@ -45,6 +49,7 @@ pub(super) enum Attempt {
 impl Attempt {
     async fn make(&self, server: &ServerRecording) -> Result<(), ClientError> {
         match self {
+            Self::Create { manifest, credentials } => server.create(manifest, credentials).await,
             Self::Open { segment, body } => server.open(*segment, body).await,
             Self::Part { place, ciphertext, hash, progress } => {
                 server.part(*place, ciphertext.clone(), *hash, progress.as_deref()).await
@@ -55,52 +60,73 @@ impl Attempt {
     }
 }
 
+/// What is done after each try that failed.
+pub(super) enum OnFailure {
+    /// While nothing arrives, a place in memory is for what is recorded next.
+    LetGo(Option<SemaphoreGuardArc>),
+    /// What is in memory alone is kept, if that is possible by now.
+    Keep { held: HeldParts, spool: Spool, place: Place },
+}
+
+impl OnFailure {
+    async fn happened(&mut self) {
+        match self {
+            Self::LetGo(share) => drop(share.take()),
+            Self::Keep { held, spool, place } => {
+                if let Err(error) = held.keep_up_to(*place, spool).await {
+                    // The part is not forgotten: it stays in memory, and its share with it.
+                    tracing::debug!(%error, "a part stays in memory: the home cannot be written");
+                }
+            }
+        }
+    }
+}
+
 /// How something is tried again.
 pub(super) struct Tries {
+    pub(super) effects: Effects,
     pub(super) keep: bool,
-    pub(super) progress: watch::Sender<RecordingProgress>,
-    pub(super) give_up: watch::Receiver<GiveUp>,
+    pub(super) progress: Watched<RecordingProgress>,
+    pub(super) give_up: Watched<GiveUp>,
     /// Whether the last try was refused by the server, and another follows.
     pub(super) is_refused: bool,
 }
 
 impl Tries {
-    /// Tries until it is sent, it is refused for good, or nobody wants to wait any longer. `on_failure` runs after each
-    /// try that failed.
+    /// Tries until it is sent, it is refused for good, or nobody wants to wait any longer.
     pub(super) async fn until_sent(
         mut self,
         server: &ServerRecording,
         attempt: &Attempt,
-        mut on_failure: impl FnMut(),
+        mut on_failure: OnFailure,
     ) -> Result<(), ClientError> {
         let mut pause = FIRST_PAUSE;
-        let mut told = self.give_up.clone();
         loop {
-            let made = tokio::select! {
-                biased;
-                () = told_now(&mut told) => return Err(ClientError::Interrupted),
-                made = attempt.make(server) => made,
+            let made = {
+                let told = self.give_up.wait_for(|told| (*told == GiveUp::Now).then_some(()));
+                match future::select(std::pin::pin!(told), std::pin::pin!(attempt.make(server))).await {
+                    Either::Left(_) => return Err(ClientError::Interrupted),
+                    Either::Right((made, _)) => made,
+                }
             };
             let Err(error) = made else {
                 self.was_taken();
                 return Ok(());
             };
-            on_failure();
-            let ends = !self.keep || !error.may_pass() || *self.give_up.borrow_and_update() != GiveUp::No;
+            on_failure.happened().await;
+            let ends = !self.keep || !error.may_pass() || self.give_up.get() != GiveUp::No;
             self.was_not_taken(&error, !ends);
             if ends {
                 return Err(error);
             }
             tracing::debug!(%error, "trying again");
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = LONGEST_PAUSE.min(pause * 2),
-                // One more try at most, and then no other.
-                told = self.give_up.changed() => {
-                    // If the recorder is gone, nobody waits for this any more, and what is kept is for another process.
-                    if told.is_err() || *self.give_up.borrow() == GiveUp::Now {
-                        return Err(error);
-                    }
-                },
+            let told = self.give_up.wait_for(|told| (*told != GiveUp::No).then_some(*told));
+            let paused = self.effects.sleep(pause);
+            match future::select(std::pin::pin!(paused), std::pin::pin!(told)).await {
+                Either::Left(_) => pause = LONGEST_PAUSE.min(pause * 2),
+                Either::Right((GiveUp::Now, _)) => return Err(error),
+                // One more try, and then no other.
+                Either::Right(_) => {}
             }
         }
     }
@@ -109,50 +135,55 @@ impl Tries {
     /// what is small.
     fn was_taken(&mut self) {
         let was_refused = std::mem::take(&mut self.is_refused);
-        self.progress.send_if_modified(|progress| {
+        self.progress.change(|progress| {
             progress.refused = progress.refused.saturating_sub(usize::from(was_refused));
             let before = progress.server;
             let never = matches!(before, ServerState::Refusing { why: Objection::Lasting, .. });
             if matches!(before, ServerState::Away { .. }) || (progress.refused == 0 && !never) {
                 progress.server = ServerState::Reachable;
             }
-            progress.server != before
         });
     }
 
     fn was_not_taken(&mut self, error: &ClientError, is_tried_again: bool) {
         let is_refused = is_tried_again && Objection::of(error).is_some();
         let was_refused = std::mem::replace(&mut self.is_refused, is_refused);
-        let keep = self.keep;
-        self.progress.send_if_modified(|progress| {
+        let (keep, now) = (self.keep, self.effects.now().running);
+        self.progress.change(|progress| {
             progress.refused = progress.refused.saturating_sub(usize::from(was_refused));
             progress.refused += usize::from(is_refused);
             let before = progress.server;
             // What can be read again is not kept here, and its server is somebody else's to judge.
             if keep {
-                progress.server = before.after(error);
+                progress.server = before.after(error, now);
             }
-            progress.server != before
         });
-    }
-}
-
-/// Waits until nobody wants to wait any more, not even for an answer.
-async fn told_now(give_up: &mut watch::Receiver<GiveUp>) {
-    if give_up.wait_for(|told| *told == GiveUp::Now).await.is_err() {
-        // The recorder is gone and never said so: what is on its way may arrive.
-        std::future::pending().await
     }
 }
 
 /// What sending a part takes.
 pub(super) struct PartAttempts {
     pub(super) server: ServerRecording,
-    pub(super) spool: Option<Arc<Spool>>,
+    pub(super) spool: Option<Spool>,
     pub(super) held: HeldParts,
+    pub(super) removed: Removed,
     pub(super) tries: Tries,
     /// Nothing is sent any more: the part is kept.
     pub(super) refused: bool,
+}
+
+/// Records of parts that the server has: they go with the next commit, which costs nothing more then.
+#[derive(Clone, Default)]
+pub(super) struct Removed(Arc<Mutex<Vec<Change>>>);
+
+impl Removed {
+    pub(super) fn add(&self, change: Change) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+    }
+
+    pub(super) fn take(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A part that has left the worker's hands.
@@ -161,6 +192,7 @@ struct Carried {
     length: usize,
     ciphertext: Bytes,
     progress: Option<String>,
+    share: Option<SemaphoreGuardArc>,
 }
 
 impl PartAttempts {
@@ -172,12 +204,13 @@ impl PartAttempts {
 
     /// Sends a part, or keeps it. Says where it is at the end of that, and why it was not sent.
     async fn deliver(self, part: OutgoingPart) -> (Settled, Option<ClientError>) {
-        let Self { server, spool, held, tries, refused } = self;
-        if refused && matches!(part.payload, Payload::Spooled) {
+        let Self { server, spool, held, removed, tries, refused } = self;
+        let is_kept = part.is_kept;
+        if refused && is_kept {
             return (Settled::Spooled, None);
         }
         let place = (part.segment, part.part);
-        let carried = match taken_up(part, spool.as_deref()) {
+        let carried = match taken_up(part, spool.as_ref()).await {
             Ok(Some(carried)) => carried,
             Ok(None) => {
                 let (segment, part) = place;
@@ -189,19 +222,19 @@ impl PartAttempts {
         let error = if refused {
             None
         } else {
-            let Carried { hash, length, ciphertext, progress } = carried;
+            let Carried { hash, length, ciphertext, progress, share } = carried;
             let attempt = Attempt::Part { place, ciphertext, hash, progress };
-            let keep_if_possible = || {
-                if let Some(spool) = &spool
-                    && let Err(error) = held.keep_up_to(place, spool)
-                {
-                    // The part is not forgotten: it stays in memory, and its share with it.
-                    tracing::debug!(%error, "a part stays in memory: the spool cannot be written");
-                }
+            let on_failure = match (&spool, is_kept) {
+                (Some(spool), false) => OnFailure::Keep { held: held.clone(), spool: spool.clone(), place },
+                _ => OnFailure::LetGo(share),
             };
-            match tries.until_sent(&server, &attempt, keep_if_possible).await {
+            match tries.until_sent(&server, &attempt, on_failure).await {
                 Ok(()) => {
-                    held.arrived(place, length, spool.as_deref());
+                    if let Some(spool) = &spool
+                        && let Some(change) = held.arrived(place, length, spool).await
+                    {
+                        removed.add(change);
+                    }
                     return (Settled::Acknowledged, None);
                 }
                 Err(error) => Some(error),
@@ -209,11 +242,12 @@ impl PartAttempts {
         };
         // Not sent, and not to be sent by this process.
         match &spool {
-            Some(spool) => match held.keep_up_to(place, spool) {
+            Some(_) if is_kept => (Settled::Spooled, error),
+            Some(spool) => match held.keep_up_to(place, spool).await {
                 Ok(()) => (Settled::Spooled, error),
                 Err(not_kept) => {
-                    held.lose(place);
-                    (Settled::Lost(ClientError::disk(spool.folder())(not_kept)), error)
+                    held.lose(place).await;
+                    (Settled::Lost(not_kept), error)
                 }
             },
             // Its source can be read again; here it counts as nowhere, so that nothing is signed over it.
@@ -223,14 +257,20 @@ impl PartAttempts {
 }
 
 /// Takes a part up from where it waits; `None` if it is not there any more.
-fn taken_up(part: OutgoingPart, spool: Option<&Spool>) -> Result<Option<Carried>, ClientError> {
+async fn taken_up(part: OutgoingPart, spool: Option<&Spool>) -> Result<Option<Carried>, ClientError> {
     let OutgoingPart { segment, part, hash, length, payload, .. } = part;
-    if let Payload::Memory { ciphertext, progress } = payload {
-        return Ok(Some(Carried { hash, length, ciphertext, progress }));
+    if let Payload::Memory { ciphertext, progress, share } = payload {
+        return Ok(Some(Carried { hash, length, ciphertext, progress, share }));
     }
-    let Some(kept) = spool.map_or(Ok(None), |spool| spool.get(segment, part, &hash))? else {
-        return Ok(None);
+    let kept = match spool {
+        Some(spool) => spool.get((segment, part), &hash).await?,
+        None => None,
     };
-    let KeptPart { progress, ciphertext } = kept;
-    Ok(Some(Carried { hash, length, ciphertext, progress }))
+    Ok(kept.map(|KeptPart { progress, ciphertext }| Carried {
+        hash,
+        length,
+        ciphertext,
+        progress,
+        share: None,
+    }))
 }

@@ -7,17 +7,16 @@ use vault_core::details::Details;
 use vault_proto::base64;
 use vault_proto::statements::RecordingStatus;
 
-use super::begin::{Begun, kept_title, recording_sealer};
+use super::begin::{Begun, kept_title};
 use super::chain::remember_in_chain;
 use super::continuation::CaughtUp;
-use super::journal::{EndLine, Journal, Past};
+use super::journal::{EndLine, Journal, Line, Past};
 use super::spool::Spool;
 use super::worker::timestamp_of_ms;
-use crate::home_folder::folder_of;
-use vault_engine::Session;
-use vault_engine::error::ClientError;
-use vault_engine::home::endings;
-use vault_engine::server::recording::ServerRecording;
+use crate::error::ClientError;
+use crate::home::endings;
+use crate::server::recording::ServerRecording;
+use crate::session::Session;
 
 /// How an upload ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,21 +43,16 @@ pub enum Ending {
 }
 
 /// Ends a recording where its process died.
-pub(super) async fn end_here(
-    session: &Session,
-    journal: Journal,
-    past: &Past,
-) -> Result<Ending, ClientError> {
+pub(super) async fn end_here(session: &Session, journal: Journal, past: Past) -> Result<Ending, ClientError> {
     let Session { connection, home, .. } = session;
     let recording = past.recording();
     remember_in_chain(home, &past.begin.manifest).await?;
-    let begin = past.begin.clone();
-    let mut begun = Begun { sealer: recording_sealer(&begin, session)?, journal, begin };
+    let mut begun = Begun::again(session, journal, &past)?;
     let server = ServerRecording::new(connection.clone(), recording);
-    let spool = Spool::of(&folder_of(home), recording, 0);
-    let Ok(caught_up) = begun.catch_up(&server, past, &spool).await? else {
-        begun.journal.finish()?;
-        return Ok(Ending::Nothing { lost: lost_after(past, Duration::ZERO) });
+    let spool = Spool::of(home, recording, 0);
+    let Ok(caught_up) = begun.catch_up(home, &server, &past, &spool).await? else {
+        begun.journal.finish().await?;
+        return Ok(Ending::Nothing { lost: lost_after(&past, Duration::ZERO) });
     };
     end_caught_up(session, begun, past, &spool, caught_up).await
 }
@@ -73,22 +67,26 @@ fn lost_after(past: &Past, kept: Duration) -> Option<Duration> {
 pub(super) async fn end_caught_up(
     session: &Session,
     mut begun: Begun,
-    past: &Past,
+    mut past: Past,
     spool: &Spool,
-    caught_up: CaughtUp,
+    mut caught_up: CaughtUp,
 ) -> Result<Ending, ClientError> {
     let Session { connection, home, account, .. } = session;
     let recording = past.recording();
     let server = ServerRecording::new(connection.clone(), recording);
     let created = past.begin.manifest.unverified().created;
     begun.close_segment(session, &server, &caught_up.open).await?;
+    if past.end.is_none() {
+        begun.bring_tail(session, &server, &mut past, spool, &mut caught_up).await?;
+    }
+    let past = &past;
     let CaughtUp { tracks, bytes, last, .. } = caught_up;
     let end = match (&past.end, last) {
         (Some(end), _) => end.clone(),
         // An empty recording that nobody ended, too.
         (None, None) => {
-            spool.clear()?;
-            begun.journal.finish()?;
+            spool.clear().await?;
+            begun.journal.finish().await?;
             return Ok(Ending::Nothing { lost: lost_after(past, Duration::ZERO) });
         }
         (None, Some(last)) => {
@@ -104,15 +102,15 @@ pub(super) async fn end_caught_up(
                 begun.sealer.prepare_final(&details, RecordingStatus::Recovered, ended)?;
             let final_seal = session.sign(unsigned).await?;
             let end = EndLine { details: base64::encode(&object), final_seal };
-            begun.journal.end(&end)?;
+            begun.journal.append(Vec::new(), &[Line::End(Box::new(end.clone()))], Vec::new()).await?;
             end
         }
     };
     server.end(end.details_object()?, &end.final_seal).await?;
     endings::remember(home, account, recording, &end.final_seal).await?;
     // The journal last: by it a later process finds the rest, as long as there is some.
-    spool.clear()?;
-    begun.journal.finish()?;
+    spool.clear().await?;
+    begun.journal.finish().await?;
     // An end that an earlier process signed says itself whether something was lost.
     Ok(match end.final_seal.unverified().status {
         RecordingStatus::Complete => Ending::Complete { bytes },

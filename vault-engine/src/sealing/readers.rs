@@ -5,15 +5,15 @@ use vault_proto::credentials::{Credentials, TrustError, TrustProblem, VerifiedMe
 use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, KeyId, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::{DeviceRole, Manifest, Policy, RecipientKey, Role, Suite};
+use vault_proto::timestamp::Timestamp;
 
 use super::SealRequest;
 use super::chain::ChainHead;
-use crate::clock::now;
-use vault_engine::Session;
-use vault_engine::error::ClientError;
-use vault_engine::home::Enrolment;
-use vault_engine::home::account::Account;
-use vault_engine::trust::directory::{self, TrustedMember};
+use crate::error::ClientError;
+use crate::home::Enrolment;
+use crate::home::account::Account;
+use crate::session::Session;
+use crate::trust::directory::{self, Fetched, TrustedMember};
 
 /// The accounts of a recording, as trusted now.
 pub(super) struct Readers {
@@ -25,6 +25,32 @@ pub(super) struct Readers {
 impl Readers {
     /// Looks all of them up; nothing has been sealed yet.
     pub(super) async fn look_up(session: &Session, request: &SealRequest) -> Result<Self, ClientError> {
+        Self::look_up_by(session, request, Fetched::Now).await
+    }
+
+    /// As [`Self::look_up`]; while the server is away, whoever was looked up within the last 7 days is taken as they were
+    /// then, if their certificate and their keys count now.
+    pub(super) async fn look_up_recent(
+        session: &Session,
+        request: &SealRequest,
+    ) -> Result<Self, ClientError> {
+        match Self::look_up_by(session, request, Fetched::Now).await {
+            Err(error) if error.may_pass() => {
+                match Self::look_up_by(session, request, Fetched::Recently).await {
+                    // Nobody is remembered well enough: that is because the server is away.
+                    Err(ClientError::NotFound(_)) => Err(error),
+                    other => other,
+                }
+            }
+            other => other,
+        }
+    }
+
+    async fn look_up_by(
+        session: &Session,
+        request: &SealRequest,
+        fetched: Fetched,
+    ) -> Result<Self, ClientError> {
         let account = &session.account;
         if request.patient == request.clinician {
             return Err(ClientError::Usage(
@@ -32,10 +58,10 @@ impl Readers {
             ));
         }
         // Its own account comes first: if that cannot seal, nothing else is to be told.
-        let sealer = directory::look_up(session, account.id).await?;
-        let patient = directory::look_up(session, request.patient).await?;
+        let sealer = directory::look_up_by(session, account.id, fetched).await?;
+        let patient = directory::look_up_by(session, request.patient, fetched).await?;
         patient.verified.check_role(Role::Patient)?;
-        let clinician = directory::look_up(session, request.clinician).await?;
+        let clinician = directory::look_up_by(session, request.clinician, fetched).await?;
         clinician.verified.check_role(Role::Clinician)?;
         sealer.verified.check_may_seal(request.patient, request.clinician)?;
         let key_id = KeyId::of_device(&account.device);
@@ -91,6 +117,7 @@ impl Readers {
         request: &SealRequest,
         credentials: Digest,
         head: Option<ChainHead>,
+        created: Timestamp,
     ) -> Result<Manifest, ClientError> {
         let suite = account_suite(&self.patient.verified)?;
         let mut recipients = Vec::new();
@@ -121,7 +148,7 @@ impl Readers {
             previous: head.map(|head| head.manifest),
             credentials,
             directory_checkpoint: None,
-            created: now()?,
+            created,
             policy: Policy::Participants,
         })
     }

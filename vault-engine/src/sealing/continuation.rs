@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use vault_core::sealing::SegmentFacts;
-use vault_engine::Session;
 use vault_proto::geometry::{self, BodyEnd, BodyShape};
 use vault_proto::ids::Digest;
 use vault_proto::problem::ProblemCode;
@@ -13,19 +12,22 @@ use vault_proto::statements::SegmentSeal;
 use vault_proto::wire::OpenSegment;
 
 use super::begin::{Begun, is_final_refusal};
-use super::journal::{PartLine, Past, PastSegment};
+use super::journal::{Journal, Line, PartLine, Past, PastSegment};
 use super::sender::IN_FLIGHT;
 use super::spool::Spool;
+use super::tail::Tail;
 use super::worker::SealedTrack;
-use vault_engine::error::ClientError;
-use vault_engine::server::recording::ServerRecording;
+use crate::error::ClientError;
+use crate::home::Home;
+use crate::server::recording::ServerRecording;
+use crate::session::Session;
 
 /// How far an upload had come.
 pub(super) struct CaughtUp {
     /// The tracks, as far as they are sealed or can be.
-    pub(super) tracks: Vec<SealedTrack>,
+    pub tracks: Vec<SealedTrack>,
     /// Plaintext bytes of them.
-    pub(super) bytes: u64,
+    pub bytes: u64,
     /// The last part that is kept.
     pub(super) last: Option<PartLine>,
     /// What is left to do with the segment that was open.
@@ -52,6 +54,7 @@ impl Begun {
     /// [`ClientError`]; the journal stays as it is.
     pub(super) async fn catch_up(
         &mut self,
+        home: &Home,
         server: &ServerRecording,
         past: &Past,
         spool: &Spool,
@@ -68,7 +71,12 @@ impl Begun {
             Err(ClientError::Refused(problem))
                 if past.segments.is_empty() && is_final_refusal(problem.known_code()) =>
             {
-                return Ok(Err(NeverBegun));
+                // What was recorded is never given up because of a word of the server's.
+                return if Tail::is_there(home, spool).await? {
+                    Err(ClientError::Refused(problem))
+                } else {
+                    Ok(Err(NeverBegun))
+                };
             }
             Err(error) => return Err(error),
         }
@@ -82,7 +90,7 @@ impl Begun {
             if !is_sealed {
                 let (track, header) = (segment.line.track, segment.line.header.clone());
                 server.open(segment.line.index, &OpenSegment { track, header }).await?;
-                send_kept(server, segment, spool).await?;
+                send_kept(server, segment, spool, &self.journal).await?;
             }
             match &segment.seal {
                 Some(seal) => {
@@ -147,10 +155,47 @@ impl Begun {
             Open::Sealable(facts) => {
                 let seal = session.sign(self.sealer.prepare_seal(facts)?).await?;
                 self.sealer.continue_after(&seal)?;
-                self.journal.seal(&seal)?;
+                self.journal.append(Vec::new(), &[Line::Seal(Box::new(seal.clone()))], Vec::new()).await?;
                 server.seal(&seal).await
             }
         }
+    }
+}
+
+impl Begun {
+    /// Makes the tail, if there is one that follows on what is sealed, the recording's next segment: what was recorded
+    /// and no part yet when the process died. Everything before it is sealed by now.
+    ///
+    /// # Errors
+    /// [`ClientError`]; the tail stays until it is part of the journal, and that until it is on the server.
+    pub(super) async fn bring_tail(
+        &mut self,
+        session: &Session,
+        server: &ServerRecording,
+        past: &mut Past,
+        spool: &Spool,
+        caught_up: &mut CaughtUp,
+    ) -> Result<(), ClientError> {
+        // Nothing of the open segment arrived or is here, and so its number is the tail's.
+        if let Open::Empty(index) = caught_up.open {
+            past.segments.truncate(usize::try_from(index).unwrap_or(usize::MAX));
+        }
+        let next = self.sealer.segments();
+        let Some(tail) = Tail::of(&session.home, spool, caught_up.bytes, next).await? else {
+            return Ok(());
+        };
+        let (put, lines, used) = tail.promote(spool, past);
+        self.journal.append(vec![put], &lines, vec![used]).await?;
+        let Some(segment) = past.segments.last() else {
+            return Ok(());
+        };
+        let body = OpenSegment { track: segment.line.track, header: segment.line.header.clone() };
+        server.open(segment.line.index, &body).await?;
+        send_kept(server, segment, spool, &self.journal).await?;
+        let open = self.agree(server, past, segment, caught_up).await?;
+        self.close_segment(session, server, &open).await?;
+        caught_up.open = Open::None;
+        Ok(())
     }
 }
 
@@ -184,18 +229,20 @@ async fn send_kept(
     server: &ServerRecording,
     segment: &PastSegment,
     spool: &Spool,
+    journal: &Journal,
 ) -> Result<(), ClientError> {
     let sending = segment.parts.iter().map(async |line| {
-        let Some(kept) = spool.get(line.segment, line.part, &line.hash)? else {
-            return Ok(());
-        };
         let place = (line.segment, line.part);
+        let Some(kept) = spool.get(place, &line.hash).await? else {
+            return Ok(None);
+        };
         server.part(place, kept.ciphertext, line.hash, kept.progress.as_deref()).await?;
-        spool.remove(line.segment, line.part, line.length);
-        Ok(())
+        Ok::<_, ClientError>(Some(spool.remove(place)))
     });
     // In their order: while one is late, none runs ahead of it by more than the server takes.
-    stream::iter(sending).buffered(IN_FLIGHT).try_collect().await
+    let sent: Vec<_> = stream::iter(sending).buffered(IN_FLIGHT).try_collect().await?;
+    let removed: Vec<_> = sent.into_iter().flatten().collect();
+    if removed.is_empty() { Ok(()) } else { journal.append(removed, &[], Vec::new()).await }
 }
 
 /// A seal was signed only once each part was acknowledged or synced here; a disk that lost one since, or a server, is

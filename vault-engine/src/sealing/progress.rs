@@ -1,10 +1,10 @@
 //! How far a recording has come: recorded, and durable on the server.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use vault_proto::problem::ProblemCode;
 
-use vault_engine::error::{ClientError, Extent};
+use crate::error::{ClientError, Extent};
 
 /// A point of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -32,13 +32,13 @@ pub enum ServerState {
     Reachable,
     /// It does not answer. Parts are kept, sealed, on this machine.
     Away {
-        /// Since when it has taken nothing.
-        since: Instant,
+        /// Since when it has taken nothing, by [`Now::running`](crate::effects::Now::running).
+        since: Duration,
     },
     /// It answers, and says no. Parts are kept, sealed, on this machine.
     Refusing {
-        /// Since when it has taken nothing.
-        since: Instant,
+        /// As above.
+        since: Duration,
         /// Why.
         why: Objection,
     },
@@ -57,7 +57,7 @@ pub enum Objection {
 
 impl ServerState {
     /// Since when the server has taken nothing that may still be taken; `None` if it does, or never will.
-    pub(crate) const fn waiting_since(&self) -> Option<Instant> {
+    pub(crate) const fn waiting_since(&self) -> Option<Duration> {
         match *self {
             Self::Away { since }
             | Self::Refusing { since, why: Objection::StoreFull | Objection::Passing } => Some(since),
@@ -66,12 +66,12 @@ impl ServerState {
     }
 
     /// What it is once a try has failed.
-    pub(crate) fn after(self, error: &ClientError) -> Self {
+    pub(crate) fn after(self, error: &ClientError, now: Duration) -> Self {
         let since = match self {
             // Nothing is sent any more, and a late answer says nothing new.
             Self::Refusing { why: Objection::Lasting, .. } => return self,
             Self::Away { since } | Self::Refusing { since, .. } => since,
-            Self::Reachable => Instant::now(),
+            Self::Reachable => now,
         };
         match Objection::of(error) {
             Some(why) => Self::Refusing { since, why },
@@ -113,7 +113,7 @@ pub struct RecordingProgress {
     /// Whether the server takes what is sent.
     pub server: ServerState,
     /// Requests of any kind that the server said yes to: as long as it grows, something goes on.
-    pub(crate) arrived: u64,
+    pub arrived: u64,
     /// Requests that the server has said no to and that are tried again.
     pub(crate) refused: usize,
 }

@@ -4,13 +4,10 @@
 //! over a part that nobody has could never be brought to the server. Whoever tells a person what is kept asks here too.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use tokio::sync::watch;
 
 use super::progress::Mark;
-use super::spool::Spool;
-use vault_engine::error::ClientError;
+use crate::error::ClientError;
+use crate::watched::Watched;
 
 /// A part's segment and number.
 pub(super) type Place = (u32, u32);
@@ -31,7 +28,7 @@ pub(super) struct AllSafe(());
 
 /// The parts of one recording.
 #[derive(Clone)]
-pub(super) struct Settlement(Arc<watch::Sender<Parts>>);
+pub(super) struct Settlement(Watched<Parts>);
 
 /// Parts that are not acknowledged; there are never more than fit into memory and the spool.
 struct Parts {
@@ -61,13 +58,13 @@ impl Settlement {
     /// Of a recording of which everything up to `before` is on the server.
     pub(super) fn after(before: Mark) -> Self {
         let parts = Parts { open: BTreeMap::new(), end: before, loss: None };
-        Self(Arc::new(watch::Sender::new(parts)))
+        Self(Watched::new(parts))
     }
 
-    /// Notes a part that is about to be sent, in the order of the recording; it ends at `end`.
-    pub(super) fn note(&self, place: Place, length: usize, end: Mark, spooled: bool) {
-        let rests = if spooled { Rests::OnDisk } else { Rests::Nowhere };
-        self.0.send_modify(|parts| {
+    /// Notes a part that was sealed, in the order of the recording; it ends at `end`.
+    pub(super) fn note(&self, place: Place, length: usize, end: Mark) {
+        let rests = Rests::Nowhere;
+        self.0.change(|parts| {
             parts.open.insert(place, Part { from: parts.end, length, rests });
             parts.end = end;
         });
@@ -75,7 +72,7 @@ impl Settlement {
 
     /// Says where a part came to rest.
     pub(super) fn settle(&self, place: Place, settled: Settled) {
-        self.0.send_modify(|parts| {
+        self.0.change(|parts| {
             let (rests, error) = match settled {
                 Settled::Acknowledged => {
                     parts.open.remove(&place);
@@ -84,9 +81,11 @@ impl Settlement {
                 Settled::Spooled => (Rests::OnDisk, None),
                 Settled::Lost(error) => (Rests::Lost, Some(error)),
             };
-            if let Some(part) = parts.open.get_mut(&place) {
-                part.rests = rests;
-            }
+            // What arrived while it was being kept is not waited for any more.
+            let Some(part) = parts.open.get_mut(&place) else {
+                return;
+            };
+            part.rests = rests;
             if parts.loss.is_none() {
                 parts.loss = error;
             }
@@ -95,7 +94,7 @@ impl Settlement {
 
     /// Nothing is sent any more: what is still on its way never arrives.
     pub(super) fn close(&self) {
-        self.0.send_modify(|parts| {
+        self.0.change(|parts| {
             for part in parts.open.values_mut().filter(|part| part.rests == Rests::Nowhere) {
                 part.rests = Rests::Lost;
             }
@@ -104,12 +103,7 @@ impl Settlement {
 
     /// Why a part was lost, the first time that somebody asks.
     pub(super) fn take_loss(&self) -> Option<ClientError> {
-        let mut loss = None;
-        self.0.send_if_modified(|parts| {
-            loss = parts.loss.take();
-            false
-        });
-        loss
+        self.0.change(|parts| parts.loss.take())
     }
 
     /// Waits until no part is on its way any more.
@@ -117,30 +111,32 @@ impl Settlement {
     /// # Errors
     /// Why a part was lost.
     pub(super) async fn all_safe(&self) -> Result<AllSafe, ClientError> {
-        let mut parts = self.0.subscribe();
-        let settled = |parts: &Parts| {
+        let settled = |parts: &mut Parts| {
             let mut rests = parts.open.values().map(|part| part.rests);
-            parts.is_lossy() || rests.all(|rests| rests == Rests::OnDisk)
+            if parts.is_lossy() {
+                return Some(Err(parts.loss.take().unwrap_or(ClientError::Interrupted)));
+            }
+            rests.all(|rests| rests == Rests::OnDisk).then_some(Ok(AllSafe(())))
         };
-        let is_lossy = match parts.wait_for(settled).await {
-            Ok(parts) => parts.is_lossy(),
-            // This settlement owns what is waited for.
-            Err(_) => true,
-        };
-        if is_lossy {
-            return Err(self.take_loss().unwrap_or(ClientError::Interrupted));
-        }
-        Ok(AllSafe(()))
+        self.0.wait_for(settled).await
+    }
+
+    /// Whether each part is acknowledged or synced here.
+    pub(super) fn is_all_safe(&self) -> bool {
+        self.0.with(|parts| parts.open.values().all(|part| part.rests == Rests::OnDisk))
     }
 
     /// The end of the last part before which, from the beginning on, every part is on the server or lies whole in the
-    /// spool. What is still on its way counts as neither.
-    pub(super) fn safe(&self, spool: &Spool) -> Mark {
-        let parts = self.0.borrow();
-        let unsafe_part = parts.open.iter().find(|((segment, number), part)| {
-            part.rests != Rests::OnDisk || !spool.holds(*segment, *number, part.length)
-        });
-        unsafe_part.map_or(parts.end, |(_, part)| part.from)
+    /// spool, in which each record has so many bytes. What is still on its way counts as neither.
+    pub(super) fn safe(&self, spool: &BTreeMap<Place, u64>) -> Mark {
+        self.0.with(|parts| {
+            let unsafe_part = parts.open.iter().find(|(place, part)| {
+                // Beside the ciphertext there is at least the end of the first line.
+                let is_whole = spool.get(place).is_some_and(|record| *record > part.length as u64);
+                part.rests != Rests::OnDisk || !is_whole
+            });
+            unsafe_part.map_or(parts.end, |(_, part)| part.from)
+        })
     }
 }
 

@@ -4,30 +4,37 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_lock::{Semaphore, SemaphoreGuardArc};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_channel::mpsc;
+use futures_util::future::{self, BoxFuture, Either};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::{Semaphore, mpsc, watch};
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::{Digest, RecordingId};
-use vault_proto::statements::SegmentSeal;
+use vault_proto::statements::{Manifest, SegmentSeal};
 use vault_proto::wire;
 
 use super::arrivals::Arrivals;
-use super::delivery::{Attempt, Outcome, PartAttempts, Tries};
+use super::delivery::{Attempt, OnFailure, Outcome, PartAttempts, Removed, Tries};
 use super::held_parts::HeldParts;
 use super::journal::EndLine;
 use super::progress::{Mark, RecordingProgress};
 use super::settlement::{Settled, Settlement};
 use super::spool::Spool;
-use vault_engine::error::ClientError;
-use vault_engine::server::connection::Connection;
-use vault_engine::server::recording::ServerRecording;
+use crate::error::ClientError;
+use crate::server::connection::Connection;
+use crate::server::recording::ServerRecording;
+use crate::watched::Watched;
 
 /// Parts that are sent at the same time, and as many are held in memory.
 pub(crate) const IN_FLIGHT: usize = 4;
 /// Something to send.
 pub(crate) enum Item {
+    /// A recording that began while the server was away.
+    Create {
+        manifest: Box<Envelope<Manifest>>,
+        credentials: String,
+    },
     /// A segment to open.
     Open {
         segment: u32,
@@ -47,14 +54,16 @@ pub(crate) struct OutgoingPart {
     pub(crate) hash: Digest,
     pub(crate) length: usize,
     pub(crate) payload: Payload,
+    /// Whether it is durable in the home.
+    pub(crate) is_kept: bool,
     /// How far the recording is durable with it; `None` for a segment's last part, which only the seal proves.
     pub(crate) mark: Option<Mark>,
 }
 
 /// Where a part waits.
 pub(crate) enum Payload {
-    /// In memory, where the [`HeldParts`] hold it too until it is kept.
-    Memory { ciphertext: Bytes, progress: Option<String> },
+    /// In memory; if it is not kept, the [`HeldParts`] hold it too, and its share.
+    Memory { ciphertext: Bytes, progress: Option<String>, share: Option<SemaphoreGuardArc> },
     /// In the spool.
     Spooled,
 }
@@ -65,12 +74,12 @@ pub(crate) enum Patience {
     /// Give up after some tries: the source can be read again.
     GiveUp,
     /// Keep parts in the spool and go on trying: nobody records this a second time.
-    Keep(Arc<Spool>),
+    Keep(Spool),
 }
 
 /// Whether somebody still waits for the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GiveUp {
+pub enum GiveUp {
     /// As long as it takes.
     No,
     /// One more try of each thing, and then no other.
@@ -83,15 +92,17 @@ pub(crate) enum GiveUp {
 #[derive(Clone)]
 pub(crate) struct Shared {
     /// How far it has come.
-    pub(crate) progress: watch::Sender<RecordingProgress>,
+    pub(crate) progress: Watched<RecordingProgress>,
     /// Whether somebody still waits for the server.
-    pub(crate) give_up: watch::Receiver<GiveUp>,
+    pub(crate) give_up: Watched<GiveUp>,
     /// A share for each part that is held in memory.
     pub(crate) memory: Arc<Semaphore>,
     /// What is in memory alone.
     pub(super) held: HeldParts,
+    /// What the server has and the spool need not keep.
+    pub(super) removed: Removed,
     /// What became of each part.
-    pub(crate) settlement: Settlement,
+    pub(super) settlement: Settlement,
 }
 
 /// Sends the items of one upload.
@@ -99,11 +110,7 @@ pub(crate) struct Sender {
     server: ServerRecording,
     patience: Patience,
     items: mpsc::UnboundedReceiver<Item>,
-    progress: watch::Sender<RecordingProgress>,
-    give_up: watch::Receiver<GiveUp>,
-    memory: Arc<Semaphore>,
-    held: HeldParts,
-    settlement: Settlement,
+    shared: Shared,
     arrivals: Arrivals,
     /// Why nothing more is sent; what comes is kept.
     refused: Option<ClientError>,
@@ -117,22 +124,17 @@ impl Sender {
         items: mpsc::UnboundedReceiver<Item>,
         shared: Shared,
     ) -> Self {
-        let Shared { progress, give_up, memory, held, settlement } = shared;
         // Where parts are kept, each failed try has to be known at once.
         let connection = match patience {
             Patience::GiveUp => connection.clone(),
             Patience::Keep(_) => connection.with_retry_for(Duration::ZERO),
         };
-        let durable = progress.borrow().durable();
+        let durable = shared.progress.get().durable();
         Self {
             server: ServerRecording::new(connection, recording),
             patience,
             items,
-            progress,
-            give_up,
-            memory,
-            held,
-            settlement,
+            shared,
             arrivals: Arrivals::new(durable),
             refused: None,
         }
@@ -141,9 +143,8 @@ impl Sender {
     /// Sends until the end was sent, or nothing more comes.
     pub(crate) async fn run(mut self) -> Result<(), ClientError> {
         let result = self.send_all().await;
-        // Whoever waits for a share of the memory, or for parts to settle, learns that there is nothing to wait for.
-        self.memory.close();
-        self.settlement.close();
+        // Whoever waits for parts to settle learns that there is nothing to wait for.
+        self.shared.settlement.close();
         match (result, self.refused) {
             (Err(error), _) | (Ok(()), Some(error)) => Err(error),
             (Ok(()), None) => Ok(()),
@@ -154,13 +155,19 @@ impl Sender {
         let mut in_flight: FuturesUnordered<BoxFuture<'static, Outcome>> = FuturesUnordered::new();
         loop {
             let room = in_flight.is_empty() || (in_flight.len() < IN_FLIGHT && self.may_send_next());
-            let item = tokio::select! {
-                biased;
-                Some(outcome) = in_flight.next() => {
-                    self.part_done(outcome)?;
-                    continue;
+            let item = if in_flight.is_empty() {
+                self.items.next().await
+            } else {
+                // What is on its way comes first: it makes room.
+                let item = async { if room { self.items.next().await } else { future::pending().await } };
+                match future::select(in_flight.next(), std::pin::pin!(item)).await {
+                    Either::Left((Some(outcome), _)) => {
+                        self.part_done(outcome)?;
+                        continue;
+                    }
+                    Either::Left((None, _)) => continue,
+                    Either::Right((item, _)) => item,
                 }
-                item = self.items.recv(), if room => item,
             };
             if let Some(Item::Part(part)) = item {
                 let number = self.arrivals.hand_out(part.mark);
@@ -173,6 +180,9 @@ impl Sender {
             }
             match item {
                 None | Some(Item::Part(_)) => return Ok(()),
+                Some(Item::Create { manifest, credentials }) => {
+                    self.one(None, Attempt::Create { manifest, credentials }).await?;
+                }
                 Some(Item::Open { segment, body }) => {
                     self.one(None, Attempt::Open { segment, body }).await?;
                 }
@@ -192,9 +202,10 @@ impl Sender {
             server: self.server.clone(),
             spool: match &self.patience {
                 Patience::GiveUp => None,
-                Patience::Keep(spool) => Some(Arc::clone(spool)),
+                Patience::Keep(spool) => Some(spool.clone()),
             },
-            held: self.held.clone(),
+            held: self.shared.held.clone(),
+            removed: self.shared.removed.clone(),
             tries: self.tries(),
             refused: self.refused.is_some(),
         }
@@ -202,9 +213,10 @@ impl Sender {
 
     fn tries(&self) -> Tries {
         Tries {
+            effects: self.server.connection().effects().clone(),
             keep: matches!(self.patience, Patience::Keep(_)),
-            progress: self.progress.clone(),
-            give_up: self.give_up.clone(),
+            progress: self.shared.progress.clone(),
+            give_up: self.shared.give_up.clone(),
             is_refused: false,
         }
     }
@@ -214,7 +226,7 @@ impl Sender {
         if matches!(settled, Settled::Acknowledged) {
             self.acknowledged(number);
         }
-        self.settlement.settle(place, settled);
+        self.shared.settlement.settle(place, settled);
         error.map_or(Ok(()), |error| self.fail(error))
     }
 
@@ -224,7 +236,7 @@ impl Sender {
             return Ok(());
         }
         let number = self.arrivals.hand_out(mark);
-        match self.tries().until_sent(&self.server, &attempt, || ()).await {
+        match self.tries().until_sent(&self.server, &attempt, OnFailure::LetGo(None)).await {
             Ok(()) => {
                 self.acknowledged(number);
                 Ok(())
@@ -252,7 +264,7 @@ impl Sender {
             Patience::GiveUp => 0,
             Patience::Keep(spool) => spool.used(),
         };
-        self.progress.send_modify(|progress| {
+        self.shared.progress.change(|progress| {
             progress.acknowledged = durable.recorded;
             progress.acknowledged_bytes = durable.bytes;
             progress.kept_bytes = kept;
