@@ -5,6 +5,7 @@ use vault_proto::ids::RecordingId;
 
 use crate::machine::{World, lock};
 use crate::programs::{Life, begin, list, open};
+use crate::recorders::resume;
 
 impl World {
     /// Everything that the other sealing device has left.
@@ -20,6 +21,17 @@ pub(crate) async fn close(life: Life) {
     let Some(session) = begin(&life).await else {
         return;
     };
+    let wrong = |what: String| lock(&life.world).violation(format!("at the end, program {}: {what}", life.program));
+    if life.home_index() == 1 {
+        let resumed = resume(&life, &session).await;
+        life.look(|world| {
+            if !resumed && !world.temper.lied_to_sealer {
+                let why = world.last_refusal.clone();
+                world.violation(format!("not everything could be resumed: {why}"));
+            }
+            world.look_at_promises();
+        });
+    }
     let recordings: Vec<(RecordingId, u64, bool)> = {
         let world = lock(&life.world);
         let home = world.programs[life.program].home;
@@ -31,12 +43,11 @@ pub(crate) async fn close(life: Life) {
                 let end = stored.final_seal.as_ref().map(vault_proto::envelope::Envelope::digest);
                 // Who was shown an attacker's end first refuses the true one, and has to.
                 let agrees = known.is_none() || known == end;
-                let whole = if end.is_some() { truth.length() } else { 0 };
+                let whole = if end.is_some() && truth.live.is_none() { truth.length() } else { stored.proven() };
                 Some((stored.id, whole, agrees))
             })
             .collect()
     };
-    let wrong = |what: String| lock(&life.world).violation(format!("at the end, program {}: {what}", life.program));
     match list(&life, &session).await {
         None => wrong("nothing can be listed".to_owned()),
         Some(listing) => {

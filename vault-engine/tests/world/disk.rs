@@ -60,6 +60,11 @@ impl Disk {
     }
 
     pub(crate) fn apply(&mut self, change: &Change, now_ms: u64) {
+        let mut now_ms = now_ms;
+        // The engine sorts by this time and then by ids, which no seed gives.
+        while self.records.values().any(|record| record.changed_ms == now_ms) {
+            now_ms += 1;
+        }
         match change {
             Change::Put(key, bytes) => {
                 self.records.insert(key.clone(), Record { bytes: bytes.to_vec(), changed_ms: now_ms });
@@ -78,8 +83,12 @@ impl Disk {
             }
             Change::Delete(key) => drop(self.records.remove(key)),
             Change::Touch(key, at_ms) => {
+                let mut at_ms = *at_ms;
+                while self.records.iter().any(|(other, record)| other != key && record.changed_ms == at_ms) {
+                    at_ms += 1;
+                }
                 if let Some(record) = self.records.get_mut(key) {
-                    record.changed_ms = *at_ms;
+                    record.changed_ms = at_ms;
                 }
             }
         }

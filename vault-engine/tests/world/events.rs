@@ -1,5 +1,6 @@
 //! What other people and other devices do meanwhile: Dora's sealing device goes on, keys and certificates are renewed.
 
+use vault_core::sealing::device_key_id;
 use vault_engine::effects::Method;
 use vault_proto::wire;
 
@@ -7,17 +8,18 @@ use crate::machine::World;
 use crate::people::seal;
 use crate::server::{Actor, Asked};
 
-/// Most recordings of one world: each look at a list checks them all.
-const MOST: usize = 5;
+/// Most recordings of that device in one world: each look at a list checks them all.
+const MOST: usize = 3;
 
 impl World {
     /// Dora's device begins another recording.
     pub(crate) fn begin_recording(&mut self) {
-        if self.truth.len() >= MOST {
+        if self.truth.iter().filter(|truth| truth.live.is_none()).count() >= MOST {
             return;
         }
-        let sequence = self.truth.len() as u64 + 1;
-        let previous = self.truth.last().map(|before| before.manifest);
+        let mut before = self.truth.iter().filter(|truth| truth.live.is_none());
+        let sequence = before.clone().count() as u64 + 1;
+        let previous = before.next_back().map(|before| before.manifest);
         let people = std::sync::Arc::clone(&self.people);
         let recording = seal(&people, &mut self.random, sequence, previous);
         self.truth.push(recording);
@@ -31,7 +33,7 @@ impl World {
                 return;
             };
             let dora = &self.people.dora;
-            let actor = Actor { account: dora.account, key: dora.device_id() };
+            let actor = Actor { account: dora.account, key: device_key_id(&dora.tablet) };
             let asked = Asked {
                 method: sent.method,
                 path: &sent.path,

@@ -78,7 +78,8 @@ impl World {
             }
         }
         if writes {
-            if let Some(code) = self.hostile.refuses {
+            let sealer = self.programs[program].home == 1;
+            if let Some(code) = self.hostile.refuses.filter(|_| sealer) {
                 return (answer(request, refusal(code)), late);
             }
             return (answer(request, self.handle(request)), late);
@@ -86,7 +87,8 @@ impl World {
         let honest = self.handle(request);
         let (path, _) = target(request);
         let key = format!("{program} {path}");
-        let shown = if self.temper.hostile && self.random.happens(1, 6) {
+        let lies = self.temper.hostile && (self.programs[program].home == 0 || self.temper.lied_to_sealer);
+        let shown = if lies && self.random.happens(1, 6) {
             self.counts.lies += 1;
             self.tampered(program, request, &honest, &key)
         } else {
@@ -111,6 +113,7 @@ impl World {
         }
         let answered = self.server.handle(now, request);
         self.violations.append(&mut self.server.seen.contradictions);
+        self.learn_of_created();
         if self.server.seen.replays > self.brought_twice {
             self.violation("a request came twice that the network brought once");
         }

@@ -1,11 +1,13 @@
 //! The machines of the world: a driver that only queues what it is asked, and the state in which everything happens.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use vault_engine::effects::{
     Answer, Change, Driver, Effect, Locking, Method, Now, Reply, Request,
 };
+use vault_proto::problem::ProblemCode;
 use vault_proto::timestamp::Timestamp;
 
 use crate::disk::{Disk, Health, failure};
@@ -17,7 +19,7 @@ use crate::random::Random;
 use crate::server::{ADDRESS, Server};
 
 /// Longest for which something that is due may be passed over for others.
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_millis(60);
 
 /// All there is.
 pub(crate) struct World {
@@ -39,6 +41,11 @@ pub(crate) struct World {
     limbo: Vec<(usize, Pending)>,
     running: Duration,
     wall_ms: [i64; 2],
+    /// When each disk last did anything but what it should.
+    pub(crate) trouble: [Duration; 2],
+    timers: Vec<(Duration, Waker)>,
+    /// Why something could not be resumed, the last time.
+    pub(crate) last_refusal: String,
     pub(crate) steps: u64,
     /// How often the network brought a request twice.
     pub(crate) brought_twice: u64,
@@ -56,6 +63,8 @@ pub(crate) struct Temper {
     pub(crate) hostile: bool,
     pub(crate) disks: bool,
     pub(crate) clocks: bool,
+    /// Whether lies are told to who seals, too: nobody can promise her anything then.
+    pub(crate) lied_to_sealer: bool,
 }
 
 /// What happened, so that a world in which nothing does is noticed.
@@ -69,6 +78,10 @@ pub(crate) struct Counts {
     pub(crate) refused: u64,
     pub(crate) compared: u64,
     pub(crate) released: u64,
+    pub(crate) begun: u64,
+    pub(crate) sealed: u64,
+    pub(crate) kept: u64,
+    pub(crate) resumed: u64,
     /// A number that is the same for the same order of everything.
     pub(crate) order: u64,
 }
@@ -137,7 +150,9 @@ impl World {
             hostile: random.happens(1, 2),
             disks: random.happens(1, 2),
             clocks: random.happens(1, 2),
+            lied_to_sealer: random.happens(1, 4),
         };
+        let temper = Temper { lied_to_sealer: temper.lied_to_sealer && temper.hostile, ..temper };
         let server = Server::new(people.organisation);
         let mut world = Self {
             random,
@@ -156,6 +171,9 @@ impl World {
             limbo: Vec::new(),
             running: Duration::from_secs(1000),
             wall_ms: [0; 2],
+            trouble: [Duration::ZERO; 2],
+            timers: Vec::new(),
+            last_refusal: String::new(),
             steps: 0,
             brought_twice: 0,
             meeting: None,
@@ -212,12 +230,26 @@ impl World {
         let delay = match &effect {
             Effect::Sleep(time) => *time,
             Effect::Fetch(_) if self.random.happens(1, 4) => self.random.milliseconds(2_000),
-            Effect::Commit(_) | Effect::Load(_) if self.random.happens(1, 8) => self.random.milliseconds(200),
+            Effect::Commit(_) | Effect::Load(_) if self.random.happens(1, 8) => self.random.milliseconds(60),
             _ => Duration::ZERO,
         };
         let ready_at = self.running.saturating_add(delay);
         let asked_at = self.running;
         self.pending.push(Pending { program, work: Work::Effect(effect), reply, asked_at, ready_at });
+    }
+
+    /// Wakes somebody at a moment.
+    pub(crate) fn wake_at(&mut self, at: Duration, waker: Waker) {
+        self.timers.push((at, waker));
+    }
+
+    /// Wakes everybody whose moment has come. Gives whether there was somebody.
+    fn ring(&mut self) -> bool {
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.timers).into_iter().partition(|(at, _)| *at <= self.running);
+        self.timers = later;
+        due.iter().for_each(|(_, waker)| waker.wake_by_ref());
+        !due.is_empty()
     }
 
     /// Whether it can be answered now.
@@ -241,13 +273,18 @@ impl World {
     pub(crate) fn step(&mut self) -> Stepped {
         loop {
             if self.random.happens(1, 16) {
-                self.running += self.random.milliseconds(300);
+                self.running += self.random.milliseconds(40);
+            }
+            if self.ring() {
+                return Stepped::Answered;
             }
             let ready: Vec<usize> =
                 (0..self.pending.len()).filter(|at| self.is_ready(&self.pending[*at])).collect();
             if ready.is_empty() {
-                let waits = |pending: &&Pending| pending.ready_at > self.running;
-                let Some(next) = self.pending.iter().filter(waits).map(|pending| pending.ready_at).min() else {
+                let waits = |at: &Duration| *at > self.running;
+                let answers = self.pending.iter().map(|pending| pending.ready_at);
+                let timers = self.timers.iter().map(|(at, _)| *at);
+                let Some(next) = answers.chain(timers).filter(waits).min() else {
                     return self.stuck();
                 };
                 self.running = next;
@@ -286,6 +323,7 @@ impl World {
             // Nobody ever answers, until somebody loses patience with the program.
             let lost = self.pending.swap_remove(at);
             self.note(program, &lost.work, 7);
+            self.trouble = [self.running; 2];
             self.limbo.push((program, lost));
             return Stepped::Answered;
         }
@@ -341,12 +379,14 @@ impl World {
         match effect {
             Effect::Fetch(_) => {}
             Effect::Sign(bytes) => {
+                self.look_at_signed(home, &bytes);
                 let key = Arc::clone(&self.person(program).device);
                 let signature = self.mistaken_signature(&bytes).unwrap_or_else(|| key.sign(&bytes));
                 reply.answer(Answer::Signature(signature));
             }
             Effect::Load(_) | Effect::List(_) if failing => {
                 self.counts.failed += 1;
+                self.trouble[home] = self.running;
                 reply.answer(Answer::Failed(failure(std::io::ErrorKind::Other)));
             }
             Effect::Load(keys) => {
@@ -402,6 +442,7 @@ impl World {
         };
         if let Some(kind) = kind {
             self.counts.failed += 1;
+            self.trouble[home] = self.running;
             if kind != std::io::ErrorKind::ReadOnlyFilesystem {
                 self.leave_some(home, changes, now_ms);
             }
@@ -437,6 +478,10 @@ impl World {
         for victim in &victims {
             self.programs[*victim].life += 1;
             let home = self.programs[*victim].home;
+            if lost.iter().any(|(program, _)| program == victim) {
+                self.trouble[home] = self.running;
+            }
+            self.recorders_die(*victim);
             self.homes[home].free_locks(*victim);
         }
         self.undo_before_durable(&victims);
@@ -479,8 +524,16 @@ impl World {
                     self.oracle.read_only[home] += 1;
                 }
                 self.homes[home].health = health;
+                self.trouble[home] = self.running;
             }
-            16..=17 => self.homes.iter_mut().for_each(|disk| disk.health = Health::Well),
+            16..=17 => {
+                for home in 0..2 {
+                    if self.homes[home].health != Health::Well {
+                        self.homes[home].health = Health::Well;
+                        self.trouble[home] = self.running;
+                    }
+                }
+            }
             18 if self.temper.clocks => {
                 let home = self.random.below(2);
                 let seconds = match self.random.below(4) {
@@ -496,13 +549,23 @@ impl World {
             22..=24 => self.hostile.away = false,
             25 if self.temper.hostile => self.hostile.shows_other_ends = self.random.happens(1, 2),
             26 => self.hostile.shows_other_ends = false,
+            27 if self.temper.network => {
+                let codes = [
+                    ProblemCode::StorageFull,
+                    ProblemCode::Busy,
+                    ProblemCode::Forbidden,
+                    ProblemCode::CertificateExpired,
+                ];
+                self.hostile.refuses = self.random.pick(&codes).copied();
+            }
+            28..=30 => self.hostile.refuses = None,
             _ => {}
         }
     }
 
     /// From now on nothing goes wrong any more.
     pub(crate) fn calm(&mut self) {
-        self.temper = Temper::default();
+        self.temper = Temper { lied_to_sealer: self.temper.lied_to_sealer, ..Temper::default() };
         self.hostile = Hostile::default();
         self.wall_ms = [0; 2];
         for disk in &mut self.homes {

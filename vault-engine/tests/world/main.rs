@@ -23,6 +23,7 @@ mod oracle;
 mod people;
 mod programs;
 mod random;
+mod recorders;
 mod runner;
 mod server;
 
@@ -62,6 +63,10 @@ fn nothing_promised_is_lost_and_nothing_unchecked_is_released() {
                 total.refused += counts.refused;
                 total.compared += counts.compared;
                 total.released += counts.released;
+                total.begun += counts.begun;
+                total.sealed += counts.sealed;
+                total.kept += counts.kept;
+                total.resumed += counts.resumed;
             }
             (steps, worlds, total)
         };
@@ -74,7 +79,7 @@ fn nothing_promised_is_lost_and_nothing_unchecked_is_released() {
     println!("{:?}", began.elapsed());
     let all = |of: fn(&Counts) -> u64| totals.iter().map(|(_, _, counts)| of(counts)).sum::<u64>();
     // A world in which nothing happens proves nothing.
-    let happened: [(&str, fn(&Counts) -> u64); 8] = [
+    let happened: [(&str, fn(&Counts) -> u64); 12] = [
         ("crashes", |counts| counts.crashes),
         ("lies", |counts| counts.lies),
         ("failing disks", |counts| counts.failed),
@@ -83,6 +88,10 @@ fn nothing_promised_is_lost_and_nothing_unchecked_is_released() {
         ("refusals", |counts| counts.refused),
         ("comparisons", |counts| counts.compared),
         ("releases", |counts| counts.released),
+        ("recordings begun", |counts| counts.begun),
+        ("recordings sealed", |counts| counts.sealed),
+        ("recordings kept", |counts| counts.kept),
+        ("recordings resumed", |counts| counts.resumed),
     ];
     for (what, of) in happened {
         assert!(all(of) > wanted / 20_000, "there were only {} {what}", all(of));

@@ -110,11 +110,9 @@ impl World {
 
     fn ends_of(&self, recording: RecordingId) -> Vec<Digest> {
         let truth = self.truth.iter().find(|truth| truth.id == recording);
-        truth
-            .into_iter()
-            .flat_map(|truth| [&truth.end, &truth.other_end])
-            .filter_map(|end| end.as_ref().map(|end| end.digest))
-            .collect()
+        let ends = truth.into_iter().flat_map(|truth| [&truth.end, &truth.other_end]);
+        let ends = ends.filter_map(|end| end.as_ref().map(|end| end.digest));
+        ends.chain(self.server.seen.end_of(recording)).collect()
     }
 
     fn look_at_pin(&mut self, home: usize, key: &str) {

@@ -26,6 +26,7 @@ use vault_proto::tree::TreeBuilder;
 use vault_proto::wire::{self, CreateRecording, OpenSegment};
 
 use crate::random::Random;
+use crate::recorders::Live;
 
 /// When every world begins.
 pub(crate) const BEGINNING: i64 = 1_795_000_000;
@@ -43,6 +44,8 @@ fn public(key: &SigningKey) -> PublicKey {
 pub(crate) struct Person {
     pub(crate) account: AccountId,
     pub(crate) device: Arc<SigningKey>,
+    /// Another device of hers, which is not in this world and seals on its own.
+    pub(crate) tablet: SigningKey,
     pub(crate) identity: Arc<Identity>,
     /// What she has said of her keys, and will have said by the end of the world.
     pub(crate) key_lists: Vec<Envelope<KeyList>>,
@@ -99,6 +102,7 @@ impl People {
         let mut person = |role: Role, label: &str| {
             let root = SigningKey::from_bytes(&random.key());
             let device = SigningKey::from_bytes(&random.key());
+            let tablet = SigningKey::from_bytes(&random.key());
             let identity = Identity::generate(suite).expect("an identity");
             let account = AccountId::of_root(&public(&root));
             let chains = [-1000, -500].map(|issued| {
@@ -118,10 +122,10 @@ impl People {
             });
             let mut key_lists: Vec<Envelope<KeyList>> = Vec::new();
             for number in 1..=3 {
-                let mut devices = vec![DeviceKey {
-                    key: public(&device),
-                    roles: vec![DeviceRole::Auth, DeviceRole::Seal],
-                }];
+                let roles = vec![DeviceRole::Auth, DeviceRole::Seal];
+                let sealing = [&device, &tablet];
+                let mut devices: Vec<DeviceKey> =
+                    sealing.map(|key| DeviceKey { key: public(key), roles: roles.clone() }).into();
                 if number > 1 {
                     let another = SigningKey::from_bytes(&random.key());
                     devices.push(DeviceKey { key: public(&another), roles: vec![DeviceRole::Auth] });
@@ -146,6 +150,7 @@ impl People {
             Person {
                 account,
                 device: Arc::new(device),
+                tablet,
                 identity: Arc::new(identity),
                 key_lists,
                 chains: chains.to_vec(),
@@ -181,6 +186,8 @@ pub(crate) struct TrueRecording {
     pub(crate) other_end: Option<Ending>,
     /// What is not on the server yet.
     pub(crate) to_send: VecDeque<Sent>,
+    /// What its program was told, if it is a program of this world that seals it.
+    pub(crate) live: Option<Live>,
 }
 
 pub(crate) struct Ending {
@@ -191,6 +198,20 @@ pub(crate) struct Ending {
 }
 
 impl TrueRecording {
+    /// One that a program of the world seals.
+    pub(crate) fn live(id: RecordingId, manifest: Option<Digest>, live: Live) -> Self {
+        let manifest = manifest.unwrap_or(Digest::from_bytes([0; 32]));
+        let (segments, to_send) = (Vec::new(), VecDeque::new());
+        Self { id, manifest, segments, end: None, other_end: None, to_send, live: Some(live) }
+    }
+
+    /// The titles that it ever had.
+    pub(crate) fn titles(&self) -> Vec<String> {
+        let ends = [&self.end, &self.other_end];
+        let titles = ends.into_iter().filter_map(|end| end.as_ref().map(|end| end.title.clone()));
+        titles.chain(self.live.as_ref().and_then(|live| live.title.clone())).collect()
+    }
+
     /// What was recorded of a track, or of all of them as they follow each other.
     pub(crate) fn plaintext(&self, track: Option<u8>) -> Vec<u8> {
         let wanted = self.segments.iter().filter(|(of, _)| track.is_none_or(|track| track == *of));
@@ -202,7 +223,7 @@ impl TrueRecording {
     }
 }
 
-/// Seals a recording of Anna and Dora with Dora's device, for good or up to where its sealer died.
+/// Seals a recording of Anna and Dora with Dora's tablet, for good or up to where its sealer died.
 pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous: Option<Digest>) -> TrueRecording {
     let People { anna, dora, .. } = people;
     let credentials = Credentials { members: vec![anna.member(), dora.member()] };
@@ -219,7 +240,7 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous
         clinician: dora.account,
         recipients: vec![anna.recipient_key(), dora.recipient_key()],
         sealer: dora.account,
-        sealer_key: dora.device_id(),
+        sealer_key: device_key_id(&dora.tablet),
         sequence,
         previous,
         credentials: Digest::of(&credentials),
@@ -227,9 +248,9 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous
         created: time(0),
         policy: Policy::Participants,
     };
-    let unsigned = prepare_manifest(&manifest, public(&dora.device)).expect("a manifest");
-    let manifest = dora.device.sign_statement(unsigned).expect("a signed manifest");
-    let verified = manifest.verify(dora.device_id(), &public(&dora.device)).expect("a verified manifest");
+    let unsigned = prepare_manifest(&manifest, public(&dora.tablet)).expect("a manifest");
+    let manifest = dora.tablet.sign_statement(unsigned).expect("a signed manifest");
+    let verified = manifest.verify(device_key_id(&dora.tablet), &public(&dora.tablet)).expect("a verified manifest");
     let body = CreateRecording {
         manifest: manifest.clone(),
         credentials: String::from_utf8(credentials).expect("credentials are text"),
@@ -279,7 +300,7 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous
             last_length = part.ciphertext.len();
             let progress = (!ends).then(|| {
                 let unsigned = sealer.prepare_progress(&segment.start(), &tree, time(5)).expect("progress");
-                let signed = dora.device.sign_statement(unsigned).expect("signed progress");
+                let signed = dora.tablet.sign_statement(unsigned).expect("signed progress");
                 String::from_utf8(signed.bytes().to_vec()).expect("progress is text")
             });
             let path = wire::path::part(&id, index, u32::try_from(at).unwrap_or(0));
@@ -297,7 +318,7 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous
         }
         let end = if dying { BodyEnd::Cut } else { BodyEnd::Final };
         let facts = SegmentFacts { start: segment.start(), part_hashes: hashes, last_part_length: last_length, end };
-        let seal = dora.device.sign_statement(sealer.prepare_seal(&facts).expect("a seal"));
+        let seal = dora.tablet.sign_statement(sealer.prepare_seal(&facts).expect("a seal"));
         let seal = seal.expect("a signed seal");
         sealer.continue_after(&seal).expect("a seal that follows");
         to_send.push_back(json(Method::Put, wire::path::seal(&id, index), seal.bytes().to_vec()));
@@ -318,7 +339,7 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous
             .collect();
         let details = Details { title: Some(title.clone()), started: time(0), ended: time(7), tracks };
         let (details, unsigned) = sealer.prepare_final(&details, status, time(7)).expect("an end");
-        let seal = dora.device.sign_statement(unsigned).expect("a signed end");
+        let seal = dora.tablet.sign_statement(unsigned).expect("a signed end");
         Ending { seal: seal.bytes().to_vec(), digest: seal.digest(), details, title }
     };
     let (mut end, mut other_end) = (None, None);
@@ -330,5 +351,5 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous
         end = Some(real);
         other_end = Some(ending(format!("another title of {sequence}"), RecordingStatus::Recovered));
     }
-    TrueRecording { id, manifest: manifest.digest(), segments, end, other_end, to_send }
+    TrueRecording { id, manifest: manifest.digest(), segments, end, other_end, to_send, live: None }
 }

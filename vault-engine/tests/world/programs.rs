@@ -20,6 +20,7 @@ use vault_proto::recording_list::ListEntry;
 
 use crate::disk::Health;
 use crate::machine::{Machine, Shared, World, lock};
+use crate::recorders;
 use crate::server::ADDRESS;
 
 /// Things that one program does at the same time.
@@ -34,25 +35,25 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    fn look<T>(&self, at: impl FnOnce(&mut World) -> T) -> T {
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&mut World) -> T) -> T {
         at(&mut lock(&self.world))
     }
 
-    fn below(&self, bound: usize) -> usize {
+    pub(crate) fn below(&self, bound: usize) -> usize {
         self.look(|world| world.random.below(bound))
     }
 
-    fn home_index(&self) -> usize {
+    pub(crate) fn home_index(&self) -> usize {
         self.look(|world| world.programs[self.program].home)
     }
 
-    fn wrong(&self, what: impl Into<String>) {
+    pub(crate) fn wrong(&self, what: impl Into<String>) {
         let what = what.into();
         self.look(|world| world.violation(format!("program {}: {what}", self.program)));
     }
 
     /// The engine's own mistakes are never an answer to bad input.
-    fn is_stated(&self, doing: &str, error: &ClientError) {
+    pub(crate) fn is_stated(&self, doing: &str, error: &ClientError) {
         self.look(|world| world.counts.refused += 1);
         if let ClientError::Bug(what) = error {
             self.wrong(format!("{doing} came to a bug: {what}"));
@@ -76,6 +77,9 @@ pub(crate) async fn live(life: Life) {
     let Some(session) = begin(&life).await else {
         return;
     };
+    if life.home_index() == 1 {
+        recorders::resume(&life, &session).await;
+    }
     let parts = (0..AT_ONCE).map(|part| act(&life, &session, part));
     futures_util::future::join_all(parts).await;
 }
@@ -121,7 +125,7 @@ async fn enrol(life: &Life, session: &Session, chain: CertificateChain) {
             if life.json("server.json").is_none() || life.json("certificate.json").is_none() {
                 life.wrong("enrolled, and the home does not know of it");
             }
-            if !life.look(|world| world.server.accounts.contains_key(&session.account.id)) {
+            if !life.look(|world| world.server.accounts.contains_key(&session.account().id)) {
                 life.wrong("enrolled, and the server does not know of it");
             }
         }
@@ -138,7 +142,10 @@ async fn act(life: &Life, session: &Session, part: usize) {
             world.meeting.filter(|(first, since)| *first != home && *since + Duration::from_secs(10) > now)
         });
         let what = life.below(40);
+        let seals = home == 1 && life.below(2) == 0;
         match what {
+            0..=2 if seals => drop(recorders::resume(life, session).await),
+            _ if seals && met.is_none() => recorders::record(life, session).await,
             _ if met.is_some() && what.is_multiple_of(2) => compare_keys(life, session).await,
             0..=4 => {
                 drop(list(life, session).await);
@@ -160,7 +167,7 @@ async fn act(life: &Life, session: &Session, part: usize) {
             _ => find(life, session).await,
         }
         // Nobody who has done something begins something else without a breath in between.
-        let _ = session.home.read("server.json").await;
+        let _ = session.home().read("server.json").await;
     }
 }
 
@@ -224,11 +231,7 @@ fn check_listing(life: &Life, before: &Before, listing: &Listing) {
             }
             let truth = world.truth.iter().find(|truth| truth.id == entry.recording);
             let longest = truth.map_or(0, crate::people::TrueRecording::length);
-            let titles: Vec<String> = truth
-                .into_iter()
-                .flat_map(|truth| [&truth.end, &truth.other_end])
-                .filter_map(|end| end.as_ref().map(|end| end.title.clone()))
-                .collect();
+            let titles = truth.map(crate::people::TrueRecording::titles).unwrap_or_default();
             if listed.bytes > longest {
                 world.violation(format!("{} was listed longer than it is", entry.recording));
             }
@@ -339,7 +342,7 @@ async fn fetch(life: &Life, session: &Session, recording: RecordingId) -> Option
     if before.of_recording(recording).is_some_and(|known| known.agrees_with(entry).is_err()) {
         life.wrong(format!("{recording} was taken with another end than the known one"));
     }
-    match remote.cut_off(&session.home).await {
+    match remote.cut_off(session.home()).await {
         Ok(Some(cut_off)) => {
             let known_end = before.of_recording(recording).is_some_and(|known| known.final_seal.is_some());
             let end_hidden = entry.final_seal.is_none() && known_end;
@@ -438,7 +441,7 @@ async fn read_about(life: &Life, session: &Session, recording: RecordingId) {
 
 async fn look_up(life: &Life, session: &Session) {
     let own = life.below(4) == 0;
-    let account = if own { session.account.id } else { life.other() };
+    let account = if own { session.account().id } else { life.other() };
     let pin = format!("pins/{account}.json");
     let is_unequal = |life: &Life| {
         let unequal = life.json(&pin)?.get("standing")?.get("unequal")?.clone();
@@ -488,7 +491,7 @@ async fn name(life: &Life, session: &Session, part: usize) {
         life.look(|world| world.oracle.names.insert(text.clone(), [now].into()));
     };
     match life.below(3) {
-        0 => match Names::read(&session.home).await {
+        0 => match Names::read(session.home()).await {
             Ok(names) => {
                 let now = names.account(&text).map(|account| account.to_string());
                 if !possible.contains(&now) {
@@ -502,7 +505,7 @@ async fn name(life: &Life, session: &Session, part: usize) {
             life.look(|world| {
                 world.oracle.names.entry(text.clone()).or_default().insert(Some(account.to_string()))
             });
-            match names::add(&session.home, petname, account).await {
+            match names::add(session.home(), petname, account).await {
                 Ok(()) => {
                     let durable = life.json("names.json");
                     if durable.and_then(|names| names.get(&text).cloned()).is_none() {
@@ -515,7 +518,7 @@ async fn name(life: &Life, session: &Session, part: usize) {
         }
         _ => {
             life.look(|world| world.oracle.names.entry(text.clone()).or_default().insert(None));
-            match names::remove(&session.home, &petname).await {
+            match names::remove(session.home(), &petname).await {
                 Ok(_) => known(None),
                 Err(ClientError::Declined { .. }) => {
                     if !possible.contains(&None) {
@@ -567,7 +570,7 @@ async fn find(life: &Life, session: &Session) {
             }
             Err(error) => life.is_stated("meeting somebody", &error),
         },
-        _ => match vault_engine::home::account::expiry(&session.home).await {
+        _ => match vault_engine::home::account::expiry(session.home()).await {
             Ok(_) => {}
             Err(error) => life.is_stated("looking at the own certificate", &error),
         },
@@ -588,7 +591,7 @@ async fn compare_keys(life: &Life, session: &Session) {
         Ok(code) => code,
         Err(error) => return life.is_stated("comparing", &error),
     };
-    let own = session.account.id;
+    let own = session.account().id;
     life.look(|world| {
         world.counts.compared += 1;
         let of = |from: AccountId, to: AccountId| {
@@ -602,7 +605,7 @@ async fn compare_keys(life: &Life, session: &Session) {
     });
     let equal = life.below(4) != 0;
     life.look(|world| world.oracle.answering.insert(life.program));
-    let answered = compare::answer(&session.home, other, equal).await;
+    let answered = compare::answer(session.home(), other, equal).await;
     match answered {
         Ok(_) if !equal => life.wrong("unequal keys were called equal"),
         Ok(_) => {}

@@ -145,7 +145,7 @@ pub(crate) fn run(seed: u64, steps: u64, mistake: Option<Mistake>) -> (Counts, u
         world.closing = true;
     }
     runner.run_out("a program");
-    for program in [0, 1] {
+    for program in [1, 0] {
         if runner.violation().is_none() {
             lock(&runner.world).finish_sending();
             runner.spawn(program, true);

@@ -25,7 +25,7 @@ use vault_proto::timestamp::Timestamp;
 use vault_proto::tree;
 use vault_proto::wire::{
     AccountMatches, COMPARISON_LIFETIME, ComparisonSide, ComparisonState, CreateRecording, DirectoryEntry,
-    Enrol, MAX_PARTS_AHEAD, OpenSegment, RecordingEntry, RecordingPage, RecordingRecord, SEGMENT_PROGRESS,
+    Enrol, Last, MAX_PARTS_AHEAD, OpenSegment, RecordingEntry, RecordingPage, RecordingRecord, SEGMENT_PROGRESS,
     SegmentRecord,
 };
 
@@ -227,6 +227,17 @@ impl Server {
                 let row = self.accounts.get(&id(account)?).ok_or(ProblemCode::NotFound)?;
                 let CertificateChain { issuer, certificate } = row.chain.clone();
                 json(&DirectoryEntry { issuer, certificate, key_lists: row.key_lists.clone() })
+            }
+            (Method::Get, ["accounts", account, "last"]) => {
+                let account: AccountId = id(account)?;
+                if account != actor.account {
+                    return Err(ProblemCode::NotFound);
+                }
+                let of_device = self.recordings.iter().filter(|stored| {
+                    stored.checked.manifest().sealer_key == actor.key
+                });
+                let newest = of_device.max_by_key(|stored| stored.checked.manifest().sequence);
+                json(&Last { manifest: newest.map(|stored| stored.manifest.clone()) })
             }
             (Method::Put, ["accounts", account, "certificate"]) => {
                 self.replace_certificate(now, id(account)?, parse(asked.body)?)
@@ -497,6 +508,23 @@ impl Stored {
         Some(self.segments.get(usize::try_from(segment).ok()?)?.parts.get(&part)?.1)
     }
 
+    /// Digest of its manifest.
+    pub(crate) fn manifest_digest(&self) -> Digest {
+        self.checked.manifest().digest()
+    }
+
+    /// Plaintext bytes that its readers can open, whatever dies next.
+    pub(crate) fn proven(&self) -> u64 {
+        let sealed = |segment: &StoredSegment| segment.seal.as_ref().and_then(|seal| seal.shape());
+        let growing = |segment: &StoredSegment| {
+            let parts = u32::try_from(segment.without_gap().len()).unwrap_or(0);
+            let covered = segment.progress.iter().map(|(covers, _)| *covers).filter(|covers| *covers <= parts);
+            u64::from(covered.max().unwrap_or(0)) * geometry::PART_PLAINTEXT as u64
+        };
+        let of = |segment| sealed(segment).map_or_else(|| growing(segment), |shape| shape.plaintext_length());
+        self.segments.iter().map(of).sum()
+    }
+
     fn read(&self, actor: Actor, rest: &[&str], range: Option<&str>) -> Answered {
         let manifest = self.checked.manifest();
         if !self.has_party(actor.account) {
@@ -722,6 +750,11 @@ impl StoredSegment {
 }
 
 impl Seen {
+    /// The end that was sent for a recording.
+    pub(crate) fn end_of(&self, recording: RecordingId) -> Option<Digest> {
+        self.ends.get(&recording).copied()
+    }
+
     fn end(&mut self, recording: RecordingId, digest: Digest) {
         if *self.ends.entry(recording).or_insert(digest) != digest {
             self.contradictions.push(format!("two ends of recording {recording} were sent"));
