@@ -247,7 +247,7 @@ pub(crate) enum Registrar {
         #[arg(long, value_name = "TEXT")]
         label: Option<String>,
         /// Last day (2027-12-31) or moment (2027-12-31T12:00:00Z, excluded) for which it counts; one that has passed
-        /// ends the account, once the certificate is uploaded [default: one year]
+        /// ends the account, once the certificate is uploaded [default: the same day of the next year]
         #[arg(long, value_name = "DATE", value_parser = parse_end)]
         not_after: Option<Timestamp>,
         /// Where to write the certificate [default: standard output]

@@ -561,6 +561,11 @@ fn refused(problem: &Problem) -> Failure {
         Some(ProblemCode::UnknownKey) => {
             (Kind::Refused, "Enrol this account at the server first: `vault-cli enrol`.")
         }
+        Some(ProblemCode::CredentialsRefused) => (
+            Kind::Refused,
+            "Take the newest certificate that the registrar made for the account. If this is it, ask the registrar for a new one \
+             (`vault-cli registrar certify`): the operator makes none.",
+        ),
         Some(ProblemCode::Busy | ProblemCode::Internal) => {
             (Kind::Refused, "Run the same command again later to go on; tell the operator if it stays.")
         }

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod completions;
 mod elapsed;
 mod failure;
 mod local_time;
@@ -18,7 +19,7 @@ mod wrapping;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -28,7 +29,7 @@ use crate::stop::{GRACE, Signals, Stop};
 use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match typed() {
         Ok(arguments) => arguments,
         Err(error) => return not_understood(&error),
     };
@@ -46,6 +47,14 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => terminal.fail(&failure),
     }
+}
+
+/// What was typed. On a narrow terminal each explanation stands below what it explains, for beside it there is hardly
+/// room for a word.
+fn typed() -> Result<Arguments, clap::Error> {
+    let mut command = Arguments::command().next_line_help(terminal::is_narrow());
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// Help that was asked for, or what is wrong with what was typed: as JSON where that was asked for, as far as could be

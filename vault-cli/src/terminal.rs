@@ -205,6 +205,11 @@ pub(crate) fn explain(error: &clap::Error) -> io::Result<()> {
     if is_mistake { writeln!(io::stderr().lock(), "{text}") } else { writeln!(io::stdout().lock(), "{text}") }
 }
 
+/// Whether standard output is a terminal on which two columns of help leave little to the second.
+pub(crate) fn is_narrow() -> bool {
+    columns(&io::stdout()).is_some_and(|columns| columns < 60)
+}
+
 fn tell(words: &str) {
     // Nothing can be done where standard error is gone.
     let _ = writeln!(io::stderr().lock(), "{words}");

@@ -59,7 +59,7 @@ impl FromStr for Authority {
     /// [`AuthorityError`] for everything else that an address can have: a scheme, a user, a path.
     fn from_str(text: &str) -> Result<Self, AuthorityError> {
         parse(text).map(Self).map_err(|why| {
-            let instead = parse(meant(text)).unwrap_or_else(|_| "vault.example".to_owned());
+            let instead = parse(&meant(text)).unwrap_or_else(|_| "vault.example".to_owned());
             AuthorityError { why, instead }
         })
     }
@@ -76,11 +76,13 @@ fn without_default_port(authority: &str) -> String {
 }
 
 /// What of an address is its name.
-fn meant(text: &str) -> &str {
+fn meant(text: &str) -> String {
     let text = text.trim();
     let text = text.split_once("://").map_or(text, |(_, rest)| rest);
     let text = text.split(['/', '?', '#']).next().unwrap_or_default();
-    text.rsplit('@').next().unwrap_or_default()
+    let text = text.rsplit('@').next().unwrap_or_default();
+    let (host, port) = text.split_at(text.rfind(':').unwrap_or(text.len()));
+    format!("{}{port}", host.strip_suffix('.').unwrap_or(host))
 }
 
 fn parse(text: &str) -> Result<String, &'static str> {
@@ -145,6 +147,9 @@ impl Host {
     fn parse(host: &str) -> Result<Self, &'static str> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let is_label = |label: &str| (1..=LONGEST_LABEL).contains(&label.len()) && label.bytes().all(allowed);
+        if host.len() > 1 && host.ends_with('.') {
+            return Err("a dot at the end of a name is no part of it");
+        }
         if host.len() > LONGEST_HOST || !host.split('.').all(is_label) {
             return Err("it is no host name");
         }
@@ -236,7 +241,11 @@ mod tests {
             ("8440", "IPv4", "vault.example"),
             ("127.1", "IPv4", "vault.example"),
             ("vault..example", "host name", "vault.example"),
-            ("vault.example.", "host name", "vault.example"),
+            ("x.example.", "a dot", "x.example"),
+            ("x.example.:8440", "a dot", "x.example:8440"),
+            ("https://x.example./", "a scheme", "x.example"),
+            ("x.example..", "a dot", "vault.example"),
+            (".", "host name", "vault.example"),
             ("*.example", "host name", "vault.example"),
             ("0.0.0.0:8440", "every address", "vault.example"),
             ("[::]:8440", "every address", "vault.example"),

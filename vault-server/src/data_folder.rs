@@ -15,6 +15,7 @@ use vault_proto::ids::{OrganisationId, VaultId};
 use crate::blob::FileBlobs;
 use crate::durable::{create_folders, sync_folder, sync_name, write_whole_file};
 use crate::mark::{self, Mark, MarkFile};
+use crate::place::Place;
 use crate::refusal::{Reason, Refusal, typed};
 use crate::server_error::ServerError;
 use crate::store::{InspectionError, READ_NONCES, SqliteStore, inspect, is_fresh};
@@ -63,13 +64,23 @@ pub struct DataFolder {
 /// Keeps other processes out of a data folder. Locked is the folder: a file in it could be removed by somebody who
 /// tidies up, and the next process would lock another one of its name.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock {
+    folder: File,
+    place: Place,
+}
+
+impl Lock {
+    /// Where the locked folder is.
+    pub(crate) fn place(&self) -> Place {
+        self.place.clone()
+    }
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing it would not do while a child of this process that has not begun its own program has it open, too.
         // Nobody holds it any more in either case.
-        let _ = self.0.unlock();
+        let _ = self.folder.unlock();
     }
 }
 
@@ -119,7 +130,10 @@ fn lock(path: &Path) -> Result<Lock, ServerError> {
     let failed = |error| ServerError::folder(path, error);
     let folder = File::open(path).map_err(failed)?;
     match folder.try_lock() {
-        Ok(()) => Ok(Lock(folder)),
+        Ok(()) => {
+            let place = Place::of_open(path, &folder).map_err(failed)?;
+            Ok(Lock { folder, place })
+        }
         Err(TryLockError::WouldBlock) => Err(ServerError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
@@ -282,8 +296,10 @@ impl DataFolder {
         let Self { path, mark, lock, .. } = self;
         let blobs = FileBlobs::open(path.join(BLOBS), path.join(LEFTOVERS))
             .map_err(|error| ServerError::blobs(&path, error))?;
-        let store = SqliteStore::open(&path.join(DATABASE), mark)
-            .map_err(|error| ServerError::index(&path, error))?;
+        // What was opened by its path is of the folder that is locked, and not of one that took its place meanwhile.
+        let store = lock.place.check().map_err(|error| ServerError::folder(&path, error)).and_then(|()| {
+            SqliteStore::open(&path.join(DATABASE), mark).map_err(|error| ServerError::index(&path, error))
+        })?;
         Ok((lock, store, blobs))
     }
 }

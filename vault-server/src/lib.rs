@@ -17,6 +17,7 @@ pub mod mark;
 mod mark_mover;
 mod misaddressed;
 pub mod ops;
+mod place;
 pub mod problem;
 pub mod refusal;
 mod request_log;
@@ -105,18 +106,18 @@ struct Opened {
     store: Arc<SqliteStore>,
     vault: Arc<Vault>,
     /// Keeps other processes out.
-    _lock: data_folder::Lock,
+    lock: data_folder::Lock,
 }
 
 fn open(data: &Path, clock: Clock, limits: &Limits) -> Result<Opened, ServerError> {
     let folder = DataFolder::open(data)?;
     let (path, organisation) = (folder.path().to_owned(), folder.organisation());
-    let (_lock, store, blobs) = folder.into_stores()?;
+    let (lock, store, blobs) = folder.into_stores()?;
     let store = Arc::new(store.with_nonces(limits.nonces));
     let vault = Vault::new(organisation, Arc::clone(&store) as Arc<dyn Store>, Arc::new(blobs), clock)
         .with_room(limits)
         .map_err(|error| ServerError::index(&path, error.into()))?;
-    Ok(Opened { path, store, vault: Arc::new(vault), _lock })
+    Ok(Opened { path, store, vault: Arc::new(vault), lock })
 }
 
 /// Sets leftovers of crashes aside in a data folder that no server uses: at most `at_most` files that were last
@@ -157,8 +158,9 @@ pub async fn serve(
         authorities
     };
     let opened = tokio::task::spawn_blocking(move || open(&data, clock, &limits));
-    let Opened { path, store, vault, _lock } =
+    let Opened { path, store, vault, lock } =
         opened.await.map_err(|error| ServerError::Stopped(error.into()))??;
+    let place = lock.place();
     let log = RequestLog::new(limits.log_sums_every);
     let sums = log.start();
     let app = routes::App::new(Arc::clone(&vault), Authorities::new(authorities), limits);
@@ -184,6 +186,13 @@ pub async fn serve(
         None => None,
     };
     marks.stop();
+    if let Err(error) = place.check() {
+        // SQLite would remove the log by its path, where another database's may lie by now. What was committed is in
+        // the files that are open, and stays there.
+        let _kept_open = Box::leak(Box::new(store));
+        tracing::warn!(%error, "stopped, and the write-ahead log was left for the next start");
+        return refusal.map_or(Ok(()), |reason| Err(Refusal { data: path, reason }.into()));
+    }
     match tokio::task::spawn_blocking(move || store.close()).await {
         Ok(Ok(())) => tracing::info!("stopped"),
         Ok(Err(error)) => tracing::warn!(%error, "the write-ahead log was left for the next start"),

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use vault_proto::ids::{OrganisationId, VaultId};
 
 use crate::durable::{private_file, write_whole_file};
+use crate::place::Place;
 use crate::refusal::Reason;
 
 /// Whose index or objects these are, and how far they have come.
@@ -54,6 +55,7 @@ pub(crate) struct IndexMarks {
 #[derive(Debug)]
 pub struct MarkFile {
     path: PathBuf,
+    place: Place,
     mark: Mark,
     counter: Counter,
 }
@@ -101,7 +103,8 @@ impl MarkFile {
     /// What the system says.
     pub fn create(blobs: &Path, mark: Mark) -> io::Result<Self> {
         write_whole_file(&blobs.join(COMMITS), format!("{:020}\n", 0).as_bytes())?;
-        let file = Self { path: blobs.join(NAME), mark, counter: Counter::open(blobs) };
+        let place = Place::of(blobs)?;
+        let file = Self { path: blobs.join(NAME), place, mark, counter: Counter::open(blobs) };
         file.write(&mark)?;
         Ok(file)
     }
@@ -118,7 +121,7 @@ impl MarkFile {
         };
         let mark = serde_json::from_slice(&bytes)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(Some(Self { path, mark, counter: Counter::open(blobs) }))
+        Ok(Some(Self { path, place: Place::of(blobs)?, mark, counter: Counter::open(blobs) }))
     }
 
     /// What it says.
@@ -134,7 +137,7 @@ impl MarkFile {
     /// Counts commits that are on the disk: `commits` of them, from the first one on. Does not wait for the disk; a
     /// failure is logged, and leaves the count behind.
     pub(crate) fn count(&mut self, commits: u64) {
-        if let Err(error) = self.counter.write(commits) {
+        if let Err(error) = self.place.check().and_then(|()| self.counter.write(commits)) {
             tracing::debug!(%error, commits, "the commits could not be counted beside the objects");
         }
     }
@@ -151,6 +154,8 @@ impl MarkFile {
     }
 
     fn write(&self, mark: &Mark) -> io::Result<()> {
+        // Another folder that has taken this path has a mark of its own.
+        self.place.check()?;
         write_whole_file(&self.path, &serde_json::to_vec(mark)?)
     }
 }
@@ -166,12 +171,15 @@ pub(crate) fn check(
     counted: Option<u64>,
 ) -> Result<(), Reason> {
     let IndexMarks { file, whole, commits, has_log, .. } = *index;
+    let of_index = file.unwrap_or(whole).vault;
+    if objects.vault == of_index && of_index != vault {
+        return Err(Reason::DescriptionForeign { described: vault, found: of_index });
+    }
     if objects.vault != vault {
         return Err(Reason::ObjectsForeign { found: objects.vault, expected: vault });
     }
-    let found = file.unwrap_or(whole).vault;
-    if found != vault {
-        return Err(Reason::IndexForeign { found, expected: vault });
+    if of_index != vault {
+        return Err(Reason::IndexForeign { found: of_index, expected: vault });
     }
     // Of all changes, exactly one mark is committed after the log was last brought into the file.
     let follows = |file: Mark| {
@@ -291,6 +299,8 @@ mod tests {
         assert!(matches!(of(database, mark(7)), Reason::IndexForeign { .. }));
         assert!(matches!(of(index(6, 7), foreign), Reason::ObjectsForeign { .. }));
         assert!(matches!(of(IndexMarks { whole: foreign, ..index(6, 7) }, mark(7)), Reason::LogForeign));
+        let both = check((OTHER, 1), &index(6, 7), mark(7), Some(40)).unwrap_err();
+        assert!(matches!(both, Reason::DescriptionForeign { described: OTHER, found: VAULT }));
         // Something is of another generation.
         let second = Mark { generation: 2, ..mark(7) };
         let database = IndexMarks { file: Some(second), whole: second, ..index(7, 7) };

@@ -30,6 +30,13 @@ pub enum Reason {
     NotAnIndex(&'static str),
     /// `vault.db` is damaged; says how.
     IndexTorn(String),
+    /// `vault.json` is of another vault than the index and the objects, which belong together.
+    DescriptionForeign {
+        /// The vault that it names.
+        described: VaultId,
+        /// The vault of the others.
+        found: VaultId,
+    },
     /// `vault.db` is of another vault.
     IndexForeign {
         /// The vault that it is of.
@@ -164,6 +171,13 @@ impl Refusal {
             Reason::ObjectsForeign { found, expected } => format!(
                 "The objects in {data} are of another vault: blobs/mark is of {found}, vault.json of {expected}."
             ),
+            Reason::OtherGeneration { expected, index, objects } if index == objects => format!(
+                "The vault.json in {data} is of generation {expected}, and index and objects are of generation {index}: it was \
+                 edited or replaced."
+            ),
+            Reason::DescriptionForeign { described, found } => format!(
+                "The vault.json in {data} is of another vault: it names {described}, and index and objects are of {found}."
+            ),
             Reason::OtherGeneration { expected, index, objects } => format!(
                 "What is in {data} is of several generations of one vault: vault.json of {expected}, vault.db of \
                  {index}, blobs/mark of {objects}."
@@ -227,7 +241,14 @@ impl Refusal {
             aside = typed(&free_name(&self.data))
         );
         match &self.reason {
-            Reason::DescriptionMissing | Reason::DescriptionDamaged | Reason::OtherOrganisation { .. } => {
+            Reason::OtherGeneration { index, objects, .. } if index != objects => {
+                format!("To go on, {whole}")
+            }
+            Reason::DescriptionMissing
+            | Reason::DescriptionDamaged
+            | Reason::DescriptionForeign { .. }
+            | Reason::OtherGeneration { .. }
+            | Reason::OtherOrganisation { .. } => {
                 format!(
                     "Put it back from any copy of this folder, for it never changes: cp COPY/vault.json {data}/vault.json"
                 )
@@ -238,7 +259,6 @@ impl Refusal {
             | Reason::ObjectsOlder { .. } => {
                 format!("If the folder blobs was replaced, put the one of before back; otherwise {whole}")
             }
-            Reason::OtherGeneration { .. } => format!("To go on, {whole}"),
             Reason::IndexMissing
             | Reason::NotAnIndex(_)
             | Reason::IndexTorn(_)

@@ -132,13 +132,18 @@ impl Copies {
 
     /// Follows the advice to put a whole copy in place of the folder, word for word.
     fn put_whole_copy(&self, said: &Said) {
-        let last = said.stderr.lines().last().unwrap();
-        let command = &last[last.find("mv ").unwrap()..];
-        let command = command.replace("COPY", &self.whole.display().to_string());
-        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
+        self.follow(said, "mv ");
         let aside = self.data().with_extension("refused");
         assert!(aside.is_dir(), "the refused folder is kept");
         std::fs::remove_dir_all(aside).unwrap();
+    }
+
+    /// What the last line says to type, from this word on.
+    fn follow(&self, said: &Said, from: &str) {
+        let last = said.stderr.lines().last().unwrap();
+        let command = &last[last.find(from).unwrap()..];
+        let command = command.replace("COPY", &self.whole.display().to_string());
+        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
     }
 
     /// Everything is there and opens for both readers.
@@ -172,7 +177,12 @@ fn class(name: &str, damages: &[Damage]) {
         let (damage, words) = damages[number % damages.len()];
         damage(&copies, &mut chance);
         let said = copies.refused(words);
-        copies.put_whole_copy(&said);
+        // Where only vault.json is wrong, it alone is put back.
+        if said.stderr.contains("cp COPY/vault.json") {
+            copies.follow(&said, "cp COPY");
+        } else {
+            copies.put_whole_copy(&said);
+        }
         sum += copies.opens();
         copies.restore(&copies.whole);
     }

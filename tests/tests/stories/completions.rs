@@ -13,12 +13,17 @@ use vault_tests::command::{binary, end, run, vault_cli};
 use vault_tests::pseudo_terminal::PseudoTerminal;
 
 /// What is typed, and what has to be offered.
-const OFFERED: [(&str, &str); 5] = [
+const OFFERED: [(&str, &str); 9] = [
     ("vault-cli seal --pati", "--patient"),
     ("vault-cli registrar certify --rol", "--role"),
     ("vault-cli --quiet seal --clini", "--clinician"),
     ("vault-cli open --allow", "--allow-cut-off"),
     ("vault-cli expo", "export"),
+    ("vault-cli registrar certify --role pat", "patient"),
+    // Petnames of the home: where an account is asked for.
+    ("vault-cli seal talk.webm --patient ann", "anna-of-the-knee"),
+    ("vault-cli seal talk.webm --clinician ann", "anna-of-the-knee"),
+    ("vault-cli compare ann", "anna-of-the-knee"),
 ];
 
 /// The shell's own program, and its script in a folder of its own.
@@ -29,6 +34,7 @@ fn shell(variable: &str, name: &str) -> Option<(PathBuf, tempfile::TempDir, Path
     };
     let folder = tempfile::tempdir().unwrap();
     let script = run(folder.path(), ["completions", name]).text();
+    run(folder.path(), ["name", &"ab".repeat(32), "anna-of-the-knee"]).text();
     let path = folder.path().join("script");
     std::fs::write(&path, script + "\n").unwrap();
     Some((program.into(), folder, path))
@@ -43,7 +49,7 @@ fn path() -> String {
 
 #[test]
 fn bash_completes_options_after_a_subcommand() {
-    let Some((bash, _folder, script)) = shell("BASH_BIN", "bash") else { return };
+    let Some((bash, folder, script)) = shell("BASH_BIN", "bash") else { return };
     let asks = r#"
         source "$1"
         [[ $(complete -p vault-cli) =~ -F\ ([^ ]+) ]]
@@ -55,6 +61,7 @@ fn bash_completes_options_after_a_subcommand() {
     for (typed, offered) in OFFERED {
         let mut command = Command::new(&bash);
         command.args(["--norc", "-c", asks, "bash"]).arg(&script).arg(typed).env("PATH", path());
+        command.env("VAULT_HOME", folder.path());
         let said = end(&mut command);
         assert_eq!(said.text(), offered, "{typed}: {}", said.stderr);
     }
@@ -66,7 +73,7 @@ fn fish_completes_options_after_a_subcommand() {
     for (typed, offered) in OFFERED {
         let mut command = Command::new(&fish);
         command.args(["--no-config", "-c", "source $argv[1]; complete -C $argv[2]"]).arg(&script).arg(typed);
-        command.env("PATH", path()).env("HOME", folder.path());
+        command.env("PATH", path()).env("HOME", folder.path()).env("VAULT_HOME", folder.path());
         let said = end(&mut command);
         let first = said.text();
         assert_eq!(first.split(['\t', '\n']).next(), Some(offered), "{typed}: {first} {}", said.stderr);

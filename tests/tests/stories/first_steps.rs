@@ -73,10 +73,18 @@ fn a_renewed_certificate_alone_is_enough_to_enrol_again() {
     said.refused(2, "No organisation is named");
     assert!(said.stderr.contains("`vault-cli enrol --organisation ROOT-FINGERPRINT …`"), "{}", said.stderr);
     world.enrol(&person, world.server().url()).text();
+    let older = world.file("older.certificate", &std::fs::read(&person.certificate).unwrap());
     world.certify(&person.account, "patient", &["--label", "Anna"], &person.certificate).text();
     person.run(&["enrol", "--certificate", &certificate]).text();
     let known = person.run(&["whoami", "--json"]).json();
     assert_eq!((&known["label"], &known["organisation"]), (&"Anna".into(), &(*world.organisation).into()));
+    // An older one is no matter for the operator.
+    for arguments in [&["enrol", "--certificate"][..], &["registrar", "upload"]] {
+        let said = person.run(&[arguments, &[older.to_str().unwrap()]].concat());
+        said.refused(22, "The certificate is not newer than the current one");
+        let next = said.stderr.lines().last().unwrap();
+        assert!(next.starts_with("Take the newest certificate"), "{}", said.stderr);
+    }
     let other = ["enrol", "--certificate", &certificate, "--organisation", &"0".repeat(64)];
     person.run(&other).refused(16, "an account stays where it was enrolled");
 }
@@ -204,13 +212,14 @@ fn help_and_mistakes_fit_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let help = Said::text(&end(vault_cli(folder.path()).arg("--help")));
     let (_, commands) = help.split_once("Commands:").unwrap();
-    let names: Vec<&str> = commands
+    let mut names: Vec<&str> = commands
         .lines()
         .take_while(|line| !line.starts_with("Options"))
         .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
         .filter(|name| !name.is_empty() && *name != "help")
         .collect();
     assert!(names.len() > 12 && names.contains(&"seal") && names.contains(&"registrar"), "{names:?}");
+    names.extend(["registrar init", "registrar certify", "registrar upload"]);
     for columns in [80, 40] {
         for name in &names {
             for more in ["--help", "--no-such-option"] {
@@ -221,6 +230,14 @@ fn help_and_mistakes_fit_the_terminal() {
                     let fits = line.chars().count() <= usize::from(columns);
                     assert!(fits || is_word, "{name} {more} at {columns}: {line:?}");
                 }
+                // No column is so thin that each word has a line of its own.
+                let screen = plain(&screen);
+                let alone = |line: &&str| {
+                    line.starts_with(' ') && !line.trim().starts_with('-') && !line.trim().contains(' ')
+                };
+                let lines: Vec<&str> = screen.lines().collect();
+                let thin = lines.windows(3).find(|three| three.iter().all(alone));
+                assert_eq!(thin, None, "{name} {more} at {columns}");
             }
         }
         let (_, screen) = PseudoTerminal::vault_cli(folder.path(), columns, &["seal", "--help"]).end();

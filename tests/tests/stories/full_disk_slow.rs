@@ -23,7 +23,7 @@ fn ready(server: &ServerProcess) -> (String, String) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
+    (head.split(' ').nth(1).unwrap().to_owned(), body.strip_suffix('\n').unwrap().to_owned())
 }
 
 fn cli<A: AsRef<OsStr>>(person: &Person, arguments: impl IntoIterator<Item = A>) -> Said {

@@ -15,7 +15,6 @@ mod whom;
 
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
 use vault_client::home_folder::HomeFolder;
 use vault_client::{Session, SessionOptions};
 use vault_engine::home::Home;
@@ -24,6 +23,7 @@ use vault_engine::server::connection::require_address;
 use vault_engine::trust::directory;
 
 use crate::arguments::{Arguments, Command, Global};
+use crate::completions;
 use crate::failure::Failure;
 use crate::stop::Stop;
 use crate::terminal::Terminal;
@@ -104,14 +104,7 @@ async fn dispatch(
             .await?;
             learn(&session, trust::compare(&session, terminal, comparing).await).await
         }
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "vault-cli", &mut script);
-            // Its script for bash spells the program's own hyphen in two ways (clap #6421), and finds no option after a
-            // subcommand.
-            let script = String::from_utf8_lossy(&script).replace("vault__subcmd__cli", "vault__cli");
-            terminal.script(script.trim_end())
-        }
+        Command::Completions { shell } => terminal.script(completions::script(shell).trim_end()),
     }
 }
 

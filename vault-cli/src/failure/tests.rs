@@ -257,6 +257,13 @@ fn every_failure() -> Vec<(&'static str, Failure)> {
             ),
         ),
         ("unknown key", problem(ProblemCode::UnknownKey, None)),
+        (
+            "certificate not newer",
+            problem(
+                ProblemCode::CredentialsRefused,
+                Some("The certificate is not newer than the current one."),
+            ),
+        ),
         ("own certificate expired, as the server says", problem(ProblemCode::CertificateExpired, None)),
         (
             "refused",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Answer, Change, Driver, Effect, Effects, NoAnswer, Now, RecordName, Reply};
+use super::{Answer, Change, Driver, Effect, Effects, NoAnswer, Now, RecordName, Reply, StoreFailure};
 use crate::home::Home;
 
 /// Half past midnight on a day of 2026.
@@ -18,11 +18,30 @@ pub(crate) fn home() -> Home {
 }
 
 #[derive(Default)]
-struct InMemory(Mutex<BTreeMap<String, Vec<u8>>>);
+struct InMemory {
+    records: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+/// A record by which a test says how many more commits the home takes.
+const COMMITS_LEFT: &str = "commits-left";
+
+/// From now on the home takes so many more commits, or any number of them.
+pub(crate) fn limit_commits(home: &Home, left: Option<u8>) {
+    let change = match left {
+        Some(left) => Change::Put(COMMITS_LEFT.to_owned(), vec![left].into()),
+        None => Change::Delete(COMMITS_LEFT.to_owned()),
+    };
+    let committed = futures_executor::block_on(home.commit(vec![change]));
+    assert!(committed.is_ok(), "this commit is always taken");
+}
+
+fn is_limit(changes: &[Change]) -> bool {
+    matches!(changes, [Change::Put(key, _) | Change::Delete(key)] if key == COMMITS_LEFT)
+}
 
 impl Driver for InMemory {
     fn perform(&self, effect: Effect, reply: Reply) {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         reply.answer(match effect {
             Effect::Sign(_) => Answer::Gone,
             Effect::Fetch(_) => Answer::NoAnswer(NoAnswer::Lost("there is no server".to_owned())),
@@ -38,7 +57,19 @@ impl Driver for InMemory {
                 };
                 Answer::Names(fits.map(name).collect())
             }
+            Effect::Commit(changes)
+                if !is_limit(&changes) && records.get(COMMITS_LEFT).is_some_and(|left| left == &[0]) =>
+            {
+                let reason = "the test says so".to_owned();
+                let kind = std::io::ErrorKind::StorageFull;
+                Answer::Failed(StoreFailure { place: "home".to_owned(), kind, reason })
+            }
             Effect::Commit(changes) => {
+                if let Some([left]) = records.get_mut(COMMITS_LEFT).map(Vec::as_mut_slice)
+                    && !is_limit(&changes)
+                {
+                    *left -= 1;
+                }
                 for change in changes {
                     match change {
                         Change::Put(key, bytes) => drop(records.insert(key, bytes.into())),

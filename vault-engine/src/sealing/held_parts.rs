@@ -76,3 +76,6 @@ impl HeldParts {
         self.parts.lock().await.remove(&place);
     }
 }
+
+#[cfg(test)]
+mod tests;

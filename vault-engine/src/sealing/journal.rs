@@ -414,3 +414,12 @@ fn parse(bytes: &[u8], last_alive_ms: u64) -> Option<(Past, usize)> {
     }
     Some((past, understood))
 }
+
+#[cfg(test)]
+impl Journal {
+    /// A journal that names nothing.
+    pub(super) async fn of_nothing(home: &Home, recording: RecordingId) -> Result<Self, ClientError> {
+        let lock = home.lock(&lock_name(recording)).await?;
+        Ok(Self { home: home.clone(), recording, alive_ms: None, _lock: lock })
+    }
+}

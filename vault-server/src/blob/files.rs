@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use vault_proto::geometry::MAX_PART;
 use vault_proto::ids::RecordingId;
 use vault_proto::object::{RECORDINGS, SEGMENTS, recording_folder, segment_folder};
 
@@ -14,6 +15,7 @@ use crate::durable::{
     create_folder, create_folders, private_file, stop_unless_durable, sync_folder, sync_name,
     write_whole_file,
 };
+use crate::place::Place;
 
 /// Name of the file by which it is found out whether something can be written.
 const PROBE: &str = "probe";
@@ -22,6 +24,7 @@ const PROBE: &str = "probe";
 #[derive(Debug)]
 pub struct FileBlobs {
     root: PathBuf,
+    place: Place,
     leftovers: Leftovers,
 }
 
@@ -53,7 +56,8 @@ impl FileBlobs {
     pub fn open(root: PathBuf, leftovers: PathBuf) -> Result<Self, BlobError> {
         // Everything hangs from these names, and who made them may have died before they were synced.
         sync_name(&root).and_then(|()| sync_folder(&root)).map_err(classified)?;
-        Ok(Self { leftovers: Leftovers::new(root.clone(), leftovers), root })
+        let place = Place::of(&root).map_err(classified)?;
+        Ok(Self { leftovers: Leftovers::new(root.clone(), leftovers), place, root })
     }
 
     /// Whether there is nothing in `root` but what [`create`](Self::create) makes, a mark, and files that never got a
@@ -73,12 +77,19 @@ impl FileBlobs {
         Ok(true)
     }
 
-    fn path(&self, key: &BlobKey) -> PathBuf {
-        self.root.join(key.path())
+    /// The root, as long as it is the folder that was opened: nothing is read from another one that has taken its
+    /// place, and nothing stored there.
+    fn root(&self) -> Result<&Path, BlobError> {
+        self.place.check().map_err(BlobError::Failed)?;
+        Ok(&self.root)
+    }
+
+    fn path(&self, key: &BlobKey) -> Result<PathBuf, BlobError> {
+        Ok(self.root()?.join(key.path()))
     }
 
     fn prepared_path(&self, key: &BlobKey) -> Result<PathBuf, BlobError> {
-        let path = self.path(key);
+        let path = self.path(key)?;
         // From the outermost in, below the one that `open` made durable.
         let shared = self.root.join(RECORDINGS);
         let mut above: Vec<&Path> = path.ancestors().skip(1).take_while(|folder| *folder != shared).collect();
@@ -90,18 +101,16 @@ impl FileBlobs {
 
 impl BlobStore for FileBlobs {
     fn check_ready(&self) -> Result<(), BlobError> {
-        let probe = self.root.join(PROBE);
+        let probe = self.root()?.join(PROBE);
         let write = || {
             let mut file = private_file().create(true).truncate(true).open(&probe)?;
-            let written = file.write_all(&[1; 4096]).map(|()| stop_unless_durable(file.sync_all()));
+            // As long as a part, for files may be limited (`ulimit -f`), and only a block of it takes room.
+            let written = file.set_len(MAX_PART as u64).and_then(|()| file.write_all(&[1; 4096]));
+            let written = written.map(|()| stop_unless_durable(file.sync_all()));
             // A name that stays is written over by the next.
             std::fs::remove_file(&probe).and(written)
         };
-        // A folder that is gone is no object that was never put.
-        write().map_err(|error| match classified(error) {
-            BlobError::NotFound => BlobError::Failed(io::Error::other("the folder of the objects is gone")),
-            error => error,
-        })
+        write().map_err(classified)
     }
 
     fn put(&self, key: &BlobKey, bytes: &[u8]) -> Result<(), BlobError> {
@@ -110,7 +119,7 @@ impl BlobStore for FileBlobs {
 
     fn get(&self, key: &BlobKey) -> Result<Vec<u8>, BlobError> {
         let mut bytes = Vec::new();
-        File::open(self.path(key)).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(classified)?;
+        File::open(self.path(key)?).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(classified)?;
         Ok(bytes)
     }
 
@@ -125,8 +134,9 @@ impl BlobStore for FileBlobs {
     }
 
     fn write_part(&self, key: &BlobKey, offset: u64, bytes: &[u8]) -> Result<(), BlobError> {
+        let path = self.path(key)?;
         let write = || {
-            let file = private_file().open(self.path(key))?;
+            let file = private_file().open(&path)?;
             file.write_all_at(bytes, offset)?;
             stop_unless_durable(file.sync_data());
             Ok(())
@@ -135,8 +145,9 @@ impl BlobStore for FileBlobs {
     }
 
     fn truncate_body(&self, key: &BlobKey, length: u64) -> Result<(), BlobError> {
+        let path = self.path(key)?;
         let truncate = || {
-            let file = private_file().open(self.path(key))?;
+            let file = private_file().open(&path)?;
             if file.metadata()?.len() > length {
                 file.set_len(length)?;
                 stop_unless_durable(file.sync_all());
@@ -147,37 +158,39 @@ impl BlobStore for FileBlobs {
     }
 
     fn open_body(&self, key: &BlobKey) -> Result<Box<dyn BodyReader>, BlobError> {
-        let file = File::open(self.path(key)).map_err(classified)?;
+        let file = File::open(self.path(key)?).map_err(classified)?;
         Ok(Box::new(OpenBody(file)))
     }
 
     fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
-        std::fs::metadata(self.path(key)).map(|metadata| metadata.len()).map_err(classified)
+        std::fs::metadata(self.path(key)?).map(|metadata| metadata.len()).map_err(classified)
     }
 
     fn free_bytes(&self) -> Result<u64, BlobError> {
-        let disk = rustix::fs::statvfs(&self.root).map_err(io::Error::from)?;
+        let disk = rustix::fs::statvfs(self.root()?).map_err(io::Error::from)?;
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     fn recordings(&self, visit: &mut dyn FnMut(RecordingId) -> bool) -> Result<(), BlobError> {
-        listing::recordings(&self.root, visit).map_err(BlobError::Failed)
+        listing::recordings(self.root()?, visit).map_err(BlobError::Failed)
     }
 
     fn files(&self, recording: RecordingId) -> Result<Vec<StoredFile>, BlobError> {
-        listing::files(&self.root, recording).map_err(BlobError::Failed)
+        listing::files(self.root()?, recording).map_err(BlobError::Failed)
     }
 
     fn set_aside(&self, name: &str, today: &Day) -> Result<(), BlobError> {
+        self.root()?;
         self.leftovers.set_aside(name, today).map_err(classified)
     }
 
     fn unlink_set_aside(&self, today: &Day) -> Result<u64, BlobError> {
+        self.root()?;
         self.leftovers.unlink_old(today).map_err(classified)
     }
 
     fn remove_empty_folder(&self, recording: RecordingId, segment: Option<u32>) -> Result<(), BlobError> {
-        remove_empty_folder(&self.root, recording, segment).map_err(classified)
+        remove_empty_folder(self.root()?, recording, segment).map_err(classified)
     }
 }
 

@@ -115,7 +115,8 @@ pub trait BodyReader: Send + Sync {
 ///   Reads may overlap anything.
 /// * **Retries** are the caller's: a store tries once.
 pub trait BlobStore: Send + Sync {
-    /// Whether something can be stored right now: it is tried, durably, and removed.
+    /// Whether a part can be stored right now: something is, durably, in a file that may grow to the length of a part,
+    /// and removed.
     ///
     /// # Errors
     /// What stands in the way.

@@ -13,7 +13,7 @@ use super::{App, answers, json};
 use crate::ops::Readiness;
 
 pub(crate) async fn alive() -> &'static str {
-    "ok"
+    "ok\n"
 }
 
 /// Time for which what was found is answered to whoever asks: nobody can have the disk written to more often.
@@ -36,10 +36,10 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
     };
     drop(last);
     let line = match readiness {
-        Readiness::Ready => return "ready".into_response(),
-        Readiness::Full => "storage-full: reads are served, recordings are not stored",
-        Readiness::FullWithoutReads => "storage-full: nothing is served and nothing is stored",
-        Readiness::Failing => "internal: the index or the objects do not work, see the log",
+        Readiness::Ready => return "ready\n".into_response(),
+        Readiness::Full => "storage-full: reads are served, recordings are not stored\n",
+        Readiness::FullWithoutReads => "storage-full: nothing is served and nothing is stored\n",
+        Readiness::Failing => "internal: the index or the objects do not work, see the log\n",
     };
     answers::as_it_is((StatusCode::SERVICE_UNAVAILABLE, line).into_response())
 }

@@ -38,7 +38,7 @@ async fn until_closed(mut stream: TcpStream) -> Vec<u8> {
 async fn idle(server: &Server) -> TcpStream {
     let mut stream = begun(server, b"GET /healthz HTTP/1.1\r\nhost: vault.test\r\n\r\n").await;
     let mut answer = Vec::new();
-    while !answer.ends_with(b"ok") {
+    while !answer.ends_with(b"ok\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte).await.unwrap();
         answer.push(byte[0]);

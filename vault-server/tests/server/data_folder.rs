@@ -7,8 +7,11 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use reqwest::Method;
 use vault_proto::ids::Digest;
+use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
+use vault_proto::wire::path;
 
 use crate::support::{Draft, Organisation, Server};
 
@@ -65,7 +68,12 @@ fn ended(command: &mut Command) -> Refused {
 
 /// Starts a server, which has to come up.
 fn started(data: &Path) -> (Child, String) {
-    let mut child = serve(data, "127.0.0.1:0").spawn().unwrap();
+    listening(&mut serve(data, "127.0.0.1:0"))
+}
+
+fn listening(command: &mut Command) -> (Child, String) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim_end().strip_prefix("vault-server listening on http://").expect("it starts");
@@ -237,6 +245,14 @@ async fn generations_and_formats_are_told_apart() {
     let second = description.replace("\"generation\":1", "\"generation\":2");
     assert_ne!(second, description);
     std::fs::write(vault.path("vault.json"), second).unwrap();
+    // Index and objects belong together: what is wrong is this file, and any copy has it.
+    let said = vault.refused(11, "vault.json in");
+    assert!(said.lines[0].ends_with("generation 1: it was edited or replaced."), "{:?}", said.lines);
+    vault.follow(&said, "cp COPY");
+    assert_eq!(std::fs::read_to_string(vault.path("vault.json")).unwrap(), description);
+    vault.is_whole();
+    let mark = std::fs::read_to_string(vault.path("blobs/mark")).unwrap();
+    std::fs::write(vault.path("blobs/mark"), mark.replace("\"generation\":1", "\"generation\":2")).unwrap();
     let said = vault.refused(11, "of several generations of one vault");
     vault.follow(&said, "mv ");
     vault.is_whole();
@@ -352,10 +368,11 @@ async fn an_edited_description_is_refused() {
         if member == "organisation" {
             assert!(said.lines[0].contains(&format!("it says organisation {other}")), "{:?}", said.lines);
             assert!(said.lines[0].contains(&vault.organisation.id().to_string()), "{:?}", said.lines);
-            vault.follow(&said, "cp COPY");
-            assert_eq!(std::fs::read_to_string(vault.path("vault.json")).unwrap(), description);
-            vault.is_whole();
         }
+        // Whichever it is: what is wrong is this file alone, and so is what to put back.
+        vault.follow(&said, "cp COPY");
+        assert_eq!(std::fs::read_to_string(vault.path("vault.json")).unwrap(), description, "{member}");
+        vault.is_whole();
     }
 }
 
@@ -421,4 +438,105 @@ async fn a_folder_with_an_awkward_name_is_served_and_its_advice_works() {
     assert_eq!(said.exit, Some(11), "{:?}", said.lines);
     vault.follow(&said, "mv ");
     stop(started(&data).0);
+}
+
+/// The folder is moved under a running server, and a copy of it takes its place: nothing is read from the copy and
+/// nothing written into it, and once the folder is back everything goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_was_moved_is_neither_written_nor_read_elsewhere() {
+    let organisation = Organisation::new(1);
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
+    let late = organisation.person(12, Role::Patient);
+    let server = Server::start(&organisation).await;
+    server.enrol(&[&patient, &clinician]).await;
+    let done = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
+    let body = server.finish(&done, 70_000).await;
+    let growing = Draft::new(&organisation, 2, &patient, &clinician, &clinician);
+    server.begin(&growing).await;
+    let part = growing.parts(0, 100).remove(0);
+    let data = server.data().to_owned();
+    let (moved, blobs) = (data.with_extension("moved"), data.join("blobs"));
+    let ready = async || {
+        let answer = server.send(Method::GET, path::READYZ, &[], Vec::new()).await;
+        (answer.status, String::from_utf8(answer.body).unwrap())
+    };
+    // The whole folder, or that of the objects alone; a copy in its place, or nothing.
+    for (place, is_copied) in [(&data, true), (&data, false), (&blobs, true), (&blobs, false)] {
+        assert_eq!(ready().await, (200, "ready\n".to_owned()));
+        std::fs::rename(place, &moved).unwrap();
+        if is_copied {
+            copy(&moved, place);
+        }
+        let there = is_copied.then(|| files(place));
+        let third = Draft::new(&organisation, 3, &patient, &clinician, &clinician);
+        server.part(&growing, 0, 0, &part).await.refused(ProblemCode::Internal);
+        server.post(&clinician, path::RECORDINGS, third.create()).await.refused(ProblemCode::Internal);
+        server.post(&late, path::ACCOUNTS, late.enrolment()).await.refused(ProblemCode::Internal);
+        server.get(&patient, path::body(&done.id(), 0)).await.refused(ProblemCode::Internal);
+        tokio::time::timeout(std::time::Duration::from_secs(60), async {
+            // What was found is answered for a second.
+            while ready().await.0 == 200 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("it is not ready");
+        assert!(ready().await.1.starts_with("internal: "));
+        if let Some(there) = there {
+            assert!(files(place) == there, "something was written into {}", place.display());
+            std::fs::remove_dir_all(place).unwrap();
+        }
+        std::fs::rename(&moved, place).unwrap();
+        while ready().await.0 != 200 {
+            tokio::task::yield_now().await;
+        }
+        assert!(server.get(&patient, path::body(&done.id(), 0)).await.ok(200).body == body);
+    }
+    server.part(&growing, 0, 0, &part).await.ok(201);
+    server.post(&late, path::ACCOUNTS, late.enrolment()).await.ok(201);
+    let server = server.restart().await;
+    assert!(server.get(&patient, path::body(&growing.id(), 0)).await.ok(200).body == part);
+}
+
+/// A server whose folder was moved stops without touching what lies there now: SQLite removes a log by its name.
+#[tokio::test]
+async fn a_server_whose_folder_was_moved_leaves_the_next_one_its_log() {
+    let vault = Stopped::new().await;
+    let (first, _) = started(&vault.data());
+    let moved = vault.folder.path().join("moved");
+    std::fs::rename(vault.data(), &moved).unwrap();
+    copy(&vault.copied(""), &vault.data());
+    let (second, _) = started(&vault.data());
+    let before = files(&vault.data());
+    assert!(before.keys().any(|path| path.ends_with("vault.db-wal")), "{:?}", before.keys());
+    assert!(Command::new("kill").args(["-TERM", &first.id().to_string()]).status().unwrap().success());
+    let log = first.wait_with_output().unwrap();
+    assert_eq!(log.status.code(), Some(0));
+    let log = String::from_utf8(log.stderr).unwrap();
+    assert!(log.contains("it was moved or replaced") && log.contains("left for the next start"), "{log}");
+    assert!(files(&vault.data()) == before, "the first server touched what is the second one's");
+    kill(second);
+    vault.is_whole();
+    // And its own is as whole as after a crash.
+    std::fs::remove_dir_all(vault.data()).unwrap();
+    std::fs::rename(&moved, vault.data()).unwrap();
+    vault.is_whole();
+}
+
+/// A limit on the size of files that leaves no room for a part is a full disk to whoever asks.
+#[tokio::test]
+async fn no_server_is_ready_whose_files_may_not_grow_to_a_part() {
+    let vault = Stopped::new().await;
+    for (blocks, line) in [("1000", "storage-full: reads are served"), ("unlimited", "ready")] {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -f {blocks} && exec \"$0\" \"$@\""), PROGRAM]);
+        limited.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(vault.data());
+        let (child, address) = listening(&mut limited);
+        let answer = reqwest::get(format!("http://{address}{}", path::READYZ)).await.unwrap();
+        let answer = answer.text().await.unwrap();
+        assert!(answer.starts_with(line), "{blocks}: {answer}");
+        stop(child);
+    }
+    vault.is_whole();
 }

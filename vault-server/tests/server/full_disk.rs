@@ -12,7 +12,9 @@ const FULL: &str = "storage-full: reads are served, recordings are not stored";
 
 async fn ready(server: &Server) -> (u16, String) {
     let answer = server.send(Method::GET, path::READYZ, &[], Vec::new()).await;
-    (answer.status, String::from_utf8(answer.body).unwrap())
+    let body = String::from_utf8(answer.body).unwrap();
+    // A line, as whoever asks by hand needs it.
+    (answer.status, body.strip_suffix('\n').unwrap().to_owned())
 }
 
 /// Asks as `get` does, and gives what it takes to ask the very same once more.

@@ -68,7 +68,7 @@ async fn the_program_serves_one_folder_once_and_stops_cleanly() {
     let second = serve(&data).wait_with_output().unwrap();
     assert_eq!(second.status.code(), Some(19));
     assert!(String::from_utf8(second.stderr).unwrap().contains("Another vault-server"));
-    for (place, body) in [("/healthz", "ok"), ("/readyz", "ready")] {
+    for (place, body) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
         let answer = reqwest::get(format!("http://{address}{place}")).await.unwrap();
         assert_eq!(answer.text().await.unwrap(), body);
     }
@@ -189,7 +189,7 @@ async fn a_missing_blob_is_an_internal_failure() {
     std::fs::rename(&blobs, server.data().join("elsewhere")).unwrap();
     let ready = server.send(Method::GET, path::READYZ, &[], Vec::new()).await;
     assert_eq!(ready.status, 503);
-    let line = "internal: the index or the objects do not work, see the log";
+    let line = "internal: the index or the objects do not work, see the log\n";
     assert_eq!(String::from_utf8(ready.body).unwrap(), line);
     server.send(Method::GET, path::HEALTHZ, &[], Vec::new()).await.ok(200);
 }

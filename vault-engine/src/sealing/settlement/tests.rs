@@ -2,10 +2,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
-use vault_proto::ids::RecordingId;
 
 use super::*;
-use crate::home_folder::HomeFolder;
 
 const LENGTH: usize = 10;
 
@@ -24,25 +22,21 @@ fn mark(parts: usize) -> Mark {
     Mark { bytes: parts as u64, recorded: Duration::from_millis(parts as u64) }
 }
 
-fn spool() -> (tempfile::TempDir, Spool) {
-    let folder = tempfile::tempdir().unwrap();
-    let spool = Spool::of(&HomeFolder::new(folder.path()), RecordingId::from_bytes([7; 16]), 1 << 20);
-    (folder, spool)
-}
+/// What lies in the spool, each with the bytes of its record.
+type Spool = BTreeMap<Place, u64>;
 
 fn place(part: usize) -> Place {
     let part = u32::try_from(part).unwrap();
     (part / 3, part % 3)
 }
 
-fn meet(settlement: &Settlement, spool: &Spool, part: usize, fate: Fate) {
+fn meet(settlement: &Settlement, spool: &mut Spool, part: usize, fate: Fate) {
     let at = place(part);
     match fate {
         Fate::Acknowledged => settlement.settle(at, Settled::Acknowledged),
         Fate::Kept | Fate::KeptAndGone => {
-            spool.put(at.0, at.1, None, &[0; LENGTH]).unwrap();
-            if fate == Fate::KeptAndGone {
-                spool.remove(at.0, at.1, LENGTH);
+            if fate == Fate::Kept {
+                spool.insert(at, LENGTH as u64 + 1);
             }
             settlement.settle(at, Settled::Spooled);
         }
@@ -65,14 +59,14 @@ proptest! {
         ),
         order in any::<prop::sample::Index>(),
     ) {
-        let (_folder, spool) = spool();
+        let mut spool = Spool::new();
         let settlement = Settlement::after(mark(0));
         for part in 0..fates.len() {
-            settlement.note(place(part), LENGTH, mark(part + 1), false);
+            settlement.note(place(part), LENGTH, mark(part + 1));
         }
         let shift = if fates.is_empty() { 0 } else { order.index(fates.len()) };
         for part in (0..fates.len()).map(|part| (part + shift) % fates.len()) {
-            meet(&settlement, &spool, part, fates[part]);
+            meet(&settlement, &mut spool, part, fates[part]);
         }
         let whole = |fate: &&Fate| matches!(fate, Fate::Acknowledged | Fate::Kept);
         prop_assert_eq!(settlement.safe(&spool), mark(fates.iter().take_while(whole).count()));
@@ -89,10 +83,10 @@ proptest! {
 
 #[test]
 fn a_loss_is_told_once_and_stays_one() {
-    let (_folder, spool) = spool();
+    let spool = Spool::new();
     let settlement = Settlement::after(mark(0));
-    settlement.note(place(0), LENGTH, mark(1), false);
-    settlement.note(place(1), LENGTH, mark(2), false);
+    settlement.note(place(0), LENGTH, mark(1));
+    settlement.note(place(1), LENGTH, mark(2));
     settlement.settle(place(1), Settled::Lost(ClientError::KeptPartGone { segment: 0, part: 1 }));
     assert!(matches!(settlement.take_loss(), Some(ClientError::KeptPartGone { .. })));
     assert!(settlement.take_loss().is_none());
@@ -103,9 +97,9 @@ fn a_loss_is_told_once_and_stays_one() {
 
 #[test]
 fn a_sender_that_ends_leaves_nobody_waiting() {
-    let (_folder, spool) = spool();
+    let spool = Spool::new();
     let settlement = Settlement::after(mark(0));
-    settlement.note(place(0), LENGTH, mark(1), false);
+    settlement.note(place(0), LENGTH, mark(1));
     assert!(settlement.all_safe().now_or_never().is_none(), "it is on its way");
     settlement.close();
     assert!(settlement.all_safe().now_or_never().unwrap().is_err());
