@@ -21,6 +21,11 @@ use crate::server::{ADDRESS, Server};
 /// Longest for which something that is due may be passed over for others.
 const PATIENCE: Duration = Duration::from_millis(60);
 
+/// Whether an append that is called failed may leave a beginning of its bytes behind.
+const TORN_FAILURES: bool = false;
+/// Most seconds by which a clock is set wrong.
+const WRONG_CLOCK: usize = 600;
+
 /// All there is.
 pub(crate) struct World {
     pub(crate) random: Random,
@@ -46,6 +51,8 @@ pub(crate) struct World {
     timers: Vec<(Duration, Waker)>,
     /// Why something could not be resumed, the last time.
     pub(crate) last_refusal: String,
+    /// Whether everything that happens is said.
+    says: bool,
     pub(crate) steps: u64,
     /// How often the network brought a request twice.
     pub(crate) brought_twice: u64,
@@ -174,6 +181,7 @@ impl World {
             trouble: [Duration::ZERO; 2],
             timers: Vec::new(),
             last_refusal: String::new(),
+            says: std::env::var_os("WORLD_SAYS").is_some(),
             steps: 0,
             brought_twice: 0,
             meeting: None,
@@ -336,6 +344,10 @@ impl World {
             Work::Deliver(answer) => drop(reply.answer(answer)),
             Work::Effect(Effect::Fetch(request)) => {
                 let (answer, late) = self.fetch(program, &request);
+                self.say(|| match &answer {
+                    Answer::Response(response) => format!("   {} {} bytes", response.status, response.body.len()),
+                    other => format!("   {other:?}"),
+                });
                 let (answer, late) =
                     if self.repeats_fetches() { self.fetch(program, &request) } else { (answer, late) };
                 if late.is_zero() {
@@ -351,8 +363,27 @@ impl World {
         Stepped::Answered
     }
 
+    /// Says what happens, to whoever looks for the cause of something.
+    pub(crate) fn say(&self, what: impl FnOnce() -> String) {
+        if self.says {
+            println!("{:>6} {:>10.3} {}", self.steps, self.running.as_secs_f64(), what());
+        }
+    }
+
     /// Mixes what happened into the number that stands for the order of everything.
     fn note(&mut self, program: usize, work: &Work, what: u64) {
+        self.say(|| {
+            let how = match what {
+                0 => "",
+                5 => " died in",
+                _ => " will never be answered",
+            };
+            match work {
+                Work::Effect(Effect::Sign(_)) => format!("{program}{how} Sign"),
+                Work::Effect(effect) => format!("{program}{how} {effect:?}"),
+                Work::Deliver(answer) => format!("{program}{how} an answer comes late: {answer:?}").chars().take(300).collect(),
+            }
+        });
         let kind = match work {
             Work::Deliver(_) => 1,
             Work::Effect(Effect::Sign(_)) => 2,
@@ -443,8 +474,9 @@ impl World {
         if let Some(kind) = kind {
             self.counts.failed += 1;
             self.trouble[home] = self.running;
+            self.say(|| format!("   {kind}"));
             if kind != std::io::ErrorKind::ReadOnlyFilesystem {
-                self.leave_some(home, changes, now_ms);
+                self.leave_some(home, changes, TORN_FAILURES, now_ms);
             }
             return Answer::Failed(failure(kind));
         }
@@ -458,16 +490,17 @@ impl World {
     }
 
     /// Makes some of the changes that nobody is told are made.
-    fn leave_some(&mut self, home: usize, changes: &[Change], now_ms: u64) {
+    fn leave_some(&mut self, home: usize, changes: &[Change], torn: bool, now_ms: u64) {
         let reversed: Vec<Change> = changes.iter().rev().cloned().collect();
         let changes = if self.reverses() { &reversed } else { changes };
-        self.homes[home].apply_some(changes, now_ms, &mut self.random);
+        self.homes[home].apply_some(changes, torn, now_ms, &mut self.random);
         self.look_at_home(home, changes);
     }
 
     /// Kills programs. What they had asked for and not been answered happened, or not, or in part.
     pub(crate) fn crash(&mut self, victims: Vec<usize>) -> Stepped {
         self.counts.crashes += 1;
+        self.say(|| format!("{victims:?} die"));
         let (dying, staying): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.pending).into_iter().partition(|asked| victims.contains(&asked.program));
         self.pending = staying;
@@ -491,7 +524,7 @@ impl World {
             match work {
                 Work::Effect(Effect::Commit(changes)) if self.homes[home].health == Health::Well => {
                     let now_ms = self.home_ms(home);
-                    self.leave_some(home, &changes, now_ms);
+                    self.leave_some(home, &changes, true, now_ms);
                 }
                 Work::Effect(Effect::Fetch(request)) if self.random.happens(1, 2) => {
                     drop(self.fetch(program, &request));
@@ -538,7 +571,7 @@ impl World {
                 let home = self.random.below(2);
                 let seconds = match self.random.below(4) {
                     0 => self.random.below(200),
-                    1 => self.random.below(4 * 3600),
+                    1 => self.random.below(WRONG_CLOCK),
                     _ => self.random.below(90),
                 };
                 let seconds = i64::try_from(seconds).unwrap_or(0);
@@ -565,6 +598,7 @@ impl World {
 
     /// From now on nothing goes wrong any more.
     pub(crate) fn calm(&mut self) {
+        self.say(|| "from now on all is well".to_owned());
         self.temper = Temper { lied_to_sealer: self.temper.lied_to_sealer, ..Temper::default() };
         self.hostile = Hostile::default();
         self.wall_ms = [0; 2];

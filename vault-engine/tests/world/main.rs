@@ -42,7 +42,7 @@ fn setting(name: &str, usual: u64) -> u64 {
 fn nothing_promised_is_lost_and_nothing_unchecked_is_released() {
     let (wanted, first) = (setting("WORLD_STEPS", 100_000), setting("WORLD_SEED", 20_200_609));
     println!("WORLD_SEED={first} WORLD_STEPS={wanted}");
-    let threads = 2;
+    let threads = if std::env::var_os("WORLD_SAYS").is_some() { 1 } else { 2 };
     let began = std::time::Instant::now();
     let totals: Vec<(u64, u64, Counts)> = std::thread::scope(|scope| {
         let run_some = |thread: u64| {

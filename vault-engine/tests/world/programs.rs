@@ -54,7 +54,10 @@ impl Life {
 
     /// The engine's own mistakes are never an answer to bad input.
     pub(crate) fn is_stated(&self, doing: &str, error: &ClientError) {
-        self.look(|world| world.counts.refused += 1);
+        self.look(|world| {
+            world.counts.refused += 1;
+            world.say(|| format!("{} was told, {doing}: {error:?}", self.program));
+        });
         if let ClientError::Bug(what) = error {
             self.wrong(format!("{doing} came to a bug: {what}"));
         }

@@ -28,7 +28,6 @@ const MOST: usize = 8;
 /// What is known of a recording that a program of the world seals.
 pub(crate) struct Live {
     program: usize,
-    life: u64,
     /// How much had been written when, by the clock that nobody sets.
     written: Vec<(Duration, u64)>,
     /// The most that anybody was told is on the server or kept.
@@ -48,11 +47,9 @@ impl World {
     }
 
     fn live_begins(&mut self, recording: RecordingId, program: usize, title: Option<String>) {
-        let life = self.programs[program].life;
         let now = self.running();
         let live = Live {
             program,
-            life,
             written: vec![(now, 0)],
             promised: 0,
             outlives: 0,
@@ -65,6 +62,7 @@ impl World {
             None => self.truth.push(TrueRecording::live(recording, None, live)),
         }
         self.counts.begun += 1;
+        self.say(|| format!("{program} begins {recording}"));
     }
 
     /// Learns of recordings that came to the server before their program could say that they had begun.
@@ -74,7 +72,6 @@ impl World {
         for (id, manifest) in created {
             let dead = Live {
                 program: usize::MAX,
-                life: 0,
                 written: Vec::new(),
                 promised: 0,
                 outlives: 0,
@@ -113,6 +110,7 @@ impl World {
     }
 
     fn promise(&mut self, recording: RecordingId, bytes: u64) {
+        self.say(|| format!("{bytes} bytes of {recording} are promised"));
         if let Some(live) = self.live(recording).and_then(|truth| truth.live.as_mut()) {
             live.promised = live.promised.max(bytes);
         }
@@ -135,6 +133,7 @@ impl World {
             }
             live.is_open = false;
             if well {
+                // What was written long enough ago.
                 let outlive = live.written.iter().rev().find(|(at, _)| *at + TAIL < now);
                 live.outlives = outlive.map_or(0, |(_, bytes)| *bytes);
             }
