@@ -11,6 +11,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::timestamp::Timestamp;
 
 use crate::disk::{Disk, Health, failure};
+use crate::files::File;
 use crate::hostile::Hostile;
 use crate::mistakes::{Mistake, Planted};
 use crate::oracle::Oracle;
@@ -35,6 +36,7 @@ pub(crate) struct World {
     pub(crate) homes: [Disk; 2],
     pub(crate) programs: Vec<Program>,
     pub(crate) truth: Vec<TrueRecording>,
+    pub(crate) files: Vec<File>,
     pub(crate) oracle: Oracle,
     pub(crate) temper: Temper,
     pub(crate) mistake: Option<Mistake>,
@@ -89,6 +91,7 @@ pub(crate) struct Counts {
     pub(crate) sealed: u64,
     pub(crate) kept: u64,
     pub(crate) resumed: u64,
+    pub(crate) outlived: u64,
     /// A number that is the same for the same order of everything.
     pub(crate) order: u64,
 }
@@ -168,6 +171,7 @@ impl World {
             homes: [Disk::default(), Disk::default()],
             programs: [0, 1, 1].map(|home| Program { home, life: 0 }).into(),
             truth: Vec::new(),
+            files: Vec::new(),
             oracle: Oracle::default(),
             temper,
             mistake,
@@ -188,6 +192,7 @@ impl World {
             closing: false,
             people: Arc::new(people),
         };
+        world.make_files();
         for home in 0..2 {
             let list = world.person_of_home(home).key_lists[0].bytes().to_vec();
             world.homes[home].apply(&Change::Put("key-list.json".to_owned(), list.into()), 0);
@@ -515,6 +520,7 @@ impl World {
                 self.trouble[home] = self.running;
             }
             self.recorders_die(*victim);
+            self.close_files(*victim);
             self.homes[home].free_locks(*victim);
         }
         self.undo_before_durable(&victims);

@@ -16,6 +16,7 @@
 mod closing;
 mod disk;
 mod events;
+mod files;
 mod hostile;
 mod machine;
 mod mistakes;
@@ -67,6 +68,7 @@ fn nothing_promised_is_lost_and_nothing_unchecked_is_released() {
                 total.sealed += counts.sealed;
                 total.kept += counts.kept;
                 total.resumed += counts.resumed;
+                total.outlived += counts.outlived;
             }
             (steps, worlds, total)
         };
@@ -79,7 +81,7 @@ fn nothing_promised_is_lost_and_nothing_unchecked_is_released() {
     println!("{:?}", began.elapsed());
     let all = |of: fn(&Counts) -> u64| totals.iter().map(|(_, _, counts)| of(counts)).sum::<u64>();
     // A world in which nothing happens proves nothing.
-    let happened: [(&str, fn(&Counts) -> u64); 12] = [
+    let happened: [(&str, fn(&Counts) -> u64); 13] = [
         ("crashes", |counts| counts.crashes),
         ("lies", |counts| counts.lies),
         ("failing disks", |counts| counts.failed),
@@ -92,6 +94,7 @@ fn nothing_promised_is_lost_and_nothing_unchecked_is_released() {
         ("recordings sealed", |counts| counts.sealed),
         ("recordings kept", |counts| counts.kept),
         ("recordings resumed", |counts| counts.resumed),
+        ("crashes with something that must outlive them", |counts| counts.outlived),
     ];
     for (what, of) in happened {
         assert!(all(of) > wanted / 20_000, "there were only {} {what}", all(of));

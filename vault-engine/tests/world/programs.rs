@@ -19,6 +19,7 @@ use vault_proto::ids::{AccountId, RecordingId};
 use vault_proto::recording_list::ListEntry;
 
 use crate::disk::Health;
+use crate::files;
 use crate::machine::{Machine, Shared, World, lock};
 use crate::recorders;
 use crate::server::ADDRESS;
@@ -148,6 +149,7 @@ async fn act(life: &Life, session: &Session, part: usize) {
         let seals = home == 1 && life.below(2) == 0;
         match what {
             0..=2 if seals => drop(recorders::resume(life, session).await),
+            3..=10 if seals => files::seal_file(life, session).await,
             _ if seals && met.is_none() => recorders::record(life, session).await,
             _ if met.is_some() && what.is_multiple_of(2) => compare_keys(life, session).await,
             0..=4 => {

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use vault_engine::error::RecordingEnd;
-use vault_engine::sealing::{Ending, Recorder, RecorderOptions, RecorderTask, SealRequest, resume_all};
+use vault_engine::sealing::{
+    Ending, GiveUp, Recorder, RecorderOptions, RecorderTask, RecordingProgress, SealRequest, Sealed, resume_all,
+};
+use vault_engine::watched::Watched;
 use vault_engine::{ClientError, Session};
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::statements::SegmentSeal;
@@ -23,7 +26,7 @@ const TAIL: Duration = Duration::from_secs(5);
 /// For how long a home has to be well before anything is expected of it.
 const WELL: Duration = Duration::from_secs(20);
 /// Most recordings of one world.
-const MOST: usize = 8;
+pub(crate) const MOST: usize = 8;
 
 /// What is known of a recording that a program of the world seals.
 pub(crate) struct Live {
@@ -39,6 +42,10 @@ pub(crate) struct Live {
     pub(crate) title: Option<String>,
     /// Whether somebody still writes it.
     is_open: bool,
+    /// Whether anything is expected of it that was recorded a few seconds before a crash.
+    has_tails: bool,
+    /// What its program can see of it.
+    progress: Option<Watched<RecordingProgress>>,
 }
 
 impl World {
@@ -46,7 +53,7 @@ impl World {
         self.truth.iter_mut().find(|truth| truth.id == recording)
     }
 
-    fn live_begins(&mut self, recording: RecordingId, program: usize, title: Option<String>) {
+    pub(crate) fn live_begins(&mut self, recording: RecordingId, program: usize, title: Option<String>) {
         let now = self.running();
         let live = Live {
             program,
@@ -56,9 +63,15 @@ impl World {
             is_whole: false,
             title,
             is_open: true,
+            has_tails: true,
+            progress: None,
         };
         match self.live(recording) {
-            Some(truth) => truth.live = Some(live),
+            Some(truth) => {
+                let before = truth.live.take();
+                let promised = before.as_ref().map_or(0, |before| before.promised);
+                truth.live = Some(Live { promised, ..live });
+            }
             None => self.truth.push(TrueRecording::live(recording, None, live)),
         }
         self.counts.begun += 1;
@@ -78,6 +91,8 @@ impl World {
                 is_whole: false,
                 title: None,
                 is_open: false,
+                has_tails: false,
+                progress: None,
             };
             match self.live(id) {
                 Some(truth) => truth.manifest = manifest,
@@ -102,23 +117,24 @@ impl World {
         }
     }
 
-    fn live_switches(&mut self, recording: RecordingId) {
+    pub(crate) fn live_switches(&mut self, recording: RecordingId) {
         if let Some(truth) = self.live(recording) {
             let next = truth.segments.last().map_or(0, |(track, bytes)| track + u8::from(!bytes.is_empty()));
             truth.segments.push((next, Vec::new()));
         }
     }
 
-    fn promise(&mut self, recording: RecordingId, bytes: u64) {
+    pub(crate) fn promise(&mut self, recording: RecordingId, bytes: u64) {
         self.say(|| format!("{bytes} bytes of {recording} are promised"));
         if let Some(live) = self.live(recording).and_then(|truth| truth.live.as_mut()) {
             live.promised = live.promised.max(bytes);
         }
     }
 
-    fn live_ends(&mut self, recording: RecordingId) {
+    pub(crate) fn live_ends(&mut self, recording: RecordingId) {
         if let Some(live) = self.live(recording).and_then(|truth| truth.live.as_mut()) {
             live.is_open = false;
+            live.progress = None;
         }
     }
 
@@ -132,10 +148,14 @@ impl World {
                 continue;
             }
             live.is_open = false;
-            if well {
+            if let Some(progress) = live.progress.take() {
+                live.promised = live.promised.max(progress.get().acknowledged_bytes);
+            }
+            if well && live.has_tails {
                 // What was written long enough ago.
                 let outlive = live.written.iter().rev().find(|(at, _)| *at + TAIL < now);
                 live.outlives = outlive.map_or(0, |(_, bytes)| *bytes);
+                self.counts.outlived += u64::from(live.outlives > 0);
             }
         }
     }
@@ -244,9 +264,10 @@ pub(crate) async fn record(life: &Life, session: &Session) {
             media_type: Some("audio/webm".to_owned()),
         };
         let seconds = if world.random.happens(1, 3) { 4 } else { 1800 };
-        let options =
-            RecorderOptions { segment_length: Duration::from_secs(seconds), ..RecorderOptions::default() };
-        (request, options)
+        let segment_length = Duration::from_secs(seconds);
+        let options = RecorderOptions { segment_length, ..RecorderOptions::default() };
+        let spool_limit = if world.random.happens(1, 8) { 3_000 } else { options.spool_limit };
+        (request, RecorderOptions { spool_limit, ..options })
     });
     if life.look(|world| world.truth.len() >= MOST) {
         return;
@@ -256,13 +277,20 @@ pub(crate) async fn record(life: &Life, session: &Session) {
         Err(error) => return life.is_stated("beginning a recording", &error),
     };
     let recording = recorder.recording();
-    life.look(|world| world.live_begins(recording, life.program, request.title.clone()));
+    life.look(|world| {
+        world.live_begins(recording, life.program, request.title.clone());
+        if let Some(live) = world.live(recording).and_then(|truth| truth.live.as_mut()) {
+            live.progress = Some(recorder.progress());
+            // A spool at its limit takes no tails either.
+            live.has_tails = options.spool_limit > 1 << 30;
+        }
+    });
     beside(task, write(life, recorder)).await;
     life.look(|world| world.live_ends(recording));
 }
 
 /// Lets a recorder's task run while something is done with the recorder.
-async fn beside<T>(task: RecorderTask, work: impl Future<Output = T>) -> T {
+pub(crate) async fn beside<T>(task: RecorderTask, work: impl Future<Output = T>) -> T {
     match select(pin!(work), task).await {
         Either::Left((result, task)) => {
             task.await;
@@ -324,33 +352,43 @@ async fn write(life: &Life, mut recorder: Recorder) {
     if life.below(10) == 0 {
         return drop(recorder);
     }
+    match life.below(12) {
+        0 => recorder.give_up().change(|give_up| *give_up = GiveUp::Now),
+        1 => recorder.give_up().change(|give_up| *give_up = GiveUp::AfterOneMoreTry),
+        _ => {}
+    }
     let complete = life.below(4) != 0;
     let patience = life.look(|world| world.random.milliseconds(8_000));
     match recorder.finish(complete, patience).await {
-        Ok(sealed) => life.look(|world| {
-            world.counts.sealed += 1;
-            world.promise(recording, sealed.bytes);
-            let truth = world.live(recording);
-            let written = truth.map(|truth| {
-                if let Some(live) = &mut truth.live {
-                    live.is_whole = true;
-                }
-                truth.plaintext(None)
-            });
-            let written = written.unwrap_or_default();
-            if sealed.bytes != written.len() as u64 || sealed.sha256 != Digest::of(&written) {
-                world.violation(format!("{recording} was called sealed, and is not what was written"));
-            }
-            let stored = world.server.recordings.iter().find(|stored| stored.id == recording);
-            if stored.is_none_or(|stored| stored.final_seal.is_none() || stored.proven() != sealed.bytes) {
-                world.violation(format!("{recording} was called sealed, and is not all on the server"));
-            }
-            if world.known_of(1, recording).is_none_or(|known| known.final_seal.is_none()) {
-                world.violation(format!("{recording} was called sealed, and its end is not on the own list"));
-            }
-        }),
+        Ok(sealed) => has_sealed(life, recording, &sealed),
         Err(error) => claimed(life, recording, &error),
     }
+}
+
+/// All of a recording is on the server, and that is what somebody was told.
+pub(crate) fn has_sealed(life: &Life, recording: RecordingId, sealed: &Sealed) {
+    life.look(|world| {
+        world.counts.sealed += 1;
+        world.promise(recording, sealed.bytes);
+        let truth = world.live(recording);
+        let written = truth.map(|truth| {
+            if let Some(live) = &mut truth.live {
+                live.is_whole = true;
+            }
+            truth.plaintext(None)
+        });
+        let written = written.unwrap_or_default();
+        if sealed.bytes != written.len() as u64 || sealed.sha256 != Digest::of(&written) {
+            world.violation(format!("{recording} was called sealed, and is not what was written"));
+        }
+        let stored = world.server.recordings.iter().find(|stored| stored.id == recording);
+        if stored.is_none_or(|stored| stored.final_seal.is_none() || stored.proven() != sealed.bytes) {
+            world.violation(format!("{recording} was called sealed, and is not all on the server"));
+        }
+        if world.known_of(1, recording).is_none_or(|known| known.final_seal.is_none()) {
+            world.violation(format!("{recording} was called sealed, and its end is not on the own list"));
+        }
+    });
 }
 
 /// Remembers what somebody was told of a recording that did not end well.
