@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vault_engine::effects::{Change, Locking, RecordName, StoreFailure};
 use vault_engine::error::ClientError;
-use vault_engine::home::{Home, is_refused};
+use vault_engine::home::is_refused;
 
 /// A client's folder.
 #[derive(Debug, Clone)]
@@ -320,4 +320,71 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Makes a rename within `folder` durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, HomeFolder) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = HomeFolder::new(folder.path().join("home"));
+        (folder, home)
+    }
+
+    fn put(key: &str, bytes: &'static [u8]) -> Change {
+        Change::Put(key.to_owned(), bytes.into())
+    }
+
+    fn names(home: &HomeFolder, prefix: &str) -> Vec<(String, u64)> {
+        let mut names: Vec<_> =
+            home.list(prefix).unwrap().into_iter().map(|name| (name.key, name.length)).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn records_are_files_by_their_keys() {
+        let (_folder, home) = home();
+        assert!(names(&home, "uploads/").is_empty(), "nothing is made by looking");
+        let line = || Change::Append("uploads/1.journal".to_owned(), b"line\n"[..].into());
+        home.commit(&[put("uploads/1.spool/0-0", b"part"), line(), line(), put("chain.json", b"{}")])
+            .unwrap();
+        assert_eq!(home.load("uploads/1.journal").unwrap().unwrap(), b"line\nline\n");
+        let found = [("uploads/1.journal".to_owned(), 10), ("uploads/1.spool/0-0".to_owned(), 4)];
+        assert_eq!(names(&home, "uploads/"), found);
+        assert_eq!(names(&home, "uploads/1.spool/"), found[1..]);
+        home.commit(&[Change::Truncate("uploads/1.journal".to_owned(), 5)]).unwrap();
+        home.commit(&[Change::Touch("uploads/1.journal".to_owned(), 1_000_000)]).unwrap();
+        let journal = home.list("uploads/1.j").unwrap();
+        assert_eq!((journal[0].length, journal[0].changed_ms), (5, 1_000_000));
+        let gone = Change::Delete("uploads/1.spool/0-0".to_owned());
+        home.commit(&[gone.clone(), gone]).unwrap();
+        assert!(!home.path("uploads/1.spool").exists(), "nothing is left of an empty spool");
+    }
+
+    #[test]
+    fn what_fails_names_its_file_and_what_comes_after_it_is_not_there() {
+        let (_folder, home) = home();
+        home.commit(&[put("pins", b"a file where a folder should be")]).unwrap();
+        let failed =
+            home.commit(&[put("chain.json", b"1"), put("pins/a.json", b"2"), put("list.json", b"3")]);
+        assert!(failed.unwrap_err().place.contains("pins"));
+        assert_eq!(home.load("chain.json").unwrap().unwrap(), b"1");
+        assert_eq!(home.load("list.json").unwrap(), None);
+    }
+
+    #[test]
+    fn one_holds_a_lock_and_that_of_a_recording_leaves_nothing() {
+        let (_folder, home) = home();
+        for name in ["chain", "uploads/1"] {
+            let lock = home.hold(name, Locking::Try).unwrap().unwrap();
+            assert!(home.hold(name, Locking::Try).unwrap().is_none(), "{name} is held");
+            home.let_go(name, lock);
+            let again = home.hold(name, Locking::Wait).unwrap().unwrap();
+            home.let_go(name, again);
+        }
+        assert!(names(&home, "").is_empty(), "a lock is no record");
+        assert!(!home.path("uploads/1.lock").exists());
+    }
 }

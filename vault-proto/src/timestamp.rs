@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::civil::DateTime;
+
 /// A second in UTC between the years 1970 and 9999. Exactly one text stands for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -36,15 +38,26 @@ impl Timestamp {
 
     /// The same day and time of the next year, kept within the year 9999; of 29 February, the 28th.
     pub fn a_year_later(self) -> Self {
-        let later = jiff::Timestamp::from_second(self.0)
-            .and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC).checked_add(jiff::Span::new().years(1)));
-        Self(later.map_or(LAST, |later| later.timestamp().as_second().min(LAST)))
+        let later = self.civil().and_then(|time| time.checked_add(jiff::Span::new().years(1)));
+        later.map_or(Self(LAST), of_civil)
     }
+
+    /// As a date and a time of day in UTC, which reach to the last second of the year 9999.
+    fn civil(self) -> Result<DateTime, jiff::Error> {
+        EPOCH.checked_add(jiff::SignedDuration::from_secs(self.0))
+    }
+}
+
+/// The beginning of all, as a date and a time of day.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+fn of_civil(time: DateTime) -> Timestamp {
+    Timestamp(time.duration_since(EPOCH).as_secs())
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::Timestamp::from_second(self.0).map_err(|_| fmt::Error)?;
+        let time = self.civil().map_err(|_| fmt::Error)?;
         write!(f, "{}", time.strftime("%Y-%m-%dT%H:%M:%SZ"))
     }
 }
@@ -56,8 +69,9 @@ impl FromStr for Timestamp {
         if text.len() != 20 {
             return Err(TimestampError);
         }
-        let time: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
-        let parsed = Self::from_unix_seconds(time.as_second())?;
+        let time: DateTime =
+            text.strip_suffix('Z').and_then(|text| text.parse().ok()).ok_or(TimestampError)?;
+        let parsed = Self::from_unix_seconds(of_civil(time).0)?;
         // The library also reads other spellings of the same second; only the canonical one is accepted.
         if parsed.to_string() == text { Ok(parsed) } else { Err(TimestampError) }
     }
@@ -119,6 +133,8 @@ mod tests {
             "2026-11-21T09:30:60Z",
             "2026-02-30T09:30:00Z",
             "1969-12-31T23:59:59Z",
+            "2026-11-21T09:30:00ZZ",
+            "2026-11-21T09:30Z",
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }

@@ -32,7 +32,7 @@ pub enum Standing {
 }
 
 /// Seconds after the end of its certificate for which a device may still fill and end recordings that it created
-/// before.
+/// before, and ask which it created last.
 pub const FINISHING_SECONDS: i64 = 30 * 24 * 3600;
 
 /// What a request wants to do.
@@ -42,6 +42,8 @@ pub enum Action {
     FindAccounts,
     /// Look at what the directory says of one account.
     LookUpAccount,
+    /// Fetch the newest manifest that the calling device has signed.
+    FetchNewestManifest,
     /// Replace an account's certificate by a newer one.
     ReplaceCertificate,
     /// Store a commitment in the caller's own side of a comparison of keys.
@@ -87,6 +89,8 @@ pub(crate) enum Access {
     Enrolled,
     /// As `Enrolled`; about one account, which is known.
     LookUp,
+    /// As `Enrolled`; about the caller's own account.
+    Own,
     /// As `Enrolled`; about the caller's own recordings.
     List,
     /// The manifest's sealer, entitled to seal.
@@ -105,6 +109,7 @@ impl Action {
         match self {
             Self::FindAccounts => "find-accounts",
             Self::LookUpAccount => "look-up-account",
+            Self::FetchNewestManifest => "fetch-newest-manifest",
             Self::ReplaceCertificate => "replace-certificate",
             Self::CommitComparison => "commit-comparison",
             Self::RevealComparison => "reveal-comparison",
@@ -135,6 +140,7 @@ impl Action {
             | Self::FetchComparison
             | Self::WithdrawComparison => Access::Enrolled,
             Self::LookUpAccount => Access::LookUp,
+            Self::FetchNewestManifest => Access::Own,
             Self::ListRecordings => Access::List,
             Self::CreateRecording => Access::Create,
             Self::OpenSegment
@@ -177,8 +183,8 @@ impl Parties {
     }
 }
 
-/// Proof that [`authorize`] or [`authorize_look_up`] allowed an action. It is the only way to name a blob and to reach
-/// what a store holds of a recording.
+/// Proof that [`authorize`], [`authorize_look_up`] or [`authorize_newest_manifest`] allowed an action. It is the only
+/// way to name a blob and to reach what a store holds of a recording.
 ///
 /// ```compile_fail,E0451
 /// use vault_server::authorize::{Action, Actor, Permit};
@@ -231,7 +237,7 @@ pub fn authorize(actor: &Actor, action: Action, recording: Option<&Parties>) -> 
         return Err(Problem::not_found());
     }
     let allowed = match access {
-        Access::Enrolled | Access::LookUp | Access::List => false,
+        Access::Enrolled | Access::LookUp | Access::Own | Access::List => false,
         Access::Create => is_sealing_device(actor, parties) && may_seal(actor, parties),
         Access::Seal => is_sealing_device(actor, parties),
         Access::Statements => true,
@@ -252,6 +258,17 @@ pub fn authorize(actor: &Actor, action: Action, recording: Option<&Parties>) -> 
 pub fn authorize_look_up(actor: &Actor, account: AccountId, shared: bool) -> Result<Permit, Problem> {
     let known = shared || account == actor.account;
     permit(actor, Action::LookUpAccount, Subject::Account { known })
+}
+
+/// Decides whether `actor` may ask which manifest of `account` its device has signed last.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`] unless `account` is the actor's own; [`ProblemCode::CertificateExpired`].
+pub fn authorize_newest_manifest(actor: &Actor, account: AccountId) -> Result<Permit, Problem> {
+    if account != actor.account {
+        return Err(Problem::not_found());
+    }
+    permit(actor, Action::FetchNewestManifest, Subject::Account { known: true })
 }
 
 /// What an action is about.
@@ -287,6 +304,8 @@ fn outlives_certificate(actor: &Actor, access: Access, subject: Subject<'_>, sec
         // Its own recordings only: stores leave out those of which it is not the patient.
         (Access::List, _) => actor.role == Role::Patient,
         (Access::LookUp, Subject::Account { known }) => known,
+        // Where a restored home finds what it may still finish.
+        (Access::Own, Subject::Account { .. }) => seconds < FINISHING_SECONDS,
         (Access::Statements | Access::Content, Subject::Recording(parties))
             if actor.account == parties.patient =>
         {

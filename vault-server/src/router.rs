@@ -26,6 +26,7 @@ pub(crate) fn router(app: App, log: Arc<RequestLog>) -> Router {
         .route("/v1/server", get(health::server))
         .route("/v1/accounts", post(accounts::enrol).get(accounts::find))
         .route("/v1/accounts/{account}", get(accounts::look_up))
+        .route("/v1/accounts/{account}/last", get(accounts::last))
         .route("/v1/accounts/{account}/certificate", put(accounts::replace_certificate))
         .route("/v1/comparisons/{account}", get(comparisons::state).delete(comparisons::withdraw))
         .route("/v1/comparisons/{account}/commitment", put(comparisons::commit))

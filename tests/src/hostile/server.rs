@@ -245,7 +245,7 @@ impl HostileServer {
     }
 
     /// The database's own thread closes it, and removes its write-ahead log, after the server has ended: who copies or
-    /// replaces the files before that gets something in between.
+    /// replaces the files before that gets something in between. One whose folder is gone is left as it is, for ever.
     fn await_closed_database(&self) {
         let database = self.front.view.data.join("vault.db");
         let is_open = || {
@@ -253,7 +253,7 @@ impl HostileServer {
             open.filter_map(|entry| std::fs::read_link(entry.path()).ok())
                 .any(|path| path.to_string_lossy().starts_with(&*database.to_string_lossy()))
         };
-        while is_open() {
+        while database.exists() && is_open() {
             std::thread::yield_now();
         }
     }

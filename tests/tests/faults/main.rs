@@ -14,4 +14,5 @@ mod cuts;
 mod disk;
 mod index;
 mod kills;
+mod low_bit_rates;
 mod power_loss;

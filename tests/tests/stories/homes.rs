@@ -8,10 +8,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use vault_proto::envelope::Envelope;
+use vault_proto::statements::Manifest;
+use vault_proto::wire::{Last, path};
 use vault_tests::command::{end, run, vault_cli};
 use vault_tests::faults::watched_disk::{EROFS, Effect, Rule, WatchedDisk};
+use vault_tests::hostile::Canned;
+use vault_tests::scene::Scene;
 use vault_tests::tls_certificates;
-use vault_tests::world::{World, bytes};
+use vault_tests::world::{Person, World, bytes};
 
 #[test]
 fn a_home_that_others_can_look_into_is_told() {
@@ -89,6 +94,99 @@ fn contents(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+fn copy_of(home: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").args([home, to]).status().unwrap().success());
+}
+
+/// Each home knows the chain of its device as it was when it was copied, and seals all the same: the server tells it
+/// where the chain has got to.
+#[test]
+fn a_home_that_was_copied_or_restored_goes_on_sealing() {
+    let world = World::new();
+    let (patient, clinician) = (world.person("patient", "patient"), world.person("clinician", "clinician"));
+    let mut sealed = Vec::new();
+    let mut seal = |home: &Person| {
+        let content = bytes(70_000, sealed.len() as u64);
+        let file = world.file(&format!("talk {}.bin", sealed.len()), &content);
+        let recording = home.seal(&file, &patient, &clinician, &[]).text();
+        sealed.push((recording, content));
+    };
+    let restored = |name: &str| Person {
+        home: world.folder().join(name),
+        account: clinician.account.clone(),
+        certificate: clinician.certificate.clone(),
+    };
+    // Of a home that has sealed nothing yet, and of one that has.
+    let (new, used) = (restored("new"), restored("used"));
+    copy_of(&clinician.home, &new.home);
+    seal(&clinician);
+    copy_of(&clinician.home, &used.home);
+    // By as many as the home knows fewer, from one on; and the first one is behind by then.
+    for home in [&new, &used, &clinician, &clinician, &used, &new] {
+        seal(home);
+    }
+    let sequences: Vec<u64> = sealed
+        .iter()
+        .map(|(recording, _)| {
+            let manifest = std::fs::read(world.stored(recording).join("manifest")).unwrap();
+            let manifest: Envelope<Manifest> = Envelope::parse(&manifest).unwrap();
+            manifest.unverified().sequence
+        })
+        .collect();
+    assert!(sequences.is_sorted_by(|one, next| one < next), "{sequences:?}");
+    for (recording, content) in &sealed {
+        for reader in [&patient, &clinician, &new] {
+            assert!(reader.open(recording).stdout == *content, "the bytes differ");
+            assert!(reader.run(&["verify", recording]).text().contains("all right"));
+        }
+    }
+    assert_eq!(patient.run(&["list", "--json"]).json_lines().len(), sealed.len());
+}
+
+/// Where its chain has got to, a home believes its own device's signature only, and no server.
+#[test]
+fn what_another_device_signed_is_not_taken_for_the_newest_of_this_one() {
+    let scene = Scene::new();
+    let before = scene.folder().join("before");
+    copy_of(&scene.home("emil"), &before);
+    let file = scene.folder().join("talk.bin");
+    std::fs::write(&file, bytes(70_000, 5)).unwrap();
+    let seal = |home: &Path| {
+        let mut command = vault_cli(home);
+        command.arg("--server").arg(scene.server().url()).arg("seal").arg(&file);
+        end(command.args(["--patient", scene.account("bert"), "--clinician", scene.account("emil")]))
+    };
+    let restored = |name: &str| {
+        let home = scene.folder().join(format!("restored {name}"));
+        copy_of(&before, &home);
+        home
+    };
+    seal(&scene.home("emil")).text();
+    let place = path::last(&scene.account("emil").parse().unwrap());
+    let recordings = scene.server().recordings().len();
+    let lie = |name: &str, manifest: String| {
+        let body = serde_json::to_vec(&Last { manifest: Some(manifest) }).unwrap();
+        scene.server().answer(&place, Canned::Says(200, body));
+        seal(&restored(name))
+    };
+    let signed = |recording: &str| scene.objects(recording).manifest;
+    for (name, manifest) in [
+        ("another account's", signed("a1")),
+        ("a recorder's", signed("b1")),
+        ("no statement", "{}".to_owned()),
+        ("nothing", String::new()),
+    ] {
+        lie(name, manifest).refused(18, "the manifest it calls this device's newest is not its");
+    }
+    // The own one that this home knows: the server contradicts itself, and there is nothing to learn.
+    lie("what was known", signed("c1")).refused(22, "already stored");
+    assert_eq!(scene.server().recordings().len(), recordings, "something was stored");
+    scene.server().clear();
+    let recording = seal(&restored("truth")).text();
+    let opened = end(scene.command("bert").args(["open", &recording]));
+    assert!(opened.stdout == bytes(70_000, 5), "the bytes differ");
 }
 
 #[test]

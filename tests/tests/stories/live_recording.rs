@@ -74,7 +74,8 @@ fn kept_parts(person: &Person) -> Vec<PathBuf> {
 /// Parts that the only journal of a home names.
 fn noted_parts(person: &Person) -> usize {
     let entries = std::fs::read_dir(person.home.join("uploads")).into_iter().flatten().flatten();
-    let journal = entries.map(|entry| entry.path()).find(|path| path.is_file());
+    let is_journal = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "journal");
+    let journal = entries.map(|entry| entry.path()).find(is_journal);
     let text = journal.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     text.lines().filter(|line| line.starts_with(r#"{"part""#)).count()
 }

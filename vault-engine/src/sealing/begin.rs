@@ -83,10 +83,11 @@ impl Begun {
             begun.journal.finish().await?;
             // A home that was restored, or copied, has signed under a number that another manifest has.
             conflicts += 1;
+            let refused = begun.begin.manifest.unverified().sequence;
             let _chain = session.home.lock("chain").await?;
             if code != Some(ProblemCode::Conflict)
                 || conflicts > CONFLICTS
-                || !learn_last(session).await.unwrap_or(false)
+                || !learn_last(session, refused).await?
             {
                 return Err(error);
             }

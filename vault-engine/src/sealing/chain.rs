@@ -44,9 +44,13 @@ pub(super) async fn remember_in_chain(home: &Home, manifest: &Envelope<Manifest>
     }
 }
 
-/// Learns the newest manifest of this device from the server, where the home was restored or copied and knows only older
-/// ones. Gives whether that is newer than what the chain knew. The lock of the chain is the caller's.
-pub(super) async fn learn_last(session: &Session) -> Result<bool, ClientError> {
+/// Learns from the server how far this device's chain has got elsewhere, where the home was restored or copied: a
+/// manifest of its own under the number `refused` is a conflict. Gives whether a later number is worth a try. The lock
+/// of the chain is the caller's.
+///
+/// # Errors
+/// [`ClientError::Protocol`] for a manifest that this device did not sign, of which nothing is kept.
+pub(super) async fn learn_last(session: &Session, refused: u64) -> Result<bool, ClientError> {
     let Session { home, connection, account, .. } = session;
     let path = wire::path::last(&account.id);
     let last: Last = connection.get_json(&path, None, MAX_LAST).await?;
@@ -62,11 +66,16 @@ pub(super) async fn learn_last(session: &Session) -> Result<bool, ClientError> {
         connection.off_protocol("the manifest it calls this device's newest is not its".to_owned())
     })?;
     let last = ChainHead::of(&manifest);
-    let known = chain_head(home).await?;
-    if known.is_some_and(|known| known.sequence >= last.sequence) {
+    // The number was free, so it is something else that conflicts.
+    if last.sequence < refused {
         return Ok(false);
     }
-    home.write_json(CHAIN, &last).await?;
+    // Under the refused number the home has its own manifest, which the server never took. A later one is that of
+    // another process of this home.
+    let known: Option<ChainHead> = home.read_json(CHAIN).await?;
+    if known.is_none_or(|known| known.sequence <= last.sequence) {
+        home.write_json(CHAIN, &last).await?;
+    }
     Ok(true)
 }
 

@@ -35,7 +35,7 @@ impl BlobKey {
             Access::Create | Access::Seal => true,
             Access::Statements => !content,
             Access::Content => content,
-            Access::Enrolled | Access::LookUp | Access::List => false,
+            Access::Enrolled | Access::LookUp | Access::Own | Access::List => false,
         };
         if reached { Ok(Self { recording, object }) } else { Err(ProblemCode::Forbidden.into()) }
     }

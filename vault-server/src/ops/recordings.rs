@@ -1,24 +1,28 @@
 //! Creating, listing and describing recordings (PROTOCOL.md, sections 4.2 and 4.3).
 
 use serde::Deserialize;
-use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::envelope::MAX_ENVELOPE;
+use vault_proto::http_signature::MAX_SKEW_SECONDS;
+use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::CheckedManifest;
 use vault_proto::statements::Manifest;
 use vault_proto::wire::{
-    DEFAULT_PAGE, MAX_PAGE, RecordingEntry, RecordingPage, RecordingRecord, SegmentRecord,
+    DEFAULT_PAGE, Last, MAX_PAGE, RecordingEntry, RecordingPage, RecordingRecord, SegmentRecord,
 };
 
 use super::{Vault, parse_statement, statement_refused};
-use crate::authorize::{Action, Parties, Permit, authorize};
+use crate::authorize::{Action, Parties, Permit, authorize, authorize_newest_manifest};
 use crate::blob::{BlobKey, Object};
 use crate::event::{Caller, Event};
 use crate::problem::Problem;
 use crate::store::{HexPrefix, ListQuery, NewRecording, SegmentRow, StoreError, Stored};
 
-/// How far a manifest's `created` may be from the server's clock, in seconds: a recording that waited a while for the
-/// network is welcome, a back-dated one is not.
-const MAX_AGE_SECONDS: i64 = 24 * 60 * 60;
+/// How far a manifest's `created` may lie behind the server's clock, in seconds: a recording may have begun without the
+/// server, and waited for it.
+const MAX_AGE_SECONDS: i64 = 30 * 24 * 60 * 60;
+/// How far it may lie ahead, in seconds: no further than that of the request that brings it.
+const MAX_AHEAD_SECONDS: i64 = MAX_SKEW_SECONDS;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,11 +71,13 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
             return Ok(Stored::Same);
         }
         let age = caller.at.unix_seconds() - manifest.created.unix_seconds();
-        if age.abs() > MAX_AGE_SECONDS {
-            return Err(Problem::with_detail(
-                ProblemCode::StatementRefused,
-                format!("It was not created within a day of the server's time, {}.", caller.at),
-            ));
+        if age > MAX_AGE_SECONDS {
+            let detail = format!("It was created more than 30 days before the server's time, {}.", caller.at);
+            return Err(Problem::with_detail(ProblemCode::StatementRefused, detail));
+        }
+        if age < -MAX_AHEAD_SECONDS {
+            let detail = format!("It was created later than the server's time, {}.", caller.at);
+            return Err(Problem::with_detail(ProblemCode::StatementRefused, detail));
         }
         let length = text.manifest.len().saturating_add(text.credentials.len());
         let room = vault.room.for_new(&*vault.blobs, u64::try_from(length).unwrap_or(u64::MAX))?;
@@ -198,6 +204,25 @@ pub fn record_size(vault: &Vault, caller: &Caller, recording: RecordingId) -> Re
     let permit = vault.permit(caller, Action::FetchStatements, recording)?;
     let credentials = vault.blobs.size(&BlobKey::new(&permit, Object::Credentials)?)?;
     Ok(super::size_while_encoded(credentials.saturating_add(vault.store.statements_size(&permit)?)))
+}
+
+/// The newest manifest that the calling device has signed for `account`.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`] unless `account` is the caller's own; [`ProblemCode::CertificateExpired`].
+pub fn last(vault: &Vault, caller: &Caller, account: AccountId) -> Result<Last, Problem> {
+    let permit = authorize_newest_manifest(&caller.actor, account)?;
+    let manifest = vault.store.newest_manifest(&permit)?;
+    if let Some(manifest) = &manifest {
+        parse_statement::<Manifest>(manifest)
+            .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
+    }
+    Ok(Last { manifest: manifest.map(text).transpose()? })
+}
+
+/// Most bytes of memory that [`last`] takes until its answer is encoded.
+pub fn last_size() -> usize {
+    super::size_while_encoded(u64::try_from(MAX_ENVELOPE).unwrap_or(u64::MAX))
 }
 
 /// SHA-256 of stored bytes and their length, as the metadata keeps them.

@@ -1,4 +1,4 @@
-//! `/v1/accounts`.
+//! `/v1/accounts`, and what is below it.
 
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
@@ -7,7 +7,7 @@ use vault_proto::wire::MAX_ENROLMENT;
 
 use super::signed::{Signed, SignedEnrolment, SignedGet};
 use super::{App, as_json, id, json, stored};
-use crate::ops::accounts;
+use crate::ops::{accounts, recordings};
 use crate::problem::Problem;
 
 #[derive(Deserialize)]
@@ -51,4 +51,14 @@ pub(crate) async fn look_up(
     let account = id(&account)?;
     let size = app.run(request.account(), move |vault| accounts::entry_size(vault, account)).await?;
     app.answer(request, size, move |vault, caller| accounts::look_up(vault, caller, account), as_json).await
+}
+
+pub(crate) async fn last(
+    State(app): State<App>,
+    Path(account): Path<String>,
+    request: SignedGet,
+) -> Result<Response, Problem> {
+    let account = id(&account)?;
+    let size = recordings::last_size();
+    app.answer(request, size, move |vault, caller| recordings::last(vault, caller, account), as_json).await
 }

@@ -262,6 +262,13 @@ pub trait Store: Send + Sync {
     /// part of them.
     fn would_create(&self, permit: &Permit, recording: &NewRecording) -> Result<Stored, StoreError>;
 
+    /// Of the manifests that the permit's actor has signed with this very device, for this very account, the one with
+    /// the highest sequence number; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn newest_manifest(&self, permit: &Permit) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// Stores a manifest.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::statements::{Role, SegmentSeal};
 use vault_proto::wire::{RecordingRecord, path};
 
-use crate::support::{Draft, NOW, Organisation, Person, Server, header};
+use crate::support::{Draft, NOW, Organisation, Person, Server, Validity, at, header};
 
 struct Scene {
     organisation: Organisation,
@@ -33,6 +33,42 @@ impl Scene {
     }
 }
 
+/// It may have begun while the server was away, and not in the future.
+#[tokio::test]
+async fn a_manifest_is_taken_for_30_days() {
+    const DAYS: i64 = 24 * 3600;
+    let organisation = Organisation::new(1);
+    let person = |seed, role| organisation.person_for(seed, role, Validity(-40 * DAYS, 40 * DAYS));
+    let (patient, clinician) = (person(10, Role::Patient), person(11, Role::Clinician));
+    let server = Server::start(&organisation).await;
+    server.enrol(&[&patient, &clinician]).await;
+    let edges = [
+        (-30 * DAYS - 3600, false),
+        (-30 * DAYS - 1, false),
+        (-30 * DAYS, true),
+        (-30 * DAYS + 60, true),
+        (120, true),
+        (121, false),
+        (DAYS / 2, false),
+    ];
+    for (id, (off, taken)) in (1..).zip(edges) {
+        let draft = Draft::dated(organisation.id(), id, NOW + off, &patient, &clinician, &clinician);
+        let answer = server.post(&clinician, path::RECORDINGS, draft.create()).await;
+        if !taken {
+            let problem = answer.refused(ProblemCode::StatementRefused);
+            assert!(problem.detail.unwrap().contains(&at(NOW).to_string()), "{off}");
+            server.get(&clinician, path::recording(&draft.id())).await.refused(ProblemCode::NotFound);
+            continue;
+        }
+        answer.ok(201);
+        // Once it is stored it is as old as it gets, and finished like any other.
+        server.advance(60);
+        server.post(&clinician, path::RECORDINGS, draft.create()).await.ok(200);
+        server.finish_from(&draft, &draft.parts(0, 1000)).await;
+        server.advance(-60);
+    }
+}
+
 #[tokio::test]
 async fn a_manifest_is_checked_before_it_is_stored() {
     let scene = scene().await;
@@ -40,10 +76,6 @@ async fn a_manifest_is_checked_before_it_is_stored() {
     let create = async |by: &Person, draft: &Draft<'_>, code| {
         server.post(by, path::RECORDINGS, draft.create()).await.refused(code);
     };
-    let tenant = organisation.id();
-    let dated = |created| Draft::dated(tenant, 1, created, patient, clinician, recorder);
-    create(recorder, &dated(NOW - 86_500), ProblemCode::StatementRefused).await;
-    create(recorder, &dated(NOW + 86_500), ProblemCode::StatementRefused).await;
     let other_tenant = Draft::dated(Organisation::new(50).id(), 1, NOW, patient, clinician, recorder);
     create(recorder, &other_tenant, ProblemCode::StatementRefused).await;
     create(patient, &scene.draft(1), ProblemCode::Forbidden).await;

@@ -34,6 +34,8 @@ mod kill;
 #[cfg(test)]
 mod leftovers;
 #[cfg(test)]
+mod newest_manifest;
+#[cfg(test)]
 mod operation;
 #[cfg(test)]
 mod reading;

@@ -3,7 +3,9 @@ use vault_proto::http_signature::Nonce;
 use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
 use vault_proto::statements::Role;
 use vault_proto::wire::{COMPARISON_LIFETIME, MAX_COMPARISONS, MAX_EMPTY_RECORDINGS};
-use vault_server::authorize::{Action, Actor, Parties, Permit, Standing, authorize};
+use vault_server::authorize::{
+    Action, Actor, Parties, Permit, Standing, authorize, authorize_newest_manifest,
+};
 use vault_server::event::{Caller, Event};
 use vault_server::store::{
     Change, DetailsRow, Enrolment, FinalRow, HexPrefix, ListQuery, NONCE_RETENTION_SECONDS, Named,
@@ -32,6 +34,7 @@ fn conforms(reopen: impl Fn() -> Box<dyn Store>) {
     let store = reopen();
     races(&*store, &second);
     growth(&*store, &patient, &clinician);
+    newest_manifests(&*store, &organisation, &patient, &clinician);
     empty_recordings(&*store, &organisation, &patient, &clinician);
     comparisons(&*store, &organisation, &patient);
 }
@@ -408,6 +411,26 @@ fn growth(store: &dyn Store, patient: &Person, clinician: &Person) {
     let abandoned = store.abandon_segment(&permit, &event, 0).unwrap();
     assert_eq!((abandoned.stored, abandoned.bytes), (Stored::New, -(all as i64)));
     assert_eq!(store.abandon_segment(&permit, &event, 0).unwrap().bytes, 0);
+}
+
+/// The newest manifest of a device is that with the highest number, whenever it came, and nobody else's.
+fn newest_manifests(store: &dyn Store, organisation: &Organisation, patient: &Person, clinician: &Person) {
+    let (one, other) = (organisation.person(22, Role::Recorder), organisation.person(23, Role::Recorder));
+    let newest = |account: AccountId, key_id| {
+        let actor = Actor { account, key_id, role: Role::Recorder, standing: Standing::InForce };
+        store.newest_manifest(&authorize_newest_manifest(&actor, account).unwrap()).unwrap()
+    };
+    assert_eq!(newest(one.account(), one.device_id()), None);
+    for (sealer, id, expected) in [(&one, 31, 31), (&one, 33, 33), (&one, 32, 33), (&other, 34, 34)] {
+        let draft = |id| Draft::new(organisation, id, patient, clinician, sealer);
+        let (permit, event) = sealing(&draft(id), Action::CreateRecording);
+        store.create_recording(&permit, &event, &new_recording(&draft(id))).unwrap();
+        let expected = draft(expected).manifest.bytes().to_vec();
+        assert_eq!(newest(sealer.account(), sealer.device_id()), Some(expected));
+    }
+    // Not what one device signed for another account, nor what another device signed for this one.
+    assert_eq!(newest(other.account(), one.device_id()), None);
+    assert_eq!(newest(one.account(), other.device_id()), None);
 }
 
 /// An account begins only so many recordings of which nothing is stored; one that holds something makes room.

@@ -294,6 +294,10 @@ impl Store for SqliteStore {
         self.read(|db| recordings::would_create(db, recording))
     }
 
+    fn newest_manifest(&self, permit: &Permit) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|db| recordings::newest_manifest(db, permit.actor()))
+    }
+
     fn create_recording(
         &self,
         _permit: &Permit,

@@ -62,6 +62,17 @@ pub(super) fn would_create(db: &Connection, recording: &NewRecording) -> Result<
     if empty < MAX_EMPTY_RECORDINGS { Ok(Stored::New) } else { Err(StoreError::AccountFull) }
 }
 
+/// A key that another account listed before is that account's sealer in what it signed then, and this one's business no
+/// more than any recording of others.
+pub(super) fn newest_manifest(db: &Connection, actor: &Actor) -> Result<Option<Vec<u8>>, StoreError> {
+    first(
+        db,
+        "SELECT manifest FROM recordings WHERE sealer_key = ?1 AND sealer = ?2 ORDER BY sequence DESC LIMIT 1",
+        (actor.key_id.as_bytes(), actor.account.as_bytes()),
+        |row| row.get(0),
+    )
+}
+
 /// Bytes that are stored of a recording; 0 if there is none.
 pub(super) fn stored(db: &Connection, recording: RecordingId) -> Result<i64, StoreError> {
     let stored =

@@ -178,10 +178,12 @@ impl Person {
     }
 
     pub(crate) fn enrolment(&self) -> Vec<u8> {
-        serde_json::to_vec(&vault_proto::wire::Enrol {
-            chain: self.chain.clone(),
-            key_list: self.key_list.clone(),
-        })
-        .unwrap()
+        self.enrolment_with(&self.key_list)
+    }
+
+    /// The body that brings this key list, with the certificate as it is.
+    pub(crate) fn enrolment_with(&self, key_list: &Envelope<KeyList>) -> Vec<u8> {
+        let enrol = vault_proto::wire::Enrol { chain: self.chain.clone(), key_list: key_list.clone() };
+        serde_json::to_vec(&enrol).unwrap()
     }
 }
