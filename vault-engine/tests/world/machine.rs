@@ -332,6 +332,12 @@ impl World {
             let victims = (0..self.programs.len()).filter(dies).collect();
             return self.crash(victims);
         }
+        if self.temper.crashes
+            && self.random.happens(1, 150)
+            && let Some(victim) = self.somebody_who_records()
+        {
+            return self.crash(vec![victim]);
+        }
         if self.temper.crashes && self.random.happens(1, 2000) {
             // Nobody ever answers, until somebody loses patience with the program.
             let lost = self.pending.swap_remove(at);

@@ -138,6 +138,14 @@ impl World {
         }
     }
 
+    /// A program that has recorded for long enough to leave something behind, if one dies now.
+    pub(crate) fn somebody_who_records(&self) -> Option<usize> {
+        let now = self.running();
+        let open = self.truth.iter().filter_map(|truth| truth.live.as_ref()).filter(|live| live.is_open);
+        let begun = |live: &&Live| live.written.get(1).is_some_and(|(at, _)| *at + TAIL < now);
+        open.filter(begun).map(|live| live.program).next()
+    }
+
     /// Notes what must be left of what a program was sealing when it died.
     pub(crate) fn recorders_die(&mut self, program: usize) {
         let now = self.running();
@@ -303,7 +311,7 @@ pub(crate) async fn beside<T>(task: RecorderTask, work: impl Future<Output = T>)
 async fn write(life: &Life, mut recorder: Recorder) {
     let recording = recorder.recording();
     let progress = recorder.progress();
-    for _ in 0..life.below(14) {
+    for _ in 0..life.below(30) {
         let what = life.below(60);
         let done = match what {
             0..=5 => {
