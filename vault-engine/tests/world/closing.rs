@@ -21,7 +21,8 @@ pub(crate) async fn close(life: Life) {
     let Some(session) = begin(&life).await else {
         return;
     };
-    let wrong = |what: String| lock(&life.world).violation(format!("at the end, program {}: {what}", life.program));
+    let wrong =
+        |what: String| lock(&life.world).violation(format!("at the end, program {}: {what}", life.program));
     if life.home_index() == 1 {
         let resumed = resume(&life, &session).await;
         life.look(|world| {
@@ -43,7 +44,8 @@ pub(crate) async fn close(life: Life) {
                 let end = stored.final_seal.as_ref().map(vault_proto::envelope::Envelope::digest);
                 // Who was shown an attacker's end first refuses the true one, and has to.
                 let agrees = known.is_none() || known == end;
-                let whole = if end.is_some() && truth.live.is_none() { truth.length() } else { stored.proven() };
+                let whole =
+                    if end.is_some() && truth.live.is_none() { truth.length() } else { stored.proven() };
                 Some((stored.id, whole, agrees))
             })
             .collect()
@@ -61,7 +63,9 @@ pub(crate) async fn close(life: Life) {
     }
     for (recording, whole, agrees) in recordings {
         match open(&life, &session, recording).await {
-            Some(bytes) if !agrees => wrong(format!("{bytes} bytes of {recording} with another end were opened")),
+            Some(bytes) if !agrees => {
+                wrong(format!("{bytes} bytes of {recording} with another end were opened"))
+            }
             Some(bytes) if bytes < whole => wrong(format!("{bytes} of {whole} bytes of {recording} opened")),
             Some(_) => {}
             None if agrees => {

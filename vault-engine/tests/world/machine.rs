@@ -4,10 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use vault_engine::effects::{
-    Answer, Change, Driver, Effect, Locking, Method, Now, Reply, Request,
-};
-use vault_proto::problem::ProblemCode;
+use vault_engine::effects::{Answer, Change, Driver, Effect, Locking, Method, Now, Reply, Request};
 use vault_proto::timestamp::Timestamp;
 
 use crate::disk::{Disk, Health, failure};
@@ -24,8 +21,6 @@ const PATIENCE: Duration = Duration::from_millis(60);
 
 /// Whether an append that is called failed may leave a beginning of its bytes behind.
 const TORN_FAILURES: bool = false;
-/// Most seconds by which a clock is set wrong.
-const WRONG_CLOCK: usize = 600;
 
 /// All there is.
 pub(crate) struct World {
@@ -47,7 +42,7 @@ pub(crate) struct World {
     /// Effects that nobody will ever answer, by the program that waits.
     limbo: Vec<(usize, Pending)>,
     running: Duration,
-    wall_ms: [i64; 2],
+    pub(crate) wall_ms: [i64; 2],
     /// When each disk last did anything but what it should.
     pub(crate) trouble: [Duration; 2],
     timers: Vec<(Duration, Waker)>,
@@ -323,12 +318,13 @@ impl World {
 
     fn happen(&mut self, at: usize) -> Stepped {
         let program = self.pending[at].program;
-        if self.temper.crashes && self.random.happens(1, 250) {
+        // What consists of several changes is where most can go wrong.
+        let is_delicate =
+            matches!(&self.pending[at].work, Work::Effect(Effect::Commit(changes)) if changes.len() > 1);
+        if self.temper.crashes && self.random.happens(1, if is_delicate { 30 } else { 250 }) {
             let home = self.programs[program].home;
             let device = self.random.happens(1, 3);
-            let dies = |other: &usize| {
-                *other == program || (device && self.programs[*other].home == home)
-            };
+            let dies = |other: &usize| *other == program || (device && self.programs[*other].home == home);
             let victims = (0..self.programs.len()).filter(dies).collect();
             return self.crash(victims);
         }
@@ -356,7 +352,9 @@ impl World {
             Work::Effect(Effect::Fetch(request)) => {
                 let (answer, late) = self.fetch(program, &request);
                 self.say(|| match &answer {
-                    Answer::Response(response) => format!("   {} {} bytes", response.status, response.body.len()),
+                    Answer::Response(response) => {
+                        format!("   {} {} bytes", response.status, response.body.len())
+                    }
                     other => format!("   {other:?}"),
                 });
                 let (answer, late) =
@@ -392,7 +390,9 @@ impl World {
             match work {
                 Work::Effect(Effect::Sign(_)) => format!("{program}{how} Sign"),
                 Work::Effect(effect) => format!("{program}{how} {effect:?}"),
-                Work::Deliver(answer) => format!("{program}{how} an answer comes late: {answer:?}").chars().take(300).collect(),
+                Work::Deliver(answer) => {
+                    format!("{program}{how} an answer comes late: {answer:?}").chars().take(300).collect()
+                }
             }
         });
         let kind = match work {
@@ -545,67 +545,6 @@ impl World {
             }
         }
         Stepped::Crashed(victims)
-    }
-
-    /// What happens without anybody having asked for it.
-    pub(crate) fn weather(&mut self) {
-        if !self.random.happens(1, 12) {
-            return;
-        }
-        match self.random.below(40) {
-            0..=9 => self.seal_on(),
-            10..=11 => self.begin_recording(),
-            12 => self.rotate(),
-            13 => self.certify(),
-            14..=15 if self.temper.disks => {
-                let home = self.random.below(2);
-                let health = match self.random.below(6) {
-                    0 => Health::Failing,
-                    1 => Health::Full,
-                    2 => Health::ReadOnly,
-                    _ => Health::Well,
-                };
-                if health == Health::ReadOnly {
-                    self.oracle.read_only[home] += 1;
-                }
-                self.homes[home].health = health;
-                self.trouble[home] = self.running;
-            }
-            16..=17 => {
-                for home in 0..2 {
-                    if self.homes[home].health != Health::Well {
-                        self.homes[home].health = Health::Well;
-                        self.trouble[home] = self.running;
-                    }
-                }
-            }
-            18 if self.temper.clocks => {
-                let home = self.random.below(2);
-                let seconds = match self.random.below(4) {
-                    0 => self.random.below(200),
-                    1 => self.random.below(WRONG_CLOCK),
-                    _ => self.random.below(90),
-                };
-                let seconds = i64::try_from(seconds).unwrap_or(0);
-                self.wall_ms[home] = if self.random.happens(1, 2) { seconds * 1000 } else { seconds * -1000 };
-            }
-            19..=20 => self.wall_ms = [0; 2],
-            21 if self.temper.network => self.hostile.away = self.random.happens(1, 2),
-            22..=24 => self.hostile.away = false,
-            25 if self.temper.hostile => self.hostile.shows_other_ends = self.random.happens(1, 2),
-            26 => self.hostile.shows_other_ends = false,
-            27 if self.temper.network => {
-                let codes = [
-                    ProblemCode::StorageFull,
-                    ProblemCode::Busy,
-                    ProblemCode::Forbidden,
-                    ProblemCode::CertificateExpired,
-                ];
-                self.hostile.refuses = self.random.pick(&codes).copied();
-            }
-            28..=30 => self.hostile.refuses = None,
-            _ => {}
-        }
     }
 
     /// From now on nothing goes wrong any more.

@@ -10,10 +10,13 @@
     clippy::panic,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "a test's helpers fail by panicking, as its test functions do"
 )]
 
+mod acquaintances;
 mod closing;
+mod comparisons;
 mod disk;
 mod events;
 mod files;
@@ -26,7 +29,10 @@ mod programs;
 mod random;
 mod recorders;
 mod runner;
+mod seen;
 mod server;
+mod shown;
+mod stored;
 
 use machine::Counts;
 use mistakes::Mistake;

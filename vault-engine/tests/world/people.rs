@@ -144,8 +144,7 @@ impl People {
                     devices,
                 };
                 let key_id = KeyId::of_account_root(&public(&root));
-                key_lists
-                    .push(envelope::sign(&list, key_id, |bytes| root.sign(bytes)).expect("a key list"));
+                key_lists.push(envelope::sign(&list, key_id, |bytes| root.sign(bytes)).expect("a key list"));
             }
             Person {
                 account,
@@ -224,7 +223,12 @@ impl TrueRecording {
 }
 
 /// Seals a recording of Anna and Dora with Dora's tablet, for good or up to where its sealer died.
-pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous: Option<Digest>) -> TrueRecording {
+pub(crate) fn seal(
+    people: &People,
+    random: &mut Random,
+    sequence: u64,
+    previous: Option<Digest>,
+) -> TrueRecording {
     let People { anna, dora, .. } = people;
     let credentials = Credentials { members: vec![anna.member(), dora.member()] };
     let credentials = credentials.to_bytes().expect("credentials");
@@ -250,7 +254,8 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous
     };
     let unsigned = prepare_manifest(&manifest, public(&dora.tablet)).expect("a manifest");
     let manifest = dora.tablet.sign_statement(unsigned).expect("a signed manifest");
-    let verified = manifest.verify(device_key_id(&dora.tablet), &public(&dora.tablet)).expect("a verified manifest");
+    let verified =
+        manifest.verify(device_key_id(&dora.tablet), &public(&dora.tablet)).expect("a verified manifest");
     let body = CreateRecording {
         manifest: manifest.clone(),
         credentials: String::from_utf8(credentials).expect("credentials are text"),
@@ -317,7 +322,8 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous
             break;
         }
         let end = if dying { BodyEnd::Cut } else { BodyEnd::Final };
-        let facts = SegmentFacts { start: segment.start(), part_hashes: hashes, last_part_length: last_length, end };
+        let facts =
+            SegmentFacts { start: segment.start(), part_hashes: hashes, last_part_length: last_length, end };
         let seal = dora.tablet.sign_statement(sealer.prepare_seal(&facts).expect("a seal"));
         let seal = seal.expect("a signed seal");
         sealer.continue_after(&seal).expect("a seal that follows");
@@ -327,7 +333,8 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64, previous
         let tracks: Vec<Track> = (0..2u8)
             .filter(|track| segments.iter().any(|(of, _)| of == track))
             .map(|track| {
-                let bytes = segments.iter().filter(|(of, _)| *of == track).map(|(_, bytes)| bytes.len() as u64);
+                let bytes =
+                    segments.iter().filter(|(of, _)| *of == track).map(|(_, bytes)| bytes.len() as u64);
                 Track {
                     track,
                     media_type: "audio/webm".to_owned(),

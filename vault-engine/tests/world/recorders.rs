@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use vault_engine::error::RecordingEnd;
 use vault_engine::sealing::{
-    Ending, GiveUp, Recorder, RecorderOptions, RecorderTask, RecordingProgress, SealRequest, Sealed, resume_all,
+    Ending, GiveUp, Recorder, RecorderOptions, RecorderTask, RecordingProgress, SealRequest, Sealed,
+    resume_all,
 };
 use vault_engine::watched::Watched;
 use vault_engine::{ClientError, Session};
@@ -204,7 +205,7 @@ impl World {
                 continue;
             };
             let stored = self.server.recordings.iter().find(|stored| stored.id == truth.id);
-            let there = stored.map_or(0, crate::server::Stored::proven);
+            let there = stored.map_or(0, crate::stored::Stored::proven);
             let id = truth.id;
             if there < live.promised {
                 wrong.push(format!("{there} bytes of {id} are left of {} that were promised", live.promised));
@@ -341,9 +342,11 @@ async fn write(life: &Life, mut recorder: Recorder) {
         life.look(|world| {
             world.promise(recording, acknowledged);
             let stored = world.server.recordings.iter().find(|stored| stored.id == recording);
-            let there = stored.map_or(0, crate::server::Stored::proven);
+            let there = stored.map_or(0, crate::stored::Stored::proven);
             if there < acknowledged {
-                world.violation(format!("{acknowledged} bytes of {recording} are called acknowledged, {there} are there"));
+                world.violation(format!(
+                    "{acknowledged} bytes of {recording} are called acknowledged, {there} are there"
+                ));
             }
         });
         let pause = match life.below(6) {
@@ -418,10 +421,13 @@ fn claimed(life: &Life, recording: RecordingId, error: &ClientError) {
         }
         world.promise(recording, kept.on_server.bytes + kept.kept.bytes);
         let stored = world.server.recordings.iter().find(|stored| stored.id == recording);
-        let there = stored.map_or(0, crate::server::Stored::proven);
+        let there = stored.map_or(0, crate::stored::Stored::proven);
         let has_end = stored.is_some_and(|stored| stored.final_seal.is_some());
         if there < kept.on_server.bytes {
-            world.violation(format!("{recording}: {} bytes are said to be on the server, {there} are", told[0]));
+            world.violation(format!(
+                "{recording}: {} bytes are said to be on the server, {there} are",
+                told[0]
+            ));
         }
         if kept.end == RecordingEnd::OnServer && !has_end {
             world.violation(format!("{recording}: its end is said to be on the server, and is not"));
@@ -441,9 +447,11 @@ pub(crate) async fn resume(life: &Life, session: &Session) -> bool {
                     Ok(Ending::Complete { bytes } | Ending::CutOff { bytes, .. }) => life.look(|world| {
                         world.counts.resumed += 1;
                         let stored = world.server.recordings.iter().find(|stored| stored.id == recording);
-                        let there = stored.map_or(0, crate::server::Stored::proven);
+                        let there = stored.map_or(0, crate::stored::Stored::proven);
                         if there != bytes && !world.temper.lied_to_sealer {
-                            world.violation(format!("{recording} was resumed with {bytes} bytes, and has {there}"));
+                            world.violation(format!(
+                                "{recording} was resumed with {bytes} bytes, and has {there}"
+                            ));
                         }
                     }),
                     Ok(Ending::Nothing { .. }) => {}
@@ -463,4 +471,3 @@ pub(crate) async fn resume(life: &Life, session: &Session) -> bool {
         }
     }
 }
-

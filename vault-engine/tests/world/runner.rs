@@ -47,11 +47,8 @@ struct Runner {
 
 impl Runner {
     fn spawn(&mut self, program: usize, closing: bool) {
-        let life = Life {
-            world: Arc::clone(&self.world),
-            program,
-            life: lock(&self.world).programs[program].life,
-        };
+        let life =
+            Life { world: Arc::clone(&self.world), program, life: lock(&self.world).programs[program].life };
         let future: Pin<Box<dyn Future<Output = ()>>> =
             if closing { Box::pin(closing::close(life)) } else { Box::pin(live(life)) };
         self.tasks.push(Task { program, future, flag: Arc::new(Flag(AtomicBool::new(true))) });
@@ -97,8 +94,9 @@ impl Runner {
         match stepped {
             Stepped::Answered => {}
             Stepped::Crashed(victims) => {
-                let (dead, living): (Vec<_>, Vec<_>) =
-                    std::mem::take(&mut self.tasks).into_iter().partition(|task| victims.contains(&task.program));
+                let (dead, living): (Vec<_>, Vec<_>) = std::mem::take(&mut self.tasks)
+                    .into_iter()
+                    .partition(|task| victims.contains(&task.program));
                 self.tasks = living;
                 drop(dead);
                 for victim in victims {
