@@ -11,7 +11,7 @@ use vault_proto::http_signature::{
     CONTENT_DIGEST, MAX_SKEW_SECONDS, RequestTarget, SIGNATURE, SIGNATURE_INPUT, SignatureInput,
     parse_content_digest, parse_signature,
 };
-use vault_proto::ids::{AccountId, Digest, PublicKey};
+use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::DeviceRole;
 use vault_proto::timestamp::Timestamp;
@@ -110,6 +110,11 @@ impl SignedHead {
             })
         };
         parse().ok_or(ProblemCode::SignatureMissing.into())
+    }
+
+    /// The key that it claims to be signed with.
+    pub const fn key_id(&self) -> KeyId {
+        self.input.key_id
     }
 
     /// Refuses a request whose time is too far from `now`.

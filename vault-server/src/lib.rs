@@ -25,6 +25,7 @@ mod router;
 mod routes;
 mod server_error;
 pub mod store;
+mod turns;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -7,8 +7,8 @@ use crate::store::MAX_NONCES;
 /// Limits of one server. The defaults suit a machine with 512 MiB of memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at the same time. When all are taken and another comes, one is closed: the one that has been without
-    /// a request longest, and if all have one, one of a stranger or of the account that keeps most of them busy.
+    /// Connections at the same time. When all are taken and another comes, one is closed: one of a stranger, and if
+    /// none has any, the one that has been without a request longest, or one of the account that keeps most busy.
     pub connections: usize,
     /// Time to send a request's head, and for which a connection without a request is kept.
     pub header_time: Duration,

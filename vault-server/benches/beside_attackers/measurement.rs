@@ -28,14 +28,41 @@ fn beside(quiet: &mut [Duration], attacked: &mut [Duration], hundredths: usize) 
     format!("{quiet:.2} → {attacked:.2} ({:.1} ×)", attacked / quiet)
 }
 
-fn runtime(threads: usize, priority_below: i32) -> Runtime {
+/// The word that has server and account come before everything else on the machine, in the system's real-time class.
+const FIRST: &str = "first";
+
+/// Which processor time the threads of a runtime get.
+#[derive(Clone, Copy)]
+enum Priority {
+    AsAnyOther,
+    First,
+    Below(i32),
+}
+
+/// Gives the calling thread its priority. Threads that it starts inherit it.
+fn prioritise(priority: Priority) {
+    match priority {
+        Priority::AsAnyOther => {}
+        Priority::Below(by) => {
+            rustix::process::nice(by).unwrap();
+        }
+        Priority::First => {
+            // `PID/task/TID`
+            let thread = std::fs::read_link("/proc/thread-self").unwrap();
+            let thread = thread.file_name().unwrap();
+            let chrt = std::process::Command::new("chrt").args(["--rr", "--pid", "1"]).arg(thread).status();
+            assert!(chrt.unwrap().success(), "only root can come first");
+        }
+    }
+}
+
+fn runtime(name: &str, threads: usize, priority: Priority) -> Runtime {
     Builder::new_multi_thread()
+        .thread_name(name)
         .worker_threads(threads)
         // As many as the program has.
         .max_blocking_threads(32)
-        .on_thread_start(move || {
-            rustix::process::nice(priority_below).unwrap();
-        })
+        .on_thread_start(move || prioritise(priority))
         .enable_all()
         .build()
         .unwrap()
@@ -49,8 +76,15 @@ pub(crate) fn run() {
 
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let rounds = words.iter().find_map(|word| word.parse().ok()).unwrap_or(ROUNDS);
-    let words: Vec<String> = words.into_iter().filter(|word| word.parse::<usize>().is_err()).collect();
-    let (servers, accounts, attackers) = (runtime(2, 0), runtime(1, 0), runtime(2, ATTACKERS_PRIORITY_BELOW));
+    let first = words.iter().any(|word| word == FIRST);
+    let is_choice = |word: &String| word.parse::<usize>().is_err() && word != FIRST;
+    let words: Vec<String> = words.into_iter().filter(is_choice).collect();
+    let ours = if first { Priority::First } else { Priority::AsAnyOther };
+    let (servers, accounts) = (runtime("server", 2, ours), runtime("account", 1, ours));
+    let theirs = if first { Priority::AsAnyOther } else { Priority::Below(ATTACKERS_PRIORITY_BELOW) };
+    let attackers = runtime("attackers", 2, theirs);
+    // This thread is the account's.
+    prioritise(ours);
     let scene = Arc::new(servers.block_on(servers.spawn(Scene::new())).unwrap());
     println!(
         "| attack | read p50, ms | read p99 | write p50 | write p99 | repeated | done by the attack, per s |"

@@ -16,6 +16,7 @@ use crate::durable::{
     write_whole_file,
 };
 use crate::place::Place;
+use crate::turns::give_up;
 
 /// Name of the file by which it is found out whether something can be written.
 const PROBE: &str = "probe";
@@ -84,7 +85,9 @@ impl FileBlobs {
         Ok(&self.root)
     }
 
+    /// Where an object is, for somebody who is about to wait for the disk.
     fn path(&self, key: &BlobKey) -> Result<PathBuf, BlobError> {
+        give_up();
         Ok(self.root()?.join(key.path()))
     }
 
@@ -167,6 +170,7 @@ impl BlobStore for FileBlobs {
     }
 
     fn free_bytes(&self) -> Result<u64, BlobError> {
+        give_up();
         let disk = rustix::fs::statvfs(self.root()?).map_err(io::Error::from)?;
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
@@ -176,6 +180,7 @@ impl BlobStore for FileBlobs {
     }
 
     fn files(&self, recording: RecordingId) -> Result<Vec<StoredFile>, BlobError> {
+        give_up();
         listing::files(self.root()?, recording).map_err(BlobError::Failed)
     }
 

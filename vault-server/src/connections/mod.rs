@@ -16,8 +16,9 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::rt::Executor;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -27,6 +28,7 @@ use tower::ServiceExt as _;
 
 use crate::limits::Limits;
 use crate::request_log::{Counted, RequestLog};
+use crate::turns::{FutureTurns, InTurns, Who};
 pub(crate) use table::Connection;
 use table::{Open, Place, Table};
 use watched::Watched;
@@ -89,6 +91,23 @@ impl Service<Request<Incoming>> for Routed {
     }
 }
 
+/// Runs what a connection of HTTP/2 does for each of its requests, in turns like the connection itself.
+#[derive(Clone)]
+struct StreamsInTurns {
+    turns: Arc<FutureTurns>,
+    open: Open,
+}
+
+impl<F> Executor<F> for StreamsInTurns
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let open = self.open.clone();
+        tokio::spawn(InTurns::new(Arc::clone(&self.turns), move || open.who(), stream));
+    }
+}
+
 /// Serves `router` until `shutdown` completes, then lets running requests finish for at most `grace`.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -98,7 +117,7 @@ pub(crate) async fn serve(
     grace: Duration,
     shutdown: impl Future<Output = ()>,
 ) {
-    let table = Table::new(limits.connections);
+    let (table, turns) = (Table::new(limits.connections), FutureTurns::new());
     let (finish, _) = watch::channel(());
     let mut running = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -106,14 +125,20 @@ pub(crate) async fn serve(
         while running.try_join_next().is_some() {}
         let next = async {
             let stream = accept(&listener, &log).await;
-            (stream, table.place(&log).await)
+            let place = table.place(&log).await;
+            // Ever more beginnings are the work of strangers, and come after what others have asked for.
+            turns.pass(Who::Stranger(None)).await;
+            (stream, place)
         };
         let (stream, place) = tokio::select! {
             biased;
             () = &mut shutdown => break,
             next = next => next,
         };
-        running.spawn(connection(stream, router.clone(), limits, finish.subscribe(), place));
+        let (open, streams) =
+            (place.open(), StreamsInTurns { turns: Arc::clone(&turns), open: place.open() });
+        let connection = connection(stream, router.clone(), limits, finish.subscribe(), place, streams);
+        running.spawn(InTurns::new(Arc::clone(&turns), move || open.who(), connection));
     }
     drop(listener);
     tracing::info!("stopping");
@@ -152,13 +177,14 @@ async fn connection(
     limits: Limits,
     mut finish: watch::Receiver<()>,
     place: Place,
+    streams: StreamsInTurns,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "small packets may be delayed");
     }
     let open = place.open();
     let service = Routed { router, open: open.clone() };
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())

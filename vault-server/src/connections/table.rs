@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{MutexGuard as AsyncGuard, Notify};
+use tokio::sync::{Notify, OwnedMutexGuard};
 use tokio::time::Instant;
 use vault_proto::ids::AccountId;
 
 use crate::request_log::{Counted, RequestLog};
+use crate::turns::Who;
 
-/// Connections that an account may keep busy whoever else comes.
-const BUSY_EACH: usize = 16;
+/// Connections that an account may keep busy whoever else comes, and of which those without a request are closed no
+/// sooner than those of others.
+const FAIR_EACH: usize = 16;
 
 /// All open connections.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ pub(super) struct Open(Arc<Shared>);
 struct Shared {
     table: Arc<Table>,
     close: Notify,
-    heads: tokio::sync::Mutex<()>,
+    heads: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<Use>,
 }
 
@@ -89,11 +91,17 @@ impl Connection {
         shared.used().account = Some(account);
     }
 
+    /// Whose key signed the last request that came by it before.
+    pub(crate) fn account(&self) -> Option<AccountId> {
+        let Open(shared) = &self.0.0;
+        shared.used().account
+    }
+
     /// The right to have a head checked. Of those that come by one connection one is checked after the other, so many
     /// requests on one are not in the way of one on another.
-    pub(crate) async fn head(&self) -> AsyncGuard<'_, ()> {
+    pub(crate) async fn head(&self) -> OwnedMutexGuard<()> {
         let Open(shared) = &self.0.0;
-        shared.heads.lock().await
+        Arc::clone(&shared.heads).lock_owned().await
     }
 }
 
@@ -118,6 +126,11 @@ impl Open {
     /// Completes when it is to be closed at once.
     pub(super) async fn closed(&self) {
         self.0.close.notified().await;
+    }
+
+    /// On whose account it is served.
+    pub(super) fn who(&self) -> Who {
+        self.0.used().account.map_or(Who::Stranger(None), Who::Account)
     }
 
     /// Whether no request is in progress.
@@ -169,20 +182,16 @@ impl Table {
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let state = Mutex::new(Use { requests: 0, since: Instant::now(), account: None, leaving: false });
-        let shared = Shared {
-            table: Arc::clone(self),
-            close: Notify::new(),
-            heads: tokio::sync::Mutex::default(),
-            state,
-        };
+        let shared = Shared { table: Arc::clone(self), close: Notify::new(), heads: Arc::default(), state };
         let connection = Open(Arc::new(shared));
         open.insert(number, connection.clone());
         drop(open);
         Some(Place { table: Arc::clone(self), number, open: connection })
     }
 
-    /// Tells the one to close that has been without a request longest. If all have one, it is one of a stranger, and
-    /// if there is none of those, of the account that keeps most of them busy: the one whose requests take longest.
+    /// Tells one to close. Strangers' go first: the one that has been without a request longest, and if all have one,
+    /// the one whose request takes longest. Only if no stranger has any, it is one of somebody known: one without a
+    /// request, of an account that has many before any other; else one of the account that keeps most of them busy.
     /// `false` if nobody has more than a fair number, or one is about to leave already.
     fn close_one(&self) -> bool {
         let open = self.open();
@@ -190,18 +199,21 @@ impl Table {
         if uses.iter().any(|(_, used)| used.leaving) {
             return false;
         }
-        let mut busy: HashMap<AccountId, usize> = HashMap::new();
-        for account in uses.iter().filter(|(_, used)| used.requests > 0).filter_map(|(_, used)| used.account)
-        {
-            *busy.entry(account).or_default() += 1;
+        let (mut all, mut busy) = (HashMap::new(), HashMap::new());
+        for (account, used) in uses.iter().filter_map(|(_, used)| Some((used.account?, used))) {
+            *all.entry(account).or_insert(0_usize) += 1;
+            *busy.entry(account).or_insert(0_usize) += usize::from(used.requests > 0);
         }
-        let most = busy.iter().filter(|(_, number)| **number > BUSY_EACH).max_by_key(|(_, number)| **number);
+        let most = busy.iter().filter(|(_, number)| **number > FAIR_EACH).max_by_key(|(_, number)| **number);
         let most = most.map(|(account, _)| *account);
-        let rank = |used: &Use| match used.account {
-            _ if used.requests == 0 => Some(0),
-            None => Some(1),
-            account if account == most => Some(2),
-            Some(_) => None,
+        let has_many = |account: AccountId| all.get(&account).is_some_and(|number| *number > FAIR_EACH);
+        let rank = |used: &Use| match (used.account, used.requests) {
+            (None, 0) => Some(0),
+            (None, _) => Some(1),
+            (Some(account), 0) if has_many(account) => Some(2),
+            (Some(_), 0) => Some(3),
+            (account, _) if account == most => Some(4),
+            (Some(_), _) => None,
         };
         let chosen = uses
             .iter()
@@ -236,17 +248,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn idle_ones_go_first_then_strangers_then_who_has_most() {
+    async fn strangers_go_first_then_idle_ones_then_who_has_most() {
         let log = RequestLog::new(Duration::from_secs(3600));
-        let table = Table::new(24);
+        let table = Table::new(27);
         let busy = |account| {
             let place = table.take().unwrap();
             (request(&place, account), place)
         };
         let of_one: Vec<_> = (0..17).map(|_| busy(Some(account(1)))).collect();
         let of_two: Vec<_> = (0..5).map(|_| busy(Some(account(2)))).collect();
-        let stranger = busy(None);
-        let idle = table.take().unwrap();
+        // These have no request in progress, and the one of somebody known for longest.
+        let (known, idle, one_of_many) =
+            (table.take().unwrap(), table.take().unwrap(), table.take().unwrap());
+        drop((request(&known, Some(account(2))), request(&one_of_many, Some(account(1)))));
+        let (first, second) = (busy(None), busy(None));
         assert!(table.take().is_none());
         // Whoever comes gets the place of `leaves`, and keeps it with a request.
         let next = async |leaves: Place, newcomer| {
@@ -258,9 +273,12 @@ mod tests {
             (request(&place, Some(newcomer)), place)
         };
         let _third = next(idle, account(3)).await;
-        let _fourth = next(stranger.1, account(4)).await;
+        let _fourth = next(first.1, account(4)).await;
+        let _fifth = next(second.1, account(5)).await;
+        let _sixth = next(one_of_many, account(6)).await;
+        let _seventh = next(known, account(7)).await;
         let mut of_one = of_one.into_iter();
-        let _fifth = next(of_one.next().unwrap().1, account(5)).await;
+        let _eighth = next(of_one.next().unwrap().1, account(8)).await;
         assert!(!table.close_one(), "nobody has more than a fair number, and all are at work");
         drop((of_one, of_two));
     }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
+
+use crate::turns::give_up;
 
 /// One lock for each name that is in use right now.
 #[derive(Debug)]
@@ -27,14 +29,28 @@ impl<K: Copy + Eq + Hash> KeyedLocks<K> {
     /// Runs `work` while nobody else works under `key`.
     pub(super) fn exclusive<T>(&self, key: K, work: impl FnOnce() -> T) -> T {
         let taken = self.take(key);
-        let _guard = taken.lock.as_ref().map(|lock| lock.write().unwrap_or_else(PoisonError::into_inner));
+        let _guard = taken.lock.as_ref().map(|lock| match lock.try_write() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                give_up();
+                lock.write().unwrap_or_else(PoisonError::into_inner)
+            }
+        });
         work()
     }
 
     /// Runs `work` while nobody works exclusively under `key`.
     pub(super) fn shared<T>(&self, key: K, work: impl FnOnce() -> T) -> T {
         let taken = self.take(key);
-        let _guard = taken.lock.as_ref().map(|lock| lock.read().unwrap_or_else(PoisonError::into_inner));
+        let _guard = taken.lock.as_ref().map(|lock| match lock.try_read() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                give_up();
+                lock.read().unwrap_or_else(PoisonError::into_inner)
+            }
+        });
         work()
     }
 

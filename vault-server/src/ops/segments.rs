@@ -366,6 +366,23 @@ pub fn part_hashes(
     Ok(parts.iter().flat_map(|part| *part.digest.as_bytes()).collect())
 }
 
+/// Most bytes of memory that [`part_hashes`] takes: rows and hashes. A list that grows meanwhile grows by little.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`].
+pub fn part_hashes_size(
+    vault: &Vault,
+    caller: &Caller,
+    recording: RecordingId,
+    segment: u32,
+) -> Result<usize, Problem> {
+    let permit = vault.permit(caller, Action::FetchPartHashes, recording)?;
+    let parts = vault.store.segment(&permit, segment)?.parts;
+    // Vectors that grow have twice the room that they need at most.
+    let each = 2 * (size_of::<PartRow>() + Digest::BYTES);
+    Ok(usize::try_from(parts).unwrap_or(usize::MAX).saturating_mul(each).saturating_add(16 * 1024))
+}
+
 /// A segment's current header and its generation.
 ///
 /// # Errors

@@ -44,7 +44,7 @@ pub(crate) async fn body(
     let shares = Arc::clone(&app.shares);
     let thread = move || {
         let shares = Arc::clone(&shares);
-        async move { shares.thread(account).await }
+        async move { shares.piece(account).await }
     };
     let mut response = Response::builder()
         .status(status)

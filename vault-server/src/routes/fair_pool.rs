@@ -43,6 +43,13 @@ pub(crate) struct Share<K: Copy + Eq + Hash> {
     number: usize,
 }
 
+impl<K: Copy + Eq + Hash> Share<K> {
+    /// Whose it is.
+    pub(super) fn who(&self) -> K {
+        self.who
+    }
+}
+
 impl<K: Copy + Eq + Hash> Drop for Share<K> {
     fn drop(&mut self) {
         let mut state = self.pool.state();

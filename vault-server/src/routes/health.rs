@@ -11,6 +11,7 @@ use vault_proto::wire::ServerInfo;
 
 use super::{App, answers, json};
 use crate::ops::Readiness;
+use crate::turns::Who;
 
 pub(crate) async fn alive() -> &'static str {
     "ok\n"
@@ -28,7 +29,10 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
     let readiness = match *last {
         Some((at, found)) if at.elapsed() < KEPT => found,
         _ => {
-            let look = async { app.run_on(app.shares.probe().await?, |vault| Ok(vault.readiness())).await };
+            let look = async {
+                let thread = app.shares.probe().await?;
+                app.run_on(thread, Who::Stranger(None), |vault| Ok(vault.readiness())).await
+            };
             let found = look.await.unwrap_or(Readiness::Failing);
             *last = Some((Instant::now(), found));
             found

@@ -33,6 +33,7 @@ use crate::limits::Limits;
 use crate::ops::Vault;
 use crate::problem::Problem;
 use crate::store::Stored;
+use crate::turns::Who;
 
 /// What every route works with.
 #[derive(Clone)]
@@ -84,24 +85,26 @@ impl App {
         account: AccountId,
         operation: impl FnOnce(&Vault) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.run_on(self.shares.thread(account).await?, operation).await
+        let thread = self.shares.thread(account).await?;
+        self.run_on(thread, Who::Account(account), operation).await
     }
 
-    /// Runs an operation on the thread that `turn` stands for, which is given back when the operation is done, whether
-    /// or not somebody still waits for it.
+    /// Runs an operation in a turn of `who`, on the thread that `thread` stands for, which is given back when the
+    /// operation is done, whether or not somebody still waits for it.
     async fn run_on<T: Send + 'static>(
         &self,
-        turn: impl Send + 'static,
+        thread: impl Send + 'static,
+        who: Who,
         operation: impl FnOnce(&Vault) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let vault = Arc::clone(&self.vault);
         let span = tracing::Span::current();
         let work = move || {
             let done = span.in_scope(|| operation(&vault));
-            drop(turn);
+            drop(thread);
             done
         };
-        tokio::task::spawn_blocking(work).await.map_err(|error| Problem::internal(&error))?
+        self.shares.turns.run(who, work).await.ok_or_else(|| Problem::internal(&"it panicked"))?
     }
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn whole(
 
 /// Sends a range of a stored body; reads the next piece, on a thread that `threads` gives, only when the one before was
 /// taken.
-pub(crate) fn in_pieces<T>(
+pub(crate) fn in_pieces<T, H>(
     reader: Box<dyn BodyReader>,
     range: Range<u64>,
     share: Share,
@@ -101,7 +101,8 @@ pub(crate) fn in_pieces<T>(
     stall_time: Duration,
 ) -> Body
 where
-    T: Future<Output = Result<Share, Problem>> + Send,
+    T: Future<Output = Result<H, Problem>> + Send,
+    H: Send + 'static,
 {
     let outgoing = Outgoing::new(share, connection, stall_time);
     let state = (reader, range, outgoing, threads);

@@ -14,9 +14,6 @@ use crate::problem::Problem;
 
 const X_HEADER_GENERATION: HeaderName = HeaderName::from_static("x-header-generation");
 
-/// Most memory that the list of a segment's parts takes while it is built: its rows and their hashes.
-const MAX_PART_LIST: usize = 5 * 1024 * 1024;
-
 type SegmentPath = Path<(String, String)>;
 
 pub(crate) async fn open(
@@ -77,9 +74,12 @@ pub(crate) async fn part_hashes(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
+    let (account, caller) = (request.account(), request.caller.clone());
+    let size =
+        app.run(account, move |vault| segments::part_hashes_size(vault, &caller, recording, segment)).await?;
     let operation =
         move |vault: &Vault, caller: &Caller| segments::part_hashes(vault, caller, recording, segment);
-    app.answer(request, MAX_PART_LIST, operation, as_bytes).await
+    app.answer(request, size, operation, as_bytes).await
 }
 
 pub(crate) async fn header(

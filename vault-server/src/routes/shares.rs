@@ -10,6 +10,7 @@ use vault_proto::problem::ProblemCode;
 use super::fair_pool::{self, FairPool};
 use super::strangers::Strangers;
 use crate::problem::Problem;
+use crate::turns::Threads;
 
 /// Requests of known callers at the same time.
 const REQUESTS: usize = 256;
@@ -34,8 +35,9 @@ const STREAMS_EACH: usize = 16;
 const THREADS: usize = 24;
 /// Of them, for one account: who makes them wait for one another makes nobody else wait.
 const THREADS_EACH: usize = 4;
-/// Heads that are checked at the same time, whosever they are.
-const HEADS: usize = 2;
+/// Of them, for reading bodies that are sent to one account: what is read ahead is in memory most of the time, and then
+/// reading is nothing but work.
+const PIECES_EACH: usize = 1;
 /// Strangers whose bodies are awaited at the same time, and of whom so many are looked at.
 const STRANGERS: usize = 32;
 const STRANGERS_THREADS: usize = 2;
@@ -53,7 +55,9 @@ pub(crate) struct Shares {
     answers: Arc<FairPool<AccountId>>,
     streams: Arc<FairPool<AccountId>>,
     threads: Arc<FairPool<AccountId>>,
-    heads: Arc<Semaphore>,
+    pieces: Arc<FairPool<AccountId>>,
+    /// Of all threads, as many as there are processors work at the same time; the others wait for something.
+    pub(super) turns: Arc<Threads>,
     /// What asks how the server is, one at a time.
     probes: Arc<Semaphore>,
     pub(super) strangers: Arc<Strangers>,
@@ -79,7 +83,8 @@ impl Shares {
             answers: FairPool::new(ANSWERS_KIB, ANSWERS_KIB_EACH),
             streams: FairPool::new(STREAMS, STREAMS_EACH),
             threads: FairPool::new(THREADS, THREADS_EACH),
-            heads: Arc::new(Semaphore::new(HEADS)),
+            pieces: FairPool::new(THREADS, PIECES_EACH),
+            turns: Threads::new(),
             probes: Arc::new(Semaphore::new(1)),
             strangers: Strangers::new(STRANGERS, STRANGERS_THREADS),
         })
@@ -127,12 +132,18 @@ impl Shares {
         wait_for(&self.threads, account, 1).await
     }
 
-    /// A thread that checks a head. None of them ever waits for a network, a lock or the disk's confirmation.
+    /// A thread that works for `account` and may block, if there is one right now.
+    pub(crate) fn thread_now(&self, account: AccountId) -> Option<Share> {
+        self.threads.take(account, 1)
+    }
+
+    /// A thread that reads the next piece of a body that is sent to `account`.
     ///
     /// # Errors
-    /// Never, as long as the server runs.
-    pub(crate) async fn head(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        turn(&self.heads).await
+    /// [`ProblemCode::Busy`] after a while.
+    pub(crate) async fn piece(&self, account: AccountId) -> Result<(Share, Share), Problem> {
+        let piece = wait_for(&self.pieces, account, 1).await?;
+        Ok((piece, self.thread(account).await?))
     }
 
     /// A thread that finds out how the server is.

@@ -17,9 +17,14 @@ use super::shares::{FIRST_BYTES, Share};
 use crate::authentication::{Authenticated, SignedHead};
 use crate::connections::Connection;
 use crate::event::Caller;
+use crate::ops::Vault;
 use crate::ops::accounts::Submission;
 use crate::problem::Problem;
 use crate::request_log::IsKnown;
+use crate::turns::Who;
+
+/// Bytes of a body that are taken in one turn, so that who sends without end keeps no processor from others.
+const MOST_AT_ONCE: usize = 64 * 1024;
 
 /// A request by a known caller, with a body of at most `LIMIT` bytes that has the signed digest.
 pub(crate) struct Signed<const LIMIT: usize> {
@@ -76,9 +81,18 @@ impl<const LIMIT: usize> FromRequest<App> for Signed<LIMIT> {
             return Err(Problem::with_detail(ProblemCode::TooLarge, "This request has no body."));
         }
         let head = Arc::new(SignedHead::parse(&parts, &app.authorities)?);
-        let authenticated = identify(app, &parts, &head).await?.ok_or(ProblemCode::UnknownKey)?;
+        let most = announced(&body, LIMIT);
+        // What has no body is checked to the end in one go: each time that work goes from one thread to another it may
+        // have to wait for a processor.
+        let whole = body.is_end_stream().then(|| request_id(&parts));
+        let admitted = admit(app, &parts, &head, most.clone().err(), whole).await?;
+        let Admitted { place, authenticated, checked } = admitted.ok_or(ProblemCode::UnknownKey)?;
+        if let Some((caller, digest)) = checked {
+            let body = ReadBody { bytes: Vec::new(), _share: None };
+            return Ok(Self { caller, body, digest, parts, _share: place });
+        }
         let account = authenticated.account();
-        let (share, body) = receive(app, &head, &authenticated, body, LIMIT).await?;
+        let body = read(app, account, body, most?).await?;
         let id = request_id(&parts);
         let (caller, digest, body) = app
             .run(account, move |vault| {
@@ -86,7 +100,7 @@ impl<const LIMIT: usize> FromRequest<App> for Signed<LIMIT> {
                 Ok((caller, digest, body))
             })
             .await?;
-        Ok(Self { caller, body, digest, parts, _share: share })
+        Ok(Self { caller, body, digest, parts, _share: place })
     }
 }
 
@@ -97,15 +111,16 @@ impl FromRequest<App> for SignedEnrolment {
         let (parts, body) = request.into_parts();
         let head = Arc::new(SignedHead::parse(&parts, &app.authorities)?);
         let id = request_id(&parts);
-        if let Some(authenticated) = identify(app, &parts, &head).await? {
-            let account = authenticated.account();
-            let (share, body) = receive(app, &head, &authenticated, body, MAX_ENROLMENT).await?;
+        let most = announced(&body, MAX_ENROLMENT);
+        if let Some(admitted) = admit(app, &parts, &head, most.clone().err(), None).await? {
+            let (account, share) = (admitted.authenticated.account(), admitted.place);
+            let body = read(app, account, body, most?).await?;
             let checked =
                 app.run(account, move |vault| head.authenticate_enrolment(vault, body.as_ref(), true, id));
             let (caller, submission) = checked.await?;
             return Ok(Self { caller, submission, _share: share });
         }
-        let most = announced(&body, MAX_ENROLMENT)?;
+        let most = most?;
         let strangers = &app.shares.strangers;
         let mut place = strangers.enter();
         let arrived = async {
@@ -119,57 +134,109 @@ impl FromRequest<App> for SignedEnrolment {
             () = place.given_away() => return Err(ProblemCode::Busy.into()),
         };
         drop(place);
-        let checked = app.run_on(turn, move |vault| head.authenticate_enrolment(vault, &body, false, id));
+        let stranger = Who::Stranger(Some(head.key_id()));
+        let checked =
+            app.run_on(turn, stranger, move |vault| head.authenticate_enrolment(vault, &body, false, id));
         let (caller, submission) = checked.await?;
-        make_known(&parts, caller.actor.account);
+        Known::of(&parts).make(caller.actor.account);
         let share = app.shares.request(caller.actor.account)?;
         Ok(Self { caller, submission, _share: share })
     }
 }
 
-/// Whose request it is; `None` if nobody has its key. Takes no place of those who are known.
-async fn identify(
+/// A request of somebody known, which is used up: the same cannot be made again.
+struct Admitted {
+    place: Share,
+    authenticated: Authenticated,
+    /// Who makes it and the digest of its body, if everything was checked.
+    checked: Option<(Caller, Digest)>,
+}
+
+/// Checks whose request it is, gives it a place and uses it up, unless it is refused for what is known of it already;
+/// if it is `whole`, under this id, also the rest is checked. `None` if nobody has its key. Until its key is found it
+/// takes no place of those who are known.
+async fn admit(
     app: &App,
     parts: &Parts,
     head: &Arc<SignedHead>,
-) -> Result<Option<Authenticated>, Problem> {
-    let connection = parts.extensions.get::<Connection>();
-    let _turn = match connection {
+    refusal: Option<Problem>,
+    whole: Option<String>,
+) -> Result<Option<Admitted>, Problem> {
+    let known = Known::of(parts);
+    let in_order = match &known.connection {
         Some(connection) => Some(connection.head().await),
         None => None,
     };
-    let head = Arc::clone(head);
-    let authenticated = app.run_on(app.shares.head().await?, move |vault| head.identify(vault)).await?;
-    if let Some(authenticated) = &authenticated {
-        make_known(parts, authenticated.account());
-    }
-    Ok(authenticated)
+    // Whose request came before by the same connection is believed to make this one too: who has a key of that account
+    // has earned a turn of it.
+    let account = known.connection.as_ref().and_then(Connection::account);
+    let who = account.map_or(Who::Stranger(Some(head.key_id())), Who::Account);
+    let (shares, of_head) = (Arc::clone(&app.shares), Arc::clone(head));
+    let begun = app.run_on((), who, move |vault| {
+        let Some(authenticated) = of_head.identify(vault)? else {
+            return Ok(None);
+        };
+        drop(in_order);
+        let account = authenticated.account();
+        known.make(account);
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        let place = shares.request(account)?;
+        // On a thread of the account, if there is one: from here on it waits for the disk.
+        let Some(_thread) = shares.thread_now(account) else {
+            return Ok(Some((place, authenticated, Err(whole))));
+        };
+        let checked = use_up(vault, &of_head, &authenticated, whole)?;
+        Ok(Some((place, authenticated, Ok(checked))))
+    });
+    let Some((place, authenticated, begun)) = begun.await? else {
+        return Ok(None);
+    };
+    let (authenticated, checked) = match begun {
+        Ok(checked) => (authenticated, checked),
+        Err(whole) => {
+            let head = Arc::clone(head);
+            let work = move |vault: &Vault| {
+                let checked = use_up(vault, &head, &authenticated, whole)?;
+                Ok((authenticated, checked))
+            };
+            app.run(place.who(), work).await?
+        }
+    };
+    Ok(Some(Admitted { place, authenticated, checked }))
 }
 
-/// Has the log and the table of connections know whose request it is.
-fn make_known(parts: &Parts, account: AccountId) {
-    if let Some(known) = parts.extensions.get::<IsKnown>() {
-        known.set();
-    }
-    if let Some(connection) = parts.extensions.get::<Connection>() {
-        connection.belongs_to(account);
-    }
-}
-
-/// A place for a request, and its body. The request is used up before its body is awaited.
-async fn receive(
-    app: &App,
-    head: &Arc<SignedHead>,
+/// Uses a request up, and if it is whole, checks the rest.
+fn use_up(
+    vault: &Vault,
+    head: &SignedHead,
     authenticated: &Authenticated,
-    body: Body,
-    limit: usize,
-) -> Result<(Share, ReadBody), Problem> {
-    let (account, at) = (authenticated.account(), authenticated.at());
-    let most = announced(&body, limit)?;
-    let share = app.shares.request(account)?;
-    let head = Arc::clone(head);
-    app.run(account, move |vault| head.use_nonce(vault, account, at)).await?;
-    Ok((share, read(app, account, body, most).await?))
+    whole: Option<String>,
+) -> Result<Option<(Caller, Digest)>, Problem> {
+    head.use_nonce(vault, authenticated.account(), authenticated.at())?;
+    whole.map(|id| head.complete(vault, authenticated, &[], id)).transpose()
+}
+
+/// What learns whose request it is: the log and the table of connections.
+struct Known {
+    log: Option<IsKnown>,
+    connection: Option<Connection>,
+}
+
+impl Known {
+    fn of(parts: &Parts) -> Self {
+        Self { log: parts.extensions.get().cloned(), connection: parts.extensions.get().cloned() }
+    }
+
+    fn make(&self, account: AccountId) {
+        if let Some(log) = &self.log {
+            log.set();
+        }
+        if let Some(connection) = &self.connection {
+            connection.belongs_to(account);
+        }
+    }
 }
 
 fn request_id(parts: &Parts) -> String {
@@ -212,6 +279,7 @@ async fn collect(
     grow: impl AsyncFnOnce() -> Result<(), Problem>,
 ) -> Result<Vec<u8>, Problem> {
     let (mut bytes, mut grow) = (Vec::new(), Some(grow));
+    let mut without_pause = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Problem::bad_request("The body did not arrive whole."))?;
         let Ok(data) = frame.into_data() else {
@@ -228,6 +296,11 @@ async fn collect(
             bytes.reserve_exact(limit - bytes.len());
         }
         bytes.extend_from_slice(&data);
+        without_pause += data.len();
+        if without_pause >= MOST_AT_ONCE {
+            without_pause = 0;
+            tokio::task::yield_now().await;
+        }
     }
     Ok(bytes)
 }

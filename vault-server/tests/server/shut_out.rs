@@ -301,6 +301,37 @@ fn work_that_does_not_end_keeps_nobody_out() {
     });
 }
 
+/// While strangers keep all the connections that they can get busy, that of somebody known stays open between two
+/// requests, however long ago the last one was.
+#[tokio::test]
+async fn busy_strangers_close_no_connection_of_somebody_known() {
+    let scene = Scene::with(0, Limits { connections: 8, ..PATIENT }).await;
+    let mut known = TcpStream::connect(scene.address()).await.unwrap();
+    let mut get = async |number: usize| {
+        let call = Call::new(&scene.patient.device, Method::GET, path::RECORDINGS, Vec::new());
+        known.write_all(format!("{}\r\n", call.head(0)).as_bytes()).await.unwrap();
+        assert_eq!(status(&mut known).await, "HTTP/1.1 200", "after {number} strangers");
+        // The rest of the answer, which ends with a page without recordings.
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"}") {
+            let mut byte = [0];
+            known.read_exact(&mut byte).await.unwrap();
+            rest.extend(byte);
+        }
+    };
+    get(0).await;
+    let stranger = scene.organisation.person(50, Role::Patient);
+    let body = stranger.enrolment();
+    let mut held = Vec::new();
+    for number in 1..=24 {
+        let call = Call::new(&stranger.device, Method::POST, path::ACCOUNTS, body.clone());
+        held.push(begun(&scene, &call, body.len(), b"{").await.unwrap());
+        if number % 8 == 0 {
+            get(number).await;
+        }
+    }
+}
+
 /// Connections whose answers are never taken, by whomever, are no better than idle ones.
 #[tokio::test]
 async fn answers_that_nobody_takes_keep_nobody_out() {

@@ -53,7 +53,7 @@ impl From<rusqlite::Error> for InspectionError {
 }
 
 /// The log beside a database.
-pub(super) fn log_of(database: &Path) -> PathBuf {
+fn log_of(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push("-wal");
     name.into()

@@ -126,7 +126,7 @@ impl SqliteStore {
     pub fn open(path: &Path, marks: MarkFile) -> Result<Self, OpenError> {
         let Connections { index, writer: mut connection, readers } = Connections::open(path)?;
         migrate(&mut connection)?;
-        let mut marks = Marks::new(path, &connection, marks)?;
+        let mut marks = Marks::new(&mut connection, marks)?;
         match marks.advance(&connection) {
             // Reads go on. Everything is as the last server left it, and the mark is moved once there is room.
             Err(StoreError::Full) => tracing::warn!("the disk is full: the mark is moved later"),

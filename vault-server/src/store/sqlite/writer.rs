@@ -14,6 +14,7 @@ use rusqlite::config::DbConfig;
 use super::connections::{LogIndex, connect_writer};
 use super::marks::Marks;
 use super::{StoreError, closed, failed};
+use crate::turns::give_up;
 
 /// Changes that share one commit at most.
 const BATCH: usize = 64;
@@ -93,6 +94,7 @@ impl Writer {
         let (reply, answer) = sync_channel(1);
         let change = Change { work: Some(work), result: Err(closed()), reply };
         self.jobs.send(Message::Change(Box::new(change))).map_err(|_| closed())?;
+        give_up();
         answer.recv().map_err(|_| unanswered())?
     }
 
@@ -125,6 +127,7 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (reply, answer) = sync_channel(1);
         self.jobs.send(message(reply)).map_err(|_| closed())?;
+        give_up();
         answer.recv().map_err(|_| unanswered())?
     }
 }
@@ -193,8 +196,8 @@ impl Writing {
         let db = match self.db.take() {
             Some(db) => db,
             None => {
-                let db = connect_writer(&self.path, self.index).map_err(failed)?;
-                self.marks.read_anew(&db)?;
+                let mut db = connect_writer(&self.path, self.index).map_err(failed)?;
+                self.marks.read_anew(&mut db)?;
                 db
             }
         };
