@@ -1,0 +1,131 @@
+//! The engine in a simulated world: two people, three programs, homes, a server, clocks, all of them numbers, and one
+//! seed that decides in which order everything happens, what is lost, what is answered wrongly and where a program dies.
+//!
+//! `WORLD_STEPS` is the number of steps (100,000), `WORLD_SEED` the seed of the first world, which is printed. One step is
+//! one effect that is answered, lost or died on. A world that goes wrong names its own seed: with that as `WORLD_SEED`
+//! everything happens again in the same order, whatever the random bytes in keys are.
+
+#![cfg(test)]
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test's helpers fail by panicking, as its test functions do"
+)]
+
+mod acquaintances;
+mod closing;
+mod comparisons;
+mod disk;
+mod events;
+mod files;
+mod hostile;
+mod machine;
+mod mistakes;
+mod oracle;
+mod people;
+mod programs;
+mod random;
+mod recorders;
+mod runner;
+mod seen;
+mod server;
+mod shown;
+mod stored;
+
+use machine::Counts;
+use mistakes::Mistake;
+use runner::run;
+
+/// Steps of one world, before it comes to its end.
+const WORLD: u64 = 4_000;
+
+fn setting(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().map_or(usual, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn nothing_promised_is_lost_and_nothing_unchecked_is_released() {
+    let (wanted, first) = (setting("WORLD_STEPS", 100_000), setting("WORLD_SEED", 20_200_609));
+    println!("WORLD_SEED={first} WORLD_STEPS={wanted}");
+    let threads = if std::env::var_os("WORLD_SAYS").is_some() { 1 } else { 2 };
+    let began = std::time::Instant::now();
+    let totals: Vec<(u64, u64, Counts)> = std::thread::scope(|scope| {
+        let run_some = |thread: u64| {
+            let (mut steps, mut worlds, mut total) = (0, 0, Counts::default());
+            while steps < wanted / threads {
+                let seed = first + worlds * threads + thread;
+                let (counts, took, failure) = run(seed, WORLD.min(wanted), None);
+                if let Some(failure) = failure {
+                    panic!("WORLD_SEED={}, step {}: {}", failure.seed, failure.step, failure.what);
+                }
+                steps += took;
+                worlds += 1;
+                total.crashes += counts.crashes;
+                total.lies += counts.lies;
+                total.failed += counts.failed;
+                total.listed += counts.listed;
+                total.opened += counts.opened;
+                total.refused += counts.refused;
+                total.compared += counts.compared;
+                total.released += counts.released;
+                total.begun += counts.begun;
+                total.sealed += counts.sealed;
+                total.kept += counts.kept;
+                total.resumed += counts.resumed;
+                total.outlived += counts.outlived;
+            }
+            (steps, worlds, total)
+        };
+        let handles: Vec<_> = (0..threads).map(|thread| scope.spawn(move || run_some(thread))).collect();
+        handles.into_iter().map(|handle| handle.join().expect("worlds that end well")).collect()
+    });
+    for (steps, worlds, counts) in &totals {
+        println!("{steps} steps in {worlds} worlds: {counts:?}");
+    }
+    println!("{:?}", began.elapsed());
+    let all = |of: fn(&Counts) -> u64| totals.iter().map(|(_, _, counts)| of(counts)).sum::<u64>();
+    // A world in which nothing happens proves nothing.
+    let happened: [(&str, fn(&Counts) -> u64); 13] = [
+        ("crashes", |counts| counts.crashes),
+        ("lies", |counts| counts.lies),
+        ("failing disks", |counts| counts.failed),
+        ("lists", |counts| counts.listed),
+        ("opened recordings", |counts| counts.opened),
+        ("refusals", |counts| counts.refused),
+        ("comparisons", |counts| counts.compared),
+        ("releases", |counts| counts.released),
+        ("recordings begun", |counts| counts.begun),
+        ("recordings sealed", |counts| counts.sealed),
+        ("recordings kept", |counts| counts.kept),
+        ("recordings resumed", |counts| counts.resumed),
+        ("crashes with something that must outlive them", |counts| counts.outlived),
+    ];
+    for (what, of) in happened {
+        assert!(all(of) > wanted / 20_000, "there were only {} {what}", all(of));
+    }
+}
+
+#[test]
+fn a_seed_is_a_world() {
+    for seed in 1..4 {
+        let (first, again) = (run(seed, 2_000, None), run(seed, 2_000, None));
+        assert_eq!((first.0, first.1), (again.0, again.1), "seed {seed}");
+    }
+}
+
+#[test]
+fn each_planted_mistake_is_noticed() {
+    for mistake in Mistake::ALL {
+        let mut steps = 0;
+        let found = (1..).find_map(|seed| {
+            assert!(steps < 200_000, "{mistake:?} was not noticed in {steps} steps");
+            let (_, took, failure) = run(seed, WORLD, Some(mistake));
+            steps += took;
+            failure
+        });
+        let failure = found.expect("a failure");
+        println!("{mistake:?} after {steps} steps: {}", failure.what);
+    }
+}
