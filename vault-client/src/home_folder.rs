@@ -207,12 +207,15 @@ impl HomeFolder {
             Change::Delete(key) => at(key, &|path| match fs::remove_file(path) {
                 Ok(()) => {
                     let folder = path.parent().unwrap_or(&self.folder);
-                    sync_folder(folder)?;
                     if folder.extension().is_some_and(|extension| extension == "spool") {
-                        // Gone with the last part in it.
+                        // A part that comes back after a loss of power is only sent again.
                         let _ = fs::remove_dir(folder);
+                        return Ok(());
                     }
-                    Ok(())
+                    if path.extension().is_some_and(|extension| extension == "journal") {
+                        remove_if_unfinished(&path.with_extension("spool"));
+                    }
+                    sync_folder(folder)
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(error),
@@ -242,6 +245,16 @@ impl HomeFolder {
             let _ = fs::remove_file(self.path(&format!("{name}{LOCK}")));
         }
         drop(lock);
+    }
+}
+
+/// Removes a folder in which there is nothing but what a process that died was writing aside.
+fn remove_if_unfinished(folder: &Path) {
+    let is_aside = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(ASIDE))
+    };
+    if fs::read_dir(folder).is_ok_and(|mut entries| entries.all(is_aside)) {
+        let _ = fs::remove_dir_all(folder);
     }
 }
 
@@ -361,6 +374,11 @@ mod tests {
         let gone = Change::Delete("uploads/1.spool/0-0".to_owned());
         home.commit(&[gone.clone(), gone]).unwrap();
         assert!(!home.path("uploads/1.spool").exists(), "nothing is left of an empty spool");
+        for (aside, is_left) in [("uploads/1.spool/.new-a", false), ("uploads/1.spool/0-1", true)] {
+            home.commit(&[put("uploads/1.journal", b""), put(aside, b"")]).unwrap();
+            home.commit(&[Change::Delete("uploads/1.journal".to_owned())]).unwrap();
+            assert_eq!(home.path("uploads/1.spool").exists(), is_left, "{aside}");
+        }
     }
 
     #[test]

@@ -47,9 +47,10 @@ pub async fn seal_file(
             next: "Wait until it is done; if it was killed, run the command again to go on.".to_owned(),
         }),
         FilePlan::GoOn(unfinished) => go_on(session, *unfinished, source, request, on_event).await,
-        FilePlan::New(recording, recorder, task) => {
-            on_event(UploadEvent::Begun { recording, total: source.length() });
-            seal_rest(at_work((recorder, task)), source, on_event).await
+        FilePlan::New(begun) => {
+            let recorder = at_work(*begun);
+            on_event(UploadEvent::Begun { recording: recorder.recording(), total: source.length() });
+            seal_rest(recorder, source, on_event).await
         }
     }
 }

@@ -244,7 +244,7 @@ pub enum FilePlan {
     /// Another process seals it now.
     Busy(RecordingId),
     /// It was begun just now.
-    New(RecordingId, Recorder, RecorderTask),
+    New(Box<(Recorder, RecorderTask)>),
 }
 
 /// Decides what to do with a file that is to be sealed, and begins a recording where none goes on.
@@ -270,6 +270,8 @@ pub async fn plan_file(
             && request.consultation.as_ref().is_none_or(|consultation| *consultation == manifest.consultation)
             && (reached || fresh)
     };
+    // Of two that are asked for the same file at once, one begins it, and the other finds it begun.
+    let _planning = session.home.lock("files").await?;
     let found = Journal::find(&session.home, is_same).await?;
     if let Some(recording) = found.busy.filter(|_| found.journal.is_none()) {
         return Ok(FilePlan::Busy(recording));
@@ -289,5 +291,5 @@ pub async fn plan_file(
     let (mut recorder, task) =
         Recorder::start(session, begun, request, options, Keeping::Nowhere, Before::nothing());
     recorder.first_track(request.media_type.clone())?;
-    Ok(FilePlan::New(recorder.recording(), recorder, task))
+    Ok(FilePlan::New(Box::new((recorder, task))))
 }

@@ -95,8 +95,8 @@ impl Disk {
     }
 
     /// What is there of a commit that nobody was told is done: all, nothing, or what a machine leaves that makes the
-    /// changes one after the other, the last of them possibly `torn`.
-    pub(crate) fn apply_some(&mut self, changes: &[Change], torn: bool, now_ms: u64, random: &mut Random) {
+    /// changes one after the other, the last of them possibly torn.
+    pub(crate) fn apply_some(&mut self, changes: &[Change], now_ms: u64, random: &mut Random) {
         let whole = match random.below(4) {
             0 => 0,
             1 => changes.len(),
@@ -107,7 +107,6 @@ impl Disk {
         }
         if let Some(Change::Append(key, bytes)) = changes.get(whole)
             && random.happens(1, 2)
-            && torn
         {
             let torn = bytes.slice(..random.below(bytes.len()));
             self.apply(&Change::Append(key.clone(), torn), now_ms);

@@ -16,16 +16,12 @@ use crate::recorders::{MOST, beside, has_sealed};
 
 /// Files of the world.
 const FILES: usize = 2;
-/// Whether two programs may ask at the same time what to do with one file.
-const ASKED_AT_ONCE: bool = false;
 
 /// A file, which nobody ever changes.
 pub(crate) struct File {
     bytes: Vec<u8>,
     /// The program that seals it at this moment.
     sealing: Option<usize>,
-    /// The program that asks what to do with it.
-    asking: Option<usize>,
 }
 
 impl World {
@@ -34,7 +30,7 @@ impl World {
             let more = if self.random.happens(1, 3) { 1 << 20 } else { 0 };
             let length = 1 + more + self.random.below(6_000);
             let bytes = self.random.bytes(length);
-            self.files.push(File { bytes, sealing: None, asking: None });
+            self.files.push(File { bytes, sealing: None });
         }
     }
 
@@ -42,7 +38,6 @@ impl World {
     pub(crate) fn close_files(&mut self, program: usize) {
         for file in &mut self.files {
             file.sealing = file.sealing.filter(|other| *other != program);
-            file.asking = file.asking.filter(|other| *other != program);
         }
     }
 }
@@ -66,20 +61,12 @@ pub(crate) async fn seal_file(life: &Life, session: &Session) {
     let path = format!("/recordings/{which}.webm");
     let file = SourceFile { path, length: bytes.len() as u64, modified: (1, 2) };
     let options = RecorderOptions { real_time: false, ..RecorderOptions::default() };
-    let is_asked = life.look(|world| {
-        let asking = &mut world.files[which].asking;
-        let is_asked = asking.is_some();
-        asking.get_or_insert(life.program);
-        is_asked
-    });
-    if is_asked && !ASKED_AT_ONCE {
-        return;
-    }
     let plan = plan_file(session, &file, &request, options).await;
-    life.look(|world| world.files[which].asking = None);
     let (recording, begun, from) = match plan {
         Ok(FilePlan::Busy(_)) => return,
-        Ok(FilePlan::New(recording, recorder, task)) => {
+        Ok(FilePlan::New(begun)) => {
+            let (recorder, task) = *begun;
+            let recording = recorder.recording();
             holds(life, which);
             (recording, (recorder, task), 0)
         }

@@ -19,9 +19,6 @@ use crate::server::{ADDRESS, Server};
 /// Longest for which something that is due may be passed over for others.
 const PATIENCE: Duration = Duration::from_millis(60);
 
-/// Whether an append that is called failed may leave a beginning of its bytes behind.
-const TORN_FAILURES: bool = false;
-
 /// All there is.
 pub(crate) struct World {
     pub(crate) random: Random,
@@ -487,7 +484,7 @@ impl World {
             self.trouble[home] = self.running;
             self.say(|| format!("   {kind}"));
             if kind != std::io::ErrorKind::ReadOnlyFilesystem {
-                self.leave_some(home, changes, TORN_FAILURES, now_ms);
+                self.leave_some(home, changes, now_ms);
             }
             return Answer::Failed(failure(kind));
         }
@@ -501,10 +498,10 @@ impl World {
     }
 
     /// Makes some of the changes that nobody is told are made.
-    fn leave_some(&mut self, home: usize, changes: &[Change], torn: bool, now_ms: u64) {
+    fn leave_some(&mut self, home: usize, changes: &[Change], now_ms: u64) {
         let reversed: Vec<Change> = changes.iter().rev().cloned().collect();
         let changes = if self.reverses() { &reversed } else { changes };
-        self.homes[home].apply_some(changes, torn, now_ms, &mut self.random);
+        self.homes[home].apply_some(changes, now_ms, &mut self.random);
         self.look_at_home(home, changes);
     }
 
@@ -536,7 +533,7 @@ impl World {
             match work {
                 Work::Effect(Effect::Commit(changes)) if self.homes[home].health == Health::Well => {
                     let now_ms = self.home_ms(home);
-                    self.leave_some(home, &changes, true, now_ms);
+                    self.leave_some(home, &changes, now_ms);
                 }
                 Work::Effect(Effect::Fetch(request)) if self.random.happens(1, 2) => {
                     drop(self.fetch(program, &request));

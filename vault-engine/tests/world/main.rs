@@ -9,10 +9,16 @@
 #![allow(
     clippy::panic,
     clippy::expect_used,
+    clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stdout,
     reason = "a test's helpers fail by panicking, as its test functions do"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the engine has no clock, no threads and no environment; whoever runs its world has"
+)]
+#![allow(clippy::type_complexity, reason = "a table of what is counted")]
 
 mod acquaintances;
 mod closing;
