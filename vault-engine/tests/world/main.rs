@@ -1,9 +1,10 @@
 //! The engine in a simulated world: two people, three programs, homes, a server, clocks, all of them numbers, and one
-//! seed that decides in which order everything happens, what is lost, what is answered wrongly and where a program dies.
+//! seed that decides in which order everything happens, what is lost, what is answered wrongly and where a program
+//! dies.
 //!
-//! `WORLD_STEPS` is the number of steps (100,000), `WORLD_SEED` the seed of the first world, which is printed. One step is
-//! one effect that is answered, lost or died on. A world that goes wrong names its own seed: with that as `WORLD_SEED`
-//! everything happens again in the same order, whatever the random bytes in keys are.
+//! `WORLD_STEPS` is the number of steps (100,000), `WORLD_SEED` the seed of the first world, which is printed. One step
+//! is one effect that is answered, lost or died on. A world that goes wrong names its own seed: with that as
+//! `WORLD_SEED` everything happens again in the same order, whatever the random bytes in keys are.
 
 #![cfg(test)]
 #![allow(

@@ -1,5 +1,5 @@
-//! What must be true, by somebody who knows everything: what was recorded, what lies on each disk, what each program was
-//! told.
+//! What must be true, by somebody who knows everything: what was recorded, what lies on each disk, what each program
+//! was told.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! What programs are shown of recordings: nothing that never was, nothing against what they knew, nothing released before
-//! it is learnt.
+//! What programs are shown of recordings: nothing that never was, nothing against what they knew, nothing released
+//! before it is learnt.
 
 use std::io;
 
