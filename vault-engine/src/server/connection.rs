@@ -128,7 +128,7 @@ impl Connection {
     /// between the tries, 0.2 s and doubling up to 5 s, and not the tries themselves; with zero, a request is tried
     /// once. Unless it is set, that is 6 s.
     ///
-    /// The end of a stream ([`seal_stream`](crate::sealing::seal_stream)) waits as long for a server that is away, and
+    /// The end of a stream (`seal_stream` of vault-client) waits as long for a server that is away, and
     /// 60 s unless it is set.
     #[must_use]
     pub fn with_retry_for(&self, retry_for: Duration) -> Self {
