@@ -40,13 +40,13 @@ impl World {
                     self.oracle.read_only[home] += 1;
                 }
                 self.homes[home].health = health;
-                self.trouble[home] = self.running;
+                self.trouble[home] = self.running();
             }
             16..=17 => {
                 for home in 0..2 {
                     if self.homes[home].health != Health::Well {
                         self.homes[home].health = Health::Well;
-                        self.trouble[home] = self.running;
+                        self.trouble[home] = self.running();
                     }
                 }
             }

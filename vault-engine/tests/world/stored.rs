@@ -9,7 +9,7 @@ use vault_proto::base64;
 use vault_proto::byte_ranges::{self, Requested};
 use vault_proto::envelope::{Envelope, Verified};
 use vault_proto::geometry;
-use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::object;
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::CheckedManifest;
