@@ -318,7 +318,12 @@ impl World {
         // What consists of several changes is where most can go wrong.
         let is_delicate =
             matches!(&self.pending[at].work, Work::Effect(Effect::Commit(changes)) if changes.len() > 1);
-        if self.temper.crashes && self.random.happens(1, if is_delicate { 30 } else { 250 }) {
+        let one_in = match is_delicate {
+            true if self.reverses() => 4,
+            true => 30,
+            false => 250,
+        };
+        if self.temper.crashes && self.random.happens(1, one_in) {
             let home = self.programs[program].home;
             let device = self.random.happens(1, 3);
             let dies = |other: &usize| *other == program || (device && self.programs[*other].home == home);

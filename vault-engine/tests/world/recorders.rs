@@ -361,6 +361,8 @@ async fn write(life: &Life, mut recorder: Recorder) {
         }
     }
     if life.below(10) == 0 {
+        // What it holds in memory goes with it, as whoever drops it wants.
+        life.look(|world| world.live_ends(recording));
         return drop(recorder);
     }
     match life.below(12) {
