@@ -24,7 +24,9 @@ use crate::effects::{Change, Effects};
 use crate::error::ClientError;
 
 /// How long a home that takes nothing is left alone before it is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
+/// How long a home that takes not even a line is tried again: without one, nothing may be sent either.
+pub(super) const HOME_PATIENCE: Duration = Duration::from_secs(5);
 /// Parts that are made durable together, where so many wait.
 const TOGETHER: usize = 4;
 
@@ -137,7 +139,7 @@ impl Committer {
     /// Keeps a part that a home did not take, or has no room for; until it does, the source waits, unless the server
     /// takes what is in memory.
     async fn keep_patiently(&self, mut part: Staged, spool: &Spool) {
-        let mut is_noted = false;
+        let (began, mut is_noted) = (self.effects.now().running, false);
         loop {
             let may = self.may_keep(spool, part.ciphertext.len());
             let failed = if may {
@@ -169,7 +171,8 @@ impl Committer {
             } else {
                 self.pause().await;
             }
-            if told == GiveUp::AfterOneMoreTry {
+            let waited = self.effects.now().running.saturating_sub(began);
+            if told == GiveUp::AfterOneMoreTry || (!is_noted && waited >= HOME_PATIENCE) {
                 return self.lose(&[part], failed);
             }
         }

@@ -24,7 +24,7 @@ use vault_proto::tree::TreeBuilder;
 use vault_proto::wire::{self, MAX_DETAILS};
 use zeroize::Zeroizing;
 
-use super::committer::Staged;
+use super::committer::{HOME_PATIENCE, PAUSE, Staged};
 use super::journal::{EndLine, Journal, Line, PartLine, SegmentLine, TrackLine};
 use super::progress::Mark;
 use super::sender::{GiveUp, Item, Patience, Shared};
@@ -34,9 +34,6 @@ use crate::error::ClientError;
 use crate::media_type;
 use crate::opening::media::Medium;
 use crate::session::Session;
-
-/// How long a home that takes no line is left alone before it is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Most bytes of the seek indexes of all tracks together, in the details.
 const MAX_INDEXES: usize = MAX_DETAILS / 2;
@@ -347,16 +344,18 @@ impl Worker {
         self.send(Item::Seal(seal, mark))
     }
 
-    /// Writes a line. What is recorded once waits for a home that takes none, as long as somebody waits.
+    /// Writes a line. What is recorded once waits a while for a home that takes none.
     async fn note(&self, line: Line) -> Result<(), ClientError> {
         let line = [line];
+        let began = self.session.effects().now().running;
         loop {
             let Err(error) = self.journal.append(Vec::new(), &line, Vec::new()).await else {
                 return Ok(());
             };
             let may_wait =
                 matches!(self.patience, Patience::Keep(_)) && matches!(error, ClientError::Disk { .. });
-            if !may_wait || self.shared.give_up.get() != GiveUp::No {
+            let waited = self.session.effects().now().running.saturating_sub(began);
+            if !may_wait || waited >= HOME_PATIENCE || self.shared.give_up.get() != GiveUp::No {
                 return Err(error);
             }
             let told = self.shared.give_up.wait_for(|told| (*told != GiveUp::No).then_some(()));
