@@ -113,9 +113,11 @@ impl Begun {
             String::from_utf8(credentials).map_err(|error| ClientError::Bug(error.to_string()))?;
         let server = connection.server().to_owned();
         let begin = Begin { server, source, manifest, credentials, title, real_time };
+        // Before anything is noted: what this very home refuses could never be taken up again. A clock that was set
+        // back since the readers were looked up makes such a manifest.
+        let sealer = recording_sealer(&begin, session)?;
         let chain = Home::put_json(CHAIN, &ChainHead::of(&begin.manifest))?;
         let journal = Journal::create(home, &begin, vec![chain]).await?;
-        let sealer = recording_sealer(&begin, session)?;
         Ok(Self { sealer, journal: Arc::new(journal), begin, is_created: false })
     }
 

@@ -149,6 +149,8 @@ struct Taken {
     segment: (u32, Option<Duration>),
     /// All that was written, and the recorded time when it was.
     written: Mark,
+    /// Plaintext bytes before the buffer.
+    given_out: u64,
     /// The end of the last part that was given out, or the beginning.
     last_part: Moment,
     /// When the first byte of the buffer was taken that is in no tail.
@@ -159,14 +161,15 @@ impl Taken {
     /// The buffer as a part, which leaves it empty.
     fn part(&mut self, last: bool, until: Duration, now_ms: u64) -> Part {
         let plaintext = std::mem::replace(&mut self.buffer, PayloadSealer::part_buffer());
+        self.given_out += plaintext.len() as u64;
         self.last_part = self.last_part.next(until, now_ms);
         self.segment = if last { (0, None) } else { (self.segment.0 + 1, self.segment.1) };
         self.since = None;
         Part { plaintext, last, until, at_ms: self.last_part.at_ms }
     }
 
-    /// A copy of the buffer, if it has waited for long enough.
-    fn tail(&mut self, now: Duration) -> Option<Part> {
+    /// A copy of the buffer, if it has waited for long enough, and the plaintext bytes before it.
+    fn tail(&mut self, now: Duration) -> Option<(u64, Part)> {
         let since = self.since.filter(|_| !self.buffer.is_empty())?;
         if now.saturating_sub(since) < TAIL_AFTER {
             return None;
@@ -175,7 +178,8 @@ impl Taken {
         let mut plaintext = PayloadSealer::part_buffer();
         plaintext.extend_from_slice(&self.buffer);
         let until = self.written.recorded;
-        Some(Part { plaintext, last: true, until, at_ms: self.last_part.wall_ms(until) })
+        let part = Part { plaintext, last: true, until, at_ms: self.last_part.wall_ms(until) };
+        Some((self.given_out, part))
     }
 }
 
@@ -300,6 +304,7 @@ impl Recorder {
             buffer: PayloadSealer::part_buffer(),
             segment: (0, None),
             written: mark,
+            given_out: mark.bytes,
             last_part,
             since: None,
         }));
@@ -619,13 +624,13 @@ impl Ticker {
                 let keeps = self.keeping == Keeping::InHome && !self.commands.is_closed();
                 (written, at_ms, if keeps { taken.tail(effects.now().running) } else { None })
             };
+            if let Some((from, tail)) = tail {
+                // While parts wait to be sealed there is no room for it, and they hold more than it would.
+                let _ = self.commands.try_send(Command::Tail { from, tail });
+            }
             if told != Some(written) {
                 told = Some(written);
                 Journal::touch(&self.session.home, self.recording, at_ms).await;
-            }
-            if let Some(tail) = tail {
-                // While parts wait to be sealed there is no room for it, and they hold more than it would.
-                let _ = self.commands.try_send(Command::Tail(tail));
             }
         }
     }

@@ -44,8 +44,8 @@ pub(super) enum Command {
     Track { media_type: Option<String>, from: Duration },
     /// A part of the newest track.
     Part(Part),
-    /// A copy of what is not yet a part of it, all since the last one.
-    Tail(Part),
+    /// A copy of what is not yet a part of it: all that follows on the first `from` plaintext bytes.
+    Tail { from: u64, tail: Part },
     /// The end.
     Finish { ended: Timestamp, status: RecordingStatus },
 }
@@ -159,7 +159,7 @@ impl Worker {
             match command {
                 Command::Track { media_type, from } => self.begin_track(media_type, from)?,
                 Command::Part(part) => self.seal_part(part).await?,
-                Command::Tail(part) => self.seal_tail(part).await?,
+                Command::Tail { from, tail } => self.seal_tail(from, tail).await?,
                 Command::Finish { ended, status } => return self.finish(ended, status).await.map(Some),
             }
         }
@@ -275,11 +275,12 @@ impl Worker {
 
     /// Seals a copy of what is not yet a part into the home, in place of the one before. It follows on parts that are
     /// safe; while one is not, the home or the server takes nothing, and would not take this either.
-    async fn seal_tail(&mut self, tail: Part) -> Result<(), ClientError> {
+    async fn seal_tail(&mut self, from: u64, tail: Part) -> Result<(), ClientError> {
         let Patience::Keep(spool) = self.patience.clone() else {
             return Ok(());
         };
-        if !self.shared.settlement.is_all_safe() {
+        // What it holds may have come to be a part meanwhile: it would be there twice after a crash.
+        if from != self.bytes() || !self.shared.settlement.is_all_safe() {
             return Ok(());
         }
         let track = self.track_line(&tail.plaintext)?;

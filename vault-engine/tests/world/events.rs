@@ -15,7 +15,7 @@ use crate::server::{Actor, Asked};
 const MOST: usize = 3;
 
 /// Most seconds by which a clock is set wrong.
-const WRONG_CLOCK: usize = 600;
+const WRONG_CLOCK: usize = 4 * 3600;
 
 impl World {
     /// What happens without anybody having asked for it.

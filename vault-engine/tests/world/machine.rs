@@ -316,12 +316,11 @@ impl World {
     fn happen(&mut self, at: usize) -> Stepped {
         let program = self.pending[at].program;
         // What consists of several changes is where most can go wrong.
-        let is_delicate =
-            matches!(&self.pending[at].work, Work::Effect(Effect::Commit(changes)) if changes.len() > 1);
-        let one_in = match is_delicate {
-            true if self.reverses() => 4,
-            true => 30,
-            false => 250,
+        let ends_tail = |change: &Change| matches!(change, Change::Delete(key) if key.ends_with("/tail"));
+        let one_in = match &self.pending[at].work {
+            Work::Effect(Effect::Commit(changes)) if self.reverses() && changes.iter().any(ends_tail) => 2,
+            Work::Effect(Effect::Commit(changes)) if changes.len() > 1 => 30,
+            _ => 250,
         };
         if self.temper.crashes && self.random.happens(1, one_in) {
             let home = self.programs[program].home;

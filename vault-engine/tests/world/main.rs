@@ -19,11 +19,6 @@
     clippy::indexing_slicing,
     reason = "a test's helpers fail by panicking, as its test functions do"
 )]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_types,
-    reason = "the engine has no clock, no threads and no environment; whoever runs its world has"
-)]
 #![allow(clippy::type_complexity, reason = "a table of what is counted")]
 
 mod acquaintances;
