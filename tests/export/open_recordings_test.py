@@ -130,7 +130,7 @@ class Vectors(unittest.TestCase):
                                       for number, data in tracks.items()},
                                      {track["track"]: (track["length"], track["sha256"])
                                       for track in expected["tracks"]})
-                    self.assertEqual("CUT OFF" in said, expected["outcome"] == "cut-off", said)
+                    self.assertEqual("CUT OFF" in said or "EMPTY" in said, expected["outcome"] == "cut-off", said)
                 elif status == 0:
                     opened_unclaimed.add(folder.name)
                 else:
@@ -394,7 +394,7 @@ class Output(unittest.TestCase):
             self.assertEqual(case.open()[0], 1)
 
     def test_the_endings_are_those_of_the_client(self):
-        source = (ROOT / "vault-client/src/media_type.rs").read_text()
+        source = (ROOT / "vault-engine/src/media_type.rs").read_text()
         known = re.findall(r'((?:"[a-z0-9./-]+"(?: \| )?)+) => \{?\s*known\(Player::\w+, "[a-z0-9/-]+", "(\w+)"\)', source)
         listed = {kind: ending for kinds, ending in known for kind in re.findall(r'"([^"]+)"', kinds)}
         documents = source[source.index("const DOCUMENTS"):source.index("];")]
