@@ -118,6 +118,8 @@ impl Live<'_> {
         // Two columns are the sign in front that something goes on.
         let room = columns(&io::stderr()).unwrap_or(80).saturating_sub(2);
         bar.set_message(live_line(now, room));
+        // Ticking alone draws only so often, and what is left out then may be the last news for a long time.
+        bar.force_draw();
         bar.tick();
     }
 
