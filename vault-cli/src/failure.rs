@@ -2,22 +2,21 @@
 //! do next. Every exit code of the program is decided here.
 
 use std::io;
-use std::time::Duration;
 
 use vault_client::ClientError;
 use vault_core::identity_file::IdentityFileError;
 use vault_core::opening::OpenError;
 use vault_core::passphrase_file::UnlockError;
-use vault_engine::error::{CompareProblem, CutOff, CutOffReason, Missing};
-use vault_proto::credentials::{TrustError, TrustProblem};
-use vault_proto::ids::AccountId;
+use vault_engine::error::Missing;
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
 
+pub(crate) use self::cut_off::{cut_off, not_begun};
 pub(crate) use self::kept::unreadable;
 use self::kept::{Whereabouts, cut_short, kept};
+use self::trust::{compare_failure, trust_failure};
+pub(crate) use self::trust::{expired, expiry_only_claimed};
 use crate::arguments::Command;
-use crate::elapsed::elapsed;
 use crate::printable::printable;
 
 /// Kinds of failure, with their exit codes. Both are a contract.
@@ -322,86 +321,6 @@ fn not_set_up(missing: &Missing) -> Failure {
     Failure::new(Kind::Unlock, format!("{}.", sentence(&missing.to_string())), "Nothing was done.", next)
 }
 
-/// A recording that could not even begin: what its source gives goes nowhere.
-pub(crate) fn not_begun(failure: &Failure) -> Failure {
-    Failure::new(
-        failure.kind,
-        format!("The recording has not begun. {}", failure.what),
-        "A recording begins on the server. What its source gives now is kept nowhere: neither there nor on this machine.",
-        "Record into a file until then and seal that file later (`vault-cli seal FILE`), or run the same command again once \
-         the first line is put right.",
-    )
-}
-
-/// A recording without its end.
-pub(crate) fn cut_off(at: &CutOff) -> Failure {
-    if at.is_empty() {
-        return nothing_recorded(at);
-    }
-    let place = at.until.map_or_else(String::new, |until| {
-        let seconds = until.unix_seconds().saturating_sub(at.created.unix_seconds());
-        // Nothing signed says whether it was recorded while it was sealed, or sealed from a file within a moment.
-        let length = match u64::try_from(seconds) {
-            Ok(seconds @ 1..) => format!(", {} after it was begun", elapsed(Duration::from_secs(seconds))),
-            _ => String::new(),
-        };
-        format!(" What there is was sealed until {until}{length}.")
-    });
-    let stored = match at.until {
-        Some(_) => place,
-        None => format!(" The server says that the last of it was stored at {}.", at.last_stored),
-    };
-    let (why, next) = match at.why {
-        CutOffReason::NoEnd => (
-            "its end was never sealed, or the server hides it".to_owned(),
-            "To open what is there, add --allow-cut-off. If it is still being recorded or uploaded, wait for its end.",
-        ),
-        CutOffReason::RestLost => (
-            "its sealing device says that the rest was lost".to_owned(),
-            "To open what is there, add --allow-cut-off.",
-        ),
-        CutOffReason::EndHidden { ended, final_seal } => (
-            format!(
-                "the server hides its end, which this device sealed at {ended} (final seal {final_seal})"
-            ),
-            "Tell the operator: the final seal in this home (endings/) proves that there is an end, and the server had it.",
-        ),
-        CutOffReason::EndForgotten { final_seal } => (
-            format!(
-                "the server hides its end, which it has shown to this account before (final seal {final_seal})"
-            ),
-            "Tell the operator: the store may have been rolled back. This account's own list (list.json) says that there is an end.",
-        ),
-    };
-    Failure::new(
-        Kind::CutOff,
-        format!("This recording is cut off: {why}.{stored}"),
-        format!("{} bytes of it are proved and can be opened; what came after is not there.", at.bytes),
-        next,
-    )
-}
-
-/// A recording that was begun, and of which there is not a byte.
-fn nothing_recorded(at: &CutOff) -> Failure {
-    let (why, next) = match at.why {
-        CutOffReason::RestLost => (
-            "its sealing device says that all of it was lost",
-            "There is nothing to wait for. What should be in it has to be sealed again, and becomes a recording of its own.",
-        ),
-        _ => (
-            "its sealing device died before the first part or has sent none yet, or the server hides it",
-            "If it is being recorded or uploaded just now, wait. `vault-cli resume` on the device that began it says what became \
-             of it.",
-        ),
-    };
-    Failure::new(
-        Kind::CutOff,
-        format!("Nothing was recorded: {why}. It was begun at {}.", at.created),
-        "The recording is empty: there is not a byte in it to open.",
-        next,
-    )
-}
-
 fn open_failure(error: &OpenError) -> Failure {
     let nothing = "Nothing of it was shown or kept: no byte is released before its own check.";
     match error {
@@ -446,97 +365,6 @@ fn open_failure(error: &OpenError) -> Failure {
             "Nothing weaker is used in its place. Open it with the account it was sealed to.",
         ),
     }
-}
-
-fn trust_failure(error: &TrustError) -> Failure {
-    let whose = error.account;
-    let compare_again = format!(
-        "Compare again with its holder (`vault-cli compare {}`); until the digits match nothing is sealed to it.",
-        whose.short()
-    );
-    let next = match &error.problem {
-        TrustProblem::Missing => "Ask its holder to enrol at this server, or check the account id with them.",
-        TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. } => {
-            "Its holder needs a new certificate from the registrar, who can bring it to the server; then try again."
-        }
-        TrustProblem::ComparedUnequal { .. } => &compare_again,
-        TrustProblem::OtherOrganisation(_) | TrustProblem::OrganisationChanged { .. } => {
-            "Check the fingerprint and the certificate with your registrar, by another way than this server."
-        }
-        TrustProblem::Role { .. } => "Check that each account stands in its own place, or ask the registrar.",
-        TrustProblem::NoKeyOfSuite(_) => {
-            "Patient and clinician need keys of the same suite (`keygen --suite`)."
-        }
-        _ => {
-            "Do not go on with this server. Ask its holder what `vault-cli whoami` says of the key list there, and tell the registrar."
-        }
-    };
-    Failure::new(
-        Kind::Key,
-        format!("The keys of account {whose} cannot be trusted: {}.", error.problem),
-        "No other key is used in its place: nothing was sealed and nothing was uploaded.",
-        next,
-    )
-}
-
-fn compare_failure(account: AccountId, problem: CompareProblem) -> Failure {
-    match problem {
-        CompareProblem::Unequal => Failure::new(
-            Kind::Key,
-            format!("The digits differ: you and the holder of account {account} do not see the same keys."),
-            "The account is marked: nothing is sealed to it until a comparison succeeds.",
-            format!(
-                "Check its id with the holder by another way than this server, tell the registrar, then compare again: \
-                 `vault-cli compare {}`.",
-                account.short()
-            ),
-        ),
-        CompareProblem::Reflected | CompareProblem::Replaced | CompareProblem::DoesNotOpen => Failure::new(
-            Kind::Key,
-            format!("The comparison with account {account} was interfered with: {problem}."),
-            "No digits are shown, because they would prove nothing; nothing was marked.",
-            format!(
-                "Begin again, both of you; if it stays, compare with `vault-cli compare {} --qr`, and tell the registrar about this \
-                 server.",
-                account.short()
-            ),
-        ),
-        CompareProblem::BegunAgain | CompareProblem::Elsewhere | CompareProblem::TimedOut => Failure::new(
-            Kind::Unreachable,
-            format!("The comparison with account {account} came to no end: {problem}."),
-            "Nothing was marked, and no digits were shown.",
-            format!(
-                "Agree with its holder to run it at the same time, then run it again: `vault-cli compare {account}`; or, without \
-                 waiting for each other, `vault-cli compare {account} --qr`.",
-                account = account.short()
-            ),
-        ),
-    }
-}
-
-/// The account's own certificate does not count any more: for the reason found here, or as the server says.
-pub(crate) fn expired(found: Option<&TrustProblem>) -> Failure {
-    let what = found.map_or_else(
-        || "The server says that the certificate of this account has ended.".to_owned(),
-        |problem| format!("The keys of this account do not count any more: {problem}."),
-    );
-    Failure::new(
-        Kind::Key,
-        what,
-        "Nothing that was sealed is lost. Patients still open what is their own; everything else is refused to this account.",
-        "Ask the registrar for a new certificate for this account, then enrol with it (`vault-cli whoami` shows the dates).",
-    )
-}
-
-/// The server says that this account's own statements have expired, and by this machine's clock they have not.
-pub(crate) fn expiry_only_claimed() -> Failure {
-    Failure::new(
-        Kind::Refused,
-        "The server claims that the certificate of this account has ended (certificate-expired), shows none that has, and by this \
-         machine's clock the one in this home still counts.",
-        "Your recordings and your keys are not affected; this step was not done.",
-        "Check this machine's clock. If it is right, enrol again with your certificate; if that does not help, tell the operator.",
-    )
 }
 
 fn refused(problem: &Problem) -> Failure {
@@ -600,6 +428,8 @@ fn unlock_failure(error: &IdentityFileError) -> Failure {
     )
 }
 
+mod cut_off;
 mod kept;
 #[cfg(test)]
 mod tests;
+mod trust;

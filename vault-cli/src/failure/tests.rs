@@ -1,9 +1,13 @@
 use std::io;
+use std::time::Duration;
 
 use clap::Parser as _;
 use vault_core::identity_file::IdentityFileError;
 use vault_core::passphrase_file::UnlockError;
-use vault_engine::error::{Extent, KeptRecording, RecordingEnd, SourceChange, SourceFailure};
+use vault_engine::error::{
+    CompareProblem, CutOff, CutOffReason, Extent, KeptRecording, RecordingEnd, SourceChange, SourceFailure,
+};
+use vault_proto::credentials::{TrustError, TrustProblem};
 use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::problem::Problem;
 use vault_proto::statements::Role;

@@ -20,10 +20,12 @@ mod journal;
 mod progress;
 mod readers;
 mod recorder;
+mod recording_clock;
 mod sender;
 mod settlement;
 mod spool;
 mod tail;
+mod taken;
 mod unfinished;
 mod worker;
 

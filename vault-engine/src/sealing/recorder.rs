@@ -1,6 +1,6 @@
 //! Sealing a consultation while it happens.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_lock::Semaphore;
@@ -8,11 +8,9 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::future::{self, BoxFuture, Either};
 use futures_util::sink::SinkExt as _;
 use sha2::{Digest as _, Sha256};
-use vault_core::payload::PayloadSealer;
 use vault_proto::geometry::{MAX_PARTS, PART_PLAINTEXT};
 use vault_proto::ids::RecordingId;
 use vault_proto::statements::RecordingStatus;
-use zeroize::Zeroizing;
 
 use super::begin::{Away, Begun};
 use super::committer::Committer;
@@ -21,10 +19,12 @@ use super::held_parts::HeldParts;
 use super::journal::{Journal, created_ms};
 use super::progress::{Mark, RecordingProgress};
 use super::readers::Readers;
+use super::recording_clock::{Clock, Moment};
 use super::sender::{GiveUp, IN_FLIGHT, Item, Patience, Sender, Shared};
 use super::settlement::Settlement;
 use super::spool::Spool;
-use super::worker::{Command, Part, SealedTrack, WorkDone, Worker, milliseconds};
+use super::taken::{Taken, Ticker};
+use super::worker::{Command, SealedTrack, WorkDone, Worker};
 use super::{SealRequest, Sealed};
 use crate::effects::Effects;
 use crate::error::{ClientError, KeptRecording, RecordingEnd};
@@ -36,13 +36,6 @@ use crate::watched::Watched;
 const QUEUE: usize = 0;
 /// Sealed parts that wait to be made durable.
 const STAGED: usize = 1;
-/// How often the home is told that something was recorded.
-const PULSE: Duration = Duration::from_millis(500);
-/// What was recorded so long ago and is in no part yet is sealed into the home as the tail.
-const TAIL_AFTER: Duration = Duration::from_secs(4);
-/// Milliseconds by which the clock on the wall and that of a recording may drift apart unnoticed.
-const DRIFT_MS: u64 = 50;
-
 /// How a recorder behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecorderOptions {
@@ -60,42 +53,6 @@ impl Default for RecorderOptions {
     /// Real time, a spool of 8 GiB (some nine hours at 2 Mbit/s), segments of 30 minutes.
     fn default() -> Self {
         Self { real_time: true, spool_limit: 8 << 30, segment_length: Duration::from_secs(30 * 60) }
-    }
-}
-
-/// Recorded time, in whole milliseconds as the journal has it: it stands still during pauses.
-struct Clock {
-    effects: Effects,
-    before: Duration,
-    running_since: Option<Duration>,
-}
-
-impl Clock {
-    fn recorded(&self) -> Duration {
-        let running = self.running_since.map(|since| self.effects.now().running.saturating_sub(since));
-        Duration::from_millis(milliseconds(self.before + running.unwrap_or_default()))
-    }
-}
-
-/// A moment by the clock of the recording, and by the clock on the wall as the journal has it.
-#[derive(Clone, Copy)]
-struct Moment {
-    recorded: Duration,
-    at_ms: u64,
-}
-
-impl Moment {
-    /// A later moment at which the wall shows `now_ms`. Where the two clocks differ by less than anybody sees, the
-    /// recording's counts: what is lost is the same, whichever part it is counted from.
-    fn next(&self, recorded: Duration, now_ms: u64) -> Self {
-        let expected = self.wall_ms(recorded);
-        let at_ms = if expected.abs_diff(now_ms) <= DRIFT_MS { expected } else { now_ms };
-        Self { recorded, at_ms }
-    }
-
-    /// What the clock on the wall showed, or would have shown without pauses, when so much was recorded.
-    fn wall_ms(&self, recorded: Duration) -> u64 {
-        self.at_ms.saturating_add(milliseconds(recorded.saturating_sub(self.recorded)))
     }
 }
 
@@ -139,47 +96,6 @@ impl Future for RecorderTask {
 
     fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<()> {
         self.0.as_mut().poll(context)
-    }
-}
-
-/// What was taken and is no part yet.
-struct Taken {
-    buffer: Zeroizing<Vec<u8>>,
-    /// Parts given out of the segment that grows, and since when it does.
-    segment: (u32, Option<Duration>),
-    /// All that was written, and the recorded time when it was.
-    written: Mark,
-    /// Plaintext bytes before the buffer.
-    given_out: u64,
-    /// The end of the last part that was given out, or the beginning.
-    last_part: Moment,
-    /// When the first byte of the buffer was taken that is in no tail.
-    since: Option<Duration>,
-}
-
-impl Taken {
-    /// The buffer as a part, which leaves it empty.
-    fn part(&mut self, last: bool, until: Duration, now_ms: u64) -> Part {
-        let plaintext = std::mem::replace(&mut self.buffer, PayloadSealer::part_buffer());
-        self.given_out += plaintext.len() as u64;
-        self.last_part = self.last_part.next(until, now_ms);
-        self.segment = if last { (0, None) } else { (self.segment.0 + 1, self.segment.1) };
-        self.since = None;
-        Part { plaintext, last, until, at_ms: self.last_part.at_ms }
-    }
-
-    /// A copy of the buffer, if it has waited for long enough, and the plaintext bytes before it.
-    fn tail(&mut self, now: Duration) -> Option<(u64, Part)> {
-        let since = self.since.filter(|_| !self.buffer.is_empty())?;
-        if now.saturating_sub(since) < TAIL_AFTER {
-            return None;
-        }
-        self.since = None;
-        let mut plaintext = PayloadSealer::part_buffer();
-        plaintext.extend_from_slice(&self.buffer);
-        let until = self.written.recorded;
-        let part = Part { plaintext, last: true, until, at_ms: self.last_part.wall_ms(until) };
-        Some((self.given_out, part))
     }
 }
 
@@ -300,14 +216,7 @@ impl Recorder {
             growing: None,
             has_tail: false,
         };
-        let taken = Arc::new(Mutex::new(Taken {
-            buffer: PayloadSealer::part_buffer(),
-            segment: (0, None),
-            written: mark,
-            given_out: mark.bytes,
-            last_part,
-            since: None,
-        }));
+        let taken = Arc::new(Mutex::new(Taken::nothing(mark, last_part)));
         let ticker = Ticker {
             session: session.clone(),
             recording,
@@ -361,8 +270,7 @@ impl Recorder {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        // Nothing that is done under it can stop half-way.
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        Taken::of(&self.taken)
     }
 
     /// Takes the next bytes of the track. Waits while more is recorded than can be sealed and sent or kept: at most one
@@ -597,45 +505,6 @@ impl Drop for Recorder {
     }
 }
 
-/// What happens every half second: the home learns until when something was recorded, and gets the tail.
-struct Ticker {
-    session: Session,
-    recording: RecordingId,
-    taken: Weak<Mutex<Taken>>,
-    commands: mpsc::Sender<Command>,
-    keeping: Keeping,
-}
-
-impl Ticker {
-    /// Goes on until the recorder is gone; then nothing more comes to be sealed.
-    async fn run(mut self) {
-        let effects = self.session.effects().clone();
-        let mut told = None;
-        loop {
-            effects.sleep(PULSE).await;
-            let (written, at_ms, tail) = {
-                let Some(taken) = self.taken.upgrade() else {
-                    return;
-                };
-                let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-                let written = taken.written;
-                let at_ms = taken.last_part.wall_ms(written.recorded);
-                // Of what can be read again nothing is lost.
-                let keeps = self.keeping == Keeping::InHome && !self.commands.is_closed();
-                (written, at_ms, if keeps { taken.tail(effects.now().running) } else { None })
-            };
-            if let Some((from, tail)) = tail {
-                // While parts wait to be sealed there is no room for it, and they hold more than it would.
-                let _ = self.commands.try_send(Command::Tail { from, tail });
-            }
-            if told != Some(written) {
-                told = Some(written);
-                Journal::touch(&self.session.home, self.recording, at_ms).await;
-            }
-        }
-    }
-}
-
 /// Has a recording wait no longer for its server once that has taken nothing for `patience`, counted from now. Never
 /// completes.
 async fn lose_patience(
@@ -673,24 +542,4 @@ fn one_more_try(give_up: &Watched<GiveUp>) {
 
 fn ended() -> ClientError {
     ClientError::Usage("this recording has ended already, or could not go on".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_lost_is_the_same_whichever_part_it_is_counted_from() {
-        let recorded = Duration::from_millis;
-        let begun = Moment { recorded: Duration::ZERO, at_ms: 1_000_000 };
-        // Each clock is read by itself: whole milliseconds of the two are not the same ones.
-        let first = begun.next(recorded(100), 1_000_101);
-        let second = first.next(recorded(200), 1_000_200);
-        let lost = |from: &Moment| second.wall_ms(recorded(450)) - from.at_ms;
-        assert_eq!(lost(&first), 350);
-        assert_eq!(lost(&second), 250);
-        // After a pause, or a clock that was set, the wall is right.
-        assert_eq!(second.next(recorded(300), 1_060_300).at_ms, 1_060_300);
-        assert_eq!(second.next(recorded(300), 900_000).at_ms, 900_000);
-    }
 }
