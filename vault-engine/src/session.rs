@@ -46,6 +46,11 @@ impl Session {
         Ok(Self { home, enrolment, account, connection })
     }
 
+    /// The same session, whose requests are tried again for so long; see [`Connection::with_retry_for`].
+    pub(crate) fn with_retry_for(&self, retry_for: Duration) -> Self {
+        Self { connection: self.connection.with_retry_for(retry_for), ..self.clone() }
+    }
+
     /// Enrols the account at the server of the session under the organisation root that it pins, and remembers both.
     ///
     /// # Errors

@@ -179,7 +179,11 @@ fn a_live_recording_that_cannot_begin_says_that_nothing_is_recorded() {
     command.args(["seal", "-", "--patient", &patient.account, "--clinician", &clinician.account]);
     let said = end(&mut command);
     said.refused(18, "The recording has not begun. The server http://127.0.0.1:");
-    assert!(said.stderr.contains("kept nowhere: neither there nor on this machine"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("kept nowhere: neither on the server nor on this machine"),
+        "{}",
+        said.stderr
+    );
     assert!(!said.stderr.contains("acknowledged"), "{}", said.stderr);
     // A file loses nothing by waiting.
     let file = world.file("talk.bin", b"content");

@@ -1,5 +1,6 @@
 //! What people do, through the real programs from end to end, and what each gets that goes wrong.
 
+mod away_at_the_beginning;
 mod behind_nginx_slow;
 mod compare;
 mod completions;

@@ -1,5 +1,7 @@
 //! Whom a recording is sealed for: each account trusted now, or nothing is sealed.
 
+use std::time::Duration;
+
 use vault_core::recipient::Recipient;
 use vault_proto::credentials::{Credentials, TrustError, TrustProblem, VerifiedMember};
 use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, KeyId, RecordingId};
@@ -28,17 +30,18 @@ impl Readers {
         Self::look_up_by(session, request, Fetched::Now).await
     }
 
-    /// As [`Self::look_up`]; while the server is away, whoever was looked up within the last 7 days is taken as they
-    /// were then, if their certificate and their keys count now.
+    /// As [`Self::look_up`], for what does not wait: if the server gives no answer at once, whoever was looked up within
+    /// the last 7 days is taken as they were then, if their certificate and their keys count now.
     pub(super) async fn look_up_recent(
         session: &Session,
         request: &SealRequest,
     ) -> Result<Self, ClientError> {
-        match Self::look_up_by(session, request, Fetched::Now).await {
+        let at_once = session.with_retry_for(Duration::ZERO);
+        match Self::look_up_by(&at_once, request, Fetched::Now).await {
             Err(error) if error.may_pass() => {
                 match Self::look_up_by(session, request, Fetched::Recently).await {
-                    // Nobody is remembered well enough: that is because the server is away.
-                    Err(ClientError::NotFound(_)) => Err(error),
+                    // Somebody is not remembered well enough: the server is all there is to ask.
+                    Err(ClientError::NotFound(_)) => Self::look_up(session, request).await,
                     other => other,
                 }
             }
