@@ -30,8 +30,8 @@ impl Readers {
         Self::look_up_by(session, request, Fetched::Now).await
     }
 
-    /// As [`Self::look_up`], for what does not wait: if the server gives no answer at once, whoever was looked up within
-    /// the last 7 days is taken as they were then, if their certificate and their keys count now.
+    /// As [`Self::look_up`], for what does not wait: if the server gives no answer at once, whoever was looked up
+    /// within the last 7 days is taken as they were then, if their certificate and their keys count now.
     pub(super) async fn look_up_recent(
         session: &Session,
         request: &SealRequest,

@@ -37,6 +37,8 @@ struct Parts {
     end: Mark,
     /// Why the first part was lost, until somebody asks.
     loss: Option<ClientError>,
+    /// Whether nothing is sent any more.
+    is_closed: bool,
 }
 
 struct Part {
@@ -57,14 +59,14 @@ enum Rests {
 impl Settlement {
     /// Of a recording of which everything up to `before` is on the server.
     pub(super) fn after(before: Mark) -> Self {
-        let parts = Parts { open: BTreeMap::new(), end: before, loss: None };
+        let parts = Parts { open: BTreeMap::new(), end: before, loss: None, is_closed: false };
         Self(Watched::new(parts))
     }
 
     /// Notes a part that was sealed, in the order of the recording; it ends at `end`.
     pub(super) fn note(&self, place: Place, length: usize, end: Mark) {
-        let rests = Rests::Nowhere;
         self.0.change(|parts| {
+            let rests = if parts.is_closed { Rests::Lost } else { Rests::Nowhere };
             parts.open.insert(place, Part { from: parts.end, length, rests });
             parts.end = end;
         });
@@ -95,10 +97,16 @@ impl Settlement {
     /// Nothing is sent any more: what is still on its way never arrives.
     pub(super) fn close(&self) {
         self.0.change(|parts| {
+            parts.is_closed = true;
             for part in parts.open.values_mut().filter(|part| part.rests == Rests::Nowhere) {
                 part.rests = Rests::Lost;
             }
         });
+    }
+
+    /// Whether nothing is sent any more, so that what is still sealed is sealed for nobody.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.with(|parts| parts.is_closed)
     }
 
     /// Why a part was lost, the first time that somebody asks.

@@ -1,5 +1,5 @@
-//! What a recorder took and has given out in no part yet, and what becomes of it every half second: the home learns until
-//! when something was recorded, and gets the [tail](super::tail).
+//! What a recorder took and has given out in no part yet, and what becomes of it every half second: the home learns
+//! until when something was recorded, and gets the [tail](super::tail).
 
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;

@@ -156,6 +156,9 @@ impl Worker {
             if let Some(loss) = self.shared.settlement.take_loss() {
                 return Err(loss);
             }
+            if self.shared.settlement.is_closed() {
+                return Err(stopped());
+            }
             match command {
                 Command::Track { media_type, from } => self.begin_track(media_type, from)?,
                 Command::Part(part) => self.seal_part(part).await?,

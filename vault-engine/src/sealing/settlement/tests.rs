@@ -105,3 +105,13 @@ fn a_sender_that_ends_leaves_nobody_waiting() {
     assert!(settlement.all_safe().now_or_never().unwrap().is_err());
     assert_eq!(settlement.safe(&spool), mark(0));
 }
+
+#[test]
+fn what_is_sealed_for_a_sender_that_has_ended_is_lost() {
+    let settlement = Settlement::after(mark(0));
+    assert!(!settlement.is_closed());
+    settlement.close();
+    assert!(settlement.is_closed(), "whoever seals can stop");
+    settlement.note(place(0), LENGTH, mark(1));
+    assert!(settlement.all_safe().now_or_never().expect("nobody waits for it").is_err());
+}
