@@ -19,8 +19,9 @@ use crate::blob::{BlobError, BodyReader};
 use crate::connections::Connection;
 use crate::problem::Problem;
 
-/// Bytes that are read ahead of a reader's network.
-const PIECE: u64 = 256 * 1024;
+/// Bytes that are read ahead of a reader's network. Few, so that whoever asks for something small does not wait long
+/// behind the pieces of those who read much; a single reader is not slower by it (docs/BENCHMARKS.md).
+const PIECE: u64 = 64 * 1024;
 
 /// An answer that is being sent: what it holds, and the watch over its reader.
 struct Outgoing {
