@@ -15,9 +15,11 @@
 //! | [`trust`] | whose keys: the directory, fail closed, and two people who compare | `session` |
 //! | [`sealing`] | one pipeline of flat memory, and what goes on where a process died | `session`, `trust`, `opening` |
 //! | [`opening`] | listing, opening, reading about in a track | `session`, `trust` |
+//! | [`commands`] | all of it for who cannot await Rust: commands in, effects out, answers in | all of them |
 //!
 //! `vault-client` is the engine's driver on an ordinary machine, and the guide for whoever writes a program.
 
+pub mod commands;
 pub mod effects;
 pub mod error;
 pub mod home;

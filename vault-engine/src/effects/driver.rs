@@ -21,8 +21,9 @@ pub trait Driver: Send + Sync {
 pub struct Reply(oneshot::Sender<Answer>);
 
 impl Reply {
-    /// A reply, and where what it answers arrives.
-    pub(super) fn pair() -> (Self, oneshot::Receiver<Answer>) {
+    /// A reply, and where what it answers arrives; an error there is a reply that was dropped. For drivers that hand
+    /// effects on to others.
+    pub fn pair() -> (Self, oneshot::Receiver<Answer>) {
         let (sender, receiver) = oneshot::channel();
         (Self(sender), receiver)
     }

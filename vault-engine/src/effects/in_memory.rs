@@ -17,8 +17,9 @@ pub(crate) fn home() -> Home {
     Home::new(Effects::new(Arc::<InMemory>::default()), "home")
 }
 
+/// The machine itself.
 #[derive(Default)]
-struct InMemory {
+pub(crate) struct InMemory {
     records: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 

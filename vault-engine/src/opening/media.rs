@@ -31,6 +31,14 @@ impl Medium {
         self.seek.as_ref()?.layout(self.bytes)
     }
 
+    /// Bytes of the file that [`Self::layout`] makes of it.
+    pub fn length(&self) -> u64 {
+        let layout = self.layout();
+        layout.map_or(self.bytes, |layout| {
+            layout.head.len() as u64 + (self.bytes - layout.body_from.min(self.bytes))
+        })
+    }
+
     /// Moments, ascending, at which the recorder's clock jumps or another recorder goes on, as its sealer says. Players
     /// stop at the first of them; [`Self::layout_from`] begins at any.
     pub fn breaks(&self) -> Vec<Duration> {

@@ -17,6 +17,7 @@ use super::sender::IN_FLIGHT;
 use super::spool::Spool;
 use super::tail::Tail;
 use super::worker::SealedTrack;
+use crate::effects::Change;
 use crate::error::ClientError;
 use crate::home::Home;
 use crate::server::recording::ServerRecording;
@@ -231,18 +232,25 @@ async fn send_kept(
     spool: &Spool,
     journal: &Journal,
 ) -> Result<(), ClientError> {
-    let sending = segment.parts.iter().map(async |line| {
-        let place = (line.segment, line.part);
-        let Some(kept) = spool.get(place, &line.hash).await? else {
-            return Ok(None);
-        };
-        server.part(place, kept.ciphertext, line.hash, kept.progress.as_deref()).await?;
-        Ok::<_, ClientError>(Some(spool.remove(place)))
-    });
+    let sending: Vec<_> = segment.parts.iter().map(|line| send_one(server, spool, line)).collect();
     // In their order: while one is late, none runs ahead of it by more than the server takes.
     let sent: Vec<_> = stream::iter(sending).buffered(IN_FLIGHT).try_collect().await?;
     let removed: Vec<_> = sent.into_iter().flatten().collect();
     if removed.is_empty() { Ok(()) } else { journal.append(removed, &[], Vec::new()).await }
+}
+
+/// Sends a part if it waits in the spool; gives what takes it from there.
+async fn send_one(
+    server: &ServerRecording,
+    spool: &Spool,
+    line: &PartLine,
+) -> Result<Option<Change>, ClientError> {
+    let place = (line.segment, line.part);
+    let Some(kept) = spool.get(place, &line.hash).await? else {
+        return Ok(None);
+    };
+    server.part(place, kept.ciphertext, line.hash, kept.progress.as_deref()).await?;
+    Ok(Some(spool.remove(place)))
 }
 
 /// A seal was signed only once each part was acknowledged or synced here; a disk that lost one since, or a server, is

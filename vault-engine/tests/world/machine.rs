@@ -84,6 +84,7 @@ pub(crate) struct Counts {
     pub(crate) kept: u64,
     pub(crate) resumed: u64,
     pub(crate) outlived: u64,
+    pub(crate) commanded: u64,
     /// A number that is the same for the same order of everything.
     pub(crate) order: u64,
 }

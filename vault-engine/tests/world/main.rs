@@ -22,6 +22,7 @@
 #![allow(clippy::type_complexity, reason = "a table of what is counted")]
 
 mod acquaintances;
+mod apps;
 mod closing;
 mod comparisons;
 mod disk;
@@ -84,6 +85,7 @@ fn nothing_promised_is_lost_and_nothing_unchecked_is_released() {
                 total.kept += counts.kept;
                 total.resumed += counts.resumed;
                 total.outlived += counts.outlived;
+                total.commanded += counts.commanded;
             }
             (steps, worlds, total)
         };
@@ -99,7 +101,7 @@ fn nothing_promised_is_lost_and_nothing_unchecked_is_released() {
     println!("{:?}", began.elapsed());
     let all = |of: Of| totals.iter().map(|(_, _, counts)| of(counts)).sum::<u64>();
     // A world in which nothing happens proves nothing.
-    let happened: [(&str, Of); 13] = [
+    let happened: [(&str, Of); 14] = [
         ("crashes", |counts| counts.crashes),
         ("lies", |counts| counts.lies),
         ("failing disks", |counts| counts.failed),
@@ -113,6 +115,7 @@ fn nothing_promised_is_lost_and_nothing_unchecked_is_released() {
         ("recordings kept", |counts| counts.kept),
         ("recordings resumed", |counts| counts.resumed),
         ("crashes with something that must outlive them", |counts| counts.outlived),
+        ("reads by command", |counts| counts.commanded),
     ];
     for (what, of) in happened {
         assert!(wanted < 100_000 || all(of) > wanted / 50_000, "there were only {} {what}", all(of));

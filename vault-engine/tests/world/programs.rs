@@ -15,6 +15,7 @@ use vault_proto::credentials::CertificateChain;
 use vault_proto::ids::{AccountId, RecordingId};
 
 use crate::acquaintances;
+use crate::apps;
 use crate::files;
 use crate::machine::{Machine, Shared, World, lock};
 use crate::recorders;
@@ -73,8 +74,11 @@ impl Life {
     }
 }
 
-/// Lives until the world closes.
+/// Lives until the world closes: in half of its lives as a program in Rust, in the others as one in another language.
 pub(crate) async fn live(life: Life) {
+    if life.below(2) == 0 {
+        return apps::live(&life).await;
+    }
     let Some(session) = begin(&life).await else {
         return;
     };
@@ -173,7 +177,7 @@ async fn act(life: &Life, session: &Session, part: usize) {
     }
 }
 
-fn any_recording(life: &Life) -> Option<RecordingId> {
+pub(crate) fn any_recording(life: &Life) -> Option<RecordingId> {
     life.look(|world| {
         let ids: Vec<RecordingId> = world.truth.iter().map(|truth| truth.id).collect();
         world.random.pick(&ids).copied()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use vault_engine::error::RecordingEnd;
 use vault_engine::sealing::{
-    Ending, GiveUp, Recorder, RecorderOptions, RecorderTask, RecordingProgress, SealRequest, Sealed,
+    Ending, GiveUp, Recorder, RecorderOptions, RecorderTask, RecordingProgress, Resumed, SealRequest, Sealed,
     resume_all,
 };
 use vault_engine::watched::Watched;
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    fn live_writes(&mut self, recording: RecordingId, bytes: &[u8]) {
+    pub(crate) fn live_writes(&mut self, recording: RecordingId, bytes: &[u8]) {
         let now = self.running();
         if let Some(truth) = self.live(recording) {
             if truth.segments.is_empty() {
@@ -118,6 +118,16 @@ impl World {
         }
     }
 
+    /// The last bytes that were to be written were not taken, and whoever wrote them was told.
+    pub(crate) fn live_was_not_taken(&mut self, recording: RecordingId, mut bytes: usize) {
+        let segments = self.live(recording).map(|truth| &mut truth.segments);
+        for (_, written) in segments.into_iter().flatten().rev() {
+            let here = bytes.min(written.len());
+            written.truncate(written.len() - here);
+            bytes -= here;
+        }
+    }
+
     pub(crate) fn live_switches(&mut self, recording: RecordingId) {
         if let Some(truth) = self.live(recording) {
             let next = truth.segments.last().map_or(0, |(track, bytes)| track + u8::from(!bytes.is_empty()));
@@ -129,6 +139,18 @@ impl World {
         self.say(|| format!("{bytes} bytes of {recording} are promised"));
         if let Some(live) = self.live(recording).and_then(|truth| truth.live.as_mut()) {
             live.promised = live.promised.max(bytes);
+        }
+    }
+
+    /// So much is called acknowledged, and is there.
+    pub(crate) fn acknowledged(&mut self, recording: RecordingId, bytes: u64) {
+        self.promise(recording, bytes);
+        let stored = self.server.recordings.iter().find(|stored| stored.id == recording);
+        let there = stored.map_or(0, crate::stored::Stored::proven);
+        if there < bytes {
+            self.violation(format!(
+                "{bytes} bytes of {recording} are called acknowledged, {there} are there"
+            ));
         }
     }
 
@@ -256,7 +278,7 @@ impl Future for Until {
     }
 }
 
-async fn wait(life: &Life, time: Duration) {
+pub(crate) async fn wait(life: &Life, time: Duration) {
     let at = life.look(|world| world.running() + time);
     Until { life: life.clone(), at }.await;
 }
@@ -339,16 +361,7 @@ async fn write(life: &Life, mut recorder: Recorder) {
             return claimed(life, recording, &error);
         }
         let acknowledged = progress.get().acknowledged_bytes;
-        life.look(|world| {
-            world.promise(recording, acknowledged);
-            let stored = world.server.recordings.iter().find(|stored| stored.id == recording);
-            let there = stored.map_or(0, crate::stored::Stored::proven);
-            if there < acknowledged {
-                world.violation(format!(
-                    "{acknowledged} bytes of {recording} are called acknowledged, {there} are there"
-                ));
-            }
-        });
+        life.look(|world| world.acknowledged(recording, acknowledged));
         let pause = match life.below(6) {
             0 => 6000,
             1 => 0,
@@ -405,7 +418,7 @@ pub(crate) fn has_sealed(life: &Life, recording: RecordingId, sealed: &Sealed) {
 }
 
 /// Remembers what somebody was told of a recording that did not end well.
-fn claimed(life: &Life, recording: RecordingId, error: &ClientError) {
+pub(crate) fn claimed(life: &Life, recording: RecordingId, error: &ClientError) {
     life.is_stated("sealing", error);
     life.look(|world| {
         let ClientError::Kept(kept) = error else {
@@ -441,35 +454,36 @@ fn claimed(life: &Life, recording: RecordingId, error: &ClientError) {
 /// Brings to an end what earlier lives left behind. Gives whether nothing is left.
 pub(crate) async fn resume(life: &Life, session: &Session) -> bool {
     match resume_all(session).await {
-        Ok(resumed) => {
-            let mut all = resumed.busy == 0;
-            for upload in resumed.uploads {
-                let recording = upload.recording;
-                match upload.ending {
-                    Ok(Ending::Complete { bytes } | Ending::CutOff { bytes, .. }) => life.look(|world| {
-                        world.counts.resumed += 1;
-                        let stored = world.server.recordings.iter().find(|stored| stored.id == recording);
-                        let there = stored.map_or(0, crate::stored::Stored::proven);
-                        if there != bytes && !world.temper.lied_to_sealer {
-                            world.violation(format!(
-                                "{recording} was resumed with {bytes} bytes, and has {there}"
-                            ));
-                        }
-                    }),
-                    Ok(Ending::Nothing { .. }) => {}
-                    Err(error) => {
-                        all = false;
-                        life.is_stated("resuming", &error);
-                        life.look(|world| world.last_refusal = format!("{recording}: {error:?}"));
-                    }
-                }
-            }
-            all
-        }
+        Ok(resumed) => looked_at_resumed(life, resumed),
         Err(error) => {
             life.is_stated("resuming", &error);
             life.look(|world| world.last_refusal = format!("{error:?}"));
             false
         }
     }
+}
+
+/// Looks at what became of what was left behind. Gives whether nothing is left.
+pub(crate) fn looked_at_resumed(life: &Life, resumed: Resumed) -> bool {
+    let mut all = resumed.busy == 0;
+    for upload in resumed.uploads {
+        let recording = upload.recording;
+        match upload.ending {
+            Ok(Ending::Complete { bytes } | Ending::CutOff { bytes, .. }) => life.look(|world| {
+                world.counts.resumed += 1;
+                let stored = world.server.recordings.iter().find(|stored| stored.id == recording);
+                let there = stored.map_or(0, crate::stored::Stored::proven);
+                if there != bytes && !world.temper.lied_to_sealer {
+                    world.violation(format!("{recording} was resumed with {bytes} bytes, and has {there}"));
+                }
+            }),
+            Ok(Ending::Nothing { .. }) => {}
+            Err(error) => {
+                all = false;
+                life.is_stated("resuming", &error);
+                life.look(|world| world.last_refusal = format!("{recording}: {error:?}"));
+            }
+        }
+    }
+    all
 }

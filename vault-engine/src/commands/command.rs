@@ -1,0 +1,179 @@
+//! What an app can ask for, and what it is told.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+use vault_proto::ids::{AccountId, OrganisationId, RecordingId};
+use zeroize::Zeroizing;
+
+use crate::error::CutOff;
+use crate::home::account::Account;
+use crate::opening::listing::{ListedRecording, Listing};
+use crate::opening::media::Medium;
+use crate::sealing::{GiveUp, RecorderOptions, RecordingProgress, Resumed, SealRequest, Sealed};
+
+/// Something to be done. Everything in it is owned, and nothing in it belongs to a machine.
+pub enum Command {
+    /// Enrols the account of the home at a server, under the organisation root that is pinned from then on, and unlocks
+    /// it: [`Outcome::Unlocked`]. As [`Session::enrol`](crate::Session::enrol).
+    Enrol {
+        /// What opens the account.
+        key: Key,
+        /// Address of the server.
+        server: String,
+        /// The organisation's root.
+        organisation: OrganisationId,
+        /// The registrar's certificate file.
+        certificate: Bytes,
+    },
+    /// Unlocks the account of the home, at the server it is enrolled at: [`Outcome::Unlocked`]. Everything below but
+    /// what is said of a recording that was begun needs it.
+    Unlock {
+        /// What opens the account.
+        key: Key,
+        /// Another address of the same server.
+        server: Option<String>,
+        /// For how long requests are tried again; see
+        /// [`with_retry_for`](crate::server::connection::Connection::with_retry_for).
+        retry_for: Option<Duration>,
+    },
+    /// Wipes what opens the account's recordings, and all that is open: [`Outcome::Done`]. What is being recorded goes
+    /// on.
+    Lock,
+    /// [`Outcome::Listing`], as [`list`](crate::opening::listing::list) gives it.
+    List,
+    /// Checks the statements of a recording, named by its id or the beginning of it: [`Outcome::Opened`].
+    Open {
+        /// The recording.
+        recording: String,
+    },
+    /// Some bytes of a track from `offset` on, at most `most` and none at its end: [`Outcome::Bytes`]. The track is the
+    /// file that [`Medium::layout`] makes of it, of [`Medium::length`] bytes.
+    Read {
+        /// What was opened.
+        opened: Handle,
+        /// The track.
+        track: u8,
+        /// First byte.
+        offset: u64,
+        /// Most bytes.
+        most: usize,
+    },
+    /// Forgets what was opened: [`Outcome::Done`].
+    Close {
+        /// What was opened.
+        opened: Handle,
+    },
+    /// Begins to record, as [`Recorder::begin`](crate::sealing::Recorder::begin): [`Outcome::Begun`]. From then on
+    /// there are [events](Event::Progress).
+    Begin {
+        /// What, and for whom.
+        request: SealRequest,
+        /// How.
+        options: RecorderOptions,
+    },
+    /// The next bytes of a recording: [`Outcome::Done`] once there is room for more. Whoever does not wait for that
+    /// holds all that is written ahead in memory. What is said of one recording is done in the order in which it was
+    /// said, and cannot be [cancelled](super::Engine::cancel).
+    Write {
+        /// The recording.
+        recording: RecordingId,
+        /// The bytes.
+        bytes: Zeroizing<Vec<u8>>,
+    },
+    /// Ends the track and begins another: [`Outcome::Done`].
+    Switch {
+        /// The recording.
+        recording: RecordingId,
+        /// Media type of the track that begins; found out from its first bytes if `None`.
+        media_type: Option<String>,
+    },
+    /// Stops the recording's clock: [`Outcome::Done`].
+    Pause {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// Goes on after [`Command::Pause`]: [`Outcome::Done`].
+    GoOn {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// Says for how long its end waits for the server; counts at once: [`Outcome::Done`].
+    GiveUp {
+        /// The recording.
+        recording: RecordingId,
+        /// For how long.
+        give_up: GiveUp,
+    },
+    /// Seals the end, as [`Recorder::finish`](crate::sealing::Recorder::finish): [`Outcome::Sealed`].
+    Finish {
+        /// The recording.
+        recording: RecordingId,
+        /// Whether all of it was recorded.
+        complete: bool,
+        /// For how long to wait while the server takes nothing.
+        patience: Duration,
+    },
+    /// Leaves a recording as if its process had died; [`Command::Resume`] brings it to an end: [`Outcome::Done`].
+    Leave {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// Ends what processes of this home left behind: [`Outcome::Resumed`].
+    Resume,
+}
+
+/// What opens an account.
+pub enum Key {
+    /// The passphrase of the identity file in the home.
+    Passphrase(SecretString),
+    /// What somebody else has unlocked, with a passkey for example.
+    Account(Account),
+}
+
+/// What was opened, until it is [closed](Command::Close) or the account [locked](Command::Lock).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Handle(pub u64);
+
+/// What came of a command.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is done, and there is nothing more to say.
+    Done,
+    /// The account can be used.
+    Unlocked(AccountId),
+    /// Its recordings.
+    Listing(Listing),
+    /// A recording whose statements were checked. Nothing of it was released.
+    Opened {
+        /// How to speak of it.
+        opened: Handle,
+        /// What its statements and details say.
+        about: Box<ListedRecording>,
+        /// Its tracks.
+        media: Vec<Medium>,
+        /// Where it is cut off and why; `None` if it is complete.
+        cut_off: Option<Box<CutOff>>,
+    },
+    /// Checked plaintext. The account's own list names the recording from then on.
+    Bytes(Bytes),
+    /// A recording is under way.
+    Begun(RecordingId),
+    /// All of a recording is on the server.
+    Sealed(Sealed),
+    /// What became of each upload that was left behind.
+    Resumed(Resumed),
+}
+
+/// News that nobody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// How far a recording has come. A newer one takes the place of one that nobody has taken yet.
+    Progress {
+        /// The recording.
+        recording: RecordingId,
+        /// How far.
+        progress: RecordingProgress,
+    },
+}

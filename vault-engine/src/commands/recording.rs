@@ -1,0 +1,137 @@
+//! A recording under way: what is said of it is done in the order in which it was said.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_channel::mpsc;
+use futures_util::future;
+use futures_util::stream::StreamExt as _;
+use vault_proto::ids::RecordingId;
+use zeroize::Zeroizing;
+
+use super::Task;
+use super::command::{Event, Outcome};
+use super::queue::Queue;
+use crate::error::ClientError;
+use crate::sealing::{GiveUp, Recorder, RecorderTask, RecordingProgress};
+use crate::watched::Watched;
+
+/// The recordings under way.
+#[derive(Clone, Default)]
+pub(super) struct Recordings(Arc<Mutex<BTreeMap<RecordingId, UnderWay>>>);
+
+struct UnderWay {
+    asked: mpsc::UnboundedSender<(Task, Asked)>,
+    give_up: Watched<GiveUp>,
+}
+
+/// What can be said of a recording.
+pub(super) enum Asked {
+    Write(Zeroizing<Vec<u8>>),
+    Switch(Option<String>),
+    Pause,
+    GoOn,
+    Finish { complete: bool, patience: Duration },
+    Leave,
+}
+
+impl Recordings {
+    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<RecordingId, UnderWay>) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says something of a recording; what comes of it is told when it is done.
+    pub(super) fn ask(&self, queue: &Queue, task: Task, recording: RecordingId, asked: Asked) {
+        let sent = self.with(|recordings| {
+            let under_way = recordings.get(&recording)?;
+            under_way.asked.unbounded_send((task, asked)).ok()
+        });
+        if sent.is_none() {
+            queue.done(task, Err(not_under_way(recording)));
+        }
+    }
+
+    pub(super) fn give_up(&self, recording: RecordingId, give_up: GiveUp) -> Result<Outcome, ClientError> {
+        let watched = self.with(|recordings| Some(recordings.get(&recording)?.give_up.clone()));
+        watched.ok_or_else(|| not_under_way(recording))?.change(|before| *before = give_up);
+        Ok(Outcome::Done)
+    }
+
+    /// Lets a recording that was begun go on until it ends, and gives its id.
+    pub(super) fn attend(&self, queue: &Arc<Queue>, recorder: Recorder, work: RecorderTask) -> RecordingId {
+        let recording = recorder.recording();
+        let (asked, asks) = mpsc::unbounded();
+        let under_way = UnderWay { asked, give_up: recorder.give_up() };
+        self.with(|recordings| recordings.insert(recording, under_way));
+        let tell = tell(recording, recorder.progress(), Arc::clone(queue));
+        let (recordings, answers) = (self.clone(), Arc::clone(queue));
+        let serve = async move {
+            let asks = serve(recorder, asks, &answers).await;
+            recordings.with(|recordings| recordings.remove(&recording));
+            // What was said behind its end.
+            let late = asks.map(|(task, _)| answers.done(task, Err(not_under_way(recording))));
+            late.collect::<()>().await;
+        };
+        queue.spawn(Box::pin(async move {
+            let serve = std::pin::pin!(serve);
+            let both = future::join(serve, work);
+            future::select(std::pin::pin!(both), std::pin::pin!(tell)).await;
+        }));
+        recording
+    }
+}
+
+fn not_under_way(recording: RecordingId) -> ClientError {
+    ClientError::Usage(format!("recording {recording} is not under way here"))
+}
+
+/// Does what is said of a recording until it has ended. Gives what may have been said behind that.
+async fn serve(
+    mut recorder: Recorder,
+    mut asks: mpsc::UnboundedReceiver<(Task, Asked)>,
+    queue: &Queue,
+) -> mpsc::UnboundedReceiver<(Task, Asked)> {
+    while let Some((task, asked)) = asks.next().await {
+        let done = match asked {
+            Asked::Write(bytes) => recorder.write(&bytes).await,
+            Asked::Switch(media_type) => recorder.switch_track(media_type.as_deref()).await,
+            Asked::Pause => {
+                recorder.pause();
+                Ok(())
+            }
+            Asked::GoOn => {
+                recorder.resume();
+                Ok(())
+            }
+            Asked::Finish { complete, patience } => {
+                let sealed = recorder.finish(complete, patience).await;
+                queue.done(task, sealed.map(Outcome::Sealed));
+                break;
+            }
+            Asked::Leave => {
+                drop(recorder);
+                queue.done(task, Ok(Outcome::Done));
+                break;
+            }
+        };
+        let has_ended = done.is_err();
+        queue.done(task, done.map(|()| Outcome::Done));
+        if has_ended {
+            break;
+        }
+    }
+    asks.close();
+    asks
+}
+
+/// Tells of each progress; never comes to an end.
+async fn tell(recording: RecordingId, progress: Watched<RecordingProgress>, queue: Arc<Queue>) {
+    let mut told = None;
+    loop {
+        let newer = |progress: &mut RecordingProgress| Some(*progress).filter(|now| Some(*now) != told);
+        let now = progress.wait_for(newer).await;
+        queue.tell(Event::Progress { recording, progress: now });
+        told = Some(now);
+    }
+}
