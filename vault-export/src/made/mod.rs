@@ -4,6 +4,7 @@
 pub(crate) mod catalogue;
 #[cfg(test)]
 mod catalogue_fixture;
+pub(crate) mod documents;
 pub(crate) mod fhir;
 mod file_address;
 pub(crate) mod folder_names;
