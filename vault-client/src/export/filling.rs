@@ -14,15 +14,16 @@ use vault_proto::statements::{Export, RecordingList, Role};
 
 use super::folder::ExportFolder;
 use super::run::{ExportEvent, Present, Run};
-use super::sums::{Sums, write_sums};
 use super::{kept, opened, sealed};
-use crate::layout::{Form, SUMS, proof};
-use crate::made::catalogue::{Catalogue, ExportedRecording, Person};
-use crate::made::{documents, folder_names};
-use vault_client::Session;
+use vault_engine::Session;
 use vault_engine::error::{ClientError, CutOff, CutOffReason};
 use vault_engine::home::own_list::{self, OwnList};
 use vault_engine::opening::listing::{self, ListedRecording};
+use vault_export::Form;
+use vault_export::layout::{SUMS, proof};
+use vault_export::sums::{Sums, write_sums};
+use vault_export::{Catalogue, ExportedRecording, Person};
+use vault_export::{documents, folder_names};
 
 /// Recordings that are fetched at the same time.
 const IN_FLIGHT: usize = 4;

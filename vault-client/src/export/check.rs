@@ -15,13 +15,13 @@ use vault_proto::timestamp::Timestamp;
 
 use super::objects;
 use super::single_file::{digest_of, files_below, small_file};
-use super::sums::{Sums, read_sums};
-use crate::layout::{INCOMPLETE, LOCK, MAX_DESCRIPTION, RECORDINGS, SUMS, proof};
-use crate::made::catalogue::{ExportedRecording, Person};
 use vault_engine::error::ClientError;
 use vault_engine::home::Home;
 use vault_engine::home::account::{Profile, profile};
 use vault_engine::home::own_list;
+use vault_export::layout::{INCOMPLETE, LOCK, MAX_DESCRIPTION, RECORDINGS, SUMS, proof};
+use vault_export::sums::{Sums, read_sums};
+use vault_export::{ExportedRecording, Person};
 
 /// Most bytes of `SHA256SUMS`.
 const MAX_SUMS: usize = 256 * 1024 * 1024;
