@@ -3,10 +3,11 @@
 //!
 //! What an export holds is a [`Catalogue`]; of it are made the page that a browser opens from the disk ([`page`]), the
 //! FHIR bundles that other systems read ([`bundle`]), and all other [`documents`]. Everything here turns values into
-//! bytes with names; whoever has files writes them.
+//! bytes with names, or checks such bytes ([`signed`]); whoever has files reads and writes them.
 
 pub mod layout;
 mod made;
+pub mod signed;
 pub mod sums;
 
 pub use self::layout::Form;
