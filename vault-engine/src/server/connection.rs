@@ -340,7 +340,7 @@ impl Connection {
         let absent = matches!(status, 404 | 416);
         let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
             // Without a problem document it is no answer of the storage server, but one of a proxy in front of it.
-            let error = self.off_protocol(format!("status {status} without a problem document"));
+            let error = self.off_protocol(format!("status {} without a problem document", named(status)));
             return match status {
                 _ if absent => Failure::Absent(error),
                 413 => Failure::Lasting(ClientError::TooLargeForProxy {
@@ -349,7 +349,7 @@ impl Connection {
                 }),
                 502..=504 => Failure::Passing(ClientError::Unreachable {
                     server: self.server().to_owned(),
-                    reason: format!("a proxy in front of it says {status}"),
+                    reason: format!("a proxy in front of it says {}", named(status)),
                 }),
                 500..=599 => Failure::Passing(error),
                 _ => Failure::Lasting(error),
@@ -371,6 +371,11 @@ impl Connection {
     pub fn off_protocol(&self, reason: String) -> ClientError {
         ClientError::Protocol { server: self.server().to_owned(), reason }
     }
+}
+
+/// A status with its usual name, as a person finds it explained.
+fn named(status: u16) -> String {
+    http::StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string())
 }
 
 /// Whether a text is the address of a server. Asks nobody.
