@@ -1,5 +1,5 @@
-//! What an export says of itself, checked: whose it is, with which list of recordings it was made, and which files belong
-//! to it. Needs no key and no file, only what stands in some.
+//! What an export says of itself, checked: whose it is, with which list of recordings it was made, and which files
+//! belong to it. Needs no key and no file, only what stands in some.
 
 use std::str;
 
