@@ -111,6 +111,7 @@
 //! | [`unlock()`], [`enrol`] | from a folder and a passphrase to a session | those above |
 //! | [`blocking_reader`] | a track for threads that may wait | nobody |
 //! | [`sealing`] | one pipeline of flat memory, and what goes on where a process died | `home_folder`, `clock` |
+//! | [`export`] | recordings taken home, and their check | `home_folder` |
 //! | [`registrar`] | certificates, made offline | `home_folder`, `clock` |
 //!
 //! No room knows one below it, and `.ci/module-circles` keeps it so. What is not here is decided in [`vault_engine`]:
@@ -126,6 +127,7 @@
 
 pub mod blocking_reader;
 pub mod clock;
+pub mod export;
 pub mod home_folder;
 mod http;
 mod machine;

@@ -10,24 +10,24 @@ pub enum Form {
 }
 
 /// File that names every other file of the export, as `sha256sum` writes it.
-pub(crate) const SUMS: &str = "SHA256SUMS";
+pub const SUMS: &str = "SHA256SUMS";
 /// Folder in which what is not whole yet is kept apart.
-pub(crate) const INCOMPLETE: &str = ".incomplete";
+pub const INCOMPLETE: &str = ".incomplete";
 /// Held for as long as a process writes in an export.
-pub(crate) const LOCK: &str = ".lock";
+pub const LOCK: &str = ".lock";
 /// Folder of the export in which those of the recordings are.
-pub(crate) const RECORDINGS: &str = "recordings";
+pub const RECORDINGS: &str = "recordings";
 /// Most bytes of a `recording.json`.
-pub(crate) const MAX_DESCRIPTION: usize = 1024 * 1024;
+pub const MAX_DESCRIPTION: usize = 1024 * 1024;
 
 /// Files of an export that prove what it is.
-pub(crate) mod proof {
+pub mod proof {
     /// The account's certificate and keys: a credentials object with one member.
-    pub(crate) const ACCOUNT: &str = "proof/account";
+    pub const ACCOUNT: &str = "proof/account";
     /// The account's newest list, as signed.
-    pub(crate) const LIST: &str = "proof/list";
+    pub const LIST: &str = "proof/list";
     /// What the list names.
-    pub(crate) const LIST_OBJECT: &str = "proof/list-object";
+    pub const LIST_OBJECT: &str = "proof/list-object";
     /// What was signed over the sums. The only file, beside these, that they do not name.
-    pub(crate) const EXPORT: &str = "proof/export";
+    pub const EXPORT: &str = "proof/export";
 }

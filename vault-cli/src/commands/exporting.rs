@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use vault_client::export::{
+    CheckedEntry, CheckedExport, ExportEvent, ExportRequest, ExportedStatus, Finding, Form,
+};
 use vault_client::{ClientError, Session};
 use vault_core::opening::OpenError;
 use vault_engine::home::Home;
 use vault_engine::home::names::Names;
 use vault_engine::opening::recording::{require_id, resolve_recording};
-use vault_export::{CheckedEntry, CheckedExport, ExportEvent, ExportRequest, ExportedStatus, Finding, Form};
 use vault_proto::ids::AccountId;
 use vault_proto::recording::Refusal;
 
@@ -70,7 +72,7 @@ pub(crate) async fn export(session: &Session, terminal: &Terminal, wanted: Wante
     let form = if sealed { Form::Sealed } else { Form::Opened };
     let request = ExportRequest { folder: &folder, recordings: &chosen, form };
     let mut progress = terminal.progress("exporting", None);
-    let exported = vault_export::export(session, request, &mut |event| match event {
+    let exported = vault_client::export::export(session, request, &mut |event| match event {
         ExportEvent::Listed { bytes, .. } => progress.start(0, Some(bytes)),
         ExportEvent::Fetched { bytes } => progress.advance(bytes),
     })
@@ -129,7 +131,8 @@ pub(crate) async fn verify(home: Option<&Home>, terminal: &Terminal, folder: &Pa
         Some(home) => home.enrolment().await.ok().map(|_| home),
         None => None,
     };
-    let checked = vault_export::check(folder, enrolled).await.map_err(|error| unfinished(folder, error))?;
+    let checked =
+        vault_client::export::check(folder, enrolled).await.map_err(|error| unfinished(folder, error))?;
     let names = match enrolled {
         Some(home) => Names::read(home).await?,
         None => Names::default(),

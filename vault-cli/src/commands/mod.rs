@@ -84,7 +84,7 @@ async fn dispatch(
             let session = unlock(global, terminal, async |_| wanted.check()).await?;
             learn(&session, exporting::export(&session, terminal, wanted).await).await
         }
-        Command::Verify { recording } if vault_export::is_export(Path::new(&recording)) => {
+        Command::Verify { recording } if vault_client::export::is_export(Path::new(&recording)) => {
             let home = home(global).ok().map(|home| home.home());
             exporting::verify(home.as_ref(), terminal, Path::new(&recording)).await
         }

@@ -48,7 +48,7 @@ fn name(recording: &ListedRecording, id: &str) -> String {
 
 /// Gives each recording a folder, relative to the export: the one that it has, or a new one. No two get the same,
 /// however a file system compares names.
-pub(crate) fn assign(
+pub fn assign(
     recordings: &[ListedRecording],
     present: &HashMap<RecordingId, String>,
 ) -> BTreeMap<RecordingId, String> {

@@ -4,9 +4,10 @@
 pub(crate) mod catalogue;
 #[cfg(test)]
 mod catalogue_fixture;
+pub mod documents;
 pub(crate) mod fhir;
 mod file_address;
-pub(crate) mod folder_names;
+pub mod folder_names;
 mod inert_text;
 pub(crate) mod page;
 mod wording;

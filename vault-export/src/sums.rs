@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use vault_proto::ids::Digest;
 
 /// The files that belong to an export, by their path in it.
-pub(crate) type Sums = BTreeMap<String, Digest>;
+pub type Sums = BTreeMap<String, Digest>;
 
 /// Writes sums as `sha256sum` does. Names hold no line feeds and no backslashes: they are made here.
-pub(crate) fn write_sums(sums: &Sums) -> String {
+pub fn write_sums(sums: &Sums) -> String {
     sums.iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect()
 }
 
 /// Reads what [`write_sums`] writes; `None` for anything else, also a name that leads out of the export.
-pub(crate) fn read_sums(text: &str) -> Option<Sums> {
+pub fn read_sums(text: &str) -> Option<Sums> {
     let mut sums = Sums::new();
     for line in text.split_terminator('\n') {
         let (digest, name) = line.split_once("  ")?;

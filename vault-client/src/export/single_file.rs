@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use crate::home_folder::private_file;
 use sha2::{Digest as _, Sha256};
-use vault_client::home_folder::private_file;
 use vault_engine::error::ClientError;
 use vault_proto::ids::Digest;
 

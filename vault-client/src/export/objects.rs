@@ -17,9 +17,9 @@ use vault_proto::tree;
 use vault_proto::wire::MAX_DETAILS;
 
 use super::single_file::{create, small_file};
-use super::sums::Sums;
-use vault_client::home_folder::make_private_folder;
+use crate::home_folder::make_private_folder;
 use vault_engine::error::ClientError;
+use vault_export::sums::Sums;
 
 /// The statements of a recording, checked, and the files that they are. `None` if there is no manifest.
 pub(crate) fn read(

@@ -12,12 +12,12 @@ use super::folder::ExportFolder;
 use super::objects;
 use super::run::Run;
 use super::single_file::small_file;
-use super::sums::Sums;
-use crate::layout::{MAX_DESCRIPTION, RECORDINGS, proof};
-use crate::made::catalogue::ExportedRecording;
 use vault_engine::error::ClientError;
 use vault_engine::opening::listing::ListedRecording;
 use vault_engine::opening::recording::RemoteRecording;
+use vault_export::ExportedRecording;
+use vault_export::layout::{MAX_DESCRIPTION, RECORDINGS, proof};
+use vault_export::sums::Sums;
 
 /// Refuses to write into what another account took home.
 pub(super) fn check_owner(run: &Run<'_>) -> Result<(), ClientError> {

@@ -14,17 +14,16 @@ use vault_proto::statements::{Export, RecordingList, Role};
 
 use super::folder::ExportFolder;
 use super::run::{ExportEvent, Present, Run};
-use super::sums::{Sums, write_sums};
 use super::{kept, opened, sealed};
-use crate::layout::{Form, SUMS, proof};
-use crate::made::catalogue::{Catalogue, ExportedRecording, Person};
-use crate::made::fhir::{FhirVersion, bundle};
-use crate::made::folder_names;
-use crate::made::page::page;
-use vault_client::Session;
+use vault_engine::Session;
 use vault_engine::error::{ClientError, CutOff, CutOffReason};
 use vault_engine::home::own_list::{self, OwnList};
 use vault_engine::opening::listing::{self, ListedRecording};
+use vault_export::Form;
+use vault_export::layout::{SUMS, proof};
+use vault_export::sums::{Sums, write_sums};
+use vault_export::{Catalogue, ExportedRecording, Person};
+use vault_export::{documents, folder_names};
 
 /// Recordings that are fetched at the same time.
 const IN_FLIGHT: usize = 4;
@@ -216,10 +215,10 @@ async fn finish(
         described.extend(found.described);
     }
     described.sort_by_key(|recording: &ExportedRecording| (Reverse(recording.created), recording.recording));
-    match form {
+    let mut documents = match form {
         Form::Opened => {
             let certificate = credentials.members.first().map(|member| member.certificate.unverified());
-            let catalogue = Catalogue {
+            documents::of_opened(&Catalogue {
                 account: Person {
                     account: session.account().id,
                     role: certificate.map_or(Role::Patient, |certificate| certificate.role),
@@ -229,27 +228,14 @@ async fn finish(
                 created: session.effects().timestamp()?,
                 recordings: described,
                 missing: failed.iter().map(|(id, error)| (*id, error.to_string())).collect(),
-            };
-            for recording in &catalogue.recordings {
-                let json = pretty(recording)?;
-                batch.put(&mut sums, &format!("{}/recording.json", recording.folder), &json)?;
-            }
-            for (name, version) in [("fhir/r4.json", FhirVersion::R4), ("fhir/r5.json", FhirVersion::R5)] {
-                batch.put(&mut sums, name, &pretty(&bundle(&catalogue, version))?)?;
-            }
-            batch.put(&mut sums, "index.html", page(&catalogue).as_bytes())?;
-            batch.put(&mut sums, "README.txt", include_bytes!("../../script/opened-README.txt"))?;
+            })?
         }
-        Form::Sealed => {
-            batch.put(&mut sums, "README.txt", include_bytes!("../../script/sealed-README.txt"))?;
-            batch.put(&mut sums, "FORMAT.md", include_bytes!("../../../docs/FORMAT.md"))?;
-            batch.put(&mut sums, "open_recordings.py", include_bytes!("../../script/open_recordings.py"))?;
-            batch.put(&mut sums, "bip39-english.txt", vault_core::seed::word_list().as_bytes())?;
-        }
+        Form::Sealed => documents::of_sealed(),
+    };
+    documents.extend(documents::of_account(&credentials, &list)?);
+    for document in &documents {
+        batch.put(&mut sums, &document.path, &document.bytes)?;
     }
-    batch.put(&mut sums, proof::ACCOUNT, &credentials.to_bytes()?)?;
-    batch.put(&mut sums, proof::LIST, list.statement.bytes())?;
-    batch.put(&mut sums, proof::LIST_OBJECT, &list.object.to_bytes()?)?;
     let sums = write_sums(&sums);
     let export = Export {
         account: session.account().id,
@@ -265,10 +251,4 @@ async fn finish(
     batch.put(&mut unsigned, proof::EXPORT, export.bytes())?;
     batch.finish()?;
     Ok(list)
-}
-
-fn pretty<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, ClientError> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| ClientError::Bug(error.to_string()))?;
-    bytes.push(b'\n');
-    Ok(bytes)
 }

@@ -2,12 +2,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use vault_client::Session;
+use vault_engine::Session;
 use vault_proto::recording_list::ListEntry;
 
 use super::folder::ExportFolder;
-use super::sums::Sums;
-use crate::made::catalogue::ExportedRecording;
+use vault_export::ExportedRecording;
+use vault_export::sums::Sums;
 
 /// How far an export has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

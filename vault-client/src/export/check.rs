@@ -4,24 +4,25 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use vault_proto::credentials::{Credentials, MAX_CREDENTIALS};
-use vault_proto::envelope::{Envelope, MAX_ENVELOPE, Statement, StatementError, Verified};
+use vault_proto::credentials::MAX_CREDENTIALS;
+use vault_proto::envelope::{MAX_ENVELOPE, Verified};
 use vault_proto::ids::{AccountId, Digest, OrganisationId, RecordingId};
 use vault_proto::object::{Object, recording_folder};
 use vault_proto::recording::{CheckedRecording, Refusal};
-use vault_proto::recording_list::{CheckedList, ListEntry, MAX_LIST, check_export};
-use vault_proto::statements::{Export, RecordingList, RecordingStatus};
+use vault_proto::recording_list::{ListEntry, MAX_LIST};
+use vault_proto::statements::RecordingStatus;
 use vault_proto::timestamp::Timestamp;
 
 use super::objects;
 use super::single_file::{digest_of, files_below, small_file};
-use super::sums::{Sums, read_sums};
-use crate::layout::{INCOMPLETE, LOCK, MAX_DESCRIPTION, RECORDINGS, SUMS, proof};
-use crate::made::catalogue::{ExportedRecording, ExportedStatus, Person};
 use vault_engine::error::ClientError;
 use vault_engine::home::Home;
-use vault_engine::home::account::{Profile, profile};
+use vault_engine::home::account::profile;
 use vault_engine::home::own_list;
+use vault_export::layout::{INCOMPLETE, LOCK, MAX_DESCRIPTION, RECORDINGS, SUMS, proof};
+use vault_export::signed::{Claim, ListAge, Signed};
+use vault_export::sums::Sums;
+use vault_export::{ExportedRecording, ExportedStatus, Person};
 
 /// Most bytes of `SHA256SUMS`.
 const MAX_SUMS: usize = 256 * 1024 * 1024;
@@ -118,20 +119,6 @@ fn damaged(what: &str) -> ClientError {
     Refusal::Damaged(what.to_owned()).into()
 }
 
-fn unreadable(error: StatementError) -> ClientError {
-    match error {
-        StatementError::Newer { .. } => Refusal::NewerFormat(error.to_string()).into(),
-        other => Refusal::Damaged(other.to_string()).into(),
-    }
-}
-
-/// What an export says of itself, with the signatures checked.
-struct Signed {
-    list: CheckedList,
-    export: Verified<Export>,
-    sums: Sums,
-}
-
 /// Checks an export. `home` says whose exports to expect, and knows the account's newest list; without one, and for the
 /// export of another account, the export's own word stands for both.
 ///
@@ -147,47 +134,23 @@ pub async fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, 
             ))
         })
     };
-    let credentials = Credentials::parse(&file(proof::ACCOUNT, MAX_CREDENTIALS)?).map_err(unreadable)?;
-    let list = parse::<RecordingList>(&file(proof::LIST, MAX_ENVELOPE)?)?;
-    let claimed = list.unverified();
+    let claim = Claim::parse(&file(proof::ACCOUNT, MAX_CREDENTIALS)?, &file(proof::LIST, MAX_ENVELOPE)?)?;
     let pin = match home {
         Some(home) => home.enrolment().await.ok().zip(profile(home).await.ok()),
         None => None,
     };
-    let others = |profile: &Profile| profile.key_list.unverified().account != claimed.account;
-    let other_than = pin.as_ref().filter(|(_, profile)| others(profile));
-    let other_than = other_than.map(|(_, profile)| profile.key_list.unverified().account);
+    let pin = pin.map(|(enrolment, profile)| (enrolment.organisation, profile.key_list.unverified().account));
+    let other_than = pin.map(|(_, own)| own).filter(|own| *own != claim.account());
     let (home, pin) = if other_than.is_some() { (None, None) } else { (home, pin) };
-    let (organisation, account) = match &pin {
-        Some((enrolment, profile)) => (enrolment.organisation, profile.key_list.unverified().account),
-        None => (claimed.organisation, claimed.account),
-    };
-    let member = credentials
-        .verify_signatures(organisation, account)
-        .map_err(|error| Refusal::NotEntitled(error.to_string()))?;
-    let list = CheckedList::check(&member, &list, &file(proof::LIST_OBJECT, MAX_LIST)?)?;
-    let sums = file(SUMS, MAX_SUMS)?;
-    let export = parse::<Export>(&file(proof::EXPORT, MAX_ENVELOPE)?)?;
-    let export = check_export(&member, &list, &export, &sums)?;
-    let sums = std::str::from_utf8(&sums).ok().and_then(read_sums);
-    let sums = sums.ok_or_else(|| damaged("SHA256SUMS is not of the usual form"))?;
-    let signed = Signed { list, export, sums };
+    let (organisation, account) = pin.unwrap_or_else(|| (claim.organisation(), claim.account()));
+    let (list_object, sums) = (file(proof::LIST_OBJECT, MAX_LIST)?, file(SUMS, MAX_SUMS)?);
+    let export = file(proof::EXPORT, MAX_ENVELOPE)?;
+    let signed = claim.check(organisation, account, &list_object, &sums, &export)?;
     let newest = match home {
         Some(home) => own_list::read(home).await?,
         None => None,
     };
-    let (mut superseded, mut unknown_list) = (false, false);
-    if let Some(newest) = &newest {
-        let number = signed.list.statement().number;
-        let known =
-            usize::try_from(number).ok().and_then(|number| newest.history.get(number.checked_sub(1)?));
-        match known {
-            // Another device of the account, or this home before it was restored, has signed one under that number.
-            Some(known) if *known != signed.list.statement().digest() => unknown_list = true,
-            Some(_) => superseded = newest.history.len() as u64 > number,
-            None => unknown_list = true,
-        }
-    }
+    let age = newest.as_ref().map_or(ListAge::Newest, |newest| signed.age_beside(newest));
     let damaged_files = changed_files(folder, &signed.sums)?;
     let (mut recordings, other_files) = entries(folder, organisation, &signed, damaged_files);
     let known = newest.map(|list| list.object.by_recording()).unwrap_or_default();
@@ -203,8 +166,8 @@ pub async fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, 
         other_than,
         created: signed.export.created,
         list: signed.list.statement().number,
-        superseded,
-        unknown_list,
+        superseded: age == ListAge::Superseded,
+        unknown_list: age == ListAge::Unknown,
         recordings,
         other_files,
         strangers: strangers(folder, &signed.sums)?,
@@ -223,10 +186,6 @@ fn strangers(folder: &Path, sums: &Sums) -> Result<Vec<String>, ClientError> {
         .collect();
     names.sort();
     Ok(names)
-}
-
-fn parse<T: Statement>(bytes: &[u8]) -> Result<Envelope<T>, ClientError> {
-    Envelope::parse(bytes).map_err(unreadable)
 }
 
 /// The files that are not as the sums say.

@@ -10,10 +10,11 @@ use vault_proto::ids::Digest;
 use vault_proto::object;
 
 use super::single_file::{create, digest_of, files_below, small_file};
-use super::sums::Sums;
-use crate::layout::{Form, INCOMPLETE, LOCK, RECORDINGS};
-use vault_client::home_folder::{make_private_folder, private_file, sync_folder};
+use crate::home_folder::{make_private_folder, private_file, sync_folder};
 use vault_engine::error::ClientError;
+use vault_export::Form;
+use vault_export::layout::{INCOMPLETE, LOCK, RECORDINGS};
+use vault_export::sums::Sums;
 
 /// Folders of an export. A link in the place of one would lead what is written out of it.
 const FOLDERS: [&str; 5] = [INCOMPLETE, object::RECORDINGS, RECORDINGS, "proof", "fhir"];

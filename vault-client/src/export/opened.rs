@@ -14,8 +14,6 @@ use vault_proto::statements::Role;
 use super::kept;
 use super::run::{Present, Run};
 use super::single_file::{create, digest_of};
-use super::sums::Sums;
-use crate::made::catalogue::{ExportedFile, ExportedRecording, ExportedStatus, Person};
 use vault_engine::error::ClientError;
 use vault_engine::home::Home;
 use vault_engine::media_type::{file_extension, playable};
@@ -23,6 +21,8 @@ use vault_engine::opening::listing::{self, ListedRecording, Status};
 use vault_engine::opening::media::{Medium, media};
 use vault_engine::opening::recording::RemoteRecording;
 use vault_engine::opening::seekable_file::{SeekableFile, Written};
+use vault_export::sums::Sums;
+use vault_export::{ExportedFile, ExportedRecording, ExportedStatus, Person};
 
 /// What this home opened of a recording: files are known by what was checked when they were written, never by what lies
 /// beside them.
