@@ -87,6 +87,11 @@ impl Begun {
         };
         let mut caught_up = CaughtUp { tracks: Vec::new(), bytes: 0, last: None, open: Open::None };
         for (at, segment) in past.segments.iter().enumerate() {
+            // A segment of which nothing arrived was dropped before the end was signed. The server may have that end by
+            // now, and takes no segment behind it.
+            if past.end.is_some() && segment.seal.is_none() {
+                continue;
+            }
             let is_sealed = stored.get(at).is_some_and(|stored| stored.seal.is_some());
             if !is_sealed {
                 let (track, header) = (segment.line.track, segment.line.header.clone());

@@ -51,6 +51,8 @@ pub(super) async fn end_here(session: &Session, journal: Journal, past: Past) ->
     let server = ServerRecording::new(connection.clone(), recording);
     let spool = Spool::of(home, recording, 0);
     let Ok(caught_up) = begun.catch_up(home, &server, &past, &spool).await? else {
+        // A part whose line was never written has no header, and nobody can open it.
+        spool.clear().await?;
         begun.journal.finish().await?;
         return Ok(Ending::Nothing { lost: lost_after(&past, Duration::ZERO) });
     };

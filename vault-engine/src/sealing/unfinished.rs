@@ -143,6 +143,7 @@ impl Unfinished {
         let server = ServerRecording::new(session.connection.clone(), recording);
         let spool = Spool::of(&session.home, recording, 0);
         let Ok(caught_up) = begun.catch_up(&session.home, &server, &past, &spool).await? else {
+            spool.clear().await?;
             begun.journal.finish().await?;
             return Ok(TakenUp::NeverBegun);
         };
