@@ -325,11 +325,17 @@ class Parsers(unittest.TestCase):
             self.refused(script.parse_header, bad)
 
     def test_a_body_has_a_possible_length(self):
-        for length, parts, end in ((32, 1, "final"), (33, 1, "final"), (16 + script.PART, 1, "cut")):
-            script.plaintext_length({"body_length": length, "parts": parts, "end": end})
-        for length, parts, end in ((15, 1, "final"), (31, 1, "final"), (32, 2, "final"), (33, 1, "cut"),
-                                   (16 + 65552 + 16, 1, "final"), (16 + 65552, 1, "cut")):
-            self.refused(script.plaintext_length, {"body_length": length, "parts": parts, "end": end})
+        chunk = 65552
+        for chunks in script.PART_CHUNKS:
+            most = 16 + 1020 * chunk
+            for length, parts, end in ((32, 1, "final"), (33, 1, "final"), (16 + chunks * chunk, 1, "cut"),
+                                       (16 + 2 * chunks * chunk, 2, "cut"), (most, 1020 // chunks, "final")):
+                script.plaintext_length({"body_length": length, "parts": parts, "end": end, "part_chunks": chunks})
+            for length, parts, end in ((15, 1, "final"), (31, 1, "final"), (32, 2, "final"), (33, 1, "cut"),
+                                       (16 + chunk + 16, 1, "final"), (16 + chunks * chunk - 1, 1, "cut"),
+                                       (16 + 7 * chunk, 1, "cut"), (most + 17, 1020 // chunks + 1, "final")):
+                self.refused(script.plaintext_length,
+                             {"body_length": length, "parts": parts, "end": end, "part_chunks": chunks})
 
 
 class Output(unittest.TestCase):

@@ -17,6 +17,11 @@ impl Front {
         Self(TcpListener::bind("127.0.0.1:0").expect("a free port"))
     }
 
+    /// The same address, for an nginx that follows on the first.
+    pub fn again(&self) -> Self {
+        Self(self.0.try_clone().expect("a socket can be cloned"))
+    }
+
     /// Host and port: what its configuration is to listen on.
     pub fn authority(&self) -> String {
         self.0.local_addr().expect("an address").to_string()
@@ -26,7 +31,7 @@ impl Front {
     /// nginx writes goes into a folder of its own.
     pub fn start(self, folder: &Path, servers: &str) -> Nginx {
         let folder = folder.join(format!("nginx-{}", self.0.local_addr().expect("an address").port()));
-        std::fs::create_dir(&folder).expect("a folder is made");
+        std::fs::create_dir_all(&folder).expect("a folder is made");
         let path = folder.display();
         // Its workers are its own user, who may write here.
         let owner = Command::new("id").arg("-un").output().expect("id runs").stdout;

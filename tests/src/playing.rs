@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 
 use crate::command::{Said, end, vault_cli};
 use crate::faults::proxy::Proxy;
@@ -64,7 +64,7 @@ pub fn count_parts(proxy: Arc<Proxy>) -> String {
             }
             let fetched: Vec<u32> = fetched(&proxy).into_iter().map(|(_, part)| part).collect();
             let body = serde_json::json!({
-                "parts": fetched.len(), "partBytes": PART_PLAINTEXT, "fetched": fetched,
+                "parts": fetched.len(), "partBytes": MAX_PART_PLAINTEXT, "fetched": fetched,
             });
             let body = body.to_string();
             let head = format!(

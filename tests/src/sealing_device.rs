@@ -17,7 +17,7 @@ use vault_engine::home::account::{self, Account, Unlocked};
 use vault_engine::server::connection::Connection;
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope, Verified};
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::{MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::{Digest, KeyId, OrganisationId, RecordingId};
 use vault_proto::statements::{FinalSeal, Manifest, Policy, RecipientKey, RecordingStatus, SegmentSeal};
 use vault_proto::wire::{self, CreateRecording, OpenSegment};
@@ -138,9 +138,9 @@ impl Device {
         let mut sealer = RecordingSealer::new(begun.manifest, begun.recipients).expect("a sealer");
         let mut segments = Vec::new();
         for (track, content) in plan.segments {
-            let mut segment = sealer.begin_segment(*track).expect("a segment");
+            let mut segment = sealer.begin_segment(*track, PartChunks::FIFTEEN).expect("a segment");
             let header = segment.header().to_vec();
-            let mut pieces = content.chunks(PART_PLAINTEXT).peekable();
+            let mut pieces = content.chunks(MAX_PART_PLAINTEXT).peekable();
             let mut parts = Vec::new();
             while let Some(piece) = pieces.next() {
                 let job = segment.next_part(piece.to_vec(), pieces.peek().is_none()).expect("a part");
@@ -191,7 +191,7 @@ impl Device {
         let digest = begun.manifest.digest();
         let sign = |bytes: &[u8]| self.key.sign(bytes);
         let mut sealer = RecordingSealer::new(begun.manifest, begun.recipients).expect("a sealer");
-        let segment = sealer.begin_segment(0).expect("a segment");
+        let segment = sealer.begin_segment(0, PartChunks::FIFTEEN).expect("a segment");
         let mut objects = SegmentObjects { header: segment.header().to_vec(), ..SegmentObjects::default() };
         objects.set_parts(&[clear.to_vec()]);
         let facts = segment.finish(vec![Digest::of(clear)], clear.len());
@@ -242,7 +242,8 @@ impl Device {
                 let seal = segment.seal.clone().expect("a seal");
                 let track = Envelope::<vault_proto::statements::SegmentSeal>::parse(seal.as_bytes())
                     .map_or(0, |seal| seal.unverified().track);
-                let body = OpenSegment { track, header: data_encoding::BASE64.encode(&segment.header) };
+                let header = data_encoding::BASE64.encode(&segment.header);
+                let body = OpenSegment { track, part_chunks: PartChunks::FIFTEEN, header };
                 let path = wire::path::segment(&recording, index);
                 connection.send_json(Method::Put, &path, &body).await.expect("opened");
                 for (number, part) in (0u32..).zip(segment.split()) {

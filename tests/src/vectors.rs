@@ -21,6 +21,7 @@ pub mod draft;
 pub mod forged;
 pub mod growing;
 pub mod keys_and_certificates;
+pub mod part_sizes;
 pub mod primitives;
 pub mod reader;
 pub mod respelled;
@@ -196,6 +197,7 @@ pub fn scenarios() -> Vec<Scenario> {
         untrusted::scenarios(&cast),
         keys_and_certificates::scenarios(&cast),
         growing::scenarios(&cast),
+        part_sizes::scenarios(&cast),
     ]
     .into_iter()
     .flatten()

@@ -14,7 +14,7 @@ use vault_core::file_key::FileKey;
 use vault_core::identity::{Identity, unwrap_header};
 use vault_core::payload::{PartJob, PayloadOpener, PayloadSealer};
 use vault_proto::age_header::Header;
-use vault_proto::geometry::{BodyEnd, PART_PLAINTEXT};
+use vault_proto::geometry::{BodyEnd, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::Digest;
 use vault_proto::statements::Suite;
 
@@ -54,7 +54,7 @@ fn report(
     for _ in 0..rounds {
         let began = Instant::now();
         work()?;
-        speeds.push((parts * PART_PLAINTEXT) as f64 / began.elapsed().as_secs_f64() / 1e6);
+        speeds.push((parts * MAX_PART_PLAINTEXT) as f64 / began.elapsed().as_secs_f64() / 1e6);
     }
     speeds.sort_by(f64::total_cmp);
     println!("{name}\t{:.0}", speeds.get(rounds / 2).copied().unwrap_or_default());
@@ -63,11 +63,11 @@ fn report(
 
 /// Every thread takes the next part, with a buffer of its own that comes back to it.
 fn seal(parts: usize, threads: usize, hashed: bool) -> Result<(), Failure> {
-    let sealer = Mutex::new((PayloadSealer::new(FileKey::generate()?)?, 0usize));
+    let sealer = Mutex::new((PayloadSealer::new(FileKey::generate()?, PartChunks::FIFTEEN)?, 0usize));
     on_threads(threads, || {
         let mut buffer = PayloadSealer::part_buffer();
         loop {
-            buffer.resize(PART_PLAINTEXT, 7);
+            buffer.resize(MAX_PART_PLAINTEXT, 7);
             let job: PartJob = {
                 let mut next = sealer.lock().map_err(|_| "a thread failed")?;
                 if next.1 == parts {
@@ -90,7 +90,7 @@ fn seal(parts: usize, threads: usize, hashed: bool) -> Result<(), Failure> {
 fn one_part() -> Result<(PayloadOpener, Vec<u8>), Failure> {
     let identity = Identity::generate(Suite::X25519)?;
     let recipients = [identity.recipient().clone()];
-    let file = seal_small(&recipients, None, &vec![7; PART_PLAINTEXT])?;
+    let file = seal_small(&recipients, None, &vec![7; MAX_PART_PLAINTEXT])?;
     let (header, length) = Header::parse(&file)?;
     let body = file.get(length..).ok_or("a file without a body")?;
     let nonce = body.first_chunk().ok_or("a body without a nonce")?;
@@ -121,7 +121,9 @@ fn open(
             if hashed {
                 std::hint::black_box(Digest::of(&buffer));
             }
-            buffer = opener.open_part(0, std::mem::take(&mut *buffer), true, BodyEnd::Final)?.into();
+            buffer = opener
+                .open_part((0, PartChunks::FIFTEEN), std::mem::take(&mut *buffer), true, BodyEnd::Final)?
+                .into();
         }
     })
 }

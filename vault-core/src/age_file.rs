@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use thiserror::Error;
 use vault_proto::age_header::{HeaderError, Stanza};
-use vault_proto::geometry::{PART_PLAINTEXT, PAYLOAD_NONCE};
+use vault_proto::geometry::{MAX_PART_PLAINTEXT, PAYLOAD_NONCE, PartChunks};
 use zeroize::Zeroizing;
 
 use crate::file_key::{FileKey, HeaderMacError};
@@ -112,8 +112,8 @@ pub(crate) fn seal_with_stanzas(
     plaintext: &[u8],
 ) -> Result<Vec<u8>, SealError> {
     let mut out = file_key.authenticate(stanzas)?.encode();
-    let mut sealer = PayloadSealer::new(file_key)?;
-    let mut parts = plaintext.chunks(PART_PLAINTEXT).peekable();
+    let mut sealer = PayloadSealer::new(file_key, PartChunks::FIFTEEN)?;
+    let mut parts = plaintext.chunks(MAX_PART_PLAINTEXT).peekable();
     loop {
         let part = parts.next().unwrap_or_default();
         let last = parts.peek().is_none();
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn sizes_around_chunks_and_parts_round_trip() {
         let reader = Identity::generate(Suite::X25519).unwrap();
-        for len in [0, 1, CHUNK_PLAINTEXT, CHUNK_PLAINTEXT + 1, PART_PLAINTEXT, PART_PLAINTEXT + 1] {
+        for len in [0, 1, CHUNK_PLAINTEXT, CHUNK_PLAINTEXT + 1, MAX_PART_PLAINTEXT, MAX_PART_PLAINTEXT + 1] {
             let content = vec![3; len];
             let sealed = seal_small(&[reader.recipient().clone()], None, &content).unwrap();
             assert_eq!(**open_small(&reader, &sealed, len).unwrap(), *content, "{len}");

@@ -246,15 +246,14 @@ impl PartOpener {
     /// [`OpenError`], naming segment and part.
     pub fn open(&self, part: u32, ciphertext: Vec<u8>) -> Result<Vec<u8>, OpenError> {
         check_part(self.index, &self.shape, &self.hashes, part, &ciphertext)?;
-        self.payload.open_part(part, ciphertext, part + 1 == self.shape.parts(), self.shape.end()).map_err(
-            |error| {
-                // The bytes are those that were signed, so nothing was altered on the way.
-                not_entitled(format!(
-                    "segment {}, part {part} was not made with its segment's key ({error})",
-                    self.index
-                ))
-            },
-        )
+        let (place, ends_body) = ((part, self.shape.part_chunks()), part + 1 == self.shape.parts());
+        self.payload.open_part(place, ciphertext, ends_body, self.shape.end()).map_err(|error| {
+            // The bytes are those that were signed, so nothing was altered on the way.
+            not_entitled(format!(
+                "segment {}, part {part} was not made with its segment's key ({error})",
+                self.index
+            ))
+        })
     }
 }
 

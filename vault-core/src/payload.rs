@@ -9,8 +9,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use vault_proto::age_header::Header;
 use vault_proto::geometry::{
-    BodyEnd, CHUNK_CIPHERTEXT, CHUNK_PLAINTEXT, CHUNK_TAG, CHUNKS_PER_PART, MAX_PARTS, PART_PLAINTEXT,
-    PAYLOAD_NONCE,
+    BodyEnd, CHUNK_CIPHERTEXT, CHUNK_PLAINTEXT, CHUNK_TAG, MAX_CHUNKS, MAX_PART, PAYLOAD_NONCE, PartChunks,
 };
 use zeroize::{Zeroize, Zeroizing};
 
@@ -19,33 +18,34 @@ use crate::file_key::{FileKey, HeaderMacError, PayloadKey};
 use crate::random::{self, RandomError};
 use crate::wiped_stack::on_wiped_stack;
 
-/// The most ciphertext that one part can have: the first part carries the payload nonce in front.
-const MAX_PART_CIPHERTEXT: usize = PAYLOAD_NONCE + CHUNKS_PER_PART * CHUNK_CIPHERTEXT;
-
 /// Why a part cannot be sealed. Nothing is sealed and the sealer is as it was before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SealPartError {
     /// The last part was already given out.
     #[error("this payload is complete: nothing can be added to it")]
     Complete,
-    /// A part that is not the last has to hold exactly [`PART_PLAINTEXT`] bytes.
-    #[error("a part that is not the last must hold exactly {PART_PLAINTEXT} bytes, this one has {len}")]
+    /// A part that is not the last has to be full.
+    #[error("a part that is not the last must hold exactly {full} bytes, this one has {len}")]
     NotFull {
         /// Bytes in the part.
         len: usize,
+        /// Bytes of a full one.
+        full: usize,
     },
-    /// A last part holds at most [`PART_PLAINTEXT`] bytes.
-    #[error("a part holds at most {PART_PLAINTEXT} bytes, this one has {len}")]
+    /// A last part holds at most as much as a full one.
+    #[error("a part holds at most {full} bytes, this one has {len}")]
     TooLong {
         /// Bytes in the part.
         len: usize,
+        /// Bytes of a full one.
+        full: usize,
     },
     /// Only a payload that is empty as a whole may end with an empty part: hold a full part back until it is known
     /// whether it is the last.
     #[error("the last part of a payload that is not empty must not be empty")]
     EmptyEnd,
-    /// The payload has its [`MAX_PARTS`] parts: this one has to be the last, or has to open the next segment.
-    #[error("a payload has at most {MAX_PARTS} parts, so this one must be the last")]
+    /// The payload has its [`MAX_CHUNKS`] chunks: this part has to be the last, or has to open the next segment.
+    #[error("a payload has at most {MAX_CHUNKS} chunks, so this part must be the last")]
     Full,
     /// The cipher refused its input, which does not happen within these sizes.
     #[error("the cipher refused to seal part {index}")]
@@ -66,8 +66,8 @@ pub enum OpenPartError {
         /// Bytes of ciphertext.
         len: usize,
     },
-    /// A part index of [`MAX_PARTS`] or above.
-    #[error("part {index} is beyond the {MAX_PARTS} parts that a payload can have")]
+    /// A part beyond [`MAX_CHUNKS`] chunks.
+    #[error("part {index} is beyond the {MAX_CHUNKS} chunks that a payload can have")]
     Index {
         /// Index of the part.
         index: u32,
@@ -90,35 +90,43 @@ pub enum OpenPartError {
 pub struct PayloadSealer {
     key: Arc<PayloadKey>,
     nonce: [u8; PAYLOAD_NONCE],
+    part_chunks: PartChunks,
     next: u32,
     complete: bool,
 }
 
 impl PayloadSealer {
-    /// Starts the payload of a file, under a new random payload nonce.
+    /// Starts the payload of a file, in parts of so many chunks, under a new random payload nonce.
     ///
     /// # Errors
     /// [`RandomError`] if the operating system gives no random bytes.
-    pub fn new(file_key: FileKey) -> Result<Self, RandomError> {
+    pub fn new(file_key: FileKey, part_chunks: PartChunks) -> Result<Self, RandomError> {
         let mut nonce = [0; PAYLOAD_NONCE];
         random::fill(&mut nonce)?;
-        Ok(Self { key: Arc::new(file_key.seal_payload(&nonce)), nonce, next: 0, complete: false })
+        let key = Arc::new(file_key.seal_payload(&nonce));
+        Ok(Self { key, nonce, part_chunks, next: 0, complete: false })
+    }
+
+    /// How many chunks its parts have.
+    #[must_use]
+    pub const fn part_chunks(&self) -> PartChunks {
+        self.part_chunks
     }
 
     /// An empty buffer that a part is sealed in without being copied to another. It is wiped wherever it is dropped.
     #[must_use]
     pub fn part_buffer() -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(Vec::with_capacity(MAX_PART_CIPHERTEXT))
+        Zeroizing::new(Vec::with_capacity(MAX_PART))
     }
 
     /// How many parts can still be given out; the last of them only as the last one of the payload.
     #[must_use]
     pub fn parts_left(&self) -> u32 {
-        if self.complete { 0 } else { MAX_PARTS.saturating_sub(self.next) }
+        if self.complete { 0 } else { self.part_chunks.max_parts().saturating_sub(self.next) }
     }
 
-    /// Takes the next part of the plaintext: exactly [`PART_PLAINTEXT`] bytes, or fewer if it is the `last`. An empty
-    /// part is right only for a payload that is empty as a whole.
+    /// Takes the next part of the plaintext: a full one, or one with fewer bytes if it is the `last`. An empty part is
+    /// right only for a payload that is empty as a whole.
     ///
     /// # Errors
     /// [`SealPartError`] if the part cannot stand here.
@@ -132,21 +140,22 @@ impl PayloadSealer {
         if self.complete {
             return Err(SealPartError::Complete);
         }
-        if self.next >= MAX_PARTS || (self.next == MAX_PARTS - 1 && !last) {
+        let (most, full) = (self.part_chunks.max_parts(), self.part_chunks.plaintext());
+        if self.next >= most || (self.next == most - 1 && !last) {
             return Err(SealPartError::Full);
         }
-        match (last, len) {
-            (false, PART_PLAINTEXT) => {}
-            (false, _) => return Err(SealPartError::NotFull { len }),
-            (true, 0) if self.next > 0 => return Err(SealPartError::EmptyEnd),
-            (true, 0..=PART_PLAINTEXT) => {}
-            (true, _) => return Err(SealPartError::TooLong { len }),
+        match last {
+            false if len != full => return Err(SealPartError::NotFull { len, full }),
+            true if len == 0 && self.next > 0 => return Err(SealPartError::EmptyEnd),
+            true if len > full => return Err(SealPartError::TooLong { len, full }),
+            _ => {}
         }
         let index = self.next;
         self.next += 1;
         self.complete = last;
         let prefix = (index == 0).then_some(self.nonce);
-        Ok(PartJob { key: Arc::clone(&self.key), index, last, prefix, plaintext })
+        let first_chunk = u64::from(index) * self.part_chunks.chunks() as u64;
+        Ok(PartJob { key: Arc::clone(&self.key), index, first_chunk, last, prefix, plaintext })
     }
 }
 
@@ -155,6 +164,8 @@ impl PayloadSealer {
 pub struct PartJob {
     key: Arc<PayloadKey>,
     index: u32,
+    /// Place of its first chunk in the payload.
+    first_chunk: u64,
     last: bool,
     prefix: Option<[u8; PAYLOAD_NONCE]>,
     plaintext: Zeroizing<Vec<u8>>,
@@ -210,7 +221,7 @@ impl PartJob {
             buffer.copy_within(from..from + size, to);
             let place = buffer.get_mut(to..to + size + TAG_LEN).ok_or(failed)?;
             let (body, tag) = place.split_at_mut(size);
-            let nonce = chunk_nonce(self.index, chunk, self.last && chunk + 1 == chunks);
+            let nonce = stream_nonce(self.first_chunk + chunk as u64, self.last && chunk + 1 == chunks);
             tag.copy_from_slice(&aead.seal(&nonce, body).map_err(|_| failed)?);
         }
         if let Some(nonce) = &self.prefix {
@@ -251,21 +262,21 @@ impl PayloadOpener {
         Ok(Self { key: file_key.open_payload(header, nonce)?, nonce: *nonce })
     }
 
-    /// Opens part `index` in its buffer and gives back its plaintext. `ends_body` says whether it is the last part of
-    /// the body that the caller has been told of, and `end` how that body has to end.
+    /// Opens part `index` of a payload in parts of `part_chunks` in its buffer and gives back its plaintext.
+    /// `ends_body` says whether it is the last part of the body that the caller has been told of, and `end` how that
+    /// body has to end.
     ///
     /// # Errors
     /// [`OpenPartError`]; nothing is released then, and what was already decrypted is wiped.
     pub fn open_part(
         &self,
-        index: u32,
+        (index, part_chunks): (u32, PartChunks),
         mut ciphertext: Vec<u8>,
         ends_body: bool,
         end: BodyEnd,
     ) -> Result<Vec<u8>, OpenPartError> {
-        match on_wiped_stack(|| {
-            self.open_in_place(index, &mut ciphertext, ends_body && end == BodyEnd::Final)
-        }) {
+        let is_final = ends_body && end == BodyEnd::Final;
+        match on_wiped_stack(|| self.open_in_place(index, part_chunks, &mut ciphertext, is_final)) {
             Ok(()) => Ok(ciphertext),
             Err(error) => {
                 ciphertext.zeroize();
@@ -274,8 +285,14 @@ impl PayloadOpener {
         }
     }
 
-    fn open_in_place(&self, index: u32, buffer: &mut Vec<u8>, is_final: bool) -> Result<(), OpenPartError> {
-        if index >= MAX_PARTS {
+    fn open_in_place(
+        &self,
+        index: u32,
+        part_chunks: PartChunks,
+        buffer: &mut Vec<u8>,
+        is_final: bool,
+    ) -> Result<(), OpenPartError> {
+        if index >= part_chunks.max_parts() {
             return Err(OpenPartError::Index { index });
         }
         let len = buffer.len();
@@ -283,8 +300,9 @@ impl PayloadOpener {
         let prefix = if index == 0 { PAYLOAD_NONCE } else { 0 };
         let chunked = len.checked_sub(prefix).ok_or(wrong_length)?;
         let chunks = chunked.div_ceil(CHUNK_CIPHERTEXT);
-        let full = chunked == CHUNKS_PER_PART * CHUNK_CIPHERTEXT;
-        if (!is_final && !full) || chunks == 0 || chunks > CHUNKS_PER_PART {
+        let full = chunked == part_chunks.ciphertext();
+        let first_chunk = u64::from(index) * part_chunks.chunks() as u64;
+        if (!is_final && !full) || chunks == 0 || chunks > part_chunks.chunks() {
             return Err(wrong_length);
         }
         if index == 0 && !buffer.starts_with(&self.nonce) {
@@ -303,7 +321,7 @@ impl PayloadOpener {
             if size == 0 && (index > 0 || chunk > 0) {
                 return Err(wrong_length);
             }
-            let nonce = chunk_nonce(index, chunk, ends_payload);
+            let nonce = stream_nonce(first_chunk + chunk as u64, ends_payload);
             aead.open(&nonce, body, tag).map_err(|_| OpenPartError::Chunk { index, chunk })?;
             buffer.copy_within(from..from + size, chunk * CHUNK_PLAINTEXT);
         }
@@ -326,11 +344,6 @@ impl PayloadOpener {
             Some(())
         })
     }
-}
-
-/// The nonce of a chunk of a part.
-fn chunk_nonce(part: u32, chunk: usize, is_final: bool) -> [u8; 12] {
-    stream_nonce(u64::from(part) * CHUNKS_PER_PART as u64 + chunk as u64, is_final)
 }
 
 /// An 11-byte big-endian counter, then 1 for the final chunk and 0 for the others.

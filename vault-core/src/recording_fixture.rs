@@ -2,7 +2,7 @@
 
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope, Verified};
-use vault_proto::geometry::{BodyEnd, PART_PLAINTEXT};
+use vault_proto::geometry::{BodyEnd, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId};
 use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_proto::statements::{
@@ -198,8 +198,8 @@ pub(crate) fn seal(suite: Suite, lengths: &[(usize, BodyEnd)]) -> Stored {
     let mut segments = Vec::new();
     for (number, &(length, end)) in lengths.iter().enumerate() {
         let plaintext = media(length, number * 7);
-        let mut segment = sealer.begin_segment(0).unwrap();
-        let mut pieces: Vec<&[u8]> = plaintext.chunks(PART_PLAINTEXT).collect();
+        let mut segment = sealer.begin_segment(0, PartChunks::FIFTEEN).unwrap();
+        let mut pieces: Vec<&[u8]> = plaintext.chunks(MAX_PART_PLAINTEXT).collect();
         if pieces.is_empty() {
             pieces.push(&[]);
         }

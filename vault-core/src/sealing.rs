@@ -6,7 +6,7 @@
 //! to resume it with: [`SegmentFacts`], which hold no secret, are enough to seal what was acknowledged.
 
 use vault_proto::envelope::{Envelope, Statement, StatementError, Unsigned, Verified};
-use vault_proto::geometry::{self, BodyEnd};
+use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::{Digest, KeyId, PublicKey};
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
@@ -106,6 +106,8 @@ pub struct SegmentStart {
     pub index: u32,
     /// Its track.
     pub track: u8,
+    /// How many chunks its parts have.
+    pub part_chunks: PartChunks,
     /// Commitment to its file key; enough to seal the segment after a crash.
     pub key_commitment: Digest,
 }
@@ -171,12 +173,12 @@ impl RecordingSealer {
         self.total_length
     }
 
-    /// Begins the next segment with a file key of its own.
+    /// Begins the next segment, in parts of so many chunks, with a file key of its own.
     ///
     /// # Errors
     /// [`SealError`].
-    pub fn begin_segment(&self, track: u8) -> Result<SegmentSealer, SealError> {
-        self.begin_tail(self.segments, track)
+    pub fn begin_segment(&self, track: u8, part_chunks: PartChunks) -> Result<SegmentSealer, SealError> {
+        self.begin(self.segments, track, part_chunks)
     }
 
     /// Begins a segment that may come to be the one with number `index`, with a file key of its own: what is recorded
@@ -186,6 +188,11 @@ impl RecordingSealer {
     /// # Errors
     /// [`SealError`].
     pub fn begin_tail(&self, index: u32, track: u8) -> Result<SegmentSealer, SealError> {
+        // It is one part, whatever it holds.
+        self.begin(index, track, PartChunks::FIFTEEN)
+    }
+
+    fn begin(&self, index: u32, track: u8, part_chunks: PartChunks) -> Result<SegmentSealer, SealError> {
         let context = labels::context(&self.manifest.digest(), index, track);
         let file_key = FileKey::generate()?;
         let mut stanzas = vec![context_stanza(&context)?];
@@ -194,8 +201,9 @@ impl RecordingSealer {
         }
         let header = file_key.authenticate(stanzas)?.encode();
         let key_commitment = key_commitment(&file_key, &context);
-        let payload = PayloadSealer::new(file_key)?;
-        Ok(SegmentSealer { start: SegmentStart { index, track, key_commitment }, header, payload })
+        let payload = PayloadSealer::new(file_key, part_chunks)?;
+        let start = SegmentStart { index, track, part_chunks, key_commitment };
+        Ok(SegmentSealer { start, header, payload })
     }
 
     /// Prepares the seal of the segment that comes next. It counts once it is signed and [`Self::continue_after`] it.
@@ -203,7 +211,7 @@ impl RecordingSealer {
     /// # Errors
     /// [`SealError::Incomplete`] if the facts do not make a body or are of another segment.
     pub fn prepare_seal(&self, facts: &SegmentFacts) -> Result<Unsigned<SegmentSeal>, SealError> {
-        let SegmentStart { index, track, key_commitment } = facts.start;
+        let SegmentStart { index, track, part_chunks, key_commitment } = facts.start;
         let incomplete = SealError::Incomplete(index);
         let parts = u32::try_from(facts.part_hashes.len()).ok().filter(|&parts| parts > 0);
         let (Some(parts), true) = (parts, index == self.segments) else {
@@ -213,12 +221,13 @@ impl RecordingSealer {
             manifest: self.manifest.digest(),
             index,
             track,
-            body_length: geometry::part_offset(parts - 1) + facts.last_part_length as u64,
+            body_length: part_chunks.offset(parts - 1) + facts.last_part_length as u64,
             parts,
             parts_root: tree::parts_root(&facts.part_hashes),
             end: facts.end,
             key_commitment,
             previous: self.last_seal,
+            part_chunks,
         };
         // Never signed for nothing: what breaks the geometry could not be counted afterwards.
         seal.shape().ok_or(incomplete)?;
@@ -245,6 +254,7 @@ impl RecordingSealer {
             key_commitment: segment.key_commitment,
             previous: self.last_seal,
             recorded,
+            part_chunks: segment.part_chunks,
         })
     }
 
@@ -300,7 +310,7 @@ impl SegmentSealer {
         &self.header
     }
 
-    /// Numbers the next part: exactly [`geometry::PART_PLAINTEXT`] bytes, or fewer if it is the `last`.
+    /// Numbers the next part: a full one, or one with fewer bytes if it is the `last`.
     ///
     /// # Errors
     /// [`SealError::Payload`] after the last part, for a part of another length, or past the cap of a segment.

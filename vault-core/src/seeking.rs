@@ -4,8 +4,6 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use vault_proto::geometry;
-
 use crate::opening::{OpenError, PartOpener};
 
 /// Where a reader gets ciphertext from.
@@ -74,7 +72,7 @@ impl<S: PartSource> SeekableTrack<S> {
         // Of several segments with one start, the empty ones come first: the last one holds the byte.
         let segment = self.starts.partition_point(|&start| start <= position).checked_sub(1)?;
         let start = self.starts.get(segment)?;
-        let (part, offset) = geometry::locate(position - start);
+        let (part, offset) = self.segments.get(segment)?.parts.shape().locate(position - start);
         Some(Place { segment, part: u32::try_from(part).ok()?, offset })
     }
 

@@ -39,7 +39,7 @@ except ImportError:
 
 LABEL = b"recording-vault/v1/"
 CHUNK, TAG, NONCE = 65536, 16, 16                       # section 7
-PART, MAX_PARTS = 16 * (CHUNK + TAG), 65536
+PART_CHUNKS, MAX_CHUNKS = (1, 3, 5, 15), 1020
 MAX_ENVELOPE, MAX_PAYLOAD, MAX_CREDENTIALS, MAX_HEADER, MAX_DETAILS = 88405, 65536, 1 << 20, 32768, 4 << 20
 EPOCHS = range(1, 17)
 NOT_CHECKED = """Who these people are was not checked here: the sealing device is one that the sealer's account lists,
@@ -402,7 +402,8 @@ def is_label(value):
 
 
 ROOTED = {"manifest": ID, "index": INDEX, "track": TRACK}
-TREE = {"parts": number_of(1, MAX_PARTS + 1), "parts_root": ID, "key_commitment": ID, "previous": or_null(ID)}
+TREE = {"parts": number_of(1, MAX_CHUNKS + 1), "parts_root": ID, "key_commitment": ID, "previous": or_null(ID),
+        "part_chunks": lambda value: type(value) is int and value in PART_CHUNKS}
 KINDS = {
     "certificate": {"organisation": ID, "account": ID, "role": text_of("patient|clinician|recorder|auditor"),
                     "label": or_null(lambda value: isinstance(value, str) and is_label(value)),
@@ -443,7 +444,12 @@ def is_key_list(fields):
             and (fields["number"] == 1) == (fields["previous"] is None))
 
 
-WHOLE = {"certificate": is_certificate, "key-list": is_key_list}
+def is_progress(fields):
+    """Likewise."""
+    return fields["parts"] <= MAX_CHUNKS // fields["part_chunks"]
+
+
+WHOLE = {"certificate": is_certificate, "key-list": is_key_list, "segment-progress": is_progress}
 Statement = namedtuple("Statement", "fields digest signer signed signature")
 ENVELOPE = re.compile(
     rb'\{"payloadType":"application/vnd\.recording-vault\.([a-z-]+)\.v([0-9]{1,9})\+json",'
@@ -588,10 +594,11 @@ def merkle_root(leaves):
 
 def plaintext_length(seal):
     """Of a body, if its length, its parts and its end fit each other (section 7)."""
-    stream = seal["body_length"] - NONCE
-    require(-(-stream // PART) == seal["parts"], "a seal names a length that no body has")
+    stream, part = seal["body_length"] - NONCE, seal["part_chunks"] * (CHUNK + TAG)
+    require(-(-stream // part) == seal["parts"] <= MAX_CHUNKS // seal["part_chunks"],
+            "a seal names a length that no body has")
     last = stream % (CHUNK + TAG)
-    possible = stream % PART == 0 if seal["end"] == "cut" else last == 0 or last > TAG or stream == TAG
+    possible = stream % part == 0 if seal["end"] == "cut" else last == 0 or last > TAG or stream == TAG
     require(possible, "a seal names a length that no body has")
     return stream - -(-stream // (CHUNK + TAG)) * TAG
 
@@ -679,7 +686,7 @@ class Recording:
                 require(progress["index"] == index, "the progress is that of another segment")
                 require(progress["previous"] == digests[index], "the progress does not follow on the last seal")
                 if index == len(lengths):
-                    length = NONCE + progress["parts"] * PART
+                    length = NONCE + progress["parts"] * progress["part_chunks"] * (CHUNK + TAG)
                     self.segments.append({**progress, "body_length": length, "end": "cut", "growing": True})
                 return
 
@@ -725,7 +732,7 @@ class Recording:
         file_key = self.file_key(folder, context)
         require(hkdf(file_key, context, LABEL + b"commitment").hex() == seal["key_commitment"],
                 f"segment {index} has another key than the one its sealer committed to")
-        parts = read(folder / "parts", 32 * MAX_PARTS)
+        parts, chunks = read(folder / "parts", 32 * MAX_CHUNKS), seal["part_chunks"]
         parts = parts[:32 * seal["parts"]] if "growing" in seal else parts
         hashes = [parts[at:at + 32] for at in range(0, len(parts), 32)]
         require(len(parts) == 32 * seal["parts"] and merkle_root(hashes).hex() == seal["parts_root"],
@@ -735,13 +742,13 @@ class Recording:
             require("growing" in seal or os.fstat(body.fileno()).st_size == left,
                     f"the body of segment {index} was cut or added to")
             for number, expected in enumerate(hashes):
-                data = body.read(min(left, PART + (NONCE if number == 0 else 0)))
+                data = body.read(min(left, chunks * (CHUNK + TAG) + (NONCE if number == 0 else 0)))
                 left -= len(data)
                 require(sha256(data) == expected, f"segment {index}, part {number} is not the part that was sealed")
                 if number == 0:
                     key, data = hkdf(file_key, data[:NONCE], b"payload"), data[NONCE:]
                 ends = seal["end"] == "final" and number + 1 == len(hashes)
-                yield b"".join(decrypt_chunks(key, data, 16 * number, ends))
+                yield b"".join(decrypt_chunks(key, data, chunks * number, ends))
 
 
 # ---- Output

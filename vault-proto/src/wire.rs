@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::credentials::{CertificateChain, Member};
 use crate::envelope::Envelope;
+use crate::geometry::PartChunks;
 use crate::ids::{AccountId, ComparisonNonce, Digest, OrganisationId, RecordingId};
 use crate::statements::{Certificate, IssuerCertificate, KeyList, Manifest};
 use crate::timestamp::Timestamp;
@@ -237,6 +238,8 @@ pub struct CreateRecording {
 pub struct OpenSegment {
     /// Track the segment belongs to.
     pub track: u8,
+    /// How many chunks each of its parts has but the last.
+    pub part_chunks: PartChunks,
     /// The sealed header, generation 0, in standard base64.
     pub header: String,
 }

@@ -74,6 +74,7 @@ CREATE TABLE segments (
     number            INTEGER NOT NULL REFERENCES recordings (number),
     segment           INTEGER NOT NULL CHECK (segment >= 0),
     track             INTEGER NOT NULL,
+    part_chunks       INTEGER NOT NULL CHECK (part_chunks IN (1, 3, 5, 15)),
     header            BLOB NOT NULL,
     header_length     INTEGER NOT NULL,
     header_generation INTEGER NOT NULL DEFAULT 0,

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vault_proto::envelope::Envelope;
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_proto::ids::Digest;
 use vault_proto::statements::SegmentSeal;
 
@@ -255,11 +255,11 @@ impl Clinic {
             let opened = end(patient_cli(&reader.home).args(["open", recording, "--allow-cut-off"]));
             assert_eq!(opened.exit, Some(0), "{recording} does not open: {}", opened.stderr);
             assert!(content.starts_with(&opened.stdout), "{recording}: a hole was spliced");
-            opened.stdout.len() / PART_PLAINTEXT
+            opened.stdout.len() / MAX_PART_PLAINTEXT
         });
         let sent = self.proxy.traffic().parts_of(recording);
         // The short part at the end counts once its segment's seal does (FORMAT.md, `segment-progress`).
-        let acknowledged = sent.unbroken.min(content.len() / PART_PLAINTEXT);
+        let acknowledged = sent.unbroken.min(content.len() / MAX_PART_PLAINTEXT);
         Tally {
             tried,
             acknowledged,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use vault_proto::geometry;
+use vault_proto::geometry::PartChunks;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Exchange {
             return None;
         };
         let first = self.range.filter(|_| self.method == "GET")?.0;
-        Some((segment.parse().ok()?, u32::try_from(first / geometry::PART_CIPHERTEXT as u64).ok()?))
+        Some((segment.parse().ok()?, u32::try_from(first / PartChunks::FIFTEEN.ciphertext() as u64).ok()?))
     }
 
     fn recording_path(&self) -> Option<Vec<&str>> {

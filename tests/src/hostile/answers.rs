@@ -7,7 +7,7 @@ use vault_core::signing_key::SigningKey;
 use vault_proto::age_header::Header;
 use vault_proto::credentials::Credentials;
 use vault_proto::envelope::{self, Envelope};
-use vault_proto::geometry::{CHUNK_CIPHERTEXT, body_length};
+use vault_proto::geometry::{CHUNK_CIPHERTEXT, PartChunks, body_length};
 use vault_proto::ids::Digest;
 use vault_proto::labels;
 use vault_proto::statements::{RecipientKey, SegmentSeal, Suite};
@@ -210,8 +210,8 @@ fn reauthor(objects: &mut Objects, accomplice: &Accomplice, sealed: bool) {
     let Ok(file_key) = unwrap_header(&[&accomplice.identity], &header) else { return };
     let length = usize::try_from(plaintext_of(segment.body.len())).expect("a short body");
     let content: Vec<u8> = FORGED.iter().copied().cycle().take(length).collect();
-    let mut sealer = PayloadSealer::new(file_key).expect("random bytes");
-    let mut pieces = content.chunks(vault_proto::geometry::PART_PLAINTEXT).peekable();
+    let mut sealer = PayloadSealer::new(file_key, PartChunks::FIFTEEN).expect("random bytes");
+    let mut pieces = content.chunks(vault_proto::geometry::MAX_PART_PLAINTEXT).peekable();
     let mut parts = Vec::new();
     while let Some(piece) = pieces.next() {
         let mut buffer = PayloadSealer::part_buffer();

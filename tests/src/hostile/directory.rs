@@ -158,7 +158,7 @@ impl OwnKeys {
         let verified = envelope.verify(manifest.sealer_key, &public(&self.device)).ok()?;
         let mut sealer =
             RecordingSealer::new(verified, vec![theirs.recipient.parse().ok()?, own.clone()]).ok()?;
-        let mut segment = sealer.begin_segment(0).ok()?;
+        let mut segment = sealer.begin_segment(0, vault_proto::geometry::PartChunks::FIFTEEN).ok()?;
         let header = segment.header().to_vec();
         let part = segment.next_part(b"planted by the operator".to_vec(), true).ok()?.run().ok()?.ciphertext;
         let facts = segment.finish(vec![Digest::of(&part)], part.len());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use data_encoding::BASE64;
 use vault_proto::envelope::Envelope;
-use vault_proto::geometry::part_offset;
+use vault_proto::geometry::PartChunks;
 use vault_proto::ids::Digest;
 use vault_proto::statements::{Manifest, SegmentSeal};
 use vault_proto::timestamp::Timestamp;
@@ -133,12 +133,13 @@ impl SegmentObjects {
     }
 }
 
-/// A body cut at the boundaries of its parts.
+/// A body cut at the boundaries of its parts, the largest that there are: all that is recorded here is.
 fn split(body: &[u8]) -> Vec<Vec<u8>> {
     let mut parts = Vec::new();
     for part in 0.. {
-        let end = usize::try_from(part_offset(part + 1)).expect("a small body").min(body.len());
-        let begin = usize::try_from(part_offset(part)).expect("a small body");
+        let end =
+            usize::try_from(PartChunks::FIFTEEN.offset(part + 1)).expect("a small body").min(body.len());
+        let begin = usize::try_from(PartChunks::FIFTEEN.offset(part)).expect("a small body");
         match body.get(begin..end) {
             Some(part) if !part.is_empty() => parts.push(part.to_vec()),
             _ => break,

@@ -3,7 +3,7 @@
 use vault_core::signing_key::SigningKey;
 use vault_proto::age_header::Stanza;
 use vault_proto::envelope::Statement;
-use vault_proto::geometry::{BodyEnd, MAX_PART, PART_CIPHERTEXT, PART_PLAINTEXT};
+use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
@@ -78,6 +78,8 @@ pub struct Draft<'a> {
     pub device: &'a SigningKey,
     /// What the segments hold.
     pub takes: Vec<Take>,
+    /// How many chunks a part has.
+    pub part_chunks: PartChunks,
     /// Changes the members before they become the credentials object.
     pub on_members: Hook<'a, Vec<MemberText>>,
     /// Changes the manifest before it is signed.
@@ -126,15 +128,16 @@ pub fn media(name: &str, length: usize) -> Vec<u8> {
 }
 
 /// The parts of a body.
-pub fn parts_of(body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (first, rest) = body.split_at(body.len().min(MAX_PART));
-    std::iter::once(first).chain(rest.chunks(PART_CIPHERTEXT))
+pub fn parts_of(body: &[u8], part_chunks: PartChunks) -> impl Iterator<Item = &[u8]> {
+    let part = 65_552 * usize::from(u8::from(part_chunks));
+    let (first, rest) = body.split_at(body.len().min(16 + part));
+    std::iter::once(first).chain(rest.chunks(part))
 }
 
 /// The hashes of a body's parts.
 #[must_use]
-pub fn hashes_of(body: &[u8]) -> Vec<Digest> {
-    parts_of(body).map(Digest::of).collect()
+pub fn hashes_of(body: &[u8], part_chunks: PartChunks) -> Vec<Digest> {
+    parts_of(body, part_chunks).map(Digest::of).collect()
 }
 
 impl<'a> Draft<'a> {
@@ -153,6 +156,7 @@ impl<'a> Draft<'a> {
             sealer: &cast.clinician,
             device: &cast.clinician.device,
             takes: takes.iter().enumerate().map(take).collect(),
+            part_chunks: PartChunks::FIFTEEN,
             on_members: Box::new(|_| {}),
             on_manifest: Box::new(|_| {}),
             on_payload: Box::new(|_, _| {}),
@@ -172,11 +176,18 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// In parts of so many chunks.
+    #[must_use]
+    pub fn in_parts_of(mut self, part_chunks: PartChunks) -> Self {
+        self.part_chunks = part_chunks;
+        self
+    }
+
     /// Cuts segment `at` at the end of its first part.
     #[must_use]
     pub fn cut(mut self, at: usize) -> Self {
         let take = self.takes.get_mut(at).unwrap();
-        take.plaintext.truncate(PART_PLAINTEXT);
+        take.plaintext.truncate(65_536 * usize::from(u8::from(self.part_chunks)));
         take.end = BodyEnd::Cut;
         self
     }
@@ -282,7 +293,7 @@ impl<'a> Draft<'a> {
             let file_key = self.file_key(Some(at));
             let header = self.header(Some(at), &file_key, &context);
             let body = self.body(Some(at), &file_key, &take.plaintext, take.end);
-            let hashes = hashes_of(&body);
+            let hashes = hashes_of(&body, self.part_chunks);
             let mut seal = SegmentSeal {
                 manifest: manifest_digest,
                 index,
@@ -293,6 +304,7 @@ impl<'a> Draft<'a> {
                 end: take.end,
                 key_commitment: commitment(&file_key, &context),
                 previous,
+                part_chunks: self.part_chunks,
             };
             (self.on_seal)(&mut seal);
             let signed = self.sign(&seal);

@@ -1,7 +1,7 @@
 //! What somebody with a key can make: a sealer that breaks the format, a reader who re-authors.
 
 use vault_proto::age_header::{Stanza, encode_argument};
-use vault_proto::geometry::CHUNK_PLAINTEXT;
+use vault_proto::geometry::{CHUNK_PLAINTEXT, PartChunks};
 use vault_proto::ids::Digest;
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
@@ -403,8 +403,9 @@ fn reauthored(cast: &Cast) -> Vec<Scenario> {
     let forged_body = |recording: &Recording| {
         Payload::new(&recording.file_keys[0], [2; 16]).all(&[b'x'; 600], super::draft::FINAL).bytes()
     };
-    let list =
-        |body: &[u8]| -> Vec<u8> { hashes_of(body).iter().flat_map(|hash| *hash.as_bytes()).collect() };
+    let list = |body: &[u8]| -> Vec<u8> {
+        hashes_of(body, PartChunks::FIFTEEN).iter().flat_map(|hash| *hash.as_bytes()).collect()
+    };
 
     let name = "reauthored-body";
     let recording = record(name);
@@ -430,7 +431,7 @@ fn reauthored(cast: &Cast) -> Vec<Scenario> {
         let text = "another body under the true header, with a seal that the other reader signed";
         let body = forged_body(&recording);
         let mut seal = recording.seals[0].clone();
-        seal.parts_root = tree::parts_root(&hashes_of(&body));
+        seal.parts_root = tree::parts_root(&hashes_of(&body, PartChunks::FIFTEEN));
         let key_id = if own_key_id { signer.device_id() } else { recording.manifest.sealer_key };
         let scenario = Scenario::refused(name, text, cast, &recording, NotEntitled).with(|objects| {
             objects.segments[0].seal = signed(&seal, key_id, &signer.device);

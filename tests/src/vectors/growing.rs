@@ -1,7 +1,7 @@
 //! Recordings whose sealer died while a segment grew: what its signed progress proves, and what it does not.
 
 use vault_proto::envelope::Statement as _;
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::{MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::Digest;
 use vault_proto::statements::{FinalSeal, SegmentProgress, SegmentSeal, Suite};
 use vault_proto::tree;
@@ -25,13 +25,14 @@ pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
 
 /// A sealed segment, and one of a full part and a piece of another.
 fn record(cast: &Cast, name: &str) -> Recording {
-    Draft::new(cast, Suite::X25519, name, &[(0, SEALED), (0, PART_PLAINTEXT + 1_000)]).record()
+    Draft::new(cast, Suite::X25519, name, &[(0, SEALED), (0, MAX_PART_PLAINTEXT + 1_000)]).record()
 }
 
 /// The progress of the second segment up to its full part.
 fn progress_of(recording: &Recording) -> SegmentProgress {
     let seal = &recording.seals[1];
-    let hashes: Vec<Digest> = parts_of(&recording.objects.segments[1].body).take(1).map(Digest::of).collect();
+    let hashes: Vec<Digest> =
+        parts_of(&recording.objects.segments[1].body, seal.part_chunks).take(1).map(Digest::of).collect();
     SegmentProgress {
         manifest: seal.manifest,
         index: 1,
@@ -41,6 +42,7 @@ fn progress_of(recording: &Recording) -> SegmentProgress {
         key_commitment: seal.key_commitment,
         previous: seal.previous,
         recorded: time("2026-11-21T09:31:07Z"),
+        part_chunks: seal.part_chunks,
     }
 }
 
@@ -60,7 +62,7 @@ fn opens(cast: &Cast) -> Scenario {
     let name = "progress-opens-a-growing-segment";
     let recording = record(cast, name);
     let mut released = recording.takes[0].plaintext.clone();
-    released.extend_from_slice(&recording.takes[1].plaintext[..PART_PLAINTEXT]);
+    released.extend_from_slice(&recording.takes[1].plaintext[..MAX_PART_PLAINTEXT]);
     let text = "the sealer died in the second segment: its progress proves one part, and more is stored";
     let progress = by_device(cast, &recording, &progress_of(&recording));
     let mut scenario = Scenario::opened(name, text, cast, &recording)
@@ -90,6 +92,7 @@ fn of_the_sealed_segment(cast: &Cast) -> Scenario {
         key_commitment: recording.seals[0].key_commitment,
         previous: None,
         recorded: time("2026-11-21T09:31:07Z"),
+        part_chunks: recording.seals[0].part_chunks,
     };
     Scenario::opened(name, text, cast, &recording).ending(CutOff).with(|objects| {
         objects.segments[0].progress = by_device(cast, &recording, &progress);
@@ -187,6 +190,9 @@ fn refused(cast: &Cast) -> Vec<Scenario> {
         says(cast, ("of-other-parts", "with another root", Damaged), true, move |it| it.parts_root = other),
         says(cast, ("of-another-key", "with another key commitment", NotEntitled), true, move |it| {
             it.key_commitment = other;
+        }),
+        says(cast, ("of-parts-of-another-size", "of parts of one chunk", Damaged), true, |it| {
+            it.part_chunks = PartChunks::ONE;
         }),
         says(cast, ("of-another-track", "of another track than the header's", MixUp), true, |it| {
             it.track = 1

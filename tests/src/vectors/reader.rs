@@ -6,7 +6,7 @@ use std::io;
 use vault_core::identity::Identity;
 use vault_core::opening::{OpenError, Opening, PartOpener};
 use vault_core::seeking::{PartSource, ReadableSegment, SeekableTrack};
-use vault_proto::geometry::{BodyShape, part_offset};
+use vault_proto::geometry::BodyShape;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
 use vault_proto::statements::RecordingStatus;
 
@@ -40,7 +40,7 @@ pub fn class(error: &OpenError) -> Outcome {
 /// The bytes at the place of a part. The last part is all that is left, so that nothing behind the end goes unnoticed.
 #[must_use]
 pub fn part<'a>(body: &'a [u8], shape: &BodyShape, index: u32) -> &'a [u8] {
-    let from = usize::try_from(part_offset(index)).unwrap_or(usize::MAX).min(body.len());
+    let from = usize::try_from(shape.part_offset(index)).unwrap_or(usize::MAX).min(body.len());
     let length = usize::try_from(shape.part_length(index)).unwrap_or(usize::MAX);
     let rest = body.get(from..).unwrap_or_default();
     if index + 1 == shape.parts() { rest } else { rest.get(..length.min(rest.len())).unwrap_or_default() }

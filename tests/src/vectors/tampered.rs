@@ -1,7 +1,7 @@
 //! What a store without any key can do to recordings: alter, exchange, drop, double, cut, lengthen.
 
 use data_encoding::BASE64;
-use vault_proto::geometry::{MAX_PART, PART_PLAINTEXT};
+use vault_proto::geometry::{MAX_PART, MAX_PART_PLAINTEXT};
 use vault_proto::statements::Suite;
 
 use super::Outcome::{self, Damaged, MixUp, NotEntitled};
@@ -168,7 +168,7 @@ fn altered(cast: &Cast) -> Vec<Scenario> {
     ));
 
     let name = "missing-first-part";
-    let recording = Draft::new(cast, Suite::X25519, name, &[(0, PART_PLAINTEXT + 90)]).record();
+    let recording = Draft::new(cast, Suite::X25519, name, &[(0, MAX_PART_PLAINTEXT + 90)]).record();
     let text = "a segment without the first of its two parts";
     all.push(Scenario::refused(name, text, cast, &recording, Damaged).with(|objects| {
         objects.segments[0].body.drain(..MAX_PART);

@@ -1,6 +1,6 @@
 //! Recordings that open.
 
-use vault_proto::geometry::{CHUNK_PLAINTEXT, PART_PLAINTEXT};
+use vault_proto::geometry::{CHUNK_PLAINTEXT, MAX_PART_PLAINTEXT};
 use vault_proto::statements::{RecordingStatus, Suite};
 
 use super::cast::Cast;
@@ -44,12 +44,12 @@ fn by_length(cast: &Cast) -> Vec<Scenario> {
 
 fn by_shape(cast: &Cast) -> Vec<Scenario> {
     let name = "opens-two-parts";
-    let two_parts = record(cast, Suite::X25519, name, &[(0, PART_PLAINTEXT + 70_000)]);
+    let two_parts = record(cast, Suite::X25519, name, &[(0, MAX_PART_PLAINTEXT + 70_000)]);
     let two_parts =
         Scenario::opened(name, "a segment of a full part and a part of two chunks", cast, &two_parts);
 
     let name = "opens-cut-segment-and-another";
-    let takes = [(0, PART_PLAINTEXT), (0, 1_000)];
+    let takes = [(0, MAX_PART_PLAINTEXT), (0, 1_000)];
     let cut = Draft::new(cast, Suite::X25519, name, &takes).cut(0).record();
     let cut = Scenario::opened(name, "a segment cut behind its first part, then one that ends", cast, &cut);
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use vault_core::details::Details;
 use vault_core::sealing::RecordingSealer;
 use vault_proto::envelope::{self, Envelope};
-use vault_proto::geometry::BodyEnd;
+use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::Digest;
 use vault_proto::labels;
 use vault_proto::statements::{RecordingStatus, SegmentSeal};
@@ -177,6 +177,7 @@ fn two_faced(scene: &Scene) -> TwoFaced {
         end: BodyEnd::Final,
         key_commitment: first.commitment(&context),
         previous: None,
+        part_chunks: PartChunks::FIFTEEN,
     };
     let device = &rex.key;
     let seal: Envelope<SegmentSeal> =

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_tests::command::{Said, end};
 use vault_tests::faults::clinic::{Clinic, SEAL_LIVE};
 use vault_tests::faults::proxy::Strike;
@@ -20,7 +20,7 @@ use vault_tests::faults::{Chance, Tally, how_many};
 use crate::clock::with_clock;
 
 /// More than memory, the sealing thread and what is read ahead hold together.
-const LENGTH: usize = 9 * PART_PLAINTEXT + 4321;
+const LENGTH: usize = 9 * MAX_PART_PLAINTEXT + 4321;
 /// Calls that fail, and among how many of the first of each the failing one is chosen.
 const CALLS: [(&str, u64); 6] =
     [("write", 40), ("fsync", 30), ("open", 20), ("fdatasync", 14), ("rename", 20), ("mkdir", 3)];
@@ -122,7 +122,7 @@ fn check(clinic: &Clinic, claim: Option<Claim>, content: &[u8], rule: Rule) -> T
             assert!(opened.stdout == content[..there], "{rule:?}: other bytes than were recorded");
         }
     }
-    let parts = bytes.div_ceil(PART_PLAINTEXT);
+    let parts = bytes.div_ceil(MAX_PART_PLAINTEXT);
     Tally { tried: 0, acknowledged: parts, opened: parts, sent_twice: 0 }
 }
 

@@ -9,13 +9,13 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use vault_client::clock::now;
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_server::{Config, serve};
 use vault_tests::command::end;
 use vault_tests::faults::clinic::{Clinic, SEAL_FILE, recording};
 use vault_tests::faults::{Chance, Tally, how_many};
 
-const LENGTH: usize = 3 * PART_PLAINTEXT;
+const LENGTH: usize = 3 * MAX_PART_PLAINTEXT;
 /// The certificates' life is longer; the freshness of a request is 120 s.
 const DAY: i64 = 86_400;
 

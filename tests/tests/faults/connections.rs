@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_tests::command::end;
 use vault_tests::faults::clinic::{Clinic, SEAL_FILE, recording};
 use vault_tests::faults::{Tally, how_many};
@@ -44,7 +44,7 @@ fn slow_and_silent_connections_stop_nobody_else() {
             std::thread::yield_now();
         }
     });
-    let (file, content) = clinic.new_file(0, 3 * PART_PLAINTEXT);
+    let (file, content) = clinic.new_file(0, 3 * MAX_PART_PLAINTEXT);
     let sealed = end(&mut (SEAL_FILE.begin)(&clinic, &file));
     let tally = clinic.tally(&recording(&sealed), &content, connections);
     done.store(true, Ordering::Relaxed);

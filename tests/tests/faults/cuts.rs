@@ -1,12 +1,12 @@
 //! Connections cut at random bytes, in both directions.
 
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_tests::command::end;
 use vault_tests::faults::clinic::{Clinic, SEAL_FILE, SEAL_LIVE, Way, recording};
 use vault_tests::faults::proxy::Strike;
 use vault_tests::faults::{Chance, Tally, how_many};
 
-const LENGTH: usize = 6 * PART_PLAINTEXT + 4321;
+const LENGTH: usize = 6 * MAX_PART_PLAINTEXT + 4321;
 
 #[test]
 fn a_cut_connection_costs_one_part_at_most() {

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_tests::command::{Said, binary, end};
 use vault_tests::faults::clinic::{Clinic, SEAL_FILE, recording};
 use vault_tests::faults::watched_disk::{EINTR, EIO, ENOSPC, Effect, Rule};
 use vault_tests::faults::{Chance, Tally, how_many};
 
-const LENGTH: usize = PART_PLAINTEXT + 4321;
+const LENGTH: usize = MAX_PART_PLAINTEXT + 4321;
 /// Calls that fail, and among how many of the first of each the failing one is chosen.
 const CALLS: [(&str, u64); 8] = [
     ("open", 10),

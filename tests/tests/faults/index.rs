@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_proto::ids::Digest;
 use vault_tests::command::{Said, binary, end};
 use vault_tests::faults::clinic::{Clinic, SEAL_FILE, recording};
@@ -15,7 +15,7 @@ use vault_tests::faults::{Chance, Tally, how_many};
 use vault_tests::server_process::ServerProcess;
 use vault_tests::world::World;
 
-const LENGTH: usize = PART_PLAINTEXT + 4321;
+const LENGTH: usize = MAX_PART_PLAINTEXT + 4321;
 /// Objects of a finished recording of one segment.
 const OBJECTS: usize = 8;
 /// Said of what the marks cannot tell.

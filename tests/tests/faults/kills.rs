@@ -3,14 +3,14 @@
 use std::sync::{Arc, OnceLock};
 
 use rustix::process::{Pid, Signal, kill_process};
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_tests::command::Said;
 use vault_tests::faults::clinic::{Clinic, SEAL_FILE, SEAL_LIVE, Way, recording};
 use vault_tests::faults::proxy::Strike;
 use vault_tests::faults::{Chance, Tally, how_many};
 
 /// Six parts and a bit: more than are in flight at the same time.
-const LENGTH: usize = 6 * PART_PLAINTEXT + 4321;
+const LENGTH: usize = 6 * MAX_PART_PLAINTEXT + 4321;
 /// Kills of the client within one recording.
 const MOST_KILLS: usize = 3;
 /// Parts that the client has in flight at the same time.

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_tests::command::{end, vault_cli};
 use vault_tests::faults::clinic::Clinic;
 use vault_tests::world::bytes;
@@ -63,6 +63,6 @@ fn lost_at(rate: usize) -> Duration {
     assert_eq!(opened.exit, Some(0), "{rate} kbit/s: {}", opened.stderr);
     let kept = opened.stdout;
     assert!(content.starts_with(&kept), "{rate} kbit/s: other bytes than were recorded");
-    assert!(rate < 1000 || kept.len() >= PART_PLAINTEXT, "parts are there beside the tail");
+    assert!(rate < 1000 || kept.len() >= MAX_PART_PLAINTEXT, "parts are there beside the tail");
     Duration::from_secs_f64((written - kept.len()) as f64 * 8.0 / (rate as f64 * 1000.0))
 }

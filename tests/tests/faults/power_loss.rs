@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use data_encoding::BASE64;
 use rusqlite::Connection;
-use vault_proto::geometry::{PART_PLAINTEXT, part_offset};
+use vault_proto::geometry::{MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::Digest;
 use vault_server::data_folder::{DataFolder, init};
 use vault_server::store::Store as _;
@@ -22,7 +22,7 @@ use vault_tests::faults::watched_disk::{Effect, Event, Rule, WatchedDisk};
 use vault_tests::faults::{Chance, Tally, how_many};
 use vault_tests::world::World;
 
-const LENGTH: usize = 2 * PART_PLAINTEXT + 4321;
+const LENGTH: usize = 2 * MAX_PART_PLAINTEXT + 4321;
 /// Calls of the server, from its start, among which it is killed.
 const CALLS: u64 = 120;
 
@@ -126,7 +126,7 @@ fn held(data: &Path) -> Result<(Rows, HashMap<String, Digest>), String> {
         let parts: Vec<(u32, [u8; 32], u32)> =
             rows.all(&sql, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
         for (part, digest, length) in parts {
-            let from = usize::try_from(part_offset(part)).unwrap();
+            let from = usize::try_from(PartChunks::FIFTEEN.offset(part)).unwrap();
             let bytes = body.get(from..from + length as usize).map(Digest::of);
             check(format!("{path}/parts/{part}"), bytes, Digest::from_bytes(digest))?;
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 
-use vault_proto::geometry::{MAX_PART, PART_PLAINTEXT};
+use vault_proto::geometry::{MAX_PART, MAX_PART_PLAINTEXT};
 use vault_proto::ids::Digest;
 use vault_tests::vectors::{Outcome, Scenario, folder, read, reader, scenarios, write};
 
@@ -130,7 +130,7 @@ fn no_arrangement_of_parts_but_the_true_one_opens() {
     let mut objects = scenario.objects.clone();
     objects.segments[0].body[MAX_PART + 7] ^= 1;
     let seen = reader::open(&scenario.description, &objects);
-    assert_eq!((seen.outcome, seen.released.len()), (Outcome::Damaged, PART_PLAINTEXT));
+    assert_eq!((seen.outcome, seen.released.len()), (Outcome::Damaged, MAX_PART_PLAINTEXT));
 }
 
 #[test]

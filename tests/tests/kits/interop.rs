@@ -18,7 +18,7 @@ use vault_core::identity_file::DeviceSecrets;
 use vault_core::passphrase_file::{self, WorkFactor};
 use vault_core::sealing::{RecordingSealer, prepare_manifest};
 use vault_core::signing_key::SigningKey;
-use vault_proto::geometry::{CHUNK_PLAINTEXT, PART_PLAINTEXT};
+use vault_proto::geometry::{CHUNK_PLAINTEXT, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey, RecordingId};
 use vault_proto::statements::{Manifest, Policy, RecipientKey, RecordingStatus, Suite};
 use vault_tests::sealing_device::seal_segment;
@@ -64,9 +64,9 @@ fn seal(suite: Suite, lengths: &[usize]) -> Stored {
     let mut segments = Vec::new();
     for (track, &length) in (0..).zip(lengths) {
         let plaintext = media("interop", length);
-        let mut segment = sealer.begin_segment(track).unwrap();
+        let mut segment = sealer.begin_segment(track, PartChunks::FIFTEEN).unwrap();
         let header = segment.header().to_vec();
-        let mut pieces: Vec<&[u8]> = plaintext.chunks(PART_PLAINTEXT).collect();
+        let mut pieces: Vec<&[u8]> = plaintext.chunks(MAX_PART_PLAINTEXT).collect();
         if pieces.is_empty() {
             pieces.push(&[]);
         }
@@ -97,7 +97,7 @@ fn seal(suite: Suite, lengths: &[usize]) -> Stored {
     Stored { segments, details, readers }
 }
 
-const LENGTHS: [usize; 4] = [0, CHUNK_PLAINTEXT, CHUNK_PLAINTEXT + 1, 2 * PART_PLAINTEXT + 70_000];
+const LENGTHS: [usize; 4] = [0, CHUNK_PLAINTEXT, CHUNK_PLAINTEXT + 1, 2 * MAX_PART_PLAINTEXT + 70_000];
 
 /// The program or folder that `tests/run` names in `variable`; without it the test is skipped, and in CI fails.
 fn named(variable: &str) -> Option<OsString> {
@@ -213,7 +213,7 @@ fn npm_age_takes_an_unlocked_identity_file() {
 #[test]
 fn stock_age_gives_a_cut_segment_and_says_that_it_is_cut() {
     let Some(open) = stock_age() else { return };
-    let stored = seal(Suite::X25519, &[2 * PART_PLAINTEXT]);
+    let stored = seal(Suite::X25519, &[2 * MAX_PART_PLAINTEXT]);
     let folder = tempfile::tempdir().unwrap();
     let (identity_file, file) = (folder.path().join("key.txt"), folder.path().join("segment.age"));
     std::fs::write(&identity_file, format!("{}\n", *stored.readers[0].export())).unwrap();

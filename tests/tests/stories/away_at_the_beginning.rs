@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_tests::command::{Said, end, vault_cli};
 use vault_tests::world::{Person, World, bytes, sha256};
 
@@ -32,7 +32,7 @@ fn opens(reader: &Person, recording: &str, content: &[u8]) {
 fn what_begins_without_the_server_is_kept_and_sent_by_the_next_process() {
     let mut world = World::new();
     let (patient, clinician) = met(&world);
-    let content = bytes(2 * PART_PLAINTEXT + 77, 61);
+    let content = bytes(2 * MAX_PART_PLAINTEXT + 77, 61);
     let source = world.file("consultation", &content);
     world.take_server().kill();
     let said = end(seal_live(&patient, &clinician).stdin(File::open(source).unwrap()));
@@ -54,7 +54,7 @@ fn what_begins_without_the_server_is_kept_and_sent_by_the_next_process() {
 fn a_server_that_comes_back_gets_what_began_without_it() {
     let mut world = World::new();
     let (patient, clinician) = met(&world);
-    let content = bytes(2 * PART_PLAINTEXT + 5, 62);
+    let content = bytes(2 * MAX_PART_PLAINTEXT + 5, 62);
     world.take_server().kill();
     let mut live = seal_live(&patient, &clinician)
         .env("VAULT_RETRY_FOR", "60")
@@ -64,7 +64,7 @@ fn a_server_that_comes_back_gets_what_began_without_it() {
         .spawn()
         .unwrap();
     let mut pipe = live.stdin.take().unwrap();
-    pipe.write_all(&content[..PART_PLAINTEXT + 1]).unwrap();
+    pipe.write_all(&content[..MAX_PART_PLAINTEXT + 1]).unwrap();
     let is_begun =
         || std::fs::read_dir(clinician.home.join("uploads")).is_ok_and(|mut found| found.next().is_some());
     while !is_begun() {
@@ -72,7 +72,7 @@ fn a_server_that_comes_back_gets_what_began_without_it() {
         std::thread::yield_now();
     }
     world.start();
-    pipe.write_all(&content[PART_PLAINTEXT + 1..]).unwrap();
+    pipe.write_all(&content[MAX_PART_PLAINTEXT + 1..]).unwrap();
     drop(pipe);
     let sealed = Said::new(live.wait_with_output().unwrap()).json();
     assert_eq!(sealed["sha256"], sha256(&content));

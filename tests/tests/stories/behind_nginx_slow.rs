@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_proto::wire::{MAX_DETAILS, MAX_JSON_BODY};
 use vault_tests::command::{end, vault_cli};
 use vault_tests::nginx::{self, Front};
@@ -17,7 +17,7 @@ use vault_tests::tls_certificates;
 use vault_tests::world::{Person, World, bytes};
 
 /// Bytes of a whole part as it is sent.
-const LARGEST_PART: usize = 1_048_848;
+const LARGEST_PART: usize = 983_296;
 const OPERATING: &str = include_str!("../../../docs/OPERATING.md");
 
 /// The one configuration for nginx of the document, with names and places of a test.
@@ -68,7 +68,7 @@ fn the_documented_configuration_carries_everything() {
     let configuration = documented(&front, &world, world.folder());
     let _nginx = front.start(world.folder(), &configuration);
     let (patient, clinician) = (enrolled(&world, "patient", &url), enrolled(&world, "clinician", &url));
-    let content = bytes(5 * PART_PLAINTEXT + 12_345, 1);
+    let content = bytes(5 * MAX_PART_PLAINTEXT + 12_345, 1);
     let file = world.file("talk.bin", &content).display().to_string();
     let sealed = run(
         &world,
@@ -129,17 +129,21 @@ fn nginx_as_it_comes_works_or_says_what_to_set() {
     };
     let url = format!("http://{}", front.authority());
     let configuration = plain(&front, "");
+    let again = front.again();
     let nginx = front.start(world.folder(), &configuration);
     let patient = world.person_with("patient", "patient", &[], &url);
     let clinician = world.person_with("clinician", "clinician", &[], &url);
-    let small = bytes(900_000, 1);
-    let recording = clinician.seal(&world.file("small", &small), &patient, &clinician, &[]).text();
-    assert!(patient.open(&recording).stdout == small, "the bytes differ");
-    // One part that is too large, and a small one that goes through beside it.
-    let content = bytes(PART_PLAINTEXT + 5, 2);
+    let whole = bytes(2 * MAX_PART_PLAINTEXT + 900_000, 1);
+    let recording = clinician.seal(&world.file("whole", &whole), &patient, &clinician, &[]).text();
+    assert!(patient.open(&recording).stdout == whole, "the bytes differ");
+    // One that takes less than it usually does: one part is too large, and a small one goes through beside it.
+    drop(nginx);
+    let configuration = plain(&again, "client_max_body_size 900k;");
+    let nginx = again.start(world.folder(), &configuration);
+    let content = bytes(MAX_PART_PLAINTEXT + 5, 2);
     let file = world.file("talk", &content);
     let said = clinician.seal(&file, &patient, &clinician, &[]);
-    said.refused(18, "takes no request of 1048848 bytes (status 413; in nginx that is client_max_body_size)");
+    said.refused(18, "takes no request of 983296 bytes (status 413; in nginx that is client_max_body_size)");
     assert!(said.stderr.contains("let requests of 5 MiB through the proxy"), "{}", said.stderr);
 
     // The server is known by another name, and nginx has put its own into `Host`: the log names what there is to know.

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rustix::process::{Pid, Signal, kill_process};
-use vault_proto::geometry::PART_CIPHERTEXT;
+use vault_proto::geometry::PartChunks;
 use vault_tests::command::{Said, end, vault_cli};
 use vault_tests::faults::proxy::{Proxy, Strike};
 use vault_tests::faults::watched_disk::{EIO, ESTALE, ETIMEDOUT, Effect, Rule, WatchedDisk};
@@ -45,7 +45,7 @@ fn segments(world: &World) -> Vec<PathBuf> {
 fn acknowledged(world: &World, segment: usize) -> u64 {
     const ON_THEIR_WAY: u64 = 4;
     let body = segments(world).get(segment).and_then(|segment| segment.join("body").metadata().ok());
-    let parts = body.map_or(0, |body| body.len() / PART_CIPHERTEXT as u64);
+    let parts = body.map_or(0, |body| body.len() / PartChunks::FIFTEEN.ciphertext() as u64);
     parts.saturating_sub(ON_THEIR_WAY)
 }
 

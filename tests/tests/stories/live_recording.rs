@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use vault_client::ClientError;
 use vault_client::sealing::RecorderOptions;
 use vault_engine::error::{Extent, RecordingEnd};
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_tests::app::{App, runtime};
 use vault_tests::command::{Said, end, vault_cli};
 use vault_tests::faults::proxy::{Proxy, Strike};
@@ -104,7 +104,7 @@ fn open_cut_off(reader: &Person, recording: &str) -> Vec<u8> {
 fn what_was_acknowledged_opens_whatever_dies() {
     let world = World::new();
     let (patient, clinician) = people(&world);
-    let content = bytes(5 * PART_PLAINTEXT + 1_000, 41);
+    let content = bytes(5 * MAX_PART_PLAINTEXT + 1_000, 41);
     let mut live = Live::start(&clinician, &patient, &clinician, &["--title", "Knee"]);
     live.write(&content);
     live.until("five parts were there", || world.parts() == 5);
@@ -118,17 +118,17 @@ fn what_was_acknowledged_opens_whatever_dies() {
     let recording = only_recording(&patient);
     for reader in [&patient, &clinician] {
         reader.open(&recording).refused(12, "This recording is cut off: its end was never sealed");
-        assert!(open_cut_off(reader, &recording) == content[..5 * PART_PLAINTEXT]);
+        assert!(open_cut_off(reader, &recording) == content[..5 * MAX_PART_PLAINTEXT]);
     }
 
     let resumed = clinician.run(&["resume", "--json"]).json();
     assert_eq!(resumed["recording"], recording.as_str());
     assert_eq!(resumed["status"], "cut_off");
-    assert_eq!(resumed["bytes"], 5 * PART_PLAINTEXT);
+    assert_eq!(resumed["bytes"], 5 * MAX_PART_PLAINTEXT);
     assert!(resumed["lost_ms"].is_u64(), "{resumed}");
     for reader in [&patient, &clinician] {
         reader.open(&recording).refused(12, "says that the rest was lost");
-        assert!(open_cut_off(reader, &recording) == content[..5 * PART_PLAINTEXT]);
+        assert!(open_cut_off(reader, &recording) == content[..5 * MAX_PART_PLAINTEXT]);
         let listed = reader.run(&["list", "--json"]).json();
         assert_eq!(listed["status"], "cut_off");
         assert_eq!(listed["title"], "Knee", "the title outlives its process");
@@ -143,8 +143,8 @@ fn what_is_recorded_while_the_server_is_away_is_kept_sealed_and_sent_by_the_next
     let mut world = World::new();
     let (patient, clinician) = people(&world);
     let marker = b"a sentence that was said in the consulting room";
-    let content: Vec<u8> = marker.iter().copied().cycle().take(8 * PART_PLAINTEXT + 1).collect();
-    let (before, during) = content.split_at(2 * PART_PLAINTEXT + 1);
+    let content: Vec<u8> = marker.iter().copied().cycle().take(8 * MAX_PART_PLAINTEXT + 1).collect();
+    let (before, during) = content.split_at(2 * MAX_PART_PLAINTEXT + 1);
     let mut live = Live::start(&clinician, &patient, &clinician, &[]);
     live.write(before);
     live.until("two parts were there", || world.parts() == 2);
@@ -165,10 +165,10 @@ fn what_is_recorded_while_the_server_is_away_is_kept_sealed_and_sent_by_the_next
     assert_eq!(kept_parts(&clinician).len(), kept_then.len());
     world.start();
     let resumed = clinician.run(&["resume", "--json"]).json();
-    assert_eq!(resumed["bytes"], 8 * PART_PLAINTEXT, "all that was sealed is there");
+    assert_eq!(resumed["bytes"], 8 * MAX_PART_PLAINTEXT, "all that was sealed is there");
     let recording = only_recording(&patient);
     for reader in [&patient, &clinician] {
-        assert!(open_cut_off(reader, &recording) == content[..8 * PART_PLAINTEXT]);
+        assert!(open_cut_off(reader, &recording) == content[..8 * MAX_PART_PLAINTEXT]);
     }
     assert_eq!(kept_parts(&clinician), Vec::<PathBuf>::new());
 }
@@ -177,15 +177,15 @@ fn what_is_recorded_while_the_server_is_away_is_kept_sealed_and_sent_by_the_next
 fn a_server_that_comes_back_gets_everything_in_order() {
     let mut world = World::new();
     let (patient, clinician) = people(&world);
-    let content = bytes(6 * PART_PLAINTEXT + 5, 43);
+    let content = bytes(6 * MAX_PART_PLAINTEXT + 5, 43);
     let mut live = Live::start(&clinician, &patient, &clinician, &["--json"]);
-    live.write(&content[..PART_PLAINTEXT + 1]);
+    live.write(&content[..MAX_PART_PLAINTEXT + 1]);
     live.until("a part was there", || world.parts() == 1);
     world.take_server().kill();
-    live.write(&content[PART_PLAINTEXT + 1..5 * PART_PLAINTEXT]);
+    live.write(&content[MAX_PART_PLAINTEXT + 1..5 * MAX_PART_PLAINTEXT]);
     live.until("parts were kept", || kept_parts(&clinician).len() >= 3);
     world.start();
-    live.write(&content[5 * PART_PLAINTEXT..]);
+    live.write(&content[5 * MAX_PART_PLAINTEXT..]);
     let said = live.end();
     assert!(said.stderr.contains("cannot be reached"), "{}", said.stderr);
     let sealed = said.json();
@@ -205,12 +205,12 @@ fn a_server_that_comes_back_gets_everything_in_order() {
 fn a_server_that_hangs_leaves_no_gap_in_what_is_kept() {
     let world = World::new();
     let (patient, clinician) = people(&world);
-    let content = bytes(9 * PART_PLAINTEXT + 1, 51);
+    let content = bytes(9 * MAX_PART_PLAINTEXT + 1, 51);
     let mut live = Live::start(&clinician, &patient, &clinician, &[]);
-    live.write(&content[..PART_PLAINTEXT + 1]);
+    live.write(&content[..MAX_PART_PLAINTEXT + 1]);
     live.until("a part was there", || world.parts() == 1);
     signal(world.server().id(), Signal::STOP);
-    live.write(&content[PART_PLAINTEXT + 1..]);
+    live.write(&content[MAX_PART_PLAINTEXT + 1..]);
     let kept = |part: usize| {
         kept_parts(&clinician).iter().any(|path| path.file_name().unwrap() == format!("0-{part}").as_str())
     };
@@ -221,10 +221,10 @@ fn a_server_that_hangs_leaves_no_gap_in_what_is_kept() {
     live.kill();
     signal(world.server().id(), Signal::CONT);
     let resumed = clinician.run(&["resume", "--json"]).json();
-    assert_eq!(resumed["bytes"], 9 * PART_PLAINTEXT, "all that was kept is there");
+    assert_eq!(resumed["bytes"], 9 * MAX_PART_PLAINTEXT, "all that was kept is there");
     let recording = only_recording(&patient);
     for reader in [&patient, &clinician] {
-        assert!(open_cut_off(reader, &recording) == content[..9 * PART_PLAINTEXT]);
+        assert!(open_cut_off(reader, &recording) == content[..9 * MAX_PART_PLAINTEXT]);
     }
     assert_eq!(kept_parts(&clinician), Vec::<PathBuf>::new());
 }
@@ -336,7 +336,7 @@ fn an_audio_call_becomes_a_video_call_for_the_same_two_people() {
 fn the_end_of_a_recording_waits_for_the_server_on_this_machine() {
     let mut world = World::new();
     let (patient, clinician) = people(&world);
-    let content = bytes(PART_PLAINTEXT + 7, 44);
+    let content = bytes(MAX_PART_PLAINTEXT + 7, 44);
     let app = App::of(&clinician);
     let runtime = runtime();
     let mut recorder = runtime.block_on(app.begin(&patient, &clinician, RecorderOptions::default()));
@@ -453,7 +453,7 @@ impl Heard {
 fn an_interrupt_ends_a_recording_to_its_last_byte() {
     let world = World::new();
     let (patient, clinician) = people(&world);
-    let content = bytes(2 * PART_PLAINTEXT + 9, 46);
+    let content = bytes(2 * MAX_PART_PLAINTEXT + 9, 46);
     let mut heard = Heard::start(&clinician, &patient, &clinician);
     heard.live.write(&content);
     heard.live.until("two parts were there", || world.parts() == 2);
@@ -474,7 +474,7 @@ fn an_interrupt_ends_a_recording_to_its_last_byte() {
 fn a_second_interrupt_waits_for_nothing() {
     let mut world = World::new();
     let (patient, clinician) = people(&world);
-    let content = bytes(2 * PART_PLAINTEXT + 9, 47);
+    let content = bytes(2 * MAX_PART_PLAINTEXT + 9, 47);
     let mut heard = Heard::start(&clinician, &patient, &clinician);
     heard.live.write(&content);
     heard.live.until("two parts were there", || world.parts() == 2);
@@ -488,7 +488,7 @@ fn a_second_interrupt_waits_for_nothing() {
     world.start();
     let resumed = clinician.run(&["resume", "--json"]).json();
     let there = usize::try_from(resumed["bytes"].as_u64().unwrap()).unwrap();
-    assert!(there >= 2 * PART_PLAINTEXT, "{resumed}");
+    assert!(there >= 2 * MAX_PART_PLAINTEXT, "{resumed}");
     assert!(
         clinician.run(&["open", &only_recording(&patient), "--allow-cut-off"]).stdout == content[..there]
     );
@@ -499,7 +499,7 @@ fn a_second_interrupt_waits_for_nothing() {
 fn a_pipe_by_name_is_recorded_while_the_server_is_away() {
     let mut world = World::new();
     let (patient, clinician) = people(&world);
-    let content = bytes(3 * PART_PLAINTEXT + 9, 50);
+    let content = bytes(3 * MAX_PART_PLAINTEXT + 9, 50);
     let pipe = world.folder().join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
@@ -509,10 +509,10 @@ fn a_pipe_by_name_is_recorded_while_the_server_is_away() {
     let mut heard = Heard::of(Live { child, pipe: None });
     let mut writer = File::options().write(true).open(&pipe).unwrap();
     heard.until_said("Recording ");
-    writer.write_all(&content[..PART_PLAINTEXT + 1]).unwrap();
+    writer.write_all(&content[..MAX_PART_PLAINTEXT + 1]).unwrap();
     heard.live.until("a part was there", || world.parts() == 1);
     world.take_server().kill();
-    writer.write_all(&content[PART_PLAINTEXT + 1..]).unwrap();
+    writer.write_all(&content[MAX_PART_PLAINTEXT + 1..]).unwrap();
     heard.until_said("going on into the encrypted spool of this machine");
     drop(writer);
     heard.interrupt();
@@ -530,18 +530,18 @@ fn a_pipe_by_name_is_recorded_while_the_server_is_away() {
 fn an_interrupt_is_heard_while_a_recording_waits_for_room() {
     let mut world = World::new();
     let (patient, clinician) = people(&world);
-    let content = bytes(12 * PART_PLAINTEXT, 48);
+    let content = bytes(12 * MAX_PART_PLAINTEXT, 48);
     let mut heard = Heard::start(&clinician, &patient, &clinician);
     let begun = heard.until_said("Recording ");
     let recording = begun.strip_prefix("Recording ").unwrap().to_owned();
     // No folder can be made where a file is.
     let spool = clinician.home.join(format!("uploads/{recording}.spool"));
     std::fs::write(&spool, b"").unwrap();
-    heard.live.write(&content[..PART_PLAINTEXT + 1]);
+    heard.live.write(&content[..MAX_PART_PLAINTEXT + 1]);
     heard.live.until("a part was there", || world.parts() == 1);
     world.take_server().kill();
     let mut pipe = heard.live.pipe.take().unwrap();
-    let rest = content[PART_PLAINTEXT + 1..].to_vec();
+    let rest = content[MAX_PART_PLAINTEXT + 1..].to_vec();
     let writing = std::thread::spawn(move || {
         // It waits as long as the recording does, and ends with it.
         let _ = pipe.write_all(&rest);
@@ -556,7 +556,7 @@ fn an_interrupt_is_heard_while_a_recording_waits_for_room() {
     assert_eq!(told["end"], "unsealed", "no end is sealed over parts that are nowhere");
     // The answer may have died with the server; then nobody here was told that the part is there.
     let acknowledged = told["acknowledged_bytes"].as_u64().unwrap();
-    assert!([0, PART_PLAINTEXT as u64].contains(&acknowledged), "{told}");
+    assert!([0, MAX_PART_PLAINTEXT as u64].contains(&acknowledged), "{told}");
     assert_eq!(told["kept_bytes"], 0);
     assert!(told["lost_bytes"].as_u64().unwrap() > 0, "{told}");
 
@@ -564,8 +564,8 @@ fn an_interrupt_is_heard_while_a_recording_waits_for_room() {
     world.start();
     let resumed = clinician.run(&["resume", "--json"]).json();
     assert_eq!(resumed["status"], "cut_off");
-    assert_eq!(resumed["bytes"], PART_PLAINTEXT);
-    assert!(open_cut_off(&patient, &recording) == content[..PART_PLAINTEXT]);
+    assert_eq!(resumed["bytes"], MAX_PART_PLAINTEXT);
+    assert!(open_cut_off(&patient, &recording) == content[..MAX_PART_PLAINTEXT]);
     // Both count the recorded time in one way, to the millisecond, wherever the line between kept and lost lies.
     let sum = |of: &serde_json::Value, names: &[&str]| {
         names.iter().map(|name| of[name].as_u64().unwrap()).sum::<u64>()
@@ -584,7 +584,7 @@ fn a_full_store_is_no_server_that_is_away() {
     let mut world = World::offline();
     world.start_with(&["--min-free", "0", "--max-bytes", "600K"]);
     let (patient, clinician) = people(&world);
-    let content = bytes(3 * PART_PLAINTEXT + 9, 52);
+    let content = bytes(3 * MAX_PART_PLAINTEXT + 9, 52);
     let mut heard = Heard::start(&clinician, &patient, &clinician);
     heard.live.write(&content);
     heard.until_said("The server's store is full: going on into the encrypted spool of this machine");
@@ -619,7 +619,7 @@ fn the_live_line_says_what_the_server_does() {
     for columns in [80, 40] {
         let mut terminal = PseudoTerminal::vault_cli(&clinician.home, columns, &seal);
         let mut writer = File::options().write(true).open(&pipe).unwrap();
-        writer.write_all(&bytes(PART_PLAINTEXT + 1, 53)).unwrap();
+        writer.write_all(&bytes(MAX_PART_PLAINTEXT + 1, 53)).unwrap();
         let line = terminal.wait_for(" s behind").rsplit('\r').next().unwrap().to_owned();
         assert!(line.contains("recorded, "), "{line:?}");
         let line = terminal.wait_for("store full, 00:00:").rsplit('\r').next().unwrap().to_owned();
@@ -637,11 +637,11 @@ fn a_file_on_standard_input_that_changes_is_never_complete() {
     let world = World::behind(&proxy);
     let patient = world.person_with("patient", "patient", &[], &proxy.url());
     let clinician = world.person_with("clinician", "clinician", &[], &proxy.url());
-    let content = bytes(24 * PART_PLAINTEXT, 49);
+    let content = bytes(24 * MAX_PART_PLAINTEXT, 49);
     let file = world.file("talk.bin", &content);
     let changing = file.clone();
     let shrink = move || File::options().write(true).open(changing).unwrap().set_len(1000).unwrap();
-    proxy.strike_after(2 * PART_PLAINTEXT as u64, Strike::Call(Box::new(shrink)));
+    proxy.strike_after(2 * MAX_PART_PLAINTEXT as u64, Strike::Call(Box::new(shrink)));
     let mut command = vault_cli(&clinician.home);
     command.args(["seal", "-", "--patient", &patient.account, "--clinician", &clinician.account]);
     let said = end(command.stdin(File::open(&file).unwrap()));

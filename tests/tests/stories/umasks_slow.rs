@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_tests::command::{Said, binary, end, vault_cli};
 use vault_tests::server_process::ServerProcess;
 use vault_tests::world::bytes;
@@ -93,7 +93,7 @@ fn whole_run(umask: &'static str) {
     }
     let [patient, clinician] = &*accounts else { unreachable!() };
     let readers = ["--patient", patient.as_str(), "--clinician", clinician.as_str()];
-    std::fs::write(site.path("talk"), bytes(PART_PLAINTEXT + 5, 1)).unwrap();
+    std::fs::write(site.path("talk"), bytes(MAX_PART_PLAINTEXT + 5, 1)).unwrap();
     let recording = site.run("clinician", &[&["seal", "talk"], &readers[..]].concat()).text();
     site.run("patient", &["list"]).text();
     site.run("patient", &["name", clinician, "dora"]).text();
@@ -106,7 +106,7 @@ fn whole_run(umask: &'static str) {
     let mut live =
         live.stdin(Stdio::piped()).stderr(Stdio::null()).current_dir(site.folder.path()).spawn().unwrap();
     let mut pipe = live.stdin.take().unwrap();
-    pipe.write_all(&bytes(PART_PLAINTEXT + 1, 2)).unwrap();
+    pipe.write_all(&bytes(MAX_PART_PLAINTEXT + 1, 2)).unwrap();
     let stored = || -> i64 {
         let index = rusqlite::Connection::open(site.path("data/vault.db")).unwrap();
         index.query_row("SELECT count(*) FROM parts", (), |row| row.get(0)).unwrap()
@@ -120,7 +120,7 @@ fn whole_run(umask: &'static str) {
         assert!(data.contains(&format!("data/{name}")), "{name} is not among {data:?}");
     }
     server.kill();
-    pipe.write_all(&bytes(4 * PART_PLAINTEXT, 3)).unwrap();
+    pipe.write_all(&bytes(4 * MAX_PART_PLAINTEXT, 3)).unwrap();
     drop(pipe);
     assert!(!live.wait().unwrap().success());
     let home = site.private("clinician");

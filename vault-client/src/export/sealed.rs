@@ -92,7 +92,7 @@ async fn fetch_segment(
         async move {
             let ciphertext = match first {
                 Some(first) => first,
-                None => fetch_part(connection, &recording, index, part, shape.part_length(part)).await?,
+                None => fetch_part(connection, &recording, proven, part).await?,
             };
             let plaintext = open_part(run.session.effects(), &opener, part, ciphertext.clone()).await?;
             Ok::<_, ClientError>((ciphertext, plaintext.len() as u64))

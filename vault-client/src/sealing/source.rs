@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 use vault_core::webm::SeekIndexer;
-use vault_proto::geometry::PART_PLAINTEXT;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 use vault_proto::ids::Digest;
 use zeroize::Zeroizing;
 
@@ -157,7 +157,7 @@ impl Watch {
     /// Reads all of it once more, and says whether it is the same.
     fn gives_again(&self, file: &mut File, hash: &Sha256) -> io::Result<bool> {
         let mut again = Sha256::new();
-        let mut buffer = Zeroizing::new(vec![0; PART_PLAINTEXT]);
+        let mut buffer = Zeroizing::new(vec![0; MAX_PART_PLAINTEXT]);
         file.seek(SeekFrom::Start(self.from))?;
         loop {
             match file.read(&mut buffer) {
@@ -235,7 +235,7 @@ impl Source {
 
     /// Reads past the first `bytes`, which `indexer` sees too, and gives their SHA-256.
     pub(super) fn skip(&mut self, bytes: u64, indexer: &mut SeekIndexer) -> io::Result<Digest> {
-        let mut buffer = Zeroizing::new(vec![0; PART_PLAINTEXT]);
+        let mut buffer = Zeroizing::new(vec![0; MAX_PART_PLAINTEXT]);
         let mut left = bytes;
         while left > 0 {
             let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));

@@ -1,7 +1,7 @@
 //! Round trips in any order, and a changed byte in every object.
 
 use proptest::prelude::*;
-use vault_proto::geometry::{BodyEnd, PART_PLAINTEXT};
+use vault_proto::geometry::{BodyEnd, MAX_PART_PLAINTEXT};
 use vault_proto::recording::StoredStatements;
 use vault_proto::statements::Suite;
 
@@ -62,8 +62,8 @@ proptest! {
     ) {
         let mut takes: Vec<_> = lengths.into_iter().map(|length| (length, BodyEnd::Final)).collect();
         if parts > 0 {
-            takes.insert(0, (parts * PART_PLAINTEXT, BodyEnd::Cut));
-            takes.push((parts * PART_PLAINTEXT + 3, BodyEnd::Final));
+            takes.insert(0, (parts * MAX_PART_PLAINTEXT, BodyEnd::Cut));
+            takes.push((parts * MAX_PART_PLAINTEXT + 3, BodyEnd::Final));
         }
         let stored = seal(if pq { Suite::Pq } else { Suite::X25519 }, &takes);
         let opened = open(&stored, &|_, _| {}).unwrap();
@@ -74,7 +74,7 @@ proptest! {
 
     #[test]
     fn parts_open_in_any_order(
-        length in 2 * PART_PLAINTEXT..4 * PART_PLAINTEXT,
+        length in 2 * MAX_PART_PLAINTEXT..4 * MAX_PART_PLAINTEXT,
         order in prop::collection::vec(any::<prop::sample::Index>(), 1..8),
     ) {
         let stored = seal(Suite::X25519, &[(length, BodyEnd::Final)]);
@@ -87,8 +87,8 @@ proptest! {
         for index in order {
             let at = index.index(segment.parts.len());
             let opened = opener.open(at as u32, segment.parts[at].clone()).unwrap();
-            let from = at * PART_PLAINTEXT;
-            prop_assert!(opened == segment.plaintext[from..length.min(from + PART_PLAINTEXT)]);
+            let from = at * MAX_PART_PLAINTEXT;
+            prop_assert!(opened == segment.plaintext[from..length.min(from + MAX_PART_PLAINTEXT)]);
             let wrong = (at + 1) % segment.parts.len();
             prop_assert!(opener.open(wrong as u32, segment.parts[at].clone()).is_err());
         }

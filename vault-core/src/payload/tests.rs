@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use vault_proto::age_header::Stanza;
+use vault_proto::geometry::MAX_PART_PLAINTEXT;
 
 use super::*;
 
@@ -11,13 +12,19 @@ static_assertions::assert_not_impl_any!(PayloadSealer: Clone, std::fmt::Debug, s
 static_assertions::assert_not_impl_any!(PartJob: Clone, std::fmt::Debug, serde::Serialize);
 static_assertions::assert_not_impl_any!(PayloadOpener: Clone, std::fmt::Debug, serde::Serialize);
 
+const LARGEST: PartChunks = PartChunks::FIFTEEN;
+
 struct Sealed {
     opener: PayloadOpener,
     parts: Vec<Vec<u8>>,
 }
 
-/// Seals `plaintext`; without its last part's mark if `cut`.
+/// Seals `plaintext` in the largest parts; without its last part's mark if `cut`.
 fn seal(plaintext: &[u8], cut: bool) -> Sealed {
+    seal_in(LARGEST, plaintext, cut)
+}
+
+fn seal_in(part_chunks: PartChunks, plaintext: &[u8], cut: bool) -> Sealed {
     let key = FileKey::generate().unwrap();
     let header = key.authenticate(vec![Stanza::new("a", vec![], vec![]).unwrap()]).unwrap();
     let copy = FileKey::try_fill(|out| {
@@ -25,8 +32,8 @@ fn seal(plaintext: &[u8], cut: bool) -> Sealed {
         Ok::<(), ()>(())
     })
     .unwrap_or_else(|()| panic!("copying a key"));
-    let mut sealer = PayloadSealer::new(key).unwrap();
-    let mut pieces: Vec<&[u8]> = plaintext.chunks(PART_PLAINTEXT).collect();
+    let mut sealer = PayloadSealer::new(key, part_chunks).unwrap();
+    let mut pieces: Vec<&[u8]> = plaintext.chunks(part_chunks.plaintext()).collect();
     if pieces.is_empty() {
         pieces.push(&[]);
     }
@@ -48,55 +55,82 @@ fn media(len: usize) -> Vec<u8> {
 
 #[test]
 fn parts_open_alone_and_in_any_order() {
-    for len in [
-        0,
-        1,
-        CHUNK_PLAINTEXT - 1,
-        CHUNK_PLAINTEXT,
-        CHUNK_PLAINTEXT + 1,
-        PART_PLAINTEXT - 1,
-        PART_PLAINTEXT,
-        PART_PLAINTEXT + 1,
-        2 * PART_PLAINTEXT,
-        2 * PART_PLAINTEXT + 3 * CHUNK_PLAINTEXT + 5,
-    ] {
-        let plaintext = media(len);
-        let sealed = seal(&plaintext, false);
-        let count = sealed.parts.len();
-        for at in (0..count).rev() {
-            let part = sealed.parts[at].clone();
-            let opened = sealed.opener.open_part(at as u32, part, at + 1 == count, BodyEnd::Final).unwrap();
-            let from = at * PART_PLAINTEXT;
-            assert_eq!(opened, plaintext[from..len.min(from + PART_PLAINTEXT)], "{len} bytes, part {at}");
+    for part_chunks in PartChunks::ALL {
+        let full = part_chunks.plaintext();
+        for len in [
+            0,
+            1,
+            CHUNK_PLAINTEXT - 1,
+            CHUNK_PLAINTEXT,
+            CHUNK_PLAINTEXT + 1,
+            full - 1,
+            full,
+            full + 1,
+            2 * full,
+            2 * full + 3 * CHUNK_PLAINTEXT + 5,
+        ] {
+            let plaintext = media(len);
+            let sealed = seal_in(part_chunks, &plaintext, false);
+            let count = sealed.parts.len();
+            for at in (0..count).rev() {
+                let (place, part) = ((at as u32, part_chunks), sealed.parts[at].clone());
+                let opened = sealed.opener.open_part(place, part, at + 1 == count, BodyEnd::Final).unwrap();
+                let from = at * full;
+                assert_eq!(opened, plaintext[from..len.min(from + full)], "{len} bytes, part {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_is_the_same_whatever_its_parts() {
+    let plaintext = media(31 * CHUNK_PLAINTEXT + 7);
+    for part_chunks in PartChunks::ALL {
+        let sealed = seal_in(part_chunks, &plaintext, false);
+        let body = sealed.parts.concat();
+        for other in PartChunks::ALL {
+            let parts: Vec<&[u8]> = std::iter::once(&body[..other.full_length(0).min(body.len())])
+                .chain(body[other.full_length(0).min(body.len())..].chunks(other.ciphertext()))
+                .collect();
+            let count = parts.len();
+            let opened = parts.iter().enumerate().map(|(at, part)| {
+                let place = (at as u32, other);
+                sealed.opener.open_part(place, part.to_vec(), at + 1 == count, BodyEnd::Final).unwrap()
+            });
+            assert!(opened.collect::<Vec<_>>().concat() == plaintext, "{part_chunks:?} read as {other:?}");
         }
     }
 }
 
 #[test]
 fn a_cut_body_opens_only_as_a_cut_body() {
-    let plaintext = media(2 * PART_PLAINTEXT);
+    let plaintext = media(2 * MAX_PART_PLAINTEXT);
     let sealed = seal(&plaintext, true);
-    let open = |at: u32, end| sealed.opener.open_part(at, sealed.parts[at as usize].clone(), at == 1, end);
-    assert_eq!(open(0, BodyEnd::Cut).unwrap(), plaintext[..PART_PLAINTEXT]);
-    assert_eq!(open(1, BodyEnd::Cut).unwrap(), plaintext[PART_PLAINTEXT..]);
-    assert_eq!(open(1, BodyEnd::Final), Err(OpenPartError::Chunk { index: 1, chunk: 15 }));
+    let open = |at: u32, end| {
+        sealed.opener.open_part((at, LARGEST), sealed.parts[at as usize].clone(), at == 1, end)
+    };
+    assert_eq!(open(0, BodyEnd::Cut).unwrap(), plaintext[..MAX_PART_PLAINTEXT]);
+    assert_eq!(open(1, BodyEnd::Cut).unwrap(), plaintext[MAX_PART_PLAINTEXT..]);
+    assert_eq!(open(1, BodyEnd::Final), Err(OpenPartError::Chunk { index: 1, chunk: 14 }));
 
     let whole = seal(&plaintext, false);
-    let open = |end| whole.opener.open_part(1, whole.parts[1].clone(), true, end);
-    assert_eq!(open(BodyEnd::Cut), Err(OpenPartError::Chunk { index: 1, chunk: 15 }));
+    let open = |end| whole.opener.open_part((1, LARGEST), whole.parts[1].clone(), true, end);
+    assert_eq!(open(BodyEnd::Cut), Err(OpenPartError::Chunk { index: 1, chunk: 14 }));
     assert!(open(BodyEnd::Final).is_ok());
     let short = seal(&media(100), false);
     let len = short.parts[0].len();
     assert_eq!(
-        short.opener.open_part(0, short.parts[0].clone(), true, BodyEnd::Cut),
+        short.opener.open_part((0, LARGEST), short.parts[0].clone(), true, BodyEnd::Cut),
         Err(OpenPartError::Length { index: 0, len })
     );
 }
 
 #[test]
 fn moved_dropped_and_lengthened_parts_are_refused() {
-    let sealed = seal(&media(2 * PART_PLAINTEXT + 70_000), false);
-    let open = |index: u32, part: Vec<u8>, ends| sealed.opener.open_part(index, part, ends, BodyEnd::Final);
+    let sealed = seal(&media(2 * MAX_PART_PLAINTEXT + 70_000), false);
+    let open = |index: u32, part: Vec<u8>, ends| {
+        sealed.opener.open_part((index, LARGEST), part, ends, BodyEnd::Final)
+    };
     let [first, second, last] = [0, 1, 2].map(|at| sealed.parts[at].clone());
     assert_eq!(open(2, second.clone(), false), Err(OpenPartError::Chunk { index: 2, chunk: 0 }));
     assert_eq!(open(0, second.clone(), false), Err(OpenPartError::Length { index: 0, len: second.len() }));
@@ -105,10 +139,11 @@ fn moved_dropped_and_lengthened_parts_are_refused() {
         Err(OpenPartError::Chunk { index: 0, chunk: 0 })
     );
     assert_eq!(open(1, first.clone(), false), Err(OpenPartError::Length { index: 1, len: first.len() }));
-    assert_eq!(open(1, second.clone(), true), Err(OpenPartError::Chunk { index: 1, chunk: 15 }));
+    assert_eq!(open(1, second.clone(), true), Err(OpenPartError::Chunk { index: 1, chunk: 14 }));
     assert_eq!(open(2, last.clone(), false), Err(OpenPartError::Length { index: 2, len: last.len() }));
     assert_eq!(open(1, last.clone(), true), Err(OpenPartError::Chunk { index: 1, chunk: 0 }));
-    assert_eq!(open(MAX_PARTS, last.clone(), true), Err(OpenPartError::Index { index: MAX_PARTS }));
+    let beyond = LARGEST.max_parts();
+    assert_eq!(open(beyond, last.clone(), true), Err(OpenPartError::Index { index: beyond }));
 
     let mut wrong_nonce = first.clone();
     wrong_nonce[0] ^= 1;
@@ -122,75 +157,74 @@ fn moved_dropped_and_lengthened_parts_are_refused() {
 
 #[test]
 fn an_empty_final_chunk_is_refused_even_when_it_is_authentic() {
-    let sealed = seal(&media(PART_PLAINTEXT), true);
+    let sealed = seal(&media(MAX_PART_PLAINTEXT), true);
     let key = ChunkAead::new(sealed.opener.key.expose());
-    let Ok(tag) = key.seal(&chunk_nonce(1, 0, true), &mut []) else { panic!("sealing nothing") };
+    let Ok(tag) = key.seal(&stream_nonce(15, true), &mut []) else { panic!("sealing nothing") };
     assert_eq!(
-        sealed.opener.open_part(1, tag.to_vec(), true, BodyEnd::Final),
+        sealed.opener.open_part((1, LARGEST), tag.to_vec(), true, BodyEnd::Final),
         Err(OpenPartError::Length { index: 1, len: 16 })
     );
     let one = seal(&media(CHUNK_PLAINTEXT), false);
     let key = ChunkAead::new(one.opener.key.expose());
     let mut body = one.parts[0][..16].to_vec();
     let mut chunk = media(CHUNK_PLAINTEXT);
-    let Ok(tag) = key.seal(&chunk_nonce(0, 0, false), &mut chunk) else { panic!("sealing") };
+    let Ok(tag) = key.seal(&stream_nonce(0, false), &mut chunk) else { panic!("sealing") };
     body.extend_from_slice(&chunk);
     body.extend_from_slice(&tag);
-    let Ok(tag) = key.seal(&chunk_nonce(0, 1, true), &mut []) else { panic!("sealing nothing") };
+    let Ok(tag) = key.seal(&stream_nonce(1, true), &mut []) else { panic!("sealing nothing") };
     body.extend_from_slice(&tag);
     let len = body.len();
     assert_eq!(
-        one.opener.open_part(0, body, true, BodyEnd::Final),
+        one.opener.open_part((0, LARGEST), body, true, BodyEnd::Final),
         Err(OpenPartError::Length { index: 0, len })
     );
 }
 
 #[test]
 fn the_sealer_refuses_what_cannot_stand() {
-    let sealer = || PayloadSealer::new(FileKey::generate().unwrap()).unwrap();
+    let sealer = || PayloadSealer::new(FileKey::generate().unwrap(), LARGEST).unwrap();
+    let full = LARGEST.plaintext();
     let mut one = sealer();
-    assert_eq!(one.next_part(vec![0; 5], false).err(), Some(SealPartError::NotFull { len: 5 }));
-    let over = PART_PLAINTEXT + 1;
-    assert_eq!(one.next_part(vec![0; over], false).err(), Some(SealPartError::NotFull { len: over }));
-    assert_eq!(one.next_part(vec![0; over], true).err(), Some(SealPartError::TooLong { len: over }));
-    assert_eq!(one.parts_left(), MAX_PARTS);
-    assert_eq!(one.next_part(vec![0; PART_PLAINTEXT], false).unwrap().index(), 0);
+    assert_eq!(one.next_part(vec![0; 5], false).err(), Some(SealPartError::NotFull { len: 5, full }));
+    let over = MAX_PART_PLAINTEXT + 1;
+    assert_eq!(one.next_part(vec![0; over], false).err(), Some(SealPartError::NotFull { len: over, full }));
+    assert_eq!(one.next_part(vec![0; over], true).err(), Some(SealPartError::TooLong { len: over, full }));
+    assert_eq!(one.parts_left(), LARGEST.max_parts());
+    assert_eq!(one.next_part(vec![0; MAX_PART_PLAINTEXT], false).unwrap().index(), 0);
     assert_eq!(one.next_part(vec![], true).err(), Some(SealPartError::EmptyEnd));
     assert_eq!(one.next_part(vec![1], true).unwrap().index(), 1);
     assert_eq!(one.parts_left(), 0);
     assert_eq!(one.next_part(vec![1], true).err(), Some(SealPartError::Complete));
-    assert_eq!(one.next_part(vec![0; PART_PLAINTEXT], false).err(), Some(SealPartError::Complete));
+    assert_eq!(one.next_part(vec![0; MAX_PART_PLAINTEXT], false).err(), Some(SealPartError::Complete));
 
-    let mut full = sealer();
-    full.next = MAX_PARTS - 1;
-    assert_eq!(full.next_part(vec![0; PART_PLAINTEXT], false).err(), Some(SealPartError::Full));
-    let job = full.next_part(vec![0; PART_PLAINTEXT], true).unwrap();
-    assert_eq!(job.index(), MAX_PARTS - 1);
-    assert_eq!(full.next_part(vec![], true).err(), Some(SealPartError::Complete));
+    let mut whole = sealer();
+    whole.next = LARGEST.max_parts() - 1;
+    assert_eq!(whole.next_part(vec![0; MAX_PART_PLAINTEXT], false).err(), Some(SealPartError::Full));
+    let job = whole.next_part(vec![0; MAX_PART_PLAINTEXT], true).unwrap();
+    assert_eq!(job.index(), LARGEST.max_parts() - 1);
+    assert_eq!(whole.next_part(vec![], true).err(), Some(SealPartError::Complete));
 }
 
 #[test]
 fn a_reserved_buffer_is_sealed_where_it_lies() {
-    let mut sealer = PayloadSealer::new(FileKey::generate().unwrap()).unwrap();
+    let mut sealer = PayloadSealer::new(FileKey::generate().unwrap(), LARGEST).unwrap();
     let mut buffer = PayloadSealer::part_buffer();
-    buffer.resize(PART_PLAINTEXT, 7);
+    buffer.resize(MAX_PART_PLAINTEXT, 7);
     let place = buffer.as_ptr();
     let sealed = sealer.next_part(buffer, false).unwrap().run().unwrap();
     assert_eq!(sealed.ciphertext.as_ptr(), place);
-    assert_eq!(sealed.ciphertext.len(), MAX_PART_CIPHERTEXT);
+    assert_eq!(sealed.ciphertext.len(), MAX_PART);
 }
 
 #[test]
 fn no_two_chunks_share_a_nonce() {
     let mut seen = std::collections::HashSet::new();
-    for part in [0, 1, 15, 16, 255, 256, MAX_PARTS - 1] {
-        for chunk in 0..CHUNKS_PER_PART {
-            for is_final in [false, true] {
-                assert!(seen.insert(chunk_nonce(part, chunk, is_final)));
-            }
+    for chunk in 0..u64::from(MAX_CHUNKS) {
+        for is_final in [false, true] {
+            assert!(seen.insert(stream_nonce(chunk, is_final)));
         }
     }
-    assert_eq!(chunk_nonce(MAX_PARTS - 1, 15, true), [0, 0, 0, 0, 0, 0, 0, 0, 0x0f, 0xff, 0xff, 1]);
+    assert_eq!(stream_nonce(1_019, true), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0x03, 0xfb, 1]);
 }
 
 proptest! {
@@ -201,7 +235,7 @@ proptest! {
         let mut part = sealed.parts[0].clone();
         let at = at.index(part.len());
         part[at] ^= 1 << bit;
-        prop_assert!(sealed.opener.open_part(0, part, true, BodyEnd::Final).is_err());
+        prop_assert!(sealed.opener.open_part((0, LARGEST), part, true, BodyEnd::Final).is_err());
     }
 
     #[test]
@@ -209,6 +243,6 @@ proptest! {
         let sealed = seal(&media(len), false);
         let mut part = sealed.parts[0].clone();
         part.truncate(at.index(part.len()));
-        prop_assert!(sealed.opener.open_part(0, part, true, BodyEnd::Final).is_err());
+        prop_assert!(sealed.opener.open_part((0, LARGEST), part, true, BodyEnd::Final).is_err());
     }
 }

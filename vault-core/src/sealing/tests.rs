@@ -1,6 +1,6 @@
 //! What a sealer refuses to seal.
 
-use vault_proto::geometry::{BodyEnd, MAX_PART, PART_PLAINTEXT};
+use vault_proto::geometry::{BodyEnd, MAX_PART, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::statements::{RecordingStatus, Suite};
 
 use super::*;
@@ -10,7 +10,7 @@ static_assertions::assert_not_impl_any!(RecordingSealer: Clone, std::fmt::Debug,
 static_assertions::assert_not_impl_any!(SegmentSealer: Clone, std::fmt::Debug, serde::Serialize);
 
 fn start(index: u32, track: u8) -> SegmentStart {
-    SegmentStart { index, track, key_commitment: Digest::of(b"key") }
+    SegmentStart { index, track, part_chunks: PartChunks::FIFTEEN, key_commitment: Digest::of(b"key") }
 }
 
 fn facts(index: u32) -> SegmentFacts {
@@ -74,7 +74,7 @@ fn facts_that_make_no_body_are_refused_and_change_nothing() {
     }
     let cut = SegmentFacts { end: BodyEnd::Cut, last_part_length: MAX_PART, ..facts(0) };
     begun.seal_segment(&mut sealer, &cut).unwrap();
-    assert_eq!((sealer.segments(), sealer.total_length()), (1, PART_PLAINTEXT as u64));
+    assert_eq!((sealer.segments(), sealer.total_length()), (1, MAX_PART_PLAINTEXT as u64));
 }
 
 #[test]
@@ -112,7 +112,10 @@ fn nothing_ends_without_a_segment_or_with_an_endless_title() {
 fn no_two_segments_share_a_key_and_every_header_names_its_place() {
     let begun = begin(Suite::X25519);
     let sealer = begun.sealer();
-    let (first, second) = (sealer.begin_segment(0).unwrap(), sealer.begin_segment(0).unwrap());
+    let (first, second) = (
+        sealer.begin_segment(0, PartChunks::FIFTEEN).unwrap(),
+        sealer.begin_segment(0, PartChunks::FIFTEEN).unwrap(),
+    );
     assert_ne!(first.start().key_commitment, second.start().key_commitment);
     assert_ne!(first.header(), second.header());
     let here = labels::context(&begun.manifest.digest(), 0, 0);

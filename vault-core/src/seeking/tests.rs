@@ -1,7 +1,7 @@
 //! Seeking against slicing, and what is fetched for it.
 
 use proptest::prelude::*;
-use vault_proto::geometry::{BodyEnd, PART_PLAINTEXT};
+use vault_proto::geometry::{BodyEnd, MAX_PART_PLAINTEXT};
 use vault_proto::statements::Suite;
 
 use super::*;
@@ -42,10 +42,10 @@ fn stored() -> Stored {
         Suite::X25519,
         &[
             (0, BodyEnd::Final),
-            (2 * PART_PLAINTEXT, BodyEnd::Cut),
+            (2 * MAX_PART_PLAINTEXT, BodyEnd::Cut),
             (0, BodyEnd::Final),
             (70_001, BodyEnd::Final),
-            (PART_PLAINTEXT + 1, BodyEnd::Final),
+            (MAX_PART_PLAINTEXT + 1, BodyEnd::Final),
             (0, BodyEnd::Final),
         ],
     )
@@ -79,7 +79,7 @@ proptest! {
                 assert!(out[..read] == *expected, "{length} bytes from {at}");
                 // The parts that the range touches: at most one more than fit, and one more for each boundary of
                 // segments.
-                let needed = if expected.is_empty() { 0 } else { length / PART_PLAINTEXT + 2 + 2 };
+                let needed = if expected.is_empty() { 0 } else { length / MAX_PART_PLAINTEXT + 2 + 2 };
                 assert!(track.source.fetched.len() - before <= needed, "{:?}", track.source.fetched);
             }
         });
@@ -91,13 +91,13 @@ fn only_the_parts_that_hold_the_bytes_are_fetched_and_each_once() {
     STORED.with(|stored| {
         let mut track = track(stored, None);
         let mut out = [0; 10];
-        for at in [PART_PLAINTEXT + 5, PART_PLAINTEXT + 100, PART_PLAINTEXT + 900_000] {
+        for at in [MAX_PART_PLAINTEXT + 5, MAX_PART_PLAINTEXT + 100, MAX_PART_PLAINTEXT + 900_000] {
             track.seek(SeekFrom::Start(at as u64)).unwrap();
             track.read_exact(&mut out).unwrap();
         }
         assert_eq!(track.source.fetched, [(1, 1)]);
         // Ten bytes across the end of a segment; the empty segment between is not fetched.
-        track.seek(SeekFrom::Start(2 * PART_PLAINTEXT as u64 - 5)).unwrap();
+        track.seek(SeekFrom::Start(2 * MAX_PART_PLAINTEXT as u64 - 5)).unwrap();
         track.read_exact(&mut out).unwrap();
         assert_eq!(track.source.fetched, [(1, 1), (3, 0)]);
         track.seek(SeekFrom::End(0)).unwrap();
@@ -118,14 +118,14 @@ fn only_the_parts_that_hold_the_bytes_are_fetched_and_each_once() {
 fn an_altered_part_releases_nothing_and_harms_no_other() {
     STORED.with(|stored| {
         let mut track = track(stored, Some((1, 1)));
-        let mut out = vec![0; 2 * PART_PLAINTEXT];
-        assert_eq!(track.read(&mut out).unwrap(), PART_PLAINTEXT);
+        let mut out = vec![0; 2 * MAX_PART_PLAINTEXT];
+        assert_eq!(track.read(&mut out).unwrap(), MAX_PART_PLAINTEXT);
         for _ in 0..2 {
             let error = track.read(&mut out).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
             assert!(error.get_ref().is_some_and(|source| source.is::<OpenError>()));
         }
-        track.seek(SeekFrom::Start(2 * PART_PLAINTEXT as u64)).unwrap();
+        track.seek(SeekFrom::Start(2 * MAX_PART_PLAINTEXT as u64)).unwrap();
         assert_eq!(track.read(&mut out).unwrap(), 70_001);
     });
 }

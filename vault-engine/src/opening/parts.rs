@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use vault_core::opening::{Opening, PartOpener};
-use vault_proto::geometry::{self, MAX_PARTS};
+use vault_proto::geometry::{MAX_PART, MAX_PARTS};
 use vault_proto::ids::RecordingId;
 use vault_proto::recording::{ProvenSegment, Refusal};
 use vault_proto::sealed_header::MAX_SEALED_HEADER;
@@ -41,7 +41,7 @@ pub async fn start_segment(
     let missing = || format!("the list of parts of segment {}", proven.index);
     let hashes = stored(connection, &path, 32 * MAX_PARTS as usize, missing).await?;
     // All that a segment begins with is here before a key is touched: the server cannot see which header opens.
-    let first = fetch_part(connection, &recording, proven.index, 0, proven.shape.part_length(0)).await?;
+    let first = fetch_part(connection, &recording, proven, 0).await?;
     let opener = opening.segment(proven, &header, &hashes)?.start(&first)?;
     Ok(StartedSegment { header, hashes, opener, first })
 }
@@ -53,16 +53,15 @@ pub async fn start_segment(
 pub async fn fetch_part(
     connection: &Connection,
     recording: &RecordingId,
-    segment: u32,
+    proven: &ProvenSegment,
     part: u32,
-    length: u64,
 ) -> Result<Vec<u8>, ClientError> {
-    let first = geometry::part_offset(part);
-    let last = first + length.saturating_sub(1);
-    let path = wire::path::body(recording, segment);
+    let first = proven.shape.part_offset(part);
+    let last = first + proven.shape.part_length(part).saturating_sub(1);
+    let path = wire::path::body(recording, proven.index);
     // Whatever comes is checked against the signed hash; only its size is limited here.
-    let body = connection.get_stored(&path, Some((first, last)), geometry::MAX_PART).await?;
-    Ok(body.ok_or_else(|| missing(&format!("segment {segment}, part {part}")))?.into())
+    let body = connection.get_stored(&path, Some((first, last)), MAX_PART).await?;
+    Ok(body.ok_or_else(|| missing(&format!("segment {}, part {part}", proven.index)))?.into())
 }
 
 /// Fetches what a recording whose statements were served must have.

@@ -339,9 +339,7 @@ impl RemoteRecording {
         let rest = (1..shape.parts()).map(|part| {
             let opener = Arc::clone(&opener);
             async move {
-                let length = shape.part_length(part);
-                let ciphertext =
-                    fetch_part(&session.connection, &recording, proven.index, part, length).await?;
+                let ciphertext = fetch_part(&session.connection, &recording, proven, part).await?;
                 open_part(session.effects(), &opener, part, ciphertext).await
             }
         });

@@ -14,7 +14,6 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use vault_core::identity::Identity;
 use vault_core::opening::{Opening, PartOpener};
 use vault_core::webm::SeekableLayout;
-use vault_proto::geometry::{self, PART_PLAINTEXT};
 use vault_proto::ids::AccountId;
 use vault_proto::recording::{CheckedRecording, ProvenSegment};
 use zeroize::Zeroizing;
@@ -139,13 +138,14 @@ impl RemoteTrack {
         let Some(place) = self.locate(offset) else {
             return head.max(offset);
         };
-        let within = u64::try_from(PART_PLAINTEXT.saturating_sub(place.offset)).unwrap_or(u64::MAX);
-        let segment_end =
-            self.shared.segments.get(place.key.0).map_or(self.shared.length, |segment| {
-                segment.start + segment.proven.shape.plaintext_length()
-            });
+        let Some(segment) = self.shared.segments.get(place.key.0) else {
+            return offset;
+        };
+        let shape = &segment.proven.shape;
+        let within = shape.part_chunks().plaintext().saturating_sub(place.offset);
+        let segment_end = segment.start + shape.plaintext_length();
         let segment_end = head + segment_end.saturating_sub(self.shared.body_from);
-        offset.saturating_add(within).min(segment_end)
+        offset.saturating_add(u64::try_from(within).unwrap_or(u64::MAX)).min(segment_end)
     }
 
     /// Some bytes from `offset` on, at most `most`: those that lie together in memory. None at the end and beyond.
@@ -182,7 +182,8 @@ impl RemoteTrack {
         }
         // Of several segments with one start, the empty ones come first: the last one holds the byte.
         let index = shared.segments.partition_point(|segment| segment.start <= position).checked_sub(1)?;
-        let (part, offset) = geometry::locate(position - shared.segments.get(index)?.start);
+        let segment = shared.segments.get(index)?;
+        let (part, offset) = segment.proven.shape.locate(position - segment.start);
         Some(Place { key: (index, u32::try_from(part).ok()?), offset })
     }
 
@@ -240,10 +241,8 @@ impl RemoteTrack {
             // It was fetched for what stands in it; a reader that comes to it need not fetch it again.
             let _ = self.slot((index, 0)).set(first).await;
         }
-        let ProvenSegment { index, shape, .. } = segment.proven;
         let recording = &shared.checked.manifest().recording;
-        let ciphertext =
-            fetch_part(&shared.connection, recording, index, part, shape.part_length(part)).await?;
+        let ciphertext = fetch_part(&shared.connection, recording, &segment.proven, part).await?;
         Ok(Arc::new(open_part(shared.connection.effects(), opener, part, ciphertext).await?))
     }
 }

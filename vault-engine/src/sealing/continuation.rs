@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use vault_core::sealing::SegmentFacts;
-use vault_proto::geometry::{self, BodyEnd, BodyShape};
+use vault_proto::geometry::{BodyEnd, BodyShape};
 use vault_proto::ids::Digest;
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::SegmentSeal;
-use vault_proto::wire::OpenSegment;
 
 use super::begin::{Begun, is_final_refusal};
 use super::journal::{Journal, Line, PartLine, Past, PastSegment};
@@ -94,8 +93,7 @@ impl Begun {
             }
             let is_sealed = stored.get(at).is_some_and(|stored| stored.seal.is_some());
             if !is_sealed {
-                let (track, header) = (segment.line.track, segment.line.header.clone());
-                server.open(segment.line.index, &OpenSegment { track, header }).await?;
+                server.open(segment.line.index, &segment.line.to_open()).await?;
                 send_kept(server, segment, spool, &self.journal).await?;
             }
             match &segment.seal {
@@ -195,8 +193,7 @@ impl Begun {
         let Some(segment) = past.segments.last() else {
             return Ok(());
         };
-        let body = OpenSegment { track: segment.line.track, header: segment.line.header.clone() };
-        server.open(segment.line.index, &body).await?;
+        server.open(segment.line.index, &segment.line.to_open()).await?;
         send_kept(server, segment, spool, &self.journal).await?;
         let open = self.agree(server, past, segment, caught_up).await?;
         self.close_segment(session, server, &open).await?;
@@ -276,6 +273,7 @@ async fn require_parts(
 
 fn plaintext_length(facts: &SegmentFacts) -> u64 {
     let parts = u32::try_from(facts.part_hashes.len()).unwrap_or(u32::MAX);
-    let length = geometry::part_offset(parts.saturating_sub(1)) + facts.last_part_length as u64;
-    BodyShape::new(length, facts.end).map_or(0, |shape| shape.plaintext_length())
+    let part_chunks = facts.start.part_chunks;
+    let length = part_chunks.offset(parts.saturating_sub(1)) + facts.last_part_length as u64;
+    BodyShape::new(length, facts.end, part_chunks).map_or(0, |shape| shape.plaintext_length())
 }

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use vault_core::sealing::SegmentStart;
 use vault_proto::base64;
 use vault_proto::envelope::Envelope;
-use vault_proto::geometry::BodyEnd;
+use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::statements::{FinalSeal, Manifest, SegmentSeal};
+use vault_proto::wire::OpenSegment;
 
 use crate::effects::{Change, Lock, Locking};
 use crate::error::ClientError;
@@ -65,6 +66,7 @@ pub(super) struct TrackLine {
 pub(super) struct SegmentLine {
     pub(crate) index: u32,
     pub(crate) track: u8,
+    pub(crate) part_chunks: PartChunks,
     pub(crate) key_commitment: Digest,
     /// Its header, in base64.
     pub(crate) header: String,
@@ -72,7 +74,13 @@ pub(super) struct SegmentLine {
 
 impl SegmentLine {
     pub(crate) const fn start(&self) -> SegmentStart {
-        SegmentStart { index: self.index, track: self.track, key_commitment: self.key_commitment }
+        let Self { index, track, part_chunks, key_commitment, .. } = *self;
+        SegmentStart { index, track, part_chunks, key_commitment }
+    }
+
+    /// What the server is asked for.
+    pub(crate) fn to_open(&self) -> OpenSegment {
+        OpenSegment { track: self.track, part_chunks: self.part_chunks, header: self.header.clone() }
     }
 }
 

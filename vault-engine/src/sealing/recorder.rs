@@ -8,7 +8,7 @@ use futures_channel::{mpsc, oneshot};
 use futures_util::future::{self, BoxFuture, Either};
 use futures_util::sink::SinkExt as _;
 use sha2::{Digest as _, Sha256};
-use vault_proto::geometry::{MAX_PARTS, PART_PLAINTEXT};
+use vault_proto::geometry::PartChunks;
 use vault_proto::ids::RecordingId;
 use vault_proto::statements::RecordingStatus;
 
@@ -23,7 +23,7 @@ use super::recording_clock::{Clock, Moment};
 use super::sender::{GiveUp, IN_FLIGHT, Item, Patience, Sender, Shared};
 use super::settlement::Settlement;
 use super::spool::Spool;
-use super::taken::{Taken, Ticker};
+use super::taken::{Due, Taken, Ticker};
 use super::worker::{Command, SealedTrack, WorkDone, Worker};
 use super::{SealRequest, Sealed};
 use crate::effects::Effects;
@@ -59,7 +59,8 @@ impl Default for RecorderOptions {
 /// Seals what an app records while it records it.
 ///
 /// The readers are fixed and signed when it begins, and nothing that happens later changes them: a switch from audio to
-/// video appends a segment. Bytes are sealed in parts of 1 MiB and sent as they come; what [`RecordingProgress`] calls
+/// video appends a segment. Bytes are sealed in parts, as large as
+/// fill within five seconds and at most 960 KiB, and sent as they come; what [`RecordingProgress`] calls
 /// acknowledged opens for its readers whatever dies next. While the server cannot be reached, sealed parts are kept in
 /// an encrypted spool in the home and sent later, in order, if need be by another process ([`super::resume_all`]).
 /// Plaintext is never written to a disk: what is lost with a process is what it held in memory, at most the last five
@@ -216,7 +217,9 @@ impl Recorder {
             growing: None,
             has_tail: false,
         };
-        let taken = Arc::new(Mutex::new(Taken::nothing(mark, last_part)));
+        // Of what can be read again nothing is lost with a device: it goes in the largest parts.
+        let always = (keeping == Keeping::Nowhere).then_some(PartChunks::FIFTEEN);
+        let taken = Arc::new(Mutex::new(Taken::nothing(mark, last_part, always)));
         let ticker = Ticker {
             session: session.clone(),
             recording,
@@ -284,31 +287,18 @@ impl Recorder {
     /// acknowledged opens; what was kept is sent by [`super::resume_all`].
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), ClientError> {
         let (now, recorded) = (self.clock.effects.now().running, self.clock.recorded());
-        {
-            let mut taken = self.taken();
-            taken.written.bytes += bytes.len() as u64;
-            taken.written.recorded = recorded;
-        }
+        self.taken().write(bytes.len() as u64, recorded);
         self.publish_recorded();
         while !bytes.is_empty() {
-            let (full, length, segment) = {
-                let taken = self.taken();
-                (taken.buffer.len() == PART_PLAINTEXT, taken.buffer.len(), taken.segment)
-            };
-            let age = segment.1.map_or(Duration::ZERO, |since| now.saturating_sub(since));
-            if age >= self.options.segment_length && length > 0 {
-                self.emit(true).await?;
-            } else if full {
-                // A full part is given out only when more comes: the last one of a segment is sealed otherwise.
-                self.emit(segment.0 + 1 == MAX_PARTS).await?;
+            let due = self.taken().due(now, self.options.segment_length);
+            match due {
+                Due::Part { last } => self.emit(last).await?,
+                Due::Room(room) => {
+                    let (first, later) = bytes.split_at(room.min(bytes.len()));
+                    self.taken().take(first, now);
+                    bytes = later;
+                }
             }
-            let mut taken = self.taken();
-            let room = PART_PLAINTEXT - taken.buffer.len();
-            let (first, later) = bytes.split_at(room.min(bytes.len()));
-            taken.segment.1.get_or_insert(now);
-            taken.since.get_or_insert(now);
-            taken.buffer.extend_from_slice(first);
-            bytes = later;
         }
         Ok(())
     }
@@ -459,8 +449,13 @@ impl Recorder {
     }
 
     async fn emit_rest(&mut self) -> Result<(), ClientError> {
-        let is_empty = self.taken().buffer.is_empty();
-        if is_empty { Ok(()) } else { self.emit(true).await }
+        loop {
+            let rest = self.taken().rest();
+            match rest {
+                Some(Due::Part { last }) => self.emit(last).await?,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Gives the buffer to be sealed. Nothing is taken out of it before there is a place for it: whoever drops the
@@ -472,8 +467,8 @@ impl Recorder {
         if future::poll_fn(|context| commands.poll_ready(context)).await.is_err() {
             return Err(self.gone().await);
         }
-        let (until, now_ms) = (self.clock.recorded(), self.clock.effects.now().unix_ms);
-        let part = self.taken().part(last, until, now_ms);
+        let (recorded, now_ms) = (self.clock.recorded(), self.clock.effects.now().unix_ms);
+        let part = self.taken().part(last, recorded, now_ms);
         match self.commands.as_mut().map(|commands| commands.start_send(Command::Part(part))) {
             Some(Ok(())) => Ok(()),
             _ => Err(self.gone().await),

@@ -1,19 +1,21 @@
 //! What a recorder took and has given out in no part yet, and what becomes of it every half second: the home learns
 //! until when something was recorded, and gets the [tail](super::tail).
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_channel::mpsc;
 use vault_core::payload::PayloadSealer;
+use vault_proto::geometry::{CHUNK_PLAINTEXT, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::RecordingId;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::journal::Journal;
 use super::progress::Mark;
 use super::recorder::Keeping;
 use super::recording_clock::Moment;
-use super::worker::{Command, Part};
+use super::worker::{Command, Part, milliseconds};
 use crate::session::Session;
 
 /// How often the home is told that something was recorded.
@@ -21,11 +23,24 @@ const PULSE: Duration = Duration::from_millis(500);
 /// What was recorded so long ago and is in no part yet is sealed into the home as the tail.
 const TAIL_AFTER: Duration = Duration::from_secs(4);
 
+/// A part should fill within this time: a device that is lost loses what it holds.
+const FILLED_WITHIN: Duration = Duration::from_secs(5);
+/// A part of several chunks that takes so long has become too large for its bit rate: its segment ends.
+const TOO_SLOW: Duration = Duration::from_secs(10);
+/// Moments of writes that lie closer together count as one.
+const GRAIN: Duration = Duration::from_millis(100);
+
 /// What was taken and is no part yet.
 pub(super) struct Taken {
-    pub(super) buffer: Zeroizing<Vec<u8>>,
-    /// Parts given out of the segment that grows, and since when it does.
-    pub(super) segment: (u32, Option<Duration>),
+    buffer: Zeroizing<Vec<u8>>,
+    /// What is known of the segment that grows, or comes next.
+    segment: Growing,
+    /// Chunks of a part; found out from how fast bytes come if `None`.
+    always: Option<PartChunks>,
+    /// How much was written until when, where that is in no part yet.
+    moments: VecDeque<Mark>,
+    /// Since when the first byte of the buffer waits to become a part.
+    waits: Option<Duration>,
     /// All that was written, and the recorded time when it was.
     pub(super) written: Mark,
     /// Plaintext bytes before the buffer.
@@ -36,13 +51,36 @@ pub(super) struct Taken {
     pub(super) since: Option<Duration>,
 }
 
+/// The segment that grows.
+#[derive(Default)]
+struct Growing {
+    /// Parts given out.
+    parts: u32,
+    /// Since when it grows.
+    since: Option<Duration>,
+    /// How many chunks its parts have, once that is known.
+    part_chunks: Option<PartChunks>,
+}
+
+/// What is due before more bytes are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// A part, and whether its segment ends with it.
+    Part { last: bool },
+    /// Nothing: there is room for so many bytes.
+    Room(usize),
+}
+
 impl Taken {
     /// Nothing, of a recording of which everything up to `before` is given out; `begun` is its last part's end, or its
-    /// beginning.
-    pub(super) fn nothing(before: Mark, begun: Moment) -> Self {
+    /// beginning. Parts have as many chunks as `always` says, or as fill within a few seconds.
+    pub(super) fn nothing(before: Mark, begun: Moment, always: Option<PartChunks>) -> Self {
         Self {
             buffer: PayloadSealer::part_buffer(),
-            segment: (0, None),
+            segment: Growing::default(),
+            always,
+            moments: VecDeque::new(),
+            waits: None,
             written: before,
             given_out: before.bytes,
             last_part: begun,
@@ -55,14 +93,99 @@ impl Taken {
         taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The buffer as a part, which leaves it empty.
-    pub(super) fn part(&mut self, last: bool, until: Duration, now_ms: u64) -> Part {
-        let plaintext = std::mem::replace(&mut self.buffer, PayloadSealer::part_buffer());
+    /// Counts bytes that are about to be taken.
+    pub(super) fn write(&mut self, bytes: u64, recorded: Duration) {
+        self.written = Mark { bytes: self.written.bytes + bytes, recorded };
+        match self.moments.back_mut() {
+            Some(last) if recorded.saturating_sub(last.recorded) < GRAIN => *last = self.written,
+            _ => self.moments.push_back(self.written),
+        }
+    }
+
+    /// What is due when more bytes come, `now` by the clock that nobody sets.
+    pub(super) fn due(&mut self, now: Duration, segment_length: Duration) -> Due {
+        let length = self.buffer.len();
+        let age = |since: Option<Duration>| since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        if length > 0 && age(self.segment.since) >= segment_length {
+            return Due::Part { last: length <= self.full() };
+        }
+        if self.segment.part_chunks.is_none() {
+            let is_known = length == MAX_PART_PLAINTEXT || age(self.waits) >= FILLED_WITHIN;
+            self.segment.part_chunks =
+                self.always.or_else(|| is_known.then(|| PartChunks::filled_by(length)));
+        }
+        let full = self.full();
+        if length >= full {
+            // A full part is given out only when more comes: the last one of a segment is sealed otherwise.
+            let most = self.segment.part_chunks.unwrap_or(PartChunks::FIFTEEN).max_parts();
+            return Due::Part { last: self.segment.parts + 1 == most };
+        }
+        // Smaller parts follow, of another segment.
+        if self.always.is_none()
+            && length > 0
+            && full > CHUNK_PLAINTEXT
+            && self.segment.part_chunks.is_some()
+            && age(self.waits) >= TOO_SLOW
+        {
+            return Due::Part { last: true };
+        }
+        Due::Room(full - length)
+    }
+
+    /// Whether the buffer is a part by itself, with which its segment can end; `None` if it is empty.
+    pub(super) fn rest(&self) -> Option<Due> {
+        let last = self.buffer.len() <= self.full();
+        (!self.buffer.is_empty()).then_some(Due::Part { last })
+    }
+
+    /// Takes bytes for which there is room.
+    pub(super) fn take(&mut self, bytes: &[u8], now: Duration) {
+        self.segment.since.get_or_insert(now);
+        self.since.get_or_insert(now);
+        self.waits.get_or_insert(now);
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Plaintext bytes of a full part.
+    fn full(&self) -> usize {
+        self.segment.part_chunks.unwrap_or(PartChunks::FIFTEEN).plaintext()
+    }
+
+    /// The beginning of the buffer as a part. `recorded` and `now_ms` are what the clocks show.
+    pub(super) fn part(&mut self, last: bool, recorded: Duration, now_ms: u64) -> Part {
+        let part_chunks = self.segment.part_chunks.unwrap_or(PartChunks::FIFTEEN);
+        let mut plaintext = std::mem::replace(&mut self.buffer, PayloadSealer::part_buffer());
+        if let Some(rest) = plaintext.get(part_chunks.plaintext()..) {
+            self.buffer.extend_from_slice(rest);
+        }
+        if plaintext.len() > part_chunks.plaintext() {
+            if let Some(rest) = plaintext.get_mut(part_chunks.plaintext()..) {
+                rest.zeroize();
+            }
+            plaintext.truncate(part_chunks.plaintext());
+        }
         self.given_out += plaintext.len() as u64;
-        self.last_part = self.last_part.next(until, now_ms);
-        self.segment = if last { (0, None) } else { (self.segment.0 + 1, self.segment.1) };
-        self.since = None;
-        Part { plaintext, last, until, at_ms: self.last_part.at_ms }
+        let until = self.moment_of(self.given_out).unwrap_or(recorded);
+        // The wall's clock showed less, too, when the part's last byte was written.
+        let at_ms = now_ms.saturating_sub(milliseconds(recorded.saturating_sub(until)));
+        self.last_part = self.last_part.next(until, at_ms);
+        let Growing { parts, since, part_chunks: known } = std::mem::take(&mut self.segment);
+        if !last {
+            self.segment = Growing { parts: parts + 1, since, part_chunks: known.or(Some(part_chunks)) };
+        }
+        if self.buffer.is_empty() {
+            self.since = None;
+            self.waits = None;
+        }
+        Part { plaintext, part_chunks, last, until, at_ms: self.last_part.at_ms }
+    }
+
+    /// The recorded time at which the first `bytes` bytes had been written.
+    fn moment_of(&mut self, bytes: u64) -> Option<Duration> {
+        while self.moments.front().is_some_and(|moment| moment.bytes < bytes) {
+            self.moments.pop_front();
+        }
+        self.moments.front().map(|moment| moment.recorded)
     }
 
     /// A copy of the buffer, if it has waited for long enough, and the plaintext bytes before it.
@@ -75,7 +198,8 @@ impl Taken {
         let mut plaintext = PayloadSealer::part_buffer();
         plaintext.extend_from_slice(&self.buffer);
         let until = self.written.recorded;
-        let part = Part { plaintext, last: true, until, at_ms: self.last_part.wall_ms(until) };
+        let at_ms = self.last_part.wall_ms(until);
+        let part = Part { plaintext, part_chunks: PartChunks::FIFTEEN, last: true, until, at_ms };
         Some((self.given_out, part))
     }
 }

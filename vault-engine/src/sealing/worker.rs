@@ -16,12 +16,12 @@ use vault_core::sealing::{RecordingSealer, SegmentFacts, SegmentSealer};
 use vault_core::webm::{Indexed, SeekIndexer};
 use vault_proto::base64;
 use vault_proto::envelope::Envelope;
-use vault_proto::geometry::BodyEnd;
+use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::Digest;
 use vault_proto::statements::{FinalSeal, RecordingStatus};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::tree::TreeBuilder;
-use vault_proto::wire::{self, MAX_DETAILS};
+use vault_proto::wire::MAX_DETAILS;
 use zeroize::Zeroizing;
 
 use super::committer::{HOME_PATIENCE, PAUSE, Staged};
@@ -53,6 +53,8 @@ pub(super) enum Command {
 /// A part to seal.
 pub(super) struct Part {
     pub(super) plaintext: Zeroizing<Vec<u8>>,
+    /// How many chunks each part of its segment has but the last.
+    pub(super) part_chunks: PartChunks,
     /// Whether its segment ends with it.
     pub(super) last: bool,
     /// Recorded time up to its end.
@@ -194,12 +196,12 @@ impl Worker {
     }
 
     /// Begins a segment. Gives what the journal says of that, and what the server is asked for.
-    fn begin_segment(&mut self, start: &[u8]) -> Result<(Vec<Line>, Item), ClientError> {
-        let track = self.track_line(start)?;
+    fn begin_segment(&mut self, part: &Part) -> Result<(Vec<Line>, Item), ClientError> {
+        let track = self.track_line(&part.plaintext)?;
         let number = self.tracks.last().map_or(0, |track| track.track);
-        let segment = self.sealer.begin_segment(number)?;
+        let segment = self.sealer.begin_segment(number, part.part_chunks)?;
         let line = segment_line(&segment);
-        let body = wire::OpenSegment { track: line.track, header: line.header.clone() };
+        let body = line.to_open();
         let open = Item::Open { segment: line.index, body };
         let lines = track.map(Line::Track).into_iter().chain([Line::Segment(Box::new(line))]).collect();
         self.growing = Some(Growing { segment, hashes: Vec::new(), tree: TreeBuilder::new() });
@@ -210,11 +212,11 @@ impl Worker {
         let (mut lines, before) = match self.growing {
             Some(_) => (Vec::new(), None),
             None => {
-                let (lines, open) = self.begin_segment(&part.plaintext)?;
+                let (lines, open) = self.begin_segment(&part)?;
                 (lines, Some(open))
             }
         };
-        let Part { plaintext, last, until, at_ms } = part;
+        let Part { plaintext, last, until, at_ms, .. } = part;
         let plaintext_length = plaintext.len() as u64;
         let growing = self.growing.as_mut().ok_or_else(stopped)?;
         let track = self.tracks.last_mut().ok_or_else(stopped)?;
@@ -374,7 +376,8 @@ impl Worker {
             let until = self.tracks.last().map_or(Duration::ZERO, |track| track.until);
             let plaintext = PayloadSealer::part_buffer();
             let at_ms = self.session.effects().now().unix_ms;
-            self.seal_part(Part { plaintext, last: true, until, at_ms }).await?;
+            let part_chunks = PartChunks::FIFTEEN;
+            self.seal_part(Part { plaintext, part_chunks, last: true, until, at_ms }).await?;
         }
         let started = self.sealer.manifest().created;
         let bytes = self.bytes();
@@ -416,6 +419,7 @@ fn segment_line(segment: &SegmentSealer) -> SegmentLine {
     SegmentLine {
         index: start.index,
         track: start.track,
+        part_chunks: start.part_chunks,
         key_commitment: start.key_commitment,
         header: base64::encode(segment.header()),
     }

@@ -15,7 +15,7 @@ use vault_engine::home::account::Account;
 use vault_proto::base64;
 use vault_proto::credentials::{CertificateChain, Credentials, Member};
 use vault_proto::envelope::{self, Envelope};
-use vault_proto::geometry::{BodyEnd, PART_PLAINTEXT};
+use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId};
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, Policy,
@@ -273,13 +273,14 @@ pub(crate) fn seal(
     for index in 0..u32::try_from(count).unwrap_or(1) {
         let last = index as usize + 1 == count;
         let track = u8::try_from(random.below(2)).unwrap_or(0);
-        let mut segment = sealer.begin_segment(track).expect("a segment");
-        let header = OpenSegment { track, header: base64::encode(segment.header()) };
+        let part_chunks = random.pick(&PartChunks::ALL).copied().unwrap_or(PartChunks::ONE);
+        let mut segment = sealer.begin_segment(track, part_chunks).expect("a segment");
+        let header = OpenSegment { track, part_chunks, header: base64::encode(segment.header()) };
         let header = serde_json::to_vec(&header).expect("a header");
         to_send.push_back(json(Method::Put, wire::path::segment(&id, index), header));
         let length = match (long && last, dies && last) {
-            (true, true) => PART_PLAINTEXT,
-            (true, false) => PART_PLAINTEXT + random.below(4000),
+            (true, true) => part_chunks.plaintext(),
+            (true, false) => part_chunks.plaintext() + random.below(4000),
             // Nothing of it is proved.
             (false, true) => 0,
             (false, false) => random.below(3000),
@@ -289,8 +290,11 @@ pub(crate) fn seal(
         let mut hashes = Vec::new();
         let mut tree = TreeBuilder::new();
         let mut last_length = 0;
-        let pieces: Vec<&[u8]> =
-            if plaintext.is_empty() { vec![&[]] } else { plaintext.chunks(PART_PLAINTEXT).collect() };
+        let pieces: Vec<&[u8]> = if plaintext.is_empty() {
+            vec![&[]]
+        } else {
+            plaintext.chunks(part_chunks.plaintext()).collect()
+        };
         if dying && plaintext.is_empty() {
             segments.push((track, plaintext));
             died = true;

@@ -8,7 +8,7 @@ use vault_engine::effects::Method;
 use vault_proto::base64;
 use vault_proto::byte_ranges::{self, Requested};
 use vault_proto::envelope::{Envelope, Verified};
-use vault_proto::geometry;
+use vault_proto::geometry::PartChunks;
 use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::object;
 use vault_proto::problem::ProblemCode;
@@ -36,6 +36,7 @@ pub(crate) struct Stored {
 /// One of its segments.
 pub(crate) struct StoredSegment {
     track: u8,
+    part_chunks: PartChunks,
     header: Bytes,
     pub(crate) parts: BTreeMap<u32, (Bytes, Digest)>,
     pub(crate) seal: Option<Verified<SegmentSeal>>,
@@ -53,7 +54,7 @@ impl StoredSegment {
         let mut parts = Vec::new();
         for (number, part) in (0u32..).map_while(|number| Some((number, self.parts.get(&number)?))) {
             parts.push(part);
-            if part.0.len() != geometry::full_part_length(number) {
+            if part.0.len() != self.part_chunks.full_length(number) {
                 break;
             }
         }
@@ -84,7 +85,7 @@ impl Stored {
             let parts = u32::try_from(segment.without_gap().len()).unwrap_or(0);
             let covered =
                 segment.progress.iter().map(|(covers, _)| *covers).filter(|covers| *covers <= parts);
-            u64::from(covered.max().unwrap_or(0)) * geometry::PART_PLAINTEXT as u64
+            u64::from(covered.max().unwrap_or(0)) * segment.part_chunks.plaintext() as u64
         };
         let of = |segment| sealed(segment).map_or_else(|| growing(segment), |shape| shape.plaintext_length());
         self.segments.iter().map(of).sum()
@@ -174,7 +175,9 @@ impl Stored {
     fn open(&mut self, index: u32, body: &OpenSegment) -> Answered {
         let header = Bytes::from(base64::decode(&body.header).ok_or(ProblemCode::BadRequest)?);
         if let Some(segment) = self.segments.get(index as usize) {
-            let same = segment.track == body.track && segment.header == header;
+            let same = segment.track == body.track
+                && segment.part_chunks == body.part_chunks
+                && segment.header == header;
             return if same { unchanged() } else { Err(ProblemCode::Conflict) };
         }
         let ready = self.segments.last().is_none_or(|last| last.seal.is_some());
@@ -183,6 +186,7 @@ impl Stored {
         }
         self.segments.push(StoredSegment {
             track: body.track,
+            part_chunks: body.part_chunks,
             header,
             parts: BTreeMap::new(),
             seal: None,
@@ -211,7 +215,7 @@ impl Stored {
         let before = index.checked_sub(1).and_then(|before| self.segments.get(before as usize));
         let before = before.and_then(|segment| segment.seal.as_ref()).map(Verified::digest);
         let segment = self.segments.get_mut(index as usize).ok_or(ProblemCode::OutOfOrder)?;
-        if !geometry::is_possible_part_length(number, asked.body.len()) {
+        if !segment.part_chunks.is_possible_length(number, asked.body.len()) {
             return Err(ProblemCode::BadRequest);
         }
         let digest = Digest::of(asked.body);
@@ -231,6 +235,7 @@ impl Stored {
             let fits = verified.manifest == manifest.digest()
                 && verified.index == index
                 && verified.track == segment.track
+                && verified.part_chunks == segment.part_chunks
                 && verified.parts == number + 1
                 && verified.previous == before;
             if !fits {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::geometry::{BodyEnd, body_length};
+use crate::geometry::{BodyEnd, PartChunks, body_length};
 use crate::ids::{AccountId, OrganisationId, RecordingId};
 use crate::statements::{
     Certificate, DeviceKey, DeviceRole, EncryptionKey, FinalSeal, IssuerCertificate, KeyList, Manifest,
@@ -81,6 +81,7 @@ fn statements() -> Vec<(&'static str, Value)> {
             end: BodyEnd::Final,
             key_commitment: digest,
             previous: None,
+            part_chunks: PartChunks::FIFTEEN,
         }),
         entry(&FinalSeal {
             manifest: digest,

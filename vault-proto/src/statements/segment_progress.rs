@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::Statement;
-use crate::geometry::{BodyEnd, BodyShape, MAX_PARTS, MAX_SEGMENTS, part_offset};
+use crate::geometry::{BodyShape, MAX_SEGMENTS, PartChunks};
 use crate::ids::Digest;
 use crate::labels::DETAILS_TRACK;
 use crate::timestamp::Timestamp;
@@ -29,6 +29,8 @@ pub struct SegmentProgress {
     pub previous: Option<Digest>,
     /// When the last byte of these parts was recorded, by the sealing device's clock.
     pub recorded: Timestamp,
+    /// How many chunks each part of the segment has but the last.
+    pub part_chunks: PartChunks,
 }
 
 impl Statement for SegmentProgress {
@@ -42,7 +44,7 @@ impl Statement for SegmentProgress {
         if (self.index == 0) != self.previous.is_none() {
             return Err("the index and the previous seal do not fit each other");
         }
-        if self.parts == 0 || self.parts > MAX_PARTS {
+        if self.parts == 0 || self.parts > self.part_chunks.max_parts() {
             return Err("no segment can have this number of parts");
         }
         Ok(())
@@ -52,6 +54,6 @@ impl Statement for SegmentProgress {
 impl SegmentProgress {
     /// Geometry of the body so far; `None` only for a progress that [`Statement::check`] refuses.
     pub fn shape(&self) -> Option<BodyShape> {
-        BodyShape::new(part_offset(self.parts), BodyEnd::Cut).ok()
+        BodyShape::cut(self.parts, self.part_chunks).ok()
     }
 }

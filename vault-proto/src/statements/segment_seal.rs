@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::Statement;
-use crate::geometry::{BodyEnd, BodyShape, MAX_SEGMENTS};
+use crate::geometry::{BodyEnd, BodyShape, MAX_SEGMENTS, PartChunks};
 use crate::ids::Digest;
 use crate::labels::DETAILS_TRACK;
 
@@ -27,6 +27,8 @@ pub struct SegmentSeal {
     pub key_commitment: Digest,
     /// Digest of the seal of the segment before; null for segment 0.
     pub previous: Option<Digest>,
+    /// How many chunks each part has but the last.
+    pub part_chunks: PartChunks,
 }
 
 impl Statement for SegmentSeal {
@@ -51,6 +53,6 @@ impl Statement for SegmentSeal {
 impl SegmentSeal {
     /// Geometry of the body; `None` only for a seal that [`Statement::check`] refuses.
     pub fn shape(&self) -> Option<BodyShape> {
-        BodyShape::new(self.body_length, self.end).ok()
+        BodyShape::new(self.body_length, self.end, self.part_chunks).ok()
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use vault_proto::base64;
-use vault_proto::geometry::{MAX_PARTS, MAX_SEGMENTS, is_possible_part_length, part_offset};
+use vault_proto::geometry::MAX_SEGMENTS;
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::labels::{DETAILS_TRACK, context};
 use vault_proto::problem::ProblemCode;
@@ -89,7 +89,8 @@ pub fn open(
             return Err(refused("The header does not have one stanza for each recipient of the manifest."));
         }
         let header_length = u32::try_from(header.len()).unwrap_or(u32::MAX);
-        let segment = NewSegment { index, track: request.track, header: Digest::of(&header), header_length };
+        let OpenSegment { track, part_chunks, .. } = request;
+        let segment = NewSegment { index, track, part_chunks, header: Digest::of(&header), header_length };
         let event = Event::permitted(&permit, caller).on_segment(index);
         // The row decides: only when it is missing may blobs be written, so a header that a row names never changes.
         if existing(vault, &permit, index)?.is_some() {
@@ -197,9 +198,6 @@ pub fn store_part(
 ) -> Result<Stored, Problem> {
     let permit = vault.permit(caller, Action::StorePart, recording)?;
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    if part >= MAX_PARTS || !is_possible_part_length(part, bytes.len()) {
-        return Err(Problem::bad_request("No part of this number can have this length."));
-    }
     let row = PartRow { digest, length };
     let progress =
         progress.map(|bytes| check_progress(vault, &permit, caller, (segment, part), bytes)).transpose()?;
@@ -215,6 +213,9 @@ pub fn store_part(
                 None => {}
             }
             let open = segment_to_fill(vault, &permit, segment)?;
+            if !open.part_chunks.is_possible_length(part, bytes.len()) {
+                return Err(Problem::bad_request("No part of this number can have this length."));
+            }
             if open.seal.is_some() {
                 return Err(ProblemCode::OutOfOrder.into());
             }
@@ -226,7 +227,7 @@ pub fn store_part(
             }
             let with_progress = u64::try_from(new.progress.as_ref().map_or(0, Vec::len)).unwrap_or(u64::MAX);
             let room = vault.room.for_new(&*vault.blobs, u64::from(length).saturating_add(with_progress))?;
-            vault.blobs.write_part(&key, part_offset(part), bytes)?;
+            vault.blobs.write_part(&key, open.part_chunks.offset(part), bytes)?;
             let change = vault.store.add_part(&permit, &event, &new)?;
             room.settle(change.bytes);
             Ok(change.stored)
@@ -255,9 +256,11 @@ fn check_progress(
         Some(previous) => segment_to_fill(vault, permit, previous)?.seal,
     };
     let previous = previous.map(|seal| parse_statement::<SegmentSeal>(&seal)).transpose()?;
+    let open = segment_to_fill(vault, permit, segment)?;
     let fits = progress.manifest == manifest.digest()
         && progress.index == segment
-        && progress.track == segment_to_fill(vault, permit, segment)?.track
+        && progress.track == open.track
+        && progress.part_chunks == open.part_chunks
         && progress.parts == part + 1
         && progress.previous == previous.map(|seal| seal.digest());
     if fits { Ok(bytes.to_vec()) } else { Err(refused("The progress is not that of this part's segment.")) }
@@ -296,8 +299,8 @@ pub fn seal(
         let seal = manifest
             .check_seal(index, previous.as_ref(), &envelope)
             .map_err(|refusal| statement_refused(&refusal))?;
-        if seal.track != segment.track {
-            return Err(refused("The seal is for another track."));
+        if seal.track != segment.track || seal.part_chunks != segment.part_chunks {
+            return Err(refused("The seal is for another track, or for parts of another size."));
         }
         if segment.parts < seal.parts {
             return Err(Problem::with_detail(ProblemCode::OutOfOrder, "Not all parts are stored yet."));

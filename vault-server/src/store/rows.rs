@@ -2,6 +2,7 @@
 
 use vault_proto::credentials::CertificateChain;
 use vault_proto::envelope::Envelope;
+use vault_proto::geometry::PartChunks;
 use vault_proto::http_signature::Nonce;
 use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
 use vault_proto::object::Object;
@@ -141,6 +142,8 @@ pub struct NewSegment {
     pub index: u32,
     /// Its track.
     pub track: u8,
+    /// How many chunks each of its parts has but the last.
+    pub part_chunks: PartChunks,
     /// SHA-256 of its header, generation 0.
     pub header: Digest,
     /// Bytes of that header.
@@ -154,6 +157,8 @@ pub struct SegmentRow {
     pub index: u32,
     /// Its track.
     pub track: u8,
+    /// How many chunks each of its parts has but the last.
+    pub part_chunks: PartChunks,
     /// SHA-256 of its header, generation 0.
     pub header: Digest,
     /// Generation of its current header.

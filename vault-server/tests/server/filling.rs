@@ -1,4 +1,4 @@
-use vault_proto::geometry::{BodyEnd, MAX_PART};
+use vault_proto::geometry::{BodyEnd, MAX_PART, PartChunks};
 use vault_proto::ids::Digest;
 use vault_proto::labels::context;
 use vault_proto::problem::ProblemCode;
@@ -167,6 +167,56 @@ async fn a_part_is_stored_once() {
     server.part(&draft, 0, 65_536, &parts[1]).await.refused(ProblemCode::BadRequest);
     let place = path::body(&draft.id(), 0);
     assert!(server.get(&scene.patient, place).await.ok(200).body == parts[0]);
+}
+
+#[tokio::test]
+async fn parts_are_as_large_as_their_segment_says() {
+    let scene = scene().await;
+    let server = &scene.server;
+    for (number, part_chunks) in (1u64..).zip(PartChunks::ALL) {
+        let draft = scene.draft(number);
+        server.create(&draft).await;
+        let recorder = &draft.sealer;
+        let place = path::segment(&draft.id(), 0);
+        let header = draft.header(0, 0);
+        server.put(recorder, &place, Draft::open_in(0, part_chunks, &header)).await.ok(201);
+        server.put(recorder, &place, Draft::open_in(0, part_chunks, &header)).await.ok(200);
+        let other = if part_chunks == PartChunks::ONE { PartChunks::THREE } else { PartChunks::ONE };
+        server.put(recorder, &place, Draft::open_in(0, other, &header)).await.refused(ProblemCode::Conflict);
+        // As long as a full part may be, and not a chunk or a byte longer.
+        let full = |part| part_chunks.full_length(part);
+        for too_long in [full(1) + 1, full(1) + 17, full(1) + 65_552] {
+            let code = if too_long > MAX_PART { ProblemCode::TooLarge } else { ProblemCode::BadRequest };
+            server.part(&draft, 0, 1, &vec![1; too_long]).await.refused(code);
+        }
+        let parts = [vec![1u8; full(0)], vec![2u8; full(1)], vec![3u8; 40]];
+        for (part, bytes) in (0u32..).zip(&parts) {
+            server.part(&draft, 0, part, bytes).await.ok(201);
+        }
+        server.part(&draft, 0, part_chunks.max_parts(), &parts[2]).await.refused(ProblemCode::BadRequest);
+        let seal = draft.segment_seal(0, &parts, BodyEnd::Final, None);
+        let wrong = SegmentSeal { part_chunks: other, body_length: other.offset(2) + 40, ..seal.clone() };
+        let right = SegmentSeal { part_chunks, ..seal };
+        let place = path::seal(&draft.id(), 0);
+        let put = async |seal: &SegmentSeal| {
+            server.put(recorder, &place, draft.sign_seal(seal).bytes().to_vec()).await
+        };
+        put(&wrong).await.refused(ProblemCode::StatementRefused);
+        put(&right).await.ok(201);
+        let body = server.get(&scene.patient, path::body(&draft.id(), 0)).await.ok(200).body;
+        assert!(body == parts.concat());
+    }
+    let unknown = scene.draft(9);
+    server.create(&unknown).await;
+    let text = String::from_utf8(unknown.open(0, 0)).unwrap();
+    for chunks in ["0", "2", "4", "16", "255", "256", "-1", "1.0", "\"15\"", "null"] {
+        let body = text.replace("\"part_chunks\":15", &format!("\"part_chunks\":{chunks}"));
+        assert_ne!(body, text);
+        server
+            .put(unknown.sealer, path::segment(&unknown.id(), 0), body.into_bytes())
+            .await
+            .refused(ProblemCode::BadRequest);
+    }
 }
 
 /// Sixteen requests at once for the same part with two contents: one content wins, and stays whole.

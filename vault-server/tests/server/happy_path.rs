@@ -1,4 +1,4 @@
-use vault_proto::geometry::{BodyEnd, part_offset};
+use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::Digest;
 use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_proto::statements::Role;
@@ -57,7 +57,7 @@ async fn a_recording_is_stored_and_fetched() {
     let second = draft.sign_seal(&draft.segment_seal(1, kept, BodyEnd::Cut, Some(&first)));
     server.put(&recorder, path::seal(&id, 1), second.bytes().to_vec()).await.ok(201);
     let body_file = server.data().join(format!("blobs/rec/{id}/seg/1/body"));
-    assert_eq!(std::fs::metadata(&body_file).unwrap().len(), part_offset(1));
+    assert_eq!(std::fs::metadata(&body_file).unwrap().len(), PartChunks::FIFTEEN.offset(1));
 
     let details = draft.details();
     server.put(&recorder, path::details(&id), details.clone()).await.ok(201);

@@ -1,4 +1,4 @@
-use vault_proto::geometry::full_part_length;
+use vault_proto::geometry::PartChunks;
 use vault_proto::http_signature::Nonce;
 use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
 use vault_proto::statements::Role;
@@ -234,7 +234,13 @@ fn part(part: u32, length: usize) -> NewPart {
 fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     let store = reopen();
     let (permit, event) = sealing(draft, Action::StorePart);
-    let segment = |index| NewSegment { index, track: 0, header: Digest::of(b"header"), header_length: 6 };
+    let segment = |index| NewSegment {
+        index,
+        track: 0,
+        part_chunks: PartChunks::FIFTEEN,
+        header: Digest::of(b"header"),
+        header_length: 6,
+    };
     let open = |new: &NewSegment| store.open_segment(&permit, &event, new);
     assert!(matches!(open(&segment(1)), Err(StoreError::OutOfOrder)));
     assert!(matches!(store.add_part(&permit, &event, &part(0, 100)), Err(StoreError::OutOfOrder)));
@@ -242,6 +248,8 @@ fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     assert_eq!(open(&segment(0)).unwrap().stored, Stored::Same);
     let other_track = NewSegment { track: 1, ..segment(0) };
     assert!(matches!(open(&other_track), Err(StoreError::Conflict)));
+    let other_parts = NewSegment { part_chunks: PartChunks::ONE, ..segment(0) };
+    assert!(matches!(open(&other_parts), Err(StoreError::Conflict)));
     assert!(matches!(open(&segment(1)), Err(StoreError::OutOfOrder)));
 
     let add = |new: &NewPart| store.add_part(&permit, &event, new);
@@ -250,17 +258,17 @@ fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
         assert_eq!(store.parts(&permit, 0).unwrap().len(), row.parts as usize);
         (row.parts, row.bytes)
     };
-    let full: u64 = (0..4).map(|k| full_part_length(k) as u64).sum();
-    assert_eq!(add(&part(1, full_part_length(1))).unwrap().stored, Stored::New);
+    let full: u64 = (0..4).map(|k| PartChunks::FIFTEEN.full_length(k) as u64).sum();
+    assert_eq!(add(&part(1, PartChunks::FIFTEEN.full_length(1))).unwrap().stored, Stored::New);
     assert_eq!(run(), (0, 0));
     assert_eq!(add(&part(4, 70_000)).unwrap().stored, Stored::New);
-    assert_eq!(add(&part(5, full_part_length(5))).unwrap().stored, Stored::New);
-    assert_eq!(add(&part(0, full_part_length(0))).unwrap().stored, Stored::New);
+    assert_eq!(add(&part(5, PartChunks::FIFTEEN.full_length(5))).unwrap().stored, Stored::New);
+    assert_eq!(add(&part(0, PartChunks::FIFTEEN.full_length(0))).unwrap().stored, Stored::New);
     assert_eq!(run().0, 2);
-    assert_eq!(add(&part(3, full_part_length(3))).unwrap().stored, Stored::New);
-    assert_eq!(add(&part(2, full_part_length(2))).unwrap().stored, Stored::New);
+    assert_eq!(add(&part(3, PartChunks::FIFTEEN.full_length(3))).unwrap().stored, Stored::New);
+    assert_eq!(add(&part(2, PartChunks::FIFTEEN.full_length(2))).unwrap().stored, Stored::New);
     assert_eq!(run(), (5, full + 70_000), "up to and with the short part");
-    assert_eq!(add(&part(2, full_part_length(2))).unwrap().stored, Stored::Same);
+    assert_eq!(add(&part(2, PartChunks::FIFTEEN.full_length(2))).unwrap().stored, Stored::Same);
     assert!(matches!(add(&part(2, 100)), Err(StoreError::Conflict)));
 
     let seal = |parts, body_length| NewSeal {
@@ -278,7 +286,7 @@ fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     let follows_another = NewSeal { previous: Some(Digest::of(b"before")), ..seal(4, full) };
     assert!(matches!(put(&follows_another), Err(StoreError::OutOfOrder)));
     let before = store.stored_bytes().unwrap();
-    let dropped = 70_000 + full_part_length(5) as u64;
+    let dropped = 70_000 + PartChunks::FIFTEEN.full_length(5) as u64;
     let sealed = put(&seal(4, full)).unwrap();
     // The seal and its list of four hashes come, the parts beyond go.
     assert_eq!((sealed.stored, sealed.bytes), (Stored::New, 4 + 4 * 32 - dropped as i64));
@@ -288,8 +296,8 @@ fn segments(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     assert_eq!(run(), (4, full));
     assert_eq!(store.stored_bytes().unwrap(), before + 4 + 4 * 32 - dropped);
     assert_eq!(store.part(&permit, 0, 4).unwrap(), None);
-    assert_eq!(store.part(&permit, 0, 3).unwrap(), Some(part(3, full_part_length(3)).row));
-    assert_eq!(add(&part(3, full_part_length(3))).unwrap().stored, Stored::Same);
+    assert_eq!(store.part(&permit, 0, 3).unwrap(), Some(part(3, PartChunks::FIFTEEN.full_length(3)).row));
+    assert_eq!(add(&part(3, PartChunks::FIFTEEN.full_length(3))).unwrap().stored, Stored::Same);
     assert!(matches!(add(&part(4, 70_000)), Err(StoreError::OutOfOrder)));
     let list = authorize(permit.actor(), Action::ListRecordings, None).unwrap();
     let query = ListQuery { after: None, limit: 10, prefix: None };
@@ -339,7 +347,13 @@ fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     let other = FinalRow { envelope: b"another".to_vec(), ..last.clone() };
     assert!(matches!(put(&other), Err(StoreError::Conflict)));
     assert!(matches!(store.set_details(&permit, &event, &earlier), Err(StoreError::Conflict)));
-    let next = NewSegment { index: 1, track: 0, header: Digest::of(b"header"), header_length: 6 };
+    let next = NewSegment {
+        index: 1,
+        track: 0,
+        part_chunks: PartChunks::FIFTEEN,
+        header: Digest::of(b"header"),
+        header_length: 6,
+    };
     assert!(matches!(store.open_segment(&permit, &event, &next), Err(StoreError::OutOfOrder)));
     store.move_mark().unwrap();
     store.close().unwrap();
@@ -353,7 +367,13 @@ fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
 /// Many at once: each change happens once, whoever else shares its commit.
 fn races(store: &dyn Store, draft: &Draft<'_>) {
     let (permit, event) = sealing(draft, Action::StorePart);
-    let new = NewSegment { index: 0, track: 0, header: Digest::of(b"header"), header_length: 6 };
+    let new = NewSegment {
+        index: 0,
+        track: 0,
+        part_chunks: PartChunks::FIFTEEN,
+        header: Digest::of(b"header"),
+        header_length: 6,
+    };
     store.open_segment(&permit, &event, &new).unwrap();
     let new = std::sync::atomic::AtomicU32::new(0);
     std::thread::scope(|scope| {
@@ -366,7 +386,7 @@ fn races(store: &dyn Store, draft: &Draft<'_>) {
                         let wrong = NewPart { segment: 7, ..part(number, 100) };
                         assert!(matches!(store.add_part(permit, event, &wrong), Err(StoreError::OutOfOrder)));
                     }
-                    let added = part(number, full_part_length(number));
+                    let added = part(number, PartChunks::FIFTEEN.full_length(number));
                     if store.add_part(permit, event, &added).unwrap().stored == Stored::New {
                         new.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                     }
@@ -391,23 +411,34 @@ fn growth(store: &dyn Store, patient: &Person, clinician: &Person) {
     };
     let statements = draft.manifest.bytes().len() + draft.credentials.len();
     changed(store.create_recording(&permit, &event, &new_recording(&draft)).unwrap(), statements);
-    let segment = NewSegment { index: 0, track: 0, header: Digest::of(b"header"), header_length: 1000 };
+    let segment = NewSegment {
+        index: 0,
+        track: 0,
+        part_chunks: PartChunks::FIFTEEN,
+        header: Digest::of(b"header"),
+        header_length: 1000,
+    };
     changed(store.open_segment(&permit, &event, &segment).unwrap(), 1000);
     let with_progress = |number: u32, bytes| NewPart {
         progress: Some(vec![1; bytes]),
-        ..part(number, full_part_length(number))
+        ..part(number, PartChunks::FIFTEEN.full_length(number))
     };
     let mut add = |new: &NewPart, expected| changed(store.add_part(&permit, &event, new).unwrap(), expected);
-    add(&with_progress(1, 500), full_part_length(1) + 500);
-    add(&with_progress(2, 300), full_part_length(2) + 300);
+    add(&with_progress(1, 500), PartChunks::FIFTEEN.full_length(1) + 500);
+    add(&with_progress(2, 300), PartChunks::FIFTEEN.full_length(2) + 300);
     // The newest that is covered stays.
-    add(&with_progress(0, 100), full_part_length(0) + 100 - 600);
+    add(&with_progress(0, 100), PartChunks::FIFTEEN.full_length(0) + 100 - 600);
     add(&part(64, 70_000), 70_000);
     for too_far in [68, 65_535] {
         let refused = store.add_part(&permit, &event, &part(too_far, 70_000));
         assert!(matches!(refused, Err(StoreError::OutOfOrder)), "{too_far}");
     }
-    let all = full_part_length(0) + full_part_length(1) + full_part_length(2) + 300 + 70_000 + 1000;
+    let all = PartChunks::FIFTEEN.full_length(0)
+        + PartChunks::FIFTEEN.full_length(1)
+        + PartChunks::FIFTEEN.full_length(2)
+        + 300
+        + 70_000
+        + 1000;
     let abandoned = store.abandon_segment(&permit, &event, 0).unwrap();
     assert_eq!((abandoned.stored, abandoned.bytes), (Stored::New, -(all as i64)));
     assert_eq!(store.abandon_segment(&permit, &event, 0).unwrap().bytes, 0);
@@ -459,7 +490,13 @@ fn empty_recordings(store: &dyn Store, organisation: &Organisation, patient: &Pe
     assert!(matches!(would, Err(StoreError::AccountFull)));
     assert_eq!(create(&draft(0)).unwrap().stored, Stored::Same);
     let (permit, _) = sealing(&draft(0), Action::StorePart);
-    let segment = NewSegment { index: 0, track: 0, header: Digest::of(b"header"), header_length: 6 };
+    let segment = NewSegment {
+        index: 0,
+        track: 0,
+        part_chunks: PartChunks::FIFTEEN,
+        header: Digest::of(b"header"),
+        header_length: 6,
+    };
     store.open_segment(&permit, &event, &segment).unwrap();
     store.add_part(&permit, &event, &part(0, 100)).unwrap();
     create(&next).unwrap();

@@ -229,11 +229,11 @@ fn every_suite_and_role_takes_home_what_it_may_read() {
 #[test]
 fn a_cut_off_recording_is_exported_as_far_as_it_goes_and_replaced_once_its_end_is_there() {
     use std::io::Write as _;
-    use vault_proto::geometry::PART_PLAINTEXT;
+    use vault_proto::geometry::MAX_PART_PLAINTEXT;
 
     let world = World::new();
     let (patient, clinician) = (world.person("patient", "patient"), world.person("clinician", "clinician"));
-    let content = bytes(3 * PART_PLAINTEXT + 1_000, 61);
+    let content = bytes(3 * MAX_PART_PLAINTEXT + 1_000, 61);
     let mut command = vault_tests::command::vault_cli(&clinician.home);
     command.args(["seal", "-", "--patient", &patient.account, "--clinician", &clinician.account]);
     let mut live = command.args(["--title", "Knee"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
@@ -259,7 +259,7 @@ fn a_cut_off_recording_is_exported_as_far_as_it_goes_and_replaced_once_its_end_i
     }
     let (_, document) = described(&opened, recording);
     assert_eq!(document["status"], "cut_off");
-    assert!(media(&opened, recording)[&0] == content[..3 * PART_PLAINTEXT]);
+    assert!(media(&opened, recording)[&0] == content[..3 * MAX_PART_PLAINTEXT]);
 
     drop(pipe);
     assert!(live.wait().unwrap().success());

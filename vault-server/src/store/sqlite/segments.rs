@@ -1,7 +1,7 @@
 //! Segments and their parts.
 
 use rusqlite::{Connection, Row};
-use vault_proto::geometry::full_part_length;
+use vault_proto::geometry::PartChunks;
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::timestamp::Timestamp;
 
@@ -13,6 +13,7 @@ use crate::authorize::Action;
 struct Columns {
     index: u32,
     track: u8,
+    part_chunks: u8,
     header: [u8; 32],
     header_generation: u32,
     parts: u32,
@@ -23,7 +24,7 @@ struct Columns {
     progress: Option<Vec<u8>>,
 }
 
-const COLUMNS: &str = "segment, track, header, header_generation, run_parts, run_bytes, run_ended, parts_root, seal,
+const COLUMNS: &str = "segment, track, part_chunks, header, header_generation, run_parts, run_bytes, run_ended, parts_root, seal,
     (SELECT envelope FROM progress
      WHERE progress.number = segments.number AND progress.segment = segments.segment AND progress.parts <= run_parts
      ORDER BY progress.parts DESC LIMIT 1)";
@@ -33,21 +34,27 @@ impl Columns {
         Ok(Self {
             index: row.get(0)?,
             track: row.get(1)?,
-            header: row.get(2)?,
-            header_generation: row.get(3)?,
-            parts: row.get(4)?,
-            bytes: row.get(5)?,
-            ended: row.get(6)?,
-            parts_root: row.get(7)?,
-            seal: row.get(8)?,
-            progress: row.get(9)?,
+            part_chunks: row.get(2)?,
+            header: row.get(3)?,
+            header_generation: row.get(4)?,
+            parts: row.get(5)?,
+            bytes: row.get(6)?,
+            ended: row.get(7)?,
+            parts_root: row.get(8)?,
+            seal: row.get(9)?,
+            progress: row.get(10)?,
         })
+    }
+
+    fn part_chunks(&self) -> Result<PartChunks, StoreError> {
+        PartChunks::try_from(self.part_chunks).map_err(|error| damaged(&error))
     }
 
     fn into_row(self) -> Result<SegmentRow, StoreError> {
         Ok(SegmentRow {
             index: self.index,
             track: self.track,
+            part_chunks: self.part_chunks()?,
             header: Digest::from_bytes(self.header),
             header_generation: self.header_generation,
             parts: self.parts,
@@ -92,7 +99,9 @@ pub(super) fn open(
 ) -> Result<Stored, StoreError> {
     let number = number(db, recording)?;
     if let Some(stored) = columns(db, number, segment.index)? {
-        let same = stored.track == segment.track && stored.header == *segment.header.as_bytes();
+        let same = stored.track == segment.track
+            && stored.part_chunks == u8::from(segment.part_chunks)
+            && stored.header == *segment.header.as_bytes();
         return if same { Ok(Stored::Same) } else { Err(StoreError::Conflict) };
     }
     let finished: bool =
@@ -109,8 +118,16 @@ pub(super) fn open(
     }
     write(
         db,
-        "INSERT INTO segments (number, segment, track, header, header_length) VALUES (?1, ?2, ?3, ?4, ?5)",
-        (number, segment.index, segment.track, segment.header.as_bytes(), segment.header_length),
+        "INSERT INTO segments (number, segment, track, part_chunks, header, header_length)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        (
+            number,
+            segment.index,
+            segment.track,
+            u8::from(segment.part_chunks),
+            segment.header.as_bytes(),
+            segment.header_length,
+        ),
     )?;
     count(db, number, i64::from(segment.header_length))?;
     touch(db, number, at)?;
@@ -178,12 +195,13 @@ pub(super) fn add_part(
 
 /// Moves the end of a segment's run over the parts that are now there.
 fn extend_run(db: &Connection, number: i64, segment: &Columns) -> Result<(), StoreError> {
+    let part_chunks = segment.part_chunks()?;
     let (mut parts, mut bytes, mut ended) = (segment.parts, segment.bytes, segment.ended);
     while !ended {
         let Some(part) = part_of(db, number, segment.index, parts)? else {
             break;
         };
-        ended = usize::try_from(part.length).ok() != Some(full_part_length(parts));
+        ended = usize::try_from(part.length).ok() != Some(part_chunks.full_length(parts));
         parts += 1;
         bytes += i64::from(part.length);
     }

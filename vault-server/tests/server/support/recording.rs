@@ -2,7 +2,7 @@ use data_encoding::BASE64;
 use vault_proto::age_header::{Header, Stanza, encode_argument};
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::Envelope;
-use vault_proto::geometry::{BodyEnd, body_length, full_part_length};
+use vault_proto::geometry::{BodyEnd, PartChunks, body_length};
 use vault_proto::ids::{Digest, OrganisationId, RecordingId};
 use vault_proto::labels::{context, details_context};
 use vault_proto::sealed_header::context_stanza;
@@ -14,6 +14,9 @@ use vault_proto::wire::{CreateRecording, OpenSegment};
 
 use super::people::{Person, at, signed};
 use super::{NOW, Organisation};
+
+/// Chunks of a part, where a test does not say otherwise.
+pub(crate) const PART_CHUNKS: PartChunks = PartChunks::FIFTEEN;
 
 /// A recording as its sealer makes it. Bodies are no real ciphertext: the server cannot tell.
 pub(crate) struct Draft<'a> {
@@ -127,16 +130,20 @@ impl<'a> Draft<'a> {
     }
 
     pub(crate) fn open_with(track: u8, header: &[u8]) -> Vec<u8> {
-        serde_json::to_vec(&OpenSegment { track, header: BASE64.encode(header) }).unwrap()
+        Self::open_in(track, PART_CHUNKS, header)
+    }
+
+    pub(crate) fn open_in(track: u8, part_chunks: PartChunks, header: &[u8]) -> Vec<u8> {
+        serde_json::to_vec(&OpenSegment { track, part_chunks, header: BASE64.encode(header) }).unwrap()
     }
 
     /// Parts of a segment that holds so many bytes of plaintext.
     pub(crate) fn parts(&self, index: u32, plaintext: u64) -> Vec<Vec<u8>> {
         let id = u64::from_be_bytes(self.id().as_bytes()[8..].try_into().unwrap());
         let body = pattern(id << 8 | u64::from(index), body_length(plaintext) as usize);
-        let (first, rest) = body.split_at(body.len().min(full_part_length(0)));
+        let (first, rest) = body.split_at(body.len().min(PART_CHUNKS.full_length(0)));
         let mut parts = vec![first.to_vec()];
-        parts.extend(rest.chunks(full_part_length(1)).map(<[u8]>::to_vec));
+        parts.extend(rest.chunks(PART_CHUNKS.full_length(1)).map(<[u8]>::to_vec));
         parts
     }
 
@@ -158,6 +165,7 @@ impl<'a> Draft<'a> {
             end,
             key_commitment: Digest::of(b"commitment"),
             previous: previous.map(Envelope::digest),
+            part_chunks: PART_CHUNKS,
         }
     }
 
