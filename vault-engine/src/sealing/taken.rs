@@ -242,3 +242,6 @@ impl Ticker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

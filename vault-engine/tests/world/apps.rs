@@ -319,7 +319,7 @@ impl App {
                     lengths.push(0);
                     Command::Switch { recording, media_type: Some("video/webm".to_owned()) }
                 } else {
-                    let length = 1 + life.below(3000);
+                    let length = if life.below(8) == 0 { life.below(200_000) } else { 1 + life.below(3000) };
                     let bytes = life.look(|world| {
                         let bytes = world.random.bytes(length);
                         world.live_writes(recording, &bytes);

@@ -348,7 +348,11 @@ async fn write(life: &Life, mut recorder: Recorder) {
                 Ok(())
             }
             _ => {
-                let length = if what == 8 { (1 << 20) + life.below(40_000) } else { 1 + life.below(3000) };
+                let length = match what {
+                    8 => (1 << 20) + life.below(40_000),
+                    9..=12 => 30_000 + life.below(200_000),
+                    _ => 1 + life.below(3000),
+                };
                 let bytes = life.look(|world| {
                     let bytes = world.random.bytes(length);
                     world.live_writes(recording, &bytes);
