@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vault_proto::geometry::MAX_PART_PLAINTEXT;
+use vault_proto::geometry::{CHUNK_PLAINTEXT, MAX_PART_PLAINTEXT};
 use vault_tests::command::{end, vault_cli};
 use vault_tests::faults::clinic::Clinic;
 use vault_tests::world::bytes;
@@ -20,6 +20,8 @@ const PIECE: Duration = Duration::from_millis(100);
 const RECORDED: Duration = Duration::from_millis(13_300);
 /// Most that may be lost.
 const LOST: Duration = Duration::from_secs(5);
+/// What may be on its way to the server beside the part that is not full.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
 #[test]
 fn a_killed_recorder_loses_seconds_at_any_bit_rate() {
@@ -54,6 +56,14 @@ fn lost_at(rate: usize) -> Duration {
     recorder.kill().unwrap();
     recorder.wait().unwrap();
     drop(pipe);
+    // As if the device never came back: what the server has opens up to the last whole part.
+    let without = end(vault_cli(&clinic.patient.home).args(["list", "--json"]));
+    let without: Value = serde_json::from_slice(&without.stdout).unwrap();
+    let there = usize::try_from(without["bytes"].as_u64().unwrap()).unwrap();
+    let part = Duration::from_secs_f64(CHUNK_PLAINTEXT as f64 * 8.0 / (rate as f64 * 1000.0)).max(LOST);
+    let gone = lost_time(written - there, rate);
+    assert!(gone <= part + ON_ITS_WAY, "{rate} kbit/s: {gone:?} are lost with the device");
+    println!("faults: a recorder and its device are gone, seconds lost: {rate} kbit/s {gone:.1?}");
     let resumed = end(&mut clinic.resume());
     assert_eq!(resumed.exit, Some(0), "{rate} kbit/s: {}", resumed.stderr);
     let listed = end(vault_cli(&clinic.patient.home).args(["list", "--json"]));
@@ -64,5 +74,9 @@ fn lost_at(rate: usize) -> Duration {
     let kept = opened.stdout;
     assert!(content.starts_with(&kept), "{rate} kbit/s: other bytes than were recorded");
     assert!(rate < 1000 || kept.len() >= MAX_PART_PLAINTEXT, "parts are there beside the tail");
-    Duration::from_secs_f64((written - kept.len()) as f64 * 8.0 / (rate as f64 * 1000.0))
+    lost_time(written - kept.len(), rate)
+}
+
+fn lost_time(bytes: usize, rate: usize) -> Duration {
+    Duration::from_secs_f64(bytes as f64 * 8.0 / (rate as f64 * 1000.0))
 }

@@ -18,7 +18,7 @@ use vault_tests::faults::watched_disk::{EIO, ESTALE, ETIMEDOUT, Effect, Rule, Wa
 use vault_tests::world::{Person, World, bytes, sha256};
 
 /// Long enough that a process is caught on the way.
-const LENGTH: usize = 96 * 1024 * 1024 + 777;
+const LENGTH: usize = 62 * 1024 * 1024 + 777;
 
 fn journals(person: &Person) -> Vec<PathBuf> {
     match std::fs::read_dir(person.home.join("uploads")) {
@@ -98,6 +98,23 @@ fn a_killed_upload_goes_on_with_a_new_key() {
         })
         .collect();
     assert!(headers[0] != headers[1] && headers[1] != headers[2]);
+}
+
+/// A segment holds 63.75 MiB: a file that is larger has several, and goes on from within any.
+#[test]
+fn an_upload_that_is_killed_in_its_second_segment_goes_on_there() {
+    let world = World::new();
+    let patient = world.person("patient", "patient");
+    let clinician = world.person("clinician", "clinician");
+    let content = bytes(LENGTH + (40 << 20), 16);
+    let file = world.file("talk.bin", &content);
+    killed_after(&world, 1, &file, &patient, &clinician);
+    let sealed = clinician.seal(&file, &patient, &clinician, &["--json"]).json();
+    assert_eq!(sealed["segments"], 3, "a full one, one that was cut, and the rest");
+    assert_eq!(sealed["sha256"], sha256(&content));
+    for reader in [&patient, &clinician] {
+        assert!(reader.open(sealed["recording"].as_str().unwrap()).stdout == content, "the bytes differ");
+    }
 }
 
 #[test]

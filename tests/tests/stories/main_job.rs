@@ -127,6 +127,6 @@ fn an_output_file_appears_whole_or_not_at_all() {
     let mut damaged = std::fs::read(&body).unwrap();
     damaged[2_000_000] ^= 1;
     std::fs::write(&body, damaged).unwrap();
-    patient.run(&["open", &recording, "-o", target_text]).refused(11, "segment 0, part 1");
+    patient.run(&["open", &recording, "-o", target_text]).refused(11, "segment 0, part 2");
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0, "something was left behind");
 }

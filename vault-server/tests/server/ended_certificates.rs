@@ -134,7 +134,7 @@ async fn what_was_begun_is_finished_by_the_device_that_began_it() {
         let scene = Scene::new().await;
         let Scene { patient, clinician, recorder, server, .. } = &scene;
         let (begun, foreign) = (scene.draft(1, patient, clinician), scene.draft(2, patient, recorder));
-        let parts = begun.parts(0, 2_000_000);
+        let parts = begun.parts(0, 1_900_000);
         for draft in [&begun, &foreign] {
             server.create(draft).await;
             server.open(draft, 0).await.ok(201);

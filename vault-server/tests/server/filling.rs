@@ -242,7 +242,7 @@ async fn a_seal_must_fit_what_is_stored() {
     let (server, recorder) = (&scene.server, &scene.recorder);
     let draft = scene.draft(1);
     server.begin(&draft).await;
-    let parts = draft.parts(0, 2_000_000);
+    let parts = draft.parts(0, 1_900_000);
     let place = path::seal(&draft.id(), 0);
     let seal = draft.segment_seal(0, &parts, BodyEnd::Final, None);
     let put = async |seal: &SegmentSeal| {

@@ -131,7 +131,7 @@ async fn readiness_heeds_the_limits() {
     let server = Server::start(&organisation).await;
     for limits in [
         Limits { min_free: u64::MAX, ..Limits::default() },
-        Limits { max_bytes: Some(1_000_000), ..Limits::default() },
+        Limits { max_bytes: Some(900_000), ..Limits::default() },
     ] {
         let server = Server::start_with(&organisation, limits).await;
         assert_eq!(ready(&server).await, (503, FULL.to_owned()));

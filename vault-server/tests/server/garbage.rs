@@ -92,7 +92,7 @@ async fn bodies_have_their_limits() {
         (Method::POST, path::ACCOUNTS.to_owned(), 300 << 10),
         (Method::POST, path::RECORDINGS.to_owned(), 2 << 20),
         (Method::PUT, path::segment(&id, 0), 2 << 20),
-        (Method::PUT, path::part(&id, 0, 0), 1_048_848),
+        (Method::PUT, path::part(&id, 0, 0), 983_296),
         (Method::PUT, path::seal(&id, 0), 8 << 10),
         (Method::PUT, path::details(&id), 4 << 20),
         (Method::PUT, path::final_seal(&id), 8 << 10),

@@ -118,7 +118,7 @@ async fn a_part_with_a_wrong_hash_is_asked_for_again() {
     let (organisation, patient, clinician, server) = scene().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.begin(&draft).await;
-    let parts = draft.parts(0, 3_000_000);
+    let parts = draft.parts(0, 2_900_000);
     for (number, part) in (0u32..3).zip(&parts).rev() {
         let mut changed = part.clone();
         changed[part.len() - 1] ^= 1;
