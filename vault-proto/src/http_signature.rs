@@ -11,6 +11,7 @@ use crate::base64;
 use crate::envelope::{SignatureError, verify_strict};
 use crate::ids::{Digest, KeyId, PublicKey};
 use crate::labels::REQUEST_TAG;
+use crate::wire::SEGMENT_PROGRESS;
 
 /// Name of the header with the signature's parameters.
 pub const SIGNATURE_INPUT: &str = "signature-input";
@@ -21,7 +22,30 @@ pub const CONTENT_DIGEST: &str = "content-digest";
 /// Seconds by which `created` may differ from the server's clock, either way.
 pub const MAX_SKEW_SECONDS: i64 = 120;
 
-const COMPONENTS: &str = r#"("@method" "@authority" "@path" "@query" "content-digest")"#;
+const COMPONENTS: &str = r#""@method" "@authority" "@path" "@query" "content-digest""#;
+
+/// A header that says what is asked for or brings something, so that the signature of a request that has it covers it,
+/// in sixth place. No request has both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoveredHeader {
+    /// `Range`: which bytes are asked for.
+    Range,
+    /// `X-Segment-Progress`: what is proved of a segment with a part.
+    SegmentProgress,
+}
+
+impl CoveredHeader {
+    /// All that there are.
+    pub const ALL: [Self; 2] = [Self::Range, Self::SegmentProgress];
+
+    /// The header's name, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Range => "range",
+            Self::SegmentProgress => SEGMENT_PROGRESS,
+        }
+    }
+}
 
 /// RFC 9421 section 2.5 signature base: one line for each covered component, then the signature's parameters.
 fn signature_base(components: &[(&str, &str)], params: &str) -> Vec<u8> {
@@ -60,6 +84,8 @@ pub struct SignatureInput {
     pub nonce: Nonce,
     /// The device key that signs.
     pub key_id: KeyId,
+    /// The header that is covered beside the five components of every request.
+    pub covered: Option<CoveredHeader>,
 }
 
 /// A header that is not of the one accepted spelling.
@@ -80,13 +106,16 @@ pub struct RequestTarget<'a> {
     pub query: Option<&'a str>,
     /// SHA-256 of the body as sent.
     pub content_digest: Digest,
+    /// The header that is covered too, with its value as sent, if the request has one.
+    pub covered: Option<(CoveredHeader, &'a str)>,
 }
 
 impl SignatureInput {
     /// Serialised inner list and parameters: the value of `@signature-params`.
     fn params(&self) -> String {
+        let sixth = self.covered.map(|header| format!(r#" "{}""#, header.name())).unwrap_or_default();
         format!(
-            r#"{COMPONENTS};created={};nonce="{}";keyid="{}";tag="{REQUEST_TAG}""#,
+            r#"({COMPONENTS}{sixth});created={};nonce="{}";keyid="{}";tag="{REQUEST_TAG}""#,
             self.created,
             BASE64URL_NOPAD.encode(&self.nonce.0),
             self.key_id
@@ -100,12 +129,22 @@ impl SignatureInput {
     pub fn parse(value: &str) -> Result<Self, SignatureHeaderError> {
         let refused = SignatureHeaderError(SIGNATURE_INPUT);
         let parse = || {
-            let rest = value.strip_prefix("rv=")?.strip_prefix(COMPONENTS)?.strip_prefix(";created=")?;
+            let rest = value.strip_prefix("rv=(")?.strip_prefix(COMPONENTS)?;
+            let (sixth, rest) = rest.split_once(");created=")?;
+            let covered = match sixth.strip_prefix(" \"") {
+                None if sixth.is_empty() => None,
+                None => return None,
+                Some(name) => {
+                    let name = name.strip_suffix('"')?;
+                    Some(CoveredHeader::ALL.into_iter().find(|header| header.name() == name)?)
+                }
+            };
             let (created, rest) = rest.split_once(r#";nonce=""#)?;
             let (nonce, rest) = rest.split_once(r#"";keyid=""#)?;
             let (key_id, _) = rest.split_once('"')?;
             let nonce = BASE64URL_NOPAD.decode(nonce.as_bytes()).ok()?.try_into().ok()?;
-            Some(Self { created: created.parse().ok()?, nonce: Nonce(nonce), key_id: key_id.parse().ok()? })
+            let (created, key_id) = (created.parse().ok()?, key_id.parse().ok()?);
+            Some(Self { created, nonce: Nonce(nonce), key_id, covered })
         };
         let input = parse().ok_or(refused)?;
         if input.to_string() == value { Ok(input) } else { Err(refused) }
@@ -119,22 +158,22 @@ impl fmt::Display for SignatureInput {
 }
 
 impl RequestTarget<'_> {
-    /// The bytes that are signed: the signature base over the profile's five components.
+    /// The bytes that are signed: the signature base over the profile's components.
     pub fn signature_base(&self, input: &SignatureInput) -> Vec<u8> {
         let query = format!("?{}", self.query.unwrap_or_default());
-        signature_base(
-            &[
-                ("@method", self.method),
-                ("@authority", self.authority),
-                ("@path", self.path),
-                ("@query", &query),
-                ("content-digest", &content_digest_value(&self.content_digest)),
-            ],
-            &input.params(),
-        )
+        let digest = content_digest_value(&self.content_digest);
+        let mut components = vec![
+            ("@method", self.method),
+            ("@authority", self.authority),
+            ("@path", self.path),
+            ("@query", &query),
+            ("content-digest", &digest),
+        ];
+        components.extend(self.covered.map(|(header, value)| (header.name(), value)));
+        signature_base(&components, &input.params())
     }
 
-    /// Checks a signature over this request.
+    /// Checks a signature over this request. One whose input names another header than the request has fits nothing.
     ///
     /// # Errors
     /// [`SignatureError`].
@@ -144,6 +183,9 @@ impl RequestTarget<'_> {
         signature: &[u8; 64],
         key: &PublicKey,
     ) -> Result<(), SignatureError> {
+        if input.covered != self.covered.map(|(header, _)| header) {
+            return Err(SignatureError);
+        }
         verify_strict(key, &self.signature_base(input), signature)
     }
 }
@@ -192,6 +234,7 @@ mod tests {
             created: 1_795_000_000,
             nonce: Nonce::from_bytes([9; 16]),
             key_id: KeyId::from_bytes([3; 32]),
+            covered: None,
         }
     }
 
@@ -205,6 +248,7 @@ mod tests {
             path: "/v1/recordings/aa",
             query: Some("a=b"),
             content_digest: Digest::of(b"body"),
+            covered: None,
         };
         let signature = key.sign(&target.signature_base(&input())).to_bytes();
         assert!(target.verify(&input(), &signature, &public).is_ok());
@@ -228,6 +272,56 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_counts_is_covered() {
+        let key = SigningKey::from_bytes(&[5; 32]);
+        let public = PublicKey::from_bytes(key.verifying_key().to_bytes());
+        let plain = RequestTarget {
+            method: "GET",
+            authority: "vault.example",
+            path: "/v1/recordings/aa/segments/0/body",
+            query: None,
+            content_digest: Digest::of(b""),
+            covered: None,
+        };
+        for covered in CoveredHeader::ALL {
+            let input = SignatureInput { covered: Some(covered), ..input() };
+            assert_eq!(SignatureInput::parse(&input.to_string()), Ok(input));
+            let target = RequestTarget { covered: Some((covered, "bytes=0-9")), ..plain };
+            let signature = key.sign(&target.signature_base(&input)).to_bytes();
+            assert!(target.verify(&input, &signature, &public).is_ok());
+            let text = String::from_utf8(target.signature_base(&input)).unwrap();
+            assert!(
+                text.contains(&format!("\"{}\": bytes=0-9\n\"@signature-params\"", covered.name())),
+                "{text}"
+            );
+            let [one, two] = CoveredHeader::ALL;
+            let other = if covered == one { two } else { one };
+            for altered in [Some((covered, "bytes=0-8")), Some((other, "bytes=0-9")), None] {
+                assert!(
+                    RequestTarget { covered: altered, ..plain }.verify(&input, &signature, &public).is_err()
+                );
+            }
+            for without in [None, Some(other)] {
+                let without = SignatureInput { covered: without, ..input };
+                assert!(target.verify(&without, &signature, &public).is_err());
+            }
+        }
+        let written = input().to_string();
+        for wrong in [
+            "\"content-digest\" )",
+            "\"content-digest\" \"\")",
+            "\"content-digest\" \"host\")",
+            "\"content-digest\" \"range\" \"x-segment-progress\")",
+            "\"content-digest\"  \"range\")",
+            "\"content-digest\" \"Range\")",
+        ] {
+            let wrong = written.replace("\"content-digest\")", wrong);
+            assert_ne!(wrong, written);
+            assert!(SignatureInput::parse(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn the_base_of_the_profile_is_fixed_for_ever() {
         let target = RequestTarget {
             method: "PUT",
@@ -235,6 +329,7 @@ mod tests {
             path: "/v1/recordings/aa",
             query: None,
             content_digest: Digest::of(b""),
+            covered: None,
         };
         let expected = "\"@method\": PUT\n\"@authority\": vault.example:8440\n\"@path\": /v1/recordings/aa\n\"@query\": ?\n\
             \"content-digest\": sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:\n\

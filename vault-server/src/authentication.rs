@@ -8,8 +8,8 @@ use http::request::Parts;
 use http::{HeaderMap, uri};
 use vault_proto::credentials::{Member, TrustProblem};
 use vault_proto::http_signature::{
-    CONTENT_DIGEST, MAX_SKEW_SECONDS, RequestTarget, SIGNATURE, SIGNATURE_INPUT, SignatureInput,
-    parse_content_digest, parse_signature,
+    CONTENT_DIGEST, CoveredHeader, MAX_SKEW_SECONDS, RequestTarget, SIGNATURE, SIGNATURE_INPUT,
+    SignatureInput, parse_content_digest, parse_signature,
 };
 use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey};
 use vault_proto::problem::ProblemCode;
@@ -52,6 +52,7 @@ pub struct SignedHead {
     path: String,
     query: Option<String>,
     content_digest: Digest,
+    covered: Option<(CoveredHeader, String)>,
     input: SignatureInput,
     signature: [u8; 64],
 }
@@ -77,6 +78,16 @@ impl Authenticated {
     }
 }
 
+/// The header that the signature has to cover too, if there is one. `None` for a request with two, or with one twice.
+fn covered(headers: &HeaderMap) -> Option<Option<(CoveredHeader, String)>> {
+    let mut present = CoveredHeader::ALL.into_iter().filter(|header| headers.contains_key(header.name()));
+    let Some(header) = present.next() else {
+        return Some(None);
+    };
+    let value = single(headers, header.name()).filter(|_| present.next().is_none())?;
+    Some(Some((header, value.trim().to_owned())))
+}
+
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
@@ -93,6 +104,10 @@ impl SignedHead {
             let input = SignatureInput::parse(single(&parts.headers, SIGNATURE_INPUT)?).ok()?;
             let signature = parse_signature(single(&parts.headers, SIGNATURE)?).ok()?;
             let content_digest = parse_content_digest(single(&parts.headers, CONTENT_DIGEST)?).ok()?;
+            let covered = covered(&parts.headers)?;
+            if input.covered != covered.as_ref().map(|(header, _)| *header) {
+                return None;
+            }
             let host = match parts.uri.authority().map(uri::Authority::as_str) {
                 Some(authority) => Some(authority),
                 None => single(&parts.headers, HOST.as_str()),
@@ -105,6 +120,7 @@ impl SignedHead {
                 path: parts.uri.path().to_owned(),
                 query: parts.uri.query().map(str::to_owned),
                 content_digest,
+                covered,
                 input,
                 signature,
             })
@@ -138,6 +154,7 @@ impl SignedHead {
             path: &self.path,
             query: self.query.as_deref(),
             content_digest: self.content_digest,
+            covered: self.covered.as_ref().map(|(header, value)| (*header, value.as_str())),
         };
         target.verify(&self.input, &self.signature, key).is_ok()
     }
@@ -173,7 +190,7 @@ impl SignedHead {
         if !reads && self.method != "DELETE" {
             vault.check_room_to_write()?;
         }
-        let SignatureInput { key_id: key, nonce, created } = self.input;
+        let SignatureInput { key_id: key, nonce, created, .. } = self.input;
         let nonce = NewNonce { account, key, nonce, created, now: now.unix_seconds(), reads };
         match vault.store.use_nonce(&nonce)? {
             NonceUse::Fresh => Ok(()),

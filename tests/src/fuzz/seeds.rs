@@ -17,7 +17,9 @@ use vault_core::details::{Details, Track};
 use vault_core::seed::Seed;
 use vault_core::webm::SeekIndexer;
 use vault_proto::compare::grouped;
-use vault_proto::http_signature::{Nonce, SignatureInput, content_digest_value, signature_value};
+use vault_proto::http_signature::{
+    CoveredHeader, Nonce, SignatureInput, content_digest_value, signature_value,
+};
 use vault_proto::ids::{Digest, PublicKey};
 use vault_proto::statements::Suite;
 
@@ -193,6 +195,7 @@ fn request() -> Vec<u8> {
         created: 1_795_000_000,
         nonce: Nonce::from_bytes([7; 16]),
         key_id: "0".repeat(64).parse().unwrap(),
+        covered: Some(CoveredHeader::Range),
     };
     let digest = content_digest_value(&Digest::of(b""));
     let signature = signature_value(&[7; 64]);

@@ -114,11 +114,19 @@ impl Raw<'_> {
     ) -> Signed {
         let key = self.device.account.device;
         let created = vault_client::clock::now().unwrap().unix_seconds() + skew;
-        let input =
-            SignatureInput { created, nonce: Nonce::from_bytes([nonce; 16]), key_id: KeyId::of_device(&key) };
+        let (nonce, key_id) = (Nonce::from_bytes([nonce; 16]), KeyId::of_device(&key));
+        let input = SignatureInput { created, nonce, key_id, covered: None };
         let content_digest = Digest::of(body);
         let (bare, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-        let target = RequestTarget { method: method.as_str(), authority, path: bare, query, content_digest };
+        let method_name = method.as_str();
+        let target = RequestTarget {
+            method: method_name,
+            authority,
+            path: bare,
+            query,
+            content_digest,
+            covered: None,
+        };
         let signature = self.device.key.sign(&target.signature_base(&input));
         Signed {
             method,

@@ -8,12 +8,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 use vault_proto::http_signature::{
-    CONTENT_DIGEST, Nonce, RequestTarget, SIGNATURE, SIGNATURE_INPUT, SignatureInput, content_digest_value,
-    signature_value,
+    CONTENT_DIGEST, CoveredHeader, Nonce, RequestTarget, SIGNATURE, SIGNATURE_INPUT, SignatureInput,
+    content_digest_value, signature_value,
 };
 use vault_proto::ids::{Digest, KeyId, PublicKey};
 use vault_proto::problem::Problem;
-use vault_proto::wire::SEGMENT_PROGRESS;
 
 use crate::effects::{self, Effects, Method, NoAnswer};
 use crate::error::{ClientError, is_passing};
@@ -311,13 +310,24 @@ impl Connection {
         getrandom::fill(&mut nonce)
             .map_err(|_| ClientError::Bug("the operating system gave no random bytes".to_owned()))?;
         let created = i64::try_from(self.effects.now().unix_ms / 1000).unwrap_or(i64::MAX);
-        let input = SignatureInput { created, nonce: Nonce::from_bytes(nonce), key_id: inner.key_id };
+        let range = request.range.map(|(first, last)| format!("bytes={first}-{last}"));
+        let covered = match (&range, request.progress) {
+            (Some(range), _) => Some((CoveredHeader::Range, range.as_str())),
+            (None, progress) => progress.map(|progress| (CoveredHeader::SegmentProgress, progress)),
+        };
+        let input = SignatureInput {
+            created,
+            nonce: Nonce::from_bytes(nonce),
+            key_id: inner.key_id,
+            covered: covered.map(|(header, _)| header),
+        };
         let target = RequestTarget {
             method: request.method.as_str(),
             authority: &inner.authority,
             path: request.path,
             query: request.query,
             content_digest: request.digest,
+            covered,
         };
         let signature = self.effects.sign(&target.signature_base(&input)).await?;
         let mut url = inner.base.clone();
@@ -329,8 +339,7 @@ impl Connection {
             (SIGNATURE, signature_value(&signature)),
         ];
         headers.extend(request.content_type.map(|kind| ("content-type", kind.to_owned())));
-        headers.extend(request.progress.map(|progress| (SEGMENT_PROGRESS, progress.to_owned())));
-        headers.extend(request.range.map(|(first, last)| ("range", format!("bytes={first}-{last}"))));
+        headers.extend(covered.map(|(header, value)| (header.name(), value.to_owned())));
         let (method, body) = (request.method, request.body.clone());
         // A refusal may be longer than what was asked for.
         Ok(effects::Request { method, url: url.into(), headers, body, limit: limit.max(MAX_PROBLEM) })

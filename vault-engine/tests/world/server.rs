@@ -10,8 +10,8 @@ use vault_engine::effects::{Method, Request};
 use vault_proto::credentials::{CertificateChain, verify_key_list};
 use vault_proto::envelope::Envelope;
 use vault_proto::http_signature::{
-    CONTENT_DIGEST, RequestTarget, SIGNATURE, SIGNATURE_INPUT, SignatureInput, parse_content_digest,
-    parse_signature,
+    CONTENT_DIGEST, CoveredHeader, RequestTarget, SIGNATURE, SIGNATURE_INPUT, SignatureInput,
+    parse_content_digest, parse_signature,
 };
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, RecordingId};
 use vault_proto::problem::{Problem, ProblemCode};
@@ -154,6 +154,9 @@ impl Server {
             path,
             query,
             content_digest,
+            covered: CoveredHeader::ALL
+                .into_iter()
+                .find_map(|covered| Some((covered, header(request, covered.name())?))),
         };
         if target.verify(&input, &signature, &key).is_err() {
             self.seen.forged += 1;

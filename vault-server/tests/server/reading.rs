@@ -1,4 +1,5 @@
 use reqwest::Method;
+use vault_proto::http_signature::CoveredHeader;
 use vault_proto::ids::RecordingId;
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
@@ -128,7 +129,7 @@ async fn ranges_are_the_bytes_they_name() {
         assert!(fetch(&[("range", ignored)]).await.ok(200).body == body);
     }
     let twice = [("range", "bytes=0-1"), ("range", "bytes=0-1")];
-    assert!(fetch(&twice).await.ok(200).body == body);
+    fetch(&twice).await.refused(ProblemCode::SignatureMissing);
     let outside = fetch(&[("range", &format!("bytes={length}-"))]).await;
     outside.refused(ProblemCode::RangeNotSatisfiable);
     assert_eq!(outside.headers["content-range"], format!("bytes */{length}"));
@@ -200,5 +201,37 @@ async fn lists_come_in_pages_newest_first() {
         "other=1",
     ] {
         server.get(&patient, format!("/v1/recordings?{query}")).await.refused(ProblemCode::BadRequest);
+    }
+}
+
+/// Which bytes are asked for is signed: what stands between client and server cannot ask for others in its name.
+#[tokio::test]
+async fn a_range_is_signed() {
+    let organisation = Organisation::new(1);
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
+    let server = Server::start(&organisation).await;
+    server.enrol(&[&patient, &clinician]).await;
+    let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
+    let body = server.finish(&draft, 200_000).await;
+    let fetch = async |sent: &[(&str, &str)], signed: Option<(CoveredHeader, &str)>| {
+        let mut call = Call::new(&patient.device, Method::GET, path::body(&draft.id(), 0), Vec::new());
+        call.headers = sent.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        call.signed_header = Some(signed.map(|(header, value)| (header, value.to_owned())));
+        server.call(call).await
+    };
+    let range = |value| Some((CoveredHeader::Range, value));
+    let whole = ("range", "bytes=0-9");
+    assert_eq!(fetch(&[whole], range("bytes=0-9")).await.ok(206).body, body[..10]);
+    fetch(&[("range", "bytes=0-8")], range("bytes=0-9")).await.refused(ProblemCode::SignatureInvalid);
+    for (sent, signed) in [
+        (vec![whole], None),
+        (vec![], range("bytes=0-9")),
+        (vec![whole], Some((CoveredHeader::SegmentProgress, "bytes=0-9"))),
+        (vec![whole, whole], range("bytes=0-9")),
+        (vec![whole, ("x-segment-progress", "{}")], range("bytes=0-9")),
+        (vec![("x-segment-progress", "{}")], None),
+    ] {
+        fetch(&sent, signed).await.refused(ProblemCode::SignatureMissing);
     }
 }

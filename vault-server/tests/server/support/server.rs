@@ -11,8 +11,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use vault_proto::http_signature::{
-    CONTENT_DIGEST, Nonce, RequestTarget, SIGNATURE, SIGNATURE_INPUT, SignatureInput, content_digest_value,
-    signature_value,
+    CONTENT_DIGEST, CoveredHeader, Nonce, RequestTarget, SIGNATURE, SIGNATURE_INPUT, SignatureInput,
+    content_digest_value, signature_value,
 };
 use vault_proto::ids::{Digest, KeyId};
 use vault_proto::problem::{PROBLEM_JSON, Problem, ProblemCode};
@@ -66,6 +66,8 @@ pub(crate) struct Call<'a> {
     pub(crate) signed_path: Option<String>,
     pub(crate) signed_body: Option<Vec<u8>>,
     pub(crate) headers: Vec<(String, String)>,
+    /// The header that is signed too; by default the one that is sent.
+    pub(crate) signed_header: Option<Option<(CoveredHeader, String)>>,
 }
 
 impl<'a> Call<'a> {
@@ -88,6 +90,7 @@ impl<'a> Call<'a> {
             signed_path: None,
             signed_body: None,
             headers: Vec::new(),
+            signed_header: None,
         }
     }
 
@@ -103,10 +106,18 @@ impl<'a> Call<'a> {
 
     /// The three headers of the profile.
     pub(crate) fn signature(&self) -> [(String, String); 3] {
+        let sent = || {
+            CoveredHeader::ALL.into_iter().find_map(|covered| {
+                let mut headers = self.headers.iter();
+                Some((covered, headers.find(|(name, _)| *name == covered.name())?.1.clone()))
+            })
+        };
+        let covered = self.signed_header.clone().unwrap_or_else(sent);
         let input = SignatureInput {
             created: self.created,
             nonce: Nonce::from_bytes(self.nonce),
             key_id: KeyId::of_device(&public(self.device)),
+            covered: covered.as_ref().map(|(header, _)| *header),
         };
         let whole = self.signed_path.as_ref().unwrap_or(&self.path);
         let (path, query) =
@@ -118,6 +129,7 @@ impl<'a> Call<'a> {
             path,
             query,
             content_digest,
+            covered: covered.as_ref().map(|(header, value)| (*header, value.as_str())),
         };
         let signature = self.device.sign(&target.signature_base(&input)).to_bytes();
         [
