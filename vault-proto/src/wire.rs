@@ -1,4 +1,7 @@
 //! Paths and JSON bodies of the protocol (PROTOCOL.md, "Resources").
+//!
+//! Bodies of requests are strict: a server that does not know a field must not act as if it had read it. Answers are
+//! not: a later server says more, and what proves anything in them is signed.
 
 use serde::{Deserialize, Serialize};
 
@@ -157,7 +160,6 @@ pub struct Enrol {
 
 /// `GET /v1/accounts/{account}`: what the directory says of an account. Nothing of it is to be believed unchecked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct DirectoryEntry {
     /// The organisation root's word for the issuer.
     pub issuer: Envelope<IssuerCertificate>,
@@ -186,7 +188,6 @@ impl DirectoryEntry {
 /// `GET /v1/accounts/{account}/last`, of the caller's own account: the newest manifest, by sequence, that the calling
 /// device has signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Last {
     /// The manifest's envelope; null if the device has signed none that this server knows.
     pub manifest: Option<String>,
@@ -194,7 +195,6 @@ pub struct Last {
 
 /// `GET /v1/accounts?prefix=…`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct AccountMatches {
     /// Accounts whose id begins so, at most [`MAX_MATCHES`], in ascending order.
     pub accounts: Vec<AccountId>,
@@ -202,7 +202,6 @@ pub struct AccountMatches {
 
 /// `GET /v1/comparisons/{account}`: what the caller and that account have stored for each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ComparisonState {
     /// What the caller stored.
     pub own: ComparisonSide,
@@ -214,7 +213,6 @@ pub struct ComparisonState {
 
 /// One side of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ComparisonSide {
     /// Commitment to the nonce.
     pub commitment: Digest,
@@ -246,7 +244,6 @@ pub struct OpenSegment {
 
 /// `GET /v1/recordings`: one page, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RecordingPage {
     /// The recordings.
     pub recordings: Vec<RecordingEntry>,
@@ -256,7 +253,6 @@ pub struct RecordingPage {
 
 /// One recording in a list: enough to find it; everything shown to a person comes from its checked statements.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RecordingEntry {
     /// The recording.
     pub recording: RecordingId,
@@ -271,7 +267,6 @@ pub struct RecordingEntry {
 /// Statements stand as strings that the client parses itself: one damaged statement must not make the others
 /// unreadable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RecordingRecord {
     /// The manifest's envelope.
     pub manifest: String,
@@ -289,7 +284,6 @@ pub struct RecordingRecord {
 
 /// One segment of a [`RecordingRecord`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SegmentRecord {
     /// Track the segment belongs to.
     pub track: u8,
@@ -304,4 +298,39 @@ pub struct SegmentRecord {
     /// The envelope of its newest progress that these parts cover, if it has one; none once the recording has its final
     /// seal.
     pub progress: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    const ID: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+
+    fn takes_more<T: DeserializeOwned + Serialize>(text: &str) {
+        let known: T = serde_json::from_str(text).unwrap();
+        let more = text.replace('{', r#"{"later":[{"x":1}],"#);
+        let read: T = serde_json::from_str(&more).unwrap();
+        assert_eq!(serde_json::to_string(&known).unwrap(), serde_json::to_string(&read).unwrap());
+        let twice = text.replacen('{', r#"{"later":1,"later":2,"#, 1);
+        assert!(serde_json::from_str::<T>(&twice).is_ok(), "what nobody reads does not count");
+    }
+
+    #[test]
+    fn answers_may_say_more_and_requests_may_not() {
+        takes_more::<Last>(r#"{"manifest":null}"#);
+        takes_more::<AccountMatches>(&format!(r#"{{"accounts":["{ID}"]}}"#));
+        let side = format!(r#"{{"commitment":"{ID}","nonce":null}}"#);
+        takes_more::<ComparisonState>(&format!(r#"{{"own":{side},"other":{side},"first":true}}"#));
+        let entry = format!(r#"{{"recording":"{}","finished":true,"bytes":7}}"#, &ID[..32]);
+        takes_more::<RecordingPage>(&format!(r#"{{"recordings":[{entry}],"next":null}}"#));
+        let segment = r#"{"track":0,"header_generation":0,"parts":1,"bytes":33,"seal":null,"progress":null}"#;
+        takes_more::<RecordingRecord>(&format!(
+            r#"{{"manifest":"m","credentials":"c","segments":[{segment}],"final_seal":null,"details_bytes":null,"last_stored":"2026-11-21T09:30:00Z"}}"#
+        ));
+        let open = r#"{"track":0,"part_chunks":15,"header":""}"#;
+        assert!(serde_json::from_str::<OpenSegment>(open).is_ok());
+        assert!(serde_json::from_str::<OpenSegment>(&open.replace('{', r#"{"later":1,"#)).is_err());
+    }
 }
