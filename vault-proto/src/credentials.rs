@@ -1,13 +1,11 @@
 //! Who is certified to be what, with which keys: the chain from a pinned organisation root to an account's keys
 //! (FORMAT.md, "Trust").
 
-use std::ops::Deref;
-
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, StatementError, Verified};
-use crate::ids::{AccountId, Digest, KeyId, OrganisationId};
-use crate::statements::{Certificate, IssuerCertificate, KeyList, Role};
+use crate::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey};
+use crate::statements::{Certificate, Device, DeviceRole, IssuerCertificate, KeyList, Role};
 use crate::timestamp::Timestamp;
 
 /// Most bytes of a credentials object.
@@ -134,6 +132,60 @@ pub enum TrustProblem {
     /// Two different key lists with one number, or a broken chain.
     #[error("its key list number {0} contradicts what was seen before")]
     KeyListForked(u64),
+    /// A key list that its own root signed, and that no list may follow with on the one before it.
+    #[error("its key list number {number} does not follow on the one before: {why}")]
+    KeyListDoesNotFollow {
+        /// Number of the list.
+        number: u64,
+        /// Which rule it breaks.
+        why: &'static str,
+    },
+    /// A device that a later key list has removed, and that signed something after that.
+    #[error("its key list number {number} removed device {} behind its statement {sequence}", .key.short())]
+    DeviceRemoved {
+        /// The device.
+        key: KeyId,
+        /// Number of the list.
+        number: u64,
+        /// Number of the last statement of the device that counts.
+        sequence: u64,
+    },
+    /// A device that was added to another key list than the one in question.
+    #[error("a device was added to another key list than its newest one")]
+    DeviceOfAnotherList,
+    /// A device that was added with a role that the device adding it has not.
+    #[error("a device was added by one that may do less")]
+    DeviceRoles,
+    /// A device that was added although the key list names it, or has removed it.
+    #[error("device {} was added to a key list that knows it already", .0.short())]
+    DeviceKnown(KeyId),
+    /// Certified in a role that its issuer's certificate does not have.
+    #[error("it is certified as {0}, and its issuer may certify nobody as that")]
+    RoleNotIssued(Role),
+    /// The organisation has ended the issuer of its certificate.
+    #[error("the organisation ended the issuer of its certificate on {from}")]
+    IssuerEnded {
+        /// First second at which the issuer's certificates do not count any more.
+        from: Timestamp,
+    },
+    /// Revoked by its organisation.
+    #[error("the organisation revoked its certificate on {ended}")]
+    Revoked {
+        /// First second at which it does not count any more.
+        ended: Timestamp,
+    },
+    /// The organisation wants revocations to be known, and none are.
+    #[error("its organisation publishes revocations, and none of them are known")]
+    NoRevocations,
+    /// The organisation wants revocations to be known, and those that are known count no longer, or not yet.
+    #[error("its organisation publishes revocations, and those known are not in force (until {expires})")]
+    RevocationsExpired {
+        /// First second at which they do not count any more.
+        expires: Timestamp,
+    },
+    /// Entries of revocations that are not those the statement names.
+    #[error("the entries of the revocations are not those that were signed")]
+    OtherEntries,
 }
 
 /// The place of a certificate among those of its account. The order is total: no two replace each other in turn, and
@@ -163,18 +215,14 @@ pub struct SignedChain {
 }
 
 /// An account whose certificate and key list carry all signatures, up to the pinned organisation root. Whether they
-/// count at some time is not looked at yet: [`SignedMember::at`] does.
+/// count is not looked at yet: [`Known`](crate::trust::Known) does.
 #[derive(Debug, Clone)]
 pub struct SignedMember {
     account: AccountId,
     chain: SignedChain,
     key_list: Verified<KeyList>,
+    added: Option<Verified<Device>>,
 }
-
-/// An account whose certificate and key list carry all signatures, up to the pinned organisation root, and counted at
-/// the time in question.
-#[derive(Debug, Clone)]
-pub struct VerifiedMember(SignedMember);
 
 impl SignedChain {
     /// The certificate.
@@ -182,7 +230,12 @@ impl SignedChain {
         &self.certificate
     }
 
-    /// First second at which it does not count any more, or its issuer's does not.
+    /// The issuer's certificate.
+    pub const fn issuer(&self) -> &Verified<IssuerCertificate> {
+        &self.issuer
+    }
+
+    /// First second at which it does not count any more, or its issuer's does not, by their own word.
     pub fn end(&self) -> Timestamp {
         self.issuer.not_after.min(self.certificate.not_after)
     }
@@ -197,11 +250,11 @@ impl SignedChain {
         check_beginning(CERTIFICATE, self.certificate.issued.max(self.certificate.not_before), at)
     }
 
-    /// Whether both certificates count at `at`.
+    /// Whether both certificates count at `at`, by their own word.
     ///
     /// # Errors
     /// [`TrustProblem::Expired`], [`TrustProblem::NotYetValid`].
-    pub fn check_in_force(&self, at: Timestamp) -> Result<(), TrustProblem> {
+    pub(crate) fn check_in_force(&self, at: Timestamp) -> Result<(), TrustProblem> {
         self.check_begun(at)?;
         check_end(CERTIFICATE, self.certificate.not_after, at)
     }
@@ -233,64 +286,25 @@ impl SignedMember {
         &self.key_list
     }
 
-    /// Whether all of it counts at `at`.
+    /// The same account with a device that was added to its key list: see [`Device`].
     ///
     /// # Errors
-    /// [`TrustProblem::Expired`], [`TrustProblem::NotYetValid`].
-    pub fn check_in_force(&self, at: Timestamp) -> Result<(), TrustProblem> {
-        check_beginning(KEY_LIST, self.key_list.created, at)?;
-        self.chain.check_in_force(at)
+    /// [`TrustError`], naming the account.
+    pub fn with_device(self, device: &Envelope<Device>) -> Result<Self, TrustError> {
+        let added = check_device(device, &self.key_list);
+        let added = added.map_err(|problem| TrustError { account: self.account, problem })?;
+        Ok(Self { added: Some(added), ..self })
     }
 
-    /// The same account, if all of it counts at `at`.
-    ///
-    /// # Errors
-    /// As [`Self::check_in_force`], naming the account.
-    pub fn at(self, at: Timestamp) -> Result<VerifiedMember, TrustError> {
-        match self.check_in_force(at) {
-            Ok(()) => Ok(VerifiedMember(self)),
-            Err(problem) => Err(TrustError { account: self.account, problem }),
-        }
-    }
-}
-
-impl Deref for VerifiedMember {
-    type Target = SignedMember;
-
-    fn deref(&self) -> &SignedMember {
-        &self.0
-    }
-}
-
-impl VerifiedMember {
-    /// Whether it may seal a recording of this patient and clinician: as a recorder, or in its own role as one of them.
-    ///
-    /// # Errors
-    /// [`TrustProblem::Role`].
-    pub fn check_may_seal(&self, patient: AccountId, clinician: AccountId) -> Result<(), TrustError> {
-        let entitled = match self.role() {
-            Role::Recorder => true,
-            Role::Clinician => self.account == clinician,
-            Role::Patient => self.account == patient,
-            Role::Auditor => false,
-        };
-        if entitled {
-            Ok(())
-        } else {
-            Err(self.role_error("a recorder, or the recording's own patient or clinician,"))
-        }
+    /// The public key of its device with this key id, if that has `role`: one that its key list names, or the one that
+    /// was added to it.
+    pub fn device(&self, id: KeyId, role: DeviceRole) -> Option<&PublicKey> {
+        let added = self.added.as_ref().filter(|added| added.key_id() == id && added.roles.contains(&role));
+        self.key_list.device(id, role).map(|device| &device.key).or_else(|| added.map(|added| &added.key))
     }
 
-    /// Whether it is certified as `role`.
-    ///
-    /// # Errors
-    /// [`TrustProblem::Role`].
-    pub fn check_role(&self, role: Role) -> Result<(), TrustError> {
-        if self.role() == role { Ok(()) } else { Err(self.role_error(role.name())) }
-    }
-
-    fn role_error(&self, needed: &'static str) -> TrustError {
-        TrustError { account: self.account, problem: TrustProblem::Role { found: self.role(), needed } }
+    pub(crate) fn check_key_list_begun(&self, at: Timestamp) -> Result<(), TrustProblem> {
+        check_beginning(KEY_LIST, self.key_list.created, at)
     }
 }
 
@@ -308,25 +322,10 @@ impl CertificateChain {
             .map_err(|problem| TrustError { account, problem })
     }
 
-    /// As [`Self::verify_signatures`], and that both certificates count at `at`.
-    ///
-    /// # Errors
-    /// [`TrustError`], naming `account`.
-    pub fn verify(
-        &self,
-        organisation: OrganisationId,
-        account: AccountId,
-        at: Timestamp,
-    ) -> Result<SignedChain, TrustError> {
-        let chain = self.verify_signatures(organisation, account)?;
-        chain.check_in_force(at).map_err(|problem| TrustError { account, problem })?;
-        Ok(chain)
-    }
-
     /// Whether this chain is to stand in the place of `other`, both being of one account: its certificate is the newer
-    /// one, or it is the same with an issuer's certificate that counts for longer.
+    /// one, or it is the same with an issuer's certificate of a higher number.
     pub fn is_newer_than(&self, other: &Self) -> bool {
-        let place = |chain: &Self| (Issued::of(&chain.certificate), chain.issuer.unverified().not_after);
+        let place = |chain: &Self| (Issued::of(&chain.certificate), chain.issuer.unverified().number);
         place(self) > place(other)
     }
 }
@@ -349,22 +348,9 @@ impl Member {
         let check = || {
             let chain = verify_chain(&self.issuer, &self.certificate, organisation, account)?;
             let key_list = verify_key_list(&self.key_list, account)?;
-            Ok(SignedMember { account, chain, key_list })
+            Ok(SignedMember { account, chain, key_list, added: None })
         };
         check().map_err(|problem| TrustError { account, problem })
-    }
-
-    /// As [`Self::verify_signatures`], and that all of it counts at `at`.
-    ///
-    /// # Errors
-    /// [`TrustError`], naming `account`.
-    pub fn verify(
-        &self,
-        organisation: OrganisationId,
-        account: AccountId,
-        at: Timestamp,
-    ) -> Result<VerifiedMember, TrustError> {
-        self.verify_signatures(organisation, account)?.at(at)
     }
 }
 
@@ -372,24 +358,38 @@ const KEY_LIST: &str = "key list";
 const CERTIFICATE: &str = "certificate";
 const ISSUER: &str = "issuer's certificate";
 
+/// Checks that an issuer certificate is the organisation root's word.
+///
+/// # Errors
+/// [`TrustProblem::OtherOrganisation`] or [`TrustProblem::Statement`].
+pub fn verify_issuer(
+    issuer: &Envelope<IssuerCertificate>,
+    organisation: OrganisationId,
+) -> Result<Verified<IssuerCertificate>, TrustProblem> {
+    let claimed = issuer.unverified();
+    if claimed.organisation != organisation {
+        return Err(TrustProblem::OtherOrganisation(claimed.organisation));
+    }
+    // The root key is the one the pinned organisation id is a hash of: `IssuerCertificate::check` compared them.
+    Ok(issuer.verify(KeyId::of_organisation_root(&claimed.root), &claimed.root)?)
+}
+
 fn verify_chain(
     issuer: &Envelope<IssuerCertificate>,
     certificate: &Envelope<Certificate>,
     organisation: OrganisationId,
     account: AccountId,
 ) -> Result<SignedChain, TrustProblem> {
-    let claimed = issuer.unverified();
-    if claimed.organisation != organisation {
-        return Err(TrustProblem::OtherOrganisation(claimed.organisation));
-    }
-    // The root key is the one the pinned organisation id is a hash of: `IssuerCertificate::check` compared them.
-    let issuer = issuer.verify(KeyId::of_organisation_root(&claimed.root), &claimed.root)?;
+    let issuer = verify_issuer(issuer, organisation)?;
     let certificate = certificate.verify(KeyId::of_issuer(&issuer.issuer), &issuer.issuer)?;
     if certificate.organisation != organisation {
         return Err(TrustProblem::OtherOrganisation(certificate.organisation));
     }
     if certificate.account != account {
         return Err(TrustProblem::OtherAccount(CERTIFICATE));
+    }
+    if !issuer.roles.contains(&certificate.role) {
+        return Err(TrustProblem::RoleNotIssued(certificate.role));
     }
     Ok(SignedChain { issuer, certificate })
 }
@@ -408,6 +408,35 @@ pub fn verify_key_list(
     }
     // The root key is the one the account id is a hash of: `KeyList::check` compared them.
     Ok(key_list.verify(KeyId::of_account_root(&claimed.root), &claimed.root)?)
+}
+
+/// Checks that a device was added to `list` by a device of it that may do so, and that the list did not know it.
+///
+/// # Errors
+/// [`TrustProblem::OtherAccount`], [`TrustProblem::DeviceOfAnotherList`], [`TrustProblem::KeyNotListed`] if `by` is no
+/// device with the role `auth`, [`TrustProblem::DeviceRoles`], [`TrustProblem::DeviceKnown`], or
+/// [`TrustProblem::Statement`].
+pub fn check_device(
+    device: &Envelope<Device>,
+    list: &Verified<KeyList>,
+) -> Result<Verified<Device>, TrustProblem> {
+    let claimed = device.unverified();
+    if claimed.account != list.account {
+        return Err(TrustProblem::OtherAccount("statement that adds a device"));
+    }
+    if claimed.key_list != list.digest() {
+        return Err(TrustProblem::DeviceOfAnotherList);
+    }
+    let by = list.device(claimed.by, DeviceRole::Auth).ok_or(TrustProblem::KeyNotListed(claimed.by))?;
+    let device = device.verify(claimed.by, &by.key)?;
+    if !device.roles.iter().all(|role| by.roles.contains(role)) {
+        return Err(TrustProblem::DeviceRoles);
+    }
+    let id = device.key_id();
+    if list.has_device(id) || list.removed_device(id).is_some() {
+        return Err(TrustProblem::DeviceKnown(id));
+    }
+    Ok(device)
 }
 
 /// How far a clock that dates a certificate or a key list may run ahead of one that checks it, in seconds.
@@ -513,18 +542,5 @@ impl Credentials {
             .find(|member| member.claimed_account() == account)
             .ok_or(TrustError { account, problem: TrustProblem::Missing })?
             .verify_signatures(organisation, account)
-    }
-
-    /// Finds and checks `account` as at the time `at`.
-    ///
-    /// # Errors
-    /// [`TrustError`], naming `account`.
-    pub fn verify(
-        &self,
-        organisation: OrganisationId,
-        account: AccountId,
-        at: Timestamp,
-    ) -> Result<VerifiedMember, TrustError> {
-        self.verify_signatures(organisation, account)?.at(at)
     }
 }

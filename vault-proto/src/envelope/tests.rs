@@ -8,8 +8,9 @@ use super::*;
 use crate::geometry::{BodyEnd, body_length};
 use crate::ids::{AccountId, OrganisationId, RecordingId};
 use crate::statements::{
-    Certificate, DeviceKey, DeviceRole, EncryptionKey, FinalSeal, IssuerCertificate, KeyList, Manifest,
-    Policy, RecipientKey, RecordingStatus, Role, SegmentSeal, Suite,
+    Allowance, Certificate, Device, DeviceKey, DeviceRole, EncryptionKey, EndedIssuer, FinalSeal, Guardian,
+    IssuerCertificate, KeyList, Manifest, Policy, RecipientKey, RecordingStatus, RemovedDevice, Revocations, Role,
+    SegmentSeal, Suite,
 };
 use crate::timestamp::Timestamp;
 
@@ -19,6 +20,10 @@ fn key() -> SigningKey {
 
 fn public() -> PublicKey {
     PublicKey::from_bytes(key().verifying_key().to_bytes())
+}
+
+fn other_public() -> PublicKey {
+    PublicKey::from_bytes(SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes())
 }
 
 fn key_id() -> KeyId {
@@ -97,6 +102,10 @@ fn statements() -> Vec<(&'static str, Value)> {
             issuer: public(),
             not_before: time(1),
             not_after: time(2),
+            number: 2,
+            ended: vec![EndedIssuer { issuer: other_public(), from: time(1) }],
+            revocations: true,
+            roles: vec![Role::Clinician, Role::Patient],
         }),
         entry(&Certificate {
             organisation: OrganisationId::of_root(&public()),
@@ -106,6 +115,8 @@ fn statements() -> Vec<(&'static str, Value)> {
             issued: time(1),
             not_before: time(1),
             not_after: time(2),
+            succeeds: Some(AccountId::from_bytes([9; 32])),
+            guardians: vec![Guardian { account: AccountId::from_bytes([8; 32]), until: time(3) }],
         }),
         entry(&KeyList {
             account: AccountId::of_root(&public()),
@@ -113,12 +124,30 @@ fn statements() -> Vec<(&'static str, Value)> {
             number: 1,
             previous: None,
             created: time(1),
+            epoch: 1,
             encryption: vec![EncryptionKey {
                 suite: Suite::X25519,
-                epoch: 1,
                 recipient: format!("age1{}", "q".repeat(58)),
             }],
             devices: vec![DeviceKey { key: public(), roles: vec![DeviceRole::Auth, DeviceRole::Seal] }],
+            removed: vec![RemovedDevice { key: other_public(), sequence: 7, since: Some(time(1)) }],
+            allows: vec![Allowance::ClinicianReadmits, Allowance::ClinicianShares],
+        }),
+        entry(&Device {
+            account: AccountId::of_root(&public()),
+            key_list: digest,
+            key: other_public(),
+            roles: vec![DeviceRole::Seal],
+            by: key_id(),
+            created: time(1),
+        }),
+        entry(&Revocations {
+            organisation: OrganisationId::of_root(&public()),
+            number: 1,
+            previous: None,
+            created: time(1),
+            expires: time(1 + 7 * 24 * 3600),
+            entries: vec![digest],
         }),
     ]
 }
@@ -136,7 +165,9 @@ fn read(kind: usize, bytes: &[u8]) -> Result<Digest, StatementError> {
         2 => as_kind::<FinalSeal>(bytes),
         3 => as_kind::<IssuerCertificate>(bytes),
         4 => as_kind::<Certificate>(bytes),
-        _ => as_kind::<KeyList>(bytes),
+        5 => as_kind::<KeyList>(bytes),
+        6 => as_kind::<Device>(bytes),
+        _ => as_kind::<Revocations>(bytes),
     }
 }
 
