@@ -53,7 +53,8 @@ impl RevocationEntries {
         }
         let text: EntriesText = serde_json::from_slice(bytes)
             .map_err(|error| StatementError::Payload { name: NAME, reason: place(&error) })?;
-        let has_zero = text.entries.iter().any(|entry| entry.key_list.is_some_and(|number| !is_number(number)));
+        let has_zero =
+            text.entries.iter().any(|entry| entry.key_list.is_some_and(|number| !is_number(number)));
         let entries = Self::of(text.entries);
         if has_zero || entries.to_bytes()? != bytes {
             return Err(StatementError::Envelope(NAME));
@@ -99,9 +100,13 @@ mod tests {
     fn any_entry() -> impl Strategy<Value = RevocationEntry> {
         let time = (0i64..4_000_000_000).prop_map(|seconds| Timestamp::from_unix_seconds(seconds).unwrap());
         let ended = proptest::option::of(time);
-        (any::<[u8; 32]>(), ended, proptest::option::of(1u64..1 << 53)).prop_map(|(account, ended, key_list)| {
-            RevocationEntry { account: AccountId::from_bytes(account), ended, key_list }
-        })
+        (any::<[u8; 32]>(), ended, proptest::option::of(1u64..1 << 53)).prop_map(
+            |(account, ended, key_list)| RevocationEntry {
+                account: AccountId::from_bytes(account),
+                ended,
+                key_list,
+            },
+        )
     }
 
     #[test]

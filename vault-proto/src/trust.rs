@@ -181,7 +181,12 @@ impl Known {
     /// The issuer certificate of the highest number: one that is known, or that of the chain itself.
     fn newest_issuer<'a>(&'a self, chain: &'a SignedChain) -> &'a IssuerCertificate {
         match &self.issuer {
-            Some(known) if known.organisation == chain.issuer().organisation && known.number >= chain.issuer().number => known,
+            Some(known)
+                if known.organisation == chain.issuer().organisation
+                    && known.number >= chain.issuer().number =>
+            {
+                known
+            }
             _ => chain.issuer(),
         }
     }
@@ -248,9 +253,11 @@ impl Known {
         }
         match newest.removed_device(signer.key) {
             Some(removed) if signer.sequence.is_some_and(|sequence| sequence <= removed.sequence) => Ok(()),
-            Some(removed) => {
-                Err(TrustProblem::DeviceRemoved { key: signer.key, number: newest.number, sequence: removed.sequence })
-            }
+            Some(removed) => Err(TrustProblem::DeviceRemoved {
+                key: signer.key,
+                number: newest.number,
+                sequence: removed.sequence,
+            }),
             None => Err(unlisted),
         }
     }

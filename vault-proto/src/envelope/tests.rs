@@ -1,5 +1,7 @@
 //! One form for each statement, and no statement in the place of another.
 
+use std::sync::LazyLock;
+
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -9,8 +11,8 @@ use crate::geometry::{BodyEnd, body_length};
 use crate::ids::{AccountId, OrganisationId, RecordingId};
 use crate::statements::{
     Allowance, Certificate, Device, DeviceKey, DeviceRole, EncryptionKey, EndedIssuer, FinalSeal, Guardian,
-    IssuerCertificate, KeyList, Manifest, Policy, RecipientKey, RecordingStatus, RemovedDevice, Revocations, Role,
-    SegmentSeal, Suite,
+    IssuerCertificate, KeyList, Manifest, Policy, RecipientKey, RecordingStatus, RemovedDevice, Revocations,
+    Role, SegmentSeal, Suite,
 };
 use crate::timestamp::Timestamp;
 
@@ -235,6 +237,12 @@ fn every_field_is_needed_once_and_no_other_is_taken() {
             refuses(&Value::Object(fewer.clone()).to_string());
             refuses(&text.replacen('{', &format!("{{{name:?}:{value},"), 1));
             for wrong in [json!([]), json!({}), json!(true), json!(1.5), json!("\u{0}"), json!(u64::MAX)] {
+                let may_be_empty = matches!(name.as_str(), "ended" | "guardians" | "removed" | "allows");
+                if (wrong == json!([]) && may_be_empty && fields[name].is_array())
+                    || (wrong == json!(true) && fields[name].is_boolean())
+                {
+                    continue;
+                }
                 let mut changed = fields.clone();
                 changed.insert(name.clone(), wrong);
                 let outcome = read(kind, &forge(payload_type, &serde_json::to_vec(&changed).unwrap()));
@@ -314,8 +322,12 @@ fn sizes_are_bounded() {
 proptest! {
     #[test]
     fn a_changed_byte_is_never_verified(at in any::<prop::sample::Index>(), change in 1u8..=255) {
-        for (kind, (payload_type, payload)) in statements().iter().enumerate() {
-            let mut bytes = forge(payload_type, payload.to_string().as_bytes());
+        static SIGNED: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+            let forged = |(kind, payload): &(&str, Value)| forge(kind, payload.to_string().as_bytes());
+            statements().iter().map(forged).collect()
+        });
+        for (kind, signed) in SIGNED.iter().enumerate() {
+            let mut bytes = signed.clone();
             let at = at.index(bytes.len());
             bytes[at] ^= change;
             prop_assert!(read(kind, &bytes).is_err());
@@ -324,7 +336,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300), text in ".{0,200}") {
-        for kind in 0..6 {
+        for kind in 0..8 {
             prop_assert!(read(kind, &bytes).is_err());
             prop_assert!(read(kind, text.as_bytes()).is_err());
         }

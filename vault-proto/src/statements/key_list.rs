@@ -220,7 +220,8 @@ impl KeyList {
         if self.epoch == before.epoch && self.encryption != before.encryption {
             return Err("its recipients are not those of the list before, which has the same epoch");
         }
-        let was_listed = |key: &EncryptionKey| before.encryption.iter().any(|old| old.recipient == key.recipient);
+        let was_listed =
+            |key: &EncryptionKey| before.encryption.iter().any(|old| old.recipient == key.recipient);
         if self.epoch > before.epoch && self.encryption.iter().any(was_listed) {
             return Err("it has a recipient of the list before, which has another epoch");
         }

@@ -10,6 +10,8 @@ mod recording_list;
 mod revocations;
 mod segment_progress;
 mod segment_seal;
+#[cfg(test)]
+mod tests;
 
 use serde::de::DeserializeOwned;
 
