@@ -104,15 +104,14 @@ impl NewAccount {
             number: 1,
             previous: None,
             created: effects.timestamp()?,
-            encryption: vec![EncryptionKey {
-                suite,
-                epoch: FIRST_EPOCH,
-                recipient: identity.recipient().to_string(),
-            }],
+            epoch: FIRST_EPOCH,
+            encryption: vec![EncryptionKey { suite, recipient: identity.recipient().to_string() }],
             devices: vec![DeviceKey {
                 key: PublicKey::from_bytes(device.public()),
                 roles: vec![DeviceRole::Auth, DeviceRole::Seal],
             }],
+            removed: Vec::new(),
+            allows: Vec::new(),
         };
         let key_list =
             envelope::sign(&key_list, KeyId::of_account_root(&root_public), |bytes| root.sign(bytes))?;

@@ -26,6 +26,13 @@ impl Role {
     /// All roles, as the command line lists them.
     pub const ALL: [Self; 4] = [Self::Patient, Self::Clinician, Self::Recorder, Self::Auditor];
 
+    /// All roles by ascending word, as issuer certificates have them.
+    pub fn ascending() -> Vec<Self> {
+        let mut roles = Self::ALL.to_vec();
+        roles.sort_unstable_by_key(|role| role.name());
+        roles
+    }
+
     /// The word for it in certificates and on the command line.
     pub const fn name(self) -> &'static str {
         match self {

@@ -71,6 +71,10 @@ impl Organisation {
             issuer: public(&self.issuer),
             not_before: at(NOW - 1_000_000_000),
             not_after: at(NOW + issuer_end),
+            number: 1,
+            ended: Vec::new(),
+            revocations: false,
+            roles: Role::ascending(),
         };
         let certificate = Certificate {
             organisation: self.id(),
@@ -80,6 +84,8 @@ impl Organisation {
             issued: at(NOW + issued),
             not_before: at(NOW + validity.0),
             not_after: at(NOW + validity.1),
+            succeeds: None,
+            guardians: Vec::new(),
         };
         CertificateChain {
             issuer: signed(&issuer, KeyId::of_organisation_root(&root), &self.root),
@@ -114,11 +120,8 @@ fn key_list(
         number: previous.map_or(1, |list| list.unverified().number + 1),
         previous: previous.map(Envelope::digest),
         created: at(NOW + validity.0),
-        encryption: vec![EncryptionKey {
-            suite: Suite::X25519,
-            epoch: 1,
-            recipient: recipient(&public(root)),
-        }],
+        epoch: 1,
+        encryption: vec![EncryptionKey { suite: Suite::X25519, recipient: recipient(&public(root)) }],
         devices: devices
             .iter()
             .map(|device| DeviceKey { key: public(device), roles: vec![DeviceRole::Auth, DeviceRole::Seal] })
