@@ -35,7 +35,8 @@ fn ended_issuers(count: u8) -> Vec<EndedIssuer> {
 }
 
 fn malformed_issuers(cast: &Cast) -> Vec<Scenario> {
-    let refused = |name, text, change: fn(&mut IssuerCertificate)| issuer(cast, (name, text, Damaged), change);
+    let refused =
+        |name, text, change: fn(&mut IssuerCertificate)| issuer(cast, (name, text, Damaged), change);
     vec![
         refused("chain-issuer-number-zero", "an issuer certificate of number 0", |c| c.number = 0),
         refused("chain-issuer-ends-17", "an issuer certificate that ends 17 issuers", |c| {
@@ -91,11 +92,8 @@ fn malformed_certificates(cast: &Cast) -> Vec<Scenario> {
             ..cast.certificate(&cast.patient)
         };
         members[0].certificate = cast.sign_certificate(&statement);
-        let statement = IssuerCertificate {
-            ended: ended_issuers(16),
-            revocations: true,
-            ..cast.issuer_certificate()
-        };
+        let statement =
+            IssuerCertificate { ended: ended_issuers(16), revocations: true, ..cast.issuer_certificate() };
         members[0].issuer = cast.sign_issuer(&statement);
     });
     let text = "a patient who succeeds another account and has four guardians, under an issuer that ends 16 others \
@@ -113,15 +111,16 @@ fn unknown_words(cast: &Cast) -> Vec<Scenario> {
     let root = KeyId::of_organisation_root(&PublicKey::from_bytes(cast.root.public()));
     let by = KeyId::of_issuer(&PublicKey::from_bytes(cast.issuer.public()));
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let issuer_saying = |(name, what, outcome): (&str, &str, Outcome), from: &'static str, to: &'static str| {
-        credentials(cast, (name, what, outcome), move |members| {
-            let payload = serde_json::to_string(&cast.issuer_certificate()).unwrap();
-            let changed = payload.replace(from, to);
-            assert_ne!(changed, payload);
-            let kind = IssuerCertificate::PAYLOAD_TYPE;
-            members[SEALER].issuer = text(envelope(kind, changed.as_bytes(), root, &cast.root));
-        })
-    };
+    let issuer_saying =
+        |(name, what, outcome): (&str, &str, Outcome), from: &'static str, to: &'static str| {
+            credentials(cast, (name, what, outcome), move |members| {
+                let payload = serde_json::to_string(&cast.issuer_certificate()).unwrap();
+                let changed = payload.replace(from, to);
+                assert_ne!(changed, payload);
+                let kind = IssuerCertificate::PAYLOAD_TYPE;
+                members[SEALER].issuer = text(envelope(kind, changed.as_bytes(), root, &cast.root));
+            })
+        };
     let certificate_saying = |(name, what, outcome): (&str, &str, Outcome), to: &'static str| {
         credentials(cast, (name, what, outcome), move |members| {
             let payload = serde_json::to_string(&cast.certificate(&cast.clinician)).unwrap();

@@ -17,10 +17,18 @@ use super::untrusted::{SEALER, SUITE, certificate, credentials, issuer, key_list
 /// The scenarios.
 #[must_use]
 pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
-    [encryption_keys(cast), devices(cast), removed_devices(cast), chained(cast), labels(cast), versions(cast), accepted(cast)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        encryption_keys(cast),
+        devices(cast),
+        removed_devices(cast),
+        chained(cast),
+        labels(cast),
+        versions(cast),
+        accepted(cast),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The clinician's key of any epoch.
@@ -311,7 +319,8 @@ fn accepted(cast: &Cast) -> Vec<Scenario> {
             "a key list of 256 removed devices, of all sequences, and all that can be allowed",
             |list| {
                 let since = Some(super::cast::time("2026-03-01T00:00:00Z"));
-                let gone = (0..256).map(|number| RemovedDevice { since, ..removed(&format!("gone {number}")) });
+                let gone =
+                    (0..256).map(|number| RemovedDevice { since, ..removed(&format!("gone {number}")) });
                 list.removed = gone.collect();
                 list.removed[0] = RemovedDevice { sequence: (1 << 53) - 1, ..removed("gone 0") };
                 list.allows = vec![Allowance::ClinicianReadmits, Allowance::ClinicianShares];

@@ -6,13 +6,13 @@ use std::io;
 use vault_core::identity::Identity;
 use vault_core::opening::{OpenError, Opening, PartOpener};
 use vault_core::seeking::{PartSource, ReadableSegment, SeekableTrack};
-use vault_proto::geometry::{BodyShape, part_offset};
 use vault_proto::envelope::Envelope;
+use vault_proto::geometry::{BodyShape, part_offset};
 use vault_proto::key_chain::KeyListChain;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
 use vault_proto::statements::KeyList;
-use vault_proto::trust::Known;
 use vault_proto::statements::RecordingStatus;
+use vault_proto::trust::Known;
 
 use super::draft::{Objects, Segment};
 use super::{Description, Outcome};

@@ -2,7 +2,7 @@
 
 use vault_core::signing_key::SigningKey;
 use vault_proto::ids::{Digest, PublicKey};
-use vault_proto::statements::{DeviceKey, DeviceRole, EncryptionKey, KeyList, RemovedDevice};
+use vault_proto::statements::{DeviceKey, DeviceRole, EncryptionKey, KeyList, RemovedDevice, Suite};
 
 use super::Outcome::{self, NotEntitled};
 use super::Scenario;
@@ -103,69 +103,99 @@ fn removals(cast: &Cast) -> Vec<Scenario> {
     ]
 }
 
-/// A recording that is sealed by the second key list.
-fn by_second(
+/// A recording that is sealed by the key list after those of `known`, which the reader has seen.
+fn by_next(
     cast: &Cast,
-    name: &str,
-    text: &str,
-    outcome: Option<Outcome>,
-    change: impl Fn(&mut KeyList) + Copy,
+    (name, text, outcome): (&str, &str, Option<Outcome>),
+    known: &[&KeyList],
+    change: fn(&mut KeyList),
 ) -> Scenario {
+    let mut list = next(cast, known[known.len() - 1]);
+    list.created = time("2026-11-20T00:00:00Z");
+    change(&mut list);
+    let text_of_list = cast.sign_key_list(&cast.clinician, &list);
     let mut draft = Draft::new(cast, SUITE, name, &[(0, 250)]);
-    draft.on_members = Box::new(move |members| {
-        let mut list = next(cast, &first(cast));
-        list.created = time("2026-11-20T00:00:00Z");
-        change(&mut list);
-        members[SEALER].key_list = cast.sign_key_list(&cast.clinician, &list);
-    });
+    draft.on_members = Box::new(move |members| members[SEALER].key_list.clone_from(&text_of_list));
     let recording = draft.record();
     let scenario = match outcome {
         Some(outcome) => Scenario::refused(name, text, cast, &recording, outcome),
         None => Scenario::opened(name, text, cast, &recording),
     };
-    scenario.knowing(signed(cast, &[&first(cast)]))
+    scenario.knowing(signed(cast, known))
 }
 
 fn chains(cast: &Cast) -> Vec<Scenario> {
-    let refused = |name, text, change: fn(&mut KeyList)| by_second(cast, name, text, Some(NotEntitled), change);
+    let first = first(cast);
+    let second = next(cast, &first);
+    let mut third = next(cast, &second);
+    let gone = third.devices.remove(1);
+    third.removed.push(RemovedDevice { key: gone.key, sequence: 3, since: None });
+    let refused = |name, text, known: &[&KeyList], change| {
+        by_next(cast, (name, text, Some(NotEntitled)), known, change)
+    };
     let name = "removed-from-the-chain";
-    let forked = KeyList { created: time("2026-03-01T00:00:01Z"), ..first(cast) };
+    let forked = KeyList { created: time("2026-03-01T00:00:01Z"), ..first.clone() };
     let recording = Draft::new(cast, SUITE, name, &[(0, 250)]).record();
     let text = "the reader knows another first key list of the clinician";
     vec![
         Scenario::refused(name, text, cast, &recording, NotEntitled).knowing(signed(cast, &[&forked])),
-        by_second(
+        by_next(
             cast,
-            "opens-with-the-next-key-list",
-            "sealed by the key list after the one that the reader knows",
-            None,
+            (
+                "opens-with-the-next-key-list",
+                "sealed by the key list after the one that the reader knows",
+                None,
+            ),
+            &[&first],
             |_| {},
         ),
         refused(
             "removed-without-a-word",
-            "the key list after the one that the reader knows neither has nor removed a device of it",
+            "the key list after those that the reader knows neither has nor removed a device of the last of them",
+            &[&first, &second],
+            |list| drop(list.devices.remove(1)),
+        ),
+        refused(
+            "removed-and-restored",
+            "the key list after those that the reader knows has a device again that one of them removed",
+            &[&first, &second, &third],
             |list| {
-                let gone = list.devices.remove(0);
-                list.devices.push(DeviceKey { roles: vec![DeviceRole::Auth], ..gone });
+                let key = list.removed.remove(0).key;
+                list.devices.push(DeviceKey { key, roles: vec![DeviceRole::Seal] });
             },
+        ),
+        refused(
+            "removed-at-another-sequence",
+            "the key list after those that the reader knows removes a device at another sequence than they did",
+            &[&first, &second, &third],
+            |list| list.removed[0].sequence = 4,
+        ),
+        refused(
+            "keys-device-of-other-roles",
+            "the key list after those that the reader knows gives a device another role",
+            &[&first, &second],
+            |list| list.devices[1].roles = vec![DeviceRole::Seal],
         ),
         refused(
             "keys-of-another-chain",
             "the key list after the one that the reader knows names another one before it",
+            &[&first],
             |list| list.previous = Some(Digest::of(b"another list")),
         ),
         refused(
             "keys-other-in-the-same-epoch",
             "the key list after the one that the reader knows has its epoch and a key more",
+            &[&first],
             |list| {
-                let identity = Cast::of("hospital").clinician.identity(vault_proto::statements::Suite::Pq);
+                let identity = Cast::of("hospital").clinician.identity(Suite::Pq);
                 let recipient = identity.recipient().to_string();
-                list.encryption.push(EncryptionKey { suite: vault_proto::statements::Suite::Pq, recipient });
+                list.encryption.push(EncryptionKey { suite: Suite::Pq, recipient });
             },
         ),
         refused(
             "keys-same-in-another-epoch",
             "the key list after the one that the reader knows has another epoch and the same key",
+            &[&first],
             |list| list.epoch = 2,
         ),
     ]

@@ -22,8 +22,8 @@ mod views;
 mod words;
 
 use vault_core::opening::{OpenError, Opening};
-use vault_proto::trust::Known;
 use vault_proto::recording::{CheckedRecording, StoredStatements};
+use vault_proto::trust::Known;
 use vault_tests::hostile::Objects;
 use vault_tests::scene::Scene;
 use vault_tests::sealing_device::Device;

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use vault_proto::geometry::{BodyEnd, PART_PLAINTEXT};
 use vault_proto::recording::StoredStatements;
-use vault_proto::trust::Known;
 use vault_proto::statements::Suite;
+use vault_proto::trust::Known;
 
 use super::*;
 use crate::recording_fixture::{Stored, details, seal};
