@@ -323,9 +323,13 @@ impl CertificateChain {
     }
 
     /// Whether this chain is to stand in the place of `other`, both being of one account: its certificate is the newer
-    /// one, or it is the same with an issuer's certificate of a higher number.
+    /// one, or it is the same with an issuer's certificate of a
+    /// higher number, or of the same number that counts for longer.
     pub fn is_newer_than(&self, other: &Self) -> bool {
-        let place = |chain: &Self| (Issued::of(&chain.certificate), chain.issuer.unverified().number);
+        let place = |chain: &Self| {
+            let issuer = chain.issuer.unverified();
+            (Issued::of(&chain.certificate), issuer.number, issuer.not_after)
+        };
         place(self) > place(other)
     }
 }

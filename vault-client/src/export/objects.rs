@@ -22,7 +22,8 @@ use crate::home_folder::make_private_folder;
 use vault_engine::error::ClientError;
 use vault_export::sums::Sums;
 
-/// The statements of a recording, checked as far as is `known`, and the files that they are. `None` if there is no manifest.
+/// The statements of a recording, checked as far as is `known`, and the files that they are. `None` if there is no
+/// manifest.
 pub(crate) fn read(
     export: &Path,
     recording: RecordingId,
