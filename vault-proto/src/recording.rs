@@ -288,8 +288,8 @@ fn plaintext_length(seals: &[Verified<SegmentSeal>]) -> u64 {
 }
 
 impl CheckedRecording {
-    /// Checks all statements of the recording `requested`, as far as is `known` now. Where there is a final seal, it says
-    /// what belongs to the recording, and no progress is looked at.
+    /// Checks all statements of the recording `requested`, as far as is `known` now. Where there is a final seal, it
+    /// says what belongs to the recording, and no progress is looked at.
     ///
     /// # Errors
     /// [`Refusal`], for the first check that fails.

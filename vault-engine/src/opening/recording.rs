@@ -92,9 +92,9 @@ pub fn require_id(text: &str) -> Result<(), ClientError> {
 async fn known_of_parties(session: &Session, record: &RecordingRecord) -> Result<Known, ClientError> {
     // One that does not parse names nobody: its checks say what it is.
     let manifest = Envelope::<Manifest>::parse(record.manifest.as_bytes()).ok();
-    let parties = manifest.iter().map(Envelope::unverified).flat_map(|manifest| {
-        let Manifest { patient, clinician, sealer, .. } = manifest;
-        [*patient, *clinician, *sealer]
+    let parties = manifest.map_or_else(Vec::new, |manifest| {
+        let Manifest { patient, clinician, sealer, .. } = manifest.unverified();
+        vec![*patient, *clinician, *sealer]
     });
     pins::known(&session.home, session.enrolment.organisation, parties).await
 }

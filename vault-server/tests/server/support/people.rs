@@ -126,6 +126,8 @@ fn key_list(
             .iter()
             .map(|device| DeviceKey { key: public(device), roles: vec![DeviceRole::Auth, DeviceRole::Seal] })
             .collect(),
+        removed: Vec::new(),
+        allows: Vec::new(),
     };
     signed(&list, KeyId::of_account_root(&public(root)), root)
 }
