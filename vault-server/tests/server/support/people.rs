@@ -3,7 +3,7 @@ use vault_proto::credentials::{CertificateChain, Member};
 use vault_proto::envelope::{Envelope, Statement, sign};
 use vault_proto::ids::{AccountId, KeyId, OrganisationId, PublicKey};
 use vault_proto::statements::{
-    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Role, Suite,
+    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, RemovedDevice, Role, Suite,
 };
 use vault_proto::timestamp::Timestamp;
 
@@ -114,6 +114,13 @@ fn key_list(
     devices: &[&SigningKey],
     validity: Validity,
 ) -> Envelope<KeyList> {
+    // Whoever is not in the list any more was removed.
+    let mut removed = previous.map_or_else(Vec::new, |list| list.unverified().removed.clone());
+    for before in previous.iter().flat_map(|list| &list.unverified().devices) {
+        if !devices.iter().any(|device| public(device) == before.key) {
+            removed.push(RemovedDevice { key: before.key, sequence: 0, since: None });
+        }
+    }
     let list = KeyList {
         account: AccountId::of_root(&public(root)),
         root: public(root),
@@ -126,7 +133,7 @@ fn key_list(
             .iter()
             .map(|device| DeviceKey { key: public(device), roles: vec![DeviceRole::Auth, DeviceRole::Seal] })
             .collect(),
-        removed: Vec::new(),
+        removed,
         allows: Vec::new(),
     };
     signed(&list, KeyId::of_account_root(&public(root)), root)
