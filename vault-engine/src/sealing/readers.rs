@@ -79,7 +79,10 @@ impl Readers {
     pub(super) fn go_on_with(found: &Result<Self, ClientError>, manifest: &Manifest) -> Option<bool> {
         match found {
             Ok(readers) => Some(readers.are_current(manifest)),
-            Err(ClientError::Trust(TrustError { problem: TrustProblem::Expired { .. }, .. })) => Some(true),
+            Err(ClientError::Trust(TrustError {
+                problem: TrustProblem::Expired { .. } | TrustProblem::IssuerEnded { .. },
+                ..
+            })) => Some(true),
             Err(ClientError::Refused(problem)) => {
                 (problem.known_code() == Some(ProblemCode::CertificateExpired)).then_some(true)
             }

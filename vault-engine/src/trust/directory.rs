@@ -260,7 +260,11 @@ pub async fn refresh_own_certificate(session: &Session) -> Result<(), ClientErro
     match fetch(session, session.account.id, None).await {
         Ok(_) => Ok(()),
         Err(ClientError::Trust(TrustError {
-            problem: TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. },
+            problem:
+                TrustProblem::Expired { .. }
+                | TrustProblem::NotYetValid { .. }
+                | TrustProblem::IssuerEnded { .. }
+                | TrustProblem::Revoked { .. },
             ..
         })) => Ok(()),
         Err(error) => Err(error),
