@@ -20,10 +20,12 @@ pub mod cast;
 pub mod draft;
 pub mod forged;
 pub mod growing;
+pub mod issuers;
 pub mod keys_and_certificates;
 pub mod part_sizes;
 pub mod primitives;
 pub mod reader;
+pub mod removed;
 pub mod respelled;
 pub mod tampered;
 pub mod untrusted;
@@ -91,6 +93,8 @@ pub struct Description {
     pub account: AccountId,
     /// The reader's identity.
     pub identity: String,
+    /// Key lists that the reader has seen of accounts: of each all from number 1 on, as envelopes.
+    pub known_key_lists: Vec<Vec<String>>,
     /// What has to happen.
     pub expected: Expected,
 }
@@ -118,6 +122,7 @@ impl Scenario {
                 requested: recording.id,
                 account: cast.patient.account,
                 identity,
+                known_key_lists: Vec::new(),
                 expected: Expected {
                     outcome: Outcome::Opens,
                     released_length: 0,
@@ -177,6 +182,13 @@ impl Scenario {
         self
     }
 
+    /// Has the reader know these key lists of one account.
+    #[must_use]
+    pub fn knowing(mut self, key_lists: Vec<String>) -> Self {
+        self.description.known_key_lists.push(key_lists);
+        self
+    }
+
     /// Changes what is stored.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Objects)) -> Self {
@@ -196,6 +208,8 @@ pub fn scenarios() -> Vec<Scenario> {
         respelled::scenarios(&cast),
         untrusted::scenarios(&cast),
         keys_and_certificates::scenarios(&cast),
+        issuers::scenarios(&cast),
+        removed::scenarios(&cast),
         growing::scenarios(&cast),
         part_sizes::scenarios(&cast),
     ]

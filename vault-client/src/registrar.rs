@@ -94,7 +94,7 @@ impl NewOrganisation {
     ) -> Result<(), ClientError> {
         let _lock = home.lock("home")?;
         require_none(home)?;
-        home.write(ISSUER, issue_issuer(&self.secrets, now()?)?.bytes())?;
+        home.write(ISSUER, issue_issuer(&self.secrets, None, now()?)?.bytes())?;
         home.write(REGISTRAR, &self.secrets.lock(passphrase, work_factor)?)
     }
 }
@@ -145,6 +145,7 @@ fn organisation(secrets: &RegistrarSecrets) -> OrganisationId {
 
 fn issue_issuer(
     secrets: &RegistrarSecrets,
+    before: Option<&IssuerCertificate>,
     at: Timestamp,
 ) -> Result<Envelope<IssuerCertificate>, ClientError> {
     let root = PublicKey::from_bytes(secrets.root.public());
@@ -154,6 +155,10 @@ fn issue_issuer(
         issuer: PublicKey::from_bytes(secrets.issuer.public()),
         not_before: at,
         not_after: at.saturating_add(ISSUER_LIFETIME),
+        number: before.map_or(1, |before| before.number.saturating_add(1)),
+        ended: before.map_or_else(Vec::new, |before| before.ended.clone()),
+        revocations: false,
+        roles: Role::ascending(),
     };
     Ok(envelope::sign(&certificate, KeyId::of_organisation_root(&root), |bytes| secrets.root.sign(bytes))?)
 }
@@ -192,6 +197,8 @@ pub fn certify(
         // A certificate that has ended already is a way to say that an account's time is over.
         not_before: at.min(not_after.saturating_add(-1)),
         not_after,
+        succeeds: None,
+        guardians: Vec::new(),
     };
     let key_id = KeyId::of_issuer(&PublicKey::from_bytes(secrets.issuer.public()));
     let certificate = envelope::sign(&certificate, key_id, |bytes| secrets.issuer.sign(bytes))
@@ -223,15 +230,15 @@ fn current_issuer(
     secrets: &RegistrarSecrets,
     at: Timestamp,
 ) -> Result<Envelope<IssuerCertificate>, ClientError> {
-    if let Some(stored) =
-        home.read(ISSUER)?.and_then(|bytes| Envelope::<IssuerCertificate>::parse(&bytes).ok())
-        && stored.unverified().issuer.as_bytes() == &secrets.issuer.public()
+    let stored = home.read(ISSUER)?.and_then(|bytes| Envelope::<IssuerCertificate>::parse(&bytes).ok());
+    let own = stored.filter(|stored| stored.unverified().issuer.as_bytes() == &secrets.issuer.public());
+    if let Some(stored) = &own
         && stored.unverified().not_before <= at
         && stored.unverified().not_after > at.saturating_add(ISSUER_RENEWAL)
     {
-        return Ok(stored);
+        return Ok(stored.clone());
     }
-    let renewed = issue_issuer(secrets, at)?;
+    let renewed = issue_issuer(secrets, own.as_ref().map(Envelope::unverified), at)?;
     home.write(ISSUER, renewed.bytes())?;
     Ok(renewed)
 }
@@ -260,13 +267,15 @@ mod tests {
         let at = now().unwrap();
         let begun_here = current_issuer(&home, &secrets, at).unwrap();
         let renewed = |made: i64| {
-            let stored = issue_issuer(&secrets, at.saturating_add(made)).unwrap();
+            let stored = issue_issuer(&secrets, None, at.saturating_add(made)).unwrap();
             home.write(ISSUER, stored.bytes()).unwrap();
             let found = current_issuer(&home, &secrets, at).unwrap();
             assert!(found.unverified().not_before <= at && found.unverified().not_after > at, "{made}");
             // What was handed out is what is kept.
             assert_eq!(home.read(ISSUER).unwrap().unwrap(), found.bytes());
-            found.bytes() != stored.bytes()
+            let is_renewed = found.bytes() != stored.bytes();
+            assert_eq!(found.unverified().number, if is_renewed { 2 } else { 1 });
+            is_renewed
         };
         assert!(begun_here.unverified().not_before <= at);
         for (made, is_renewed) in [

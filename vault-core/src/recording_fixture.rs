@@ -10,6 +10,7 @@ use vault_proto::statements::{
     RecipientKey, RecordingStatus, Role, SegmentSeal, Suite,
 };
 use vault_proto::timestamp::Timestamp;
+use vault_proto::trust::Known;
 
 use crate::details::{Details, Track};
 use crate::identity::Identity;
@@ -104,6 +105,10 @@ pub(crate) fn begin(suite: Suite) -> Begun {
             issuer: public(&issuer),
             not_before,
             not_after,
+            number: 1,
+            ended: Vec::new(),
+            revocations: false,
+            roles: vec![Role::Clinician, Role::Patient],
         };
         let account = person.account();
         let certificate = Certificate {
@@ -114,6 +119,8 @@ pub(crate) fn begin(suite: Suite) -> Begun {
             issued: not_before,
             not_before,
             not_after,
+            succeeds: None,
+            guardians: Vec::new(),
         };
         let list = KeyList {
             account,
@@ -121,12 +128,11 @@ pub(crate) fn begin(suite: Suite) -> Begun {
             number: 1,
             previous: None,
             created: not_before,
-            encryption: vec![EncryptionKey {
-                suite,
-                epoch: 1,
-                recipient: person.identity.recipient().to_string(),
-            }],
+            epoch: 1,
+            encryption: vec![EncryptionKey { suite, recipient: person.identity.recipient().to_string() }],
             devices: vec![DeviceKey { key: public(&person.device), roles: vec![DeviceRole::Seal] }],
+            removed: Vec::new(),
+            allows: Vec::new(),
         };
         let root_id = KeyId::of_organisation_root(&public(&root));
         let list_id = KeyId::of_account_root(&public(&person.root));
@@ -241,6 +247,7 @@ impl Stored {
                 progress: None,
                 final_seal: Some(&self.final_seal),
             },
+            &Known::default(),
         )
         .unwrap()
     }

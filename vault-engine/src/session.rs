@@ -9,6 +9,7 @@ use vault_proto::wire::{self, Enrol};
 use crate::effects::{Effects, Method};
 use crate::error::ClientError;
 use crate::home::account::{self, Account};
+use crate::home::pins;
 use crate::home::{Enrolment, Home};
 use crate::server::connection::Connection;
 
@@ -68,7 +69,11 @@ impl Session {
             // A pin that cannot be read is not replaced.
             Err(error) => return Err(error),
         }
-        chain.verify(enrolment.organisation, account.id, self.effects().timestamp()?)?;
+        let signed = chain.verify_signatures(enrolment.organisation, account.id)?;
+        let known = pins::known(home, enrolment.organisation, []).await?;
+        known
+            .check_chain_now(&signed, self.effects().timestamp()?)
+            .map_err(|problem| TrustError { account: account.id, problem })?;
         let body = Enrol { chain, key_list: account::profile(home).await?.key_list };
         connection.send_json(Method::Post, wire::path::ACCOUNTS, &body).await?;
         account::set_certificate(home, &body.chain).await?;

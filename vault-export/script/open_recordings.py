@@ -392,7 +392,8 @@ def or_null(check):
 
 TIME_TEXT = text_of(r"(19[7-9]|[2-9]\d\d)\d-\d\d-\d\dT\d\d:\d\d:\d\dZ".replace(r"\d", "[0-9]"))
 ID, INDEX, TRACK, LENGTH = text_of("[0-9a-f]{64}"), number_of(0, 1 << 32), number_of(0, 255), number_of(0, 1 << 53)
-SUITE, ROLE = number_of(1, 3), ("auth", "seal")
+SUITE = number_of(1, 3)
+ROLE = text_of("patient|clinician|recorder|auditor")
 NOT_IN_LABELS = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -401,20 +402,28 @@ def is_label(value):
     return len(value) <= 128 and not NOT_IN_LABELS.search(value)
 
 
+def is_key(value):
+    return ID(value) and is_usable(bytes.fromhex(value))
+
+
 ROOTED = {"manifest": ID, "index": INDEX, "track": TRACK}
 TREE = {"parts": number_of(1, MAX_CHUNKS + 1), "parts_root": ID, "key_commitment": ID, "previous": or_null(ID),
         "part_chunks": lambda value: type(value) is int and value in PART_CHUNKS}
 KINDS = {
-    "certificate": {"organisation": ID, "account": ID, "role": text_of("patient|clinician|recorder|auditor"),
+    "certificate": {"organisation": ID, "account": ID, "role": ROLE,
                     "label": or_null(lambda value: isinstance(value, str) and is_label(value)),
-                    "issued": is_time, "not_before": is_time, "not_after": is_time},
+                    "issued": is_time, "not_before": is_time, "not_after": is_time,
+                    "succeeds": or_null(ID), "guardians": list_of({"account": ID, "until": is_time}, 0, 4)},
     "key-list": {"account": ID, "root": ID, "number": number_of(1, 1 << 53), "previous": or_null(ID),
-                 "created": is_time,
-                 "encryption": list_of({"suite": SUITE, "epoch": number_of(1, 1 << 32), "recipient": text_of(
-                     f"age1[{BECH32}]{{58}}|age1pq1[{BECH32}]{{1952}}")}, 1, 8),
-                 "devices": list_of({"key": lambda value: ID(value) and is_usable(bytes.fromhex(value)),
-                                     "roles": lambda value: value in (
-                     ["auth"], ["seal"], ["auth", "seal"])}, 1, 64)},
+                 "created": is_time, "epoch": number_of(1, 1 << 32),
+                 "encryption": list_of({"suite": SUITE, "recipient": text_of(
+                     f"age1[{BECH32}]{{58}}|age1pq1[{BECH32}]{{1952}}")}, 1, 4),
+                 "devices": list_of({"key": is_key, "roles": lambda value: value in (
+                     ["auth"], ["seal"], ["auth", "seal"])}, 1, 16),
+                 "removed": list_of({"key": is_key, "sequence": number_of(0, 1 << 53), "since": or_null(is_time)},
+                                    0, 256),
+                 "allows": lambda value: value in (
+                     [], ["clinician-readmits"], ["clinician-shares"], ["clinician-readmits", "clinician-shares"])},
     "manifest": {"suite": SUITE, "recording": text_of("[0-9a-f]{32}"), "tenant": ID,
                  "consultation": text_of("[A-Za-z0-9._:-]{1,128}"), "patient": ID, "clinician": ID,
                  "recipients": list_of({"account": ID, "key": ID}, 2, 2), "sealer": ID, "sealer_key": ID,
@@ -427,20 +436,22 @@ KINDS = {
 }
 
 
+def is_ascending(items):
+    return all(before < item for before, item in zip(items, items[1:]))
+
+
 def is_certificate(fields):
     """What its fields alone do not say (section 5.1)."""
-    return fields["not_before"] < fields["not_after"]
+    guardians = [guardian["account"] for guardian in fields["guardians"]]
+    return (fields["not_before"] < fields["not_after"] and is_ascending(guardians)
+            and fields["account"] not in [fields["succeeds"], *guardians])
 
 
 def is_key_list(fields):
     """Likewise."""
-    keys, devices, newest = fields["encryption"], [device["key"] for device in fields["devices"]], {}
-    for key in keys:
-        fits = (key["suite"] == 2) == key["recipient"].startswith("age1pq1")
-        if not fits or key["epoch"] >= newest.get(key["suite"], 1 << 32):
-            return False
-        newest[key["suite"]] = key["epoch"]
-    return (len({key["recipient"] for key in keys}) == len(keys) and len(set(devices)) == len(devices)
+    keys, devices = fields["encryption"], [device["key"] for device in fields["devices"] + fields["removed"]]
+    return (all((key["suite"] == 2) == key["recipient"].startswith("age1pq1") for key in keys)
+            and is_ascending([key["suite"] for key in keys]) and len(set(devices)) == len(devices)
             and (fields["number"] == 1) == (fields["previous"] is None))
 
 

@@ -1,14 +1,16 @@
 //! Who is certified to be what, with which keys: the chain from a pinned organisation root to an account's keys
 //! (FORMAT.md, "Trust").
 
-use std::ops::Deref;
+mod problem;
 
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, StatementError, Verified};
-use crate::ids::{AccountId, Digest, KeyId, OrganisationId};
-use crate::statements::{Certificate, IssuerCertificate, KeyList, Role};
+use crate::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey};
+use crate::statements::{Certificate, Device, DeviceRole, IssuerCertificate, KeyList, Role};
 use crate::timestamp::Timestamp;
+
+pub use problem::{TrustError, TrustProblem};
 
 /// Most bytes of a credentials object.
 pub const MAX_CREDENTIALS: usize = 1024 * 1024;
@@ -44,98 +46,6 @@ pub struct Credentials {
     pub members: Vec<Member>,
 }
 
-/// Why an account's keys cannot be trusted; always says whose.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("account {}: {problem}", .account.short())]
-pub struct TrustError {
-    /// The account in question.
-    pub account: AccountId,
-    /// What is wrong.
-    pub problem: TrustProblem,
-}
-
-/// What is wrong with an account's certificate or key list.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TrustProblem {
-    /// Nothing at all is known of the account.
-    #[error("there is no certificate and no key list for it")]
-    Missing,
-    /// The certificate or key list is for another account.
-    #[error("the {0} is for another account")]
-    OtherAccount(&'static str),
-    /// Certified by another organisation than the pinned one.
-    #[error("it is certified by another organisation ({})", .0.short())]
-    OtherOrganisation(OrganisationId),
-    /// Met under one organisation, and now said to be of another.
-    #[error(
-        "it belongs to organisation {pinned}, and {found} is another one: an account stays where it was enrolled"
-    )]
-    OrganisationChanged {
-        /// The organisation it was met under.
-        pinned: OrganisationId,
-        /// The other one.
-        found: OrganisationId,
-    },
-    /// A certificate older than one already seen.
-    #[error("its certificate was issued on {served}, and a newer one, issued on {seen}, was seen before")]
-    CertificateRolledBack {
-        /// When the certificate now served was issued.
-        served: Timestamp,
-        /// When the newest one seen was.
-        seen: Timestamp,
-    },
-    /// Its holder and the person of this home compared keys, and they differed.
-    #[error("its keys were compared with its holder's on {at}, and they differed")]
-    ComparedUnequal {
-        /// When.
-        at: Timestamp,
-    },
-    /// Outside the time for which a statement counts.
-    #[error("its {what} expired on {not_after}")]
-    Expired {
-        /// Which statement.
-        what: &'static str,
-        /// First second at which it no longer counts.
-        not_after: Timestamp,
-    },
-    /// Before the time from which a statement counts.
-    #[error("its {what} counts only from {not_before}")]
-    NotYetValid {
-        /// Which statement.
-        what: &'static str,
-        /// First second at which it counts.
-        not_before: Timestamp,
-    },
-    /// A statement is malformed or not signed by the key that must have signed it.
-    #[error(transparent)]
-    Statement(#[from] StatementError),
-    /// Certified, but not for what is asked of it.
-    #[error("it is certified as {found}, and {needed} is needed")]
-    Role {
-        /// The role it has.
-        found: Role,
-        /// What is needed.
-        needed: &'static str,
-    },
-    /// A key that its key list does not name.
-    #[error("key {} is not in its key list", .0.short())]
-    KeyNotListed(KeyId),
-    /// Its key list names no key for the suite.
-    #[error("its key list names no encryption key of suite {0}")]
-    NoKeyOfSuite(&'static str),
-    /// A key list older than one already seen, or one that does not follow it.
-    #[error("its key list is number {served}, and number {seen} was seen before")]
-    KeyListRolledBack {
-        /// Number now served.
-        served: u64,
-        /// Highest number seen.
-        seen: u64,
-    },
-    /// Two different key lists with one number, or a broken chain.
-    #[error("its key list number {0} contradicts what was seen before")]
-    KeyListForked(u64),
-}
-
 /// The place of a certificate among those of its account. The order is total: no two replace each other in turn, and
 /// whoever hands in the newest one again changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -163,18 +73,14 @@ pub struct SignedChain {
 }
 
 /// An account whose certificate and key list carry all signatures, up to the pinned organisation root. Whether they
-/// count at some time is not looked at yet: [`SignedMember::at`] does.
+/// count is not looked at yet: [`Known`](crate::trust::Known) does.
 #[derive(Debug, Clone)]
 pub struct SignedMember {
     account: AccountId,
     chain: SignedChain,
     key_list: Verified<KeyList>,
+    added: Option<Verified<Device>>,
 }
-
-/// An account whose certificate and key list carry all signatures, up to the pinned organisation root, and counted at
-/// the time in question.
-#[derive(Debug, Clone)]
-pub struct VerifiedMember(SignedMember);
 
 impl SignedChain {
     /// The certificate.
@@ -182,7 +88,12 @@ impl SignedChain {
         &self.certificate
     }
 
-    /// First second at which it does not count any more, or its issuer's does not.
+    /// The issuer's certificate.
+    pub const fn issuer(&self) -> &Verified<IssuerCertificate> {
+        &self.issuer
+    }
+
+    /// First second at which it does not count any more, or its issuer's does not, by their own word.
     pub fn end(&self) -> Timestamp {
         self.issuer.not_after.min(self.certificate.not_after)
     }
@@ -197,11 +108,11 @@ impl SignedChain {
         check_beginning(CERTIFICATE, self.certificate.issued.max(self.certificate.not_before), at)
     }
 
-    /// Whether both certificates count at `at`.
+    /// Whether both certificates count at `at`, by their own word.
     ///
     /// # Errors
     /// [`TrustProblem::Expired`], [`TrustProblem::NotYetValid`].
-    pub fn check_in_force(&self, at: Timestamp) -> Result<(), TrustProblem> {
+    pub(crate) fn check_in_force(&self, at: Timestamp) -> Result<(), TrustProblem> {
         self.check_begun(at)?;
         check_end(CERTIFICATE, self.certificate.not_after, at)
     }
@@ -233,64 +144,25 @@ impl SignedMember {
         &self.key_list
     }
 
-    /// Whether all of it counts at `at`.
+    /// The same account with a device that was added to its key list: see [`Device`].
     ///
     /// # Errors
-    /// [`TrustProblem::Expired`], [`TrustProblem::NotYetValid`].
-    pub fn check_in_force(&self, at: Timestamp) -> Result<(), TrustProblem> {
-        check_beginning(KEY_LIST, self.key_list.created, at)?;
-        self.chain.check_in_force(at)
+    /// [`TrustError`], naming the account.
+    pub fn with_device(self, device: &Envelope<Device>) -> Result<Self, TrustError> {
+        let added = check_device(device, &self.key_list);
+        let added = added.map_err(|problem| TrustError { account: self.account, problem })?;
+        Ok(Self { added: Some(added), ..self })
     }
 
-    /// The same account, if all of it counts at `at`.
-    ///
-    /// # Errors
-    /// As [`Self::check_in_force`], naming the account.
-    pub fn at(self, at: Timestamp) -> Result<VerifiedMember, TrustError> {
-        match self.check_in_force(at) {
-            Ok(()) => Ok(VerifiedMember(self)),
-            Err(problem) => Err(TrustError { account: self.account, problem }),
-        }
-    }
-}
-
-impl Deref for VerifiedMember {
-    type Target = SignedMember;
-
-    fn deref(&self) -> &SignedMember {
-        &self.0
-    }
-}
-
-impl VerifiedMember {
-    /// Whether it may seal a recording of this patient and clinician: as a recorder, or in its own role as one of them.
-    ///
-    /// # Errors
-    /// [`TrustProblem::Role`].
-    pub fn check_may_seal(&self, patient: AccountId, clinician: AccountId) -> Result<(), TrustError> {
-        let entitled = match self.role() {
-            Role::Recorder => true,
-            Role::Clinician => self.account == clinician,
-            Role::Patient => self.account == patient,
-            Role::Auditor => false,
-        };
-        if entitled {
-            Ok(())
-        } else {
-            Err(self.role_error("a recorder, or the recording's own patient or clinician,"))
-        }
+    /// The public key of its device with this key id, if that has `role`: one that its key list names, or the one that
+    /// was added to it.
+    pub fn device(&self, id: KeyId, role: DeviceRole) -> Option<&PublicKey> {
+        let added = self.added.as_ref().filter(|added| added.key_id() == id && added.roles.contains(&role));
+        self.key_list.device(id, role).map(|device| &device.key).or_else(|| added.map(|added| &added.key))
     }
 
-    /// Whether it is certified as `role`.
-    ///
-    /// # Errors
-    /// [`TrustProblem::Role`].
-    pub fn check_role(&self, role: Role) -> Result<(), TrustError> {
-        if self.role() == role { Ok(()) } else { Err(self.role_error(role.name())) }
-    }
-
-    fn role_error(&self, needed: &'static str) -> TrustError {
-        TrustError { account: self.account, problem: TrustProblem::Role { found: self.role(), needed } }
+    pub(crate) fn check_key_list_begun(&self, at: Timestamp) -> Result<(), TrustProblem> {
+        check_beginning(KEY_LIST, self.key_list.created, at)
     }
 }
 
@@ -308,25 +180,14 @@ impl CertificateChain {
             .map_err(|problem| TrustError { account, problem })
     }
 
-    /// As [`Self::verify_signatures`], and that both certificates count at `at`.
-    ///
-    /// # Errors
-    /// [`TrustError`], naming `account`.
-    pub fn verify(
-        &self,
-        organisation: OrganisationId,
-        account: AccountId,
-        at: Timestamp,
-    ) -> Result<SignedChain, TrustError> {
-        let chain = self.verify_signatures(organisation, account)?;
-        chain.check_in_force(at).map_err(|problem| TrustError { account, problem })?;
-        Ok(chain)
-    }
-
     /// Whether this chain is to stand in the place of `other`, both being of one account: its certificate is the newer
-    /// one, or it is the same with an issuer's certificate that counts for longer.
+    /// one, or it is the same with an issuer's certificate of a
+    /// higher number, or of the same number that counts for longer.
     pub fn is_newer_than(&self, other: &Self) -> bool {
-        let place = |chain: &Self| (Issued::of(&chain.certificate), chain.issuer.unverified().not_after);
+        let place = |chain: &Self| {
+            let issuer = chain.issuer.unverified();
+            (Issued::of(&chain.certificate), issuer.number, issuer.not_after)
+        };
         place(self) > place(other)
     }
 }
@@ -349,22 +210,9 @@ impl Member {
         let check = || {
             let chain = verify_chain(&self.issuer, &self.certificate, organisation, account)?;
             let key_list = verify_key_list(&self.key_list, account)?;
-            Ok(SignedMember { account, chain, key_list })
+            Ok(SignedMember { account, chain, key_list, added: None })
         };
         check().map_err(|problem| TrustError { account, problem })
-    }
-
-    /// As [`Self::verify_signatures`], and that all of it counts at `at`.
-    ///
-    /// # Errors
-    /// [`TrustError`], naming `account`.
-    pub fn verify(
-        &self,
-        organisation: OrganisationId,
-        account: AccountId,
-        at: Timestamp,
-    ) -> Result<VerifiedMember, TrustError> {
-        self.verify_signatures(organisation, account)?.at(at)
     }
 }
 
@@ -372,24 +220,38 @@ const KEY_LIST: &str = "key list";
 const CERTIFICATE: &str = "certificate";
 const ISSUER: &str = "issuer's certificate";
 
+/// Checks that an issuer certificate is the organisation root's word.
+///
+/// # Errors
+/// [`TrustProblem::OtherOrganisation`] or [`TrustProblem::Statement`].
+pub fn verify_issuer(
+    issuer: &Envelope<IssuerCertificate>,
+    organisation: OrganisationId,
+) -> Result<Verified<IssuerCertificate>, TrustProblem> {
+    let claimed = issuer.unverified();
+    if claimed.organisation != organisation {
+        return Err(TrustProblem::OtherOrganisation(claimed.organisation));
+    }
+    // The root key is the one the pinned organisation id is a hash of: `IssuerCertificate::check` compared them.
+    Ok(issuer.verify(KeyId::of_organisation_root(&claimed.root), &claimed.root)?)
+}
+
 fn verify_chain(
     issuer: &Envelope<IssuerCertificate>,
     certificate: &Envelope<Certificate>,
     organisation: OrganisationId,
     account: AccountId,
 ) -> Result<SignedChain, TrustProblem> {
-    let claimed = issuer.unverified();
-    if claimed.organisation != organisation {
-        return Err(TrustProblem::OtherOrganisation(claimed.organisation));
-    }
-    // The root key is the one the pinned organisation id is a hash of: `IssuerCertificate::check` compared them.
-    let issuer = issuer.verify(KeyId::of_organisation_root(&claimed.root), &claimed.root)?;
+    let issuer = verify_issuer(issuer, organisation)?;
     let certificate = certificate.verify(KeyId::of_issuer(&issuer.issuer), &issuer.issuer)?;
     if certificate.organisation != organisation {
         return Err(TrustProblem::OtherOrganisation(certificate.organisation));
     }
     if certificate.account != account {
         return Err(TrustProblem::OtherAccount(CERTIFICATE));
+    }
+    if !issuer.roles.contains(&certificate.role) {
+        return Err(TrustProblem::RoleNotIssued(certificate.role));
     }
     Ok(SignedChain { issuer, certificate })
 }
@@ -408,6 +270,35 @@ pub fn verify_key_list(
     }
     // The root key is the one the account id is a hash of: `KeyList::check` compared them.
     Ok(key_list.verify(KeyId::of_account_root(&claimed.root), &claimed.root)?)
+}
+
+/// Checks that a device was added to `list` by a device of it that may do so, and that the list did not know it.
+///
+/// # Errors
+/// [`TrustProblem::OtherAccount`], [`TrustProblem::DeviceOfAnotherList`], [`TrustProblem::KeyNotListed`] if `by` is no
+/// device with the role `auth`, [`TrustProblem::DeviceRoles`], [`TrustProblem::DeviceKnown`], or
+/// [`TrustProblem::Statement`].
+pub fn check_device(
+    device: &Envelope<Device>,
+    list: &Verified<KeyList>,
+) -> Result<Verified<Device>, TrustProblem> {
+    let claimed = device.unverified();
+    if claimed.account != list.account {
+        return Err(TrustProblem::OtherAccount("statement that adds a device"));
+    }
+    if claimed.key_list != list.digest() {
+        return Err(TrustProblem::DeviceOfAnotherList);
+    }
+    let by = list.device(claimed.by, DeviceRole::Auth).ok_or(TrustProblem::KeyNotListed(claimed.by))?;
+    let device = device.verify(claimed.by, &by.key)?;
+    if !device.roles.iter().all(|role| by.roles.contains(role)) {
+        return Err(TrustProblem::DeviceRoles);
+    }
+    let id = device.key_id();
+    if list.has_device(id) || list.removed_device(id).is_some() {
+        return Err(TrustProblem::DeviceKnown(id));
+    }
+    Ok(device)
 }
 
 /// How far a clock that dates a certificate or a key list may run ahead of one that checks it, in seconds.
@@ -513,18 +404,5 @@ impl Credentials {
             .find(|member| member.claimed_account() == account)
             .ok_or(TrustError { account, problem: TrustProblem::Missing })?
             .verify_signatures(organisation, account)
-    }
-
-    /// Finds and checks `account` as at the time `at`.
-    ///
-    /// # Errors
-    /// [`TrustError`], naming `account`.
-    pub fn verify(
-        &self,
-        organisation: OrganisationId,
-        account: AccountId,
-        at: Timestamp,
-    ) -> Result<VerifiedMember, TrustError> {
-        self.verify_signatures(organisation, account)?.at(at)
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::base64;
 use crate::ids::{Digest, KeyId, PublicKey};
 
-/// Most bytes of a payload; the largest statement is a key list of 64 devices and 8 recipients.
+/// Most bytes of a payload; the largest statement is a key list with 256 removed devices.
 pub const MAX_PAYLOAD: usize = 64 * 1024;
 /// Most bytes of an envelope: base64 of the largest payload and the fields around it.
 pub const MAX_ENVELOPE: usize = MAX_PAYLOAD / 3 * 4 + 1024;
@@ -29,8 +29,8 @@ pub trait Statement: Serialize + DeserializeOwned {
     /// Checks what the types alone cannot: bounds, orders, agreement between fields.
     fn check(&self) -> Result<(), &'static str>;
 
-    /// If a payload that does not parse is of a suite or policy this version does not know: which. A reader then says
-    /// "newer format" instead of "damaged".
+    /// If a payload that is refused is of a suite or has a word that this version does not know: which. A reader then
+    /// says "newer format" instead of "damaged".
     fn unknown_choice(_payload: &serde_json::Value) -> Option<String> {
         None
     }
@@ -214,6 +214,25 @@ pub fn sign<T: Statement>(
     enclose(&payload, key_id, &sign(&pre_authentication_encoding(T::PAYLOAD_TYPE, &payload)))
 }
 
+/// The statement of a payload, if it is of the one form of its kind.
+fn read_payload<T: Statement>(payload: &[u8]) -> Result<T, StatementError> {
+    let read = || {
+        let statement: T = serde_json::from_slice(payload).map_err(|error| place(&error))?;
+        if !has_one_reading(payload, &statement) {
+            return Err("its fields are not spelt as the format has them".to_owned());
+        }
+        statement.check()?;
+        Ok(statement)
+    };
+    read().map_err(|reason| {
+        let value = serde_json::from_slice::<serde_json::Value>(payload).ok();
+        match value.as_ref().and_then(T::unknown_choice) {
+            Some(what) => StatementError::Newer { name: T::NAME, what },
+            None => StatementError::Payload { name: T::NAME, reason },
+        }
+    })
+}
+
 fn spell<T: Statement>(statement: &T) -> Result<Vec<u8>, StatementError> {
     let malformed = |reason: String| StatementError::Payload { name: T::NAME, reason };
     statement.check().map_err(|reason| malformed(reason.to_owned()))?;
@@ -264,18 +283,7 @@ impl<T: Statement> Envelope<T> {
         }
         let [SignatureText { keyid, sig }] = text.signatures;
         let signature = base64::decode(&sig).and_then(|sig| sig.try_into().ok()).ok_or_else(damaged)?;
-        let malformed = |reason: String| StatementError::Payload { name: T::NAME, reason };
-        let statement: T = serde_json::from_slice(&payload).map_err(|error| {
-            let value = serde_json::from_slice::<serde_json::Value>(&payload).ok();
-            match value.as_ref().and_then(T::unknown_choice) {
-                Some(what) => StatementError::Newer { name: T::NAME, what },
-                None => malformed(place(&error)),
-            }
-        })?;
-        if !has_one_reading(&payload, &statement) {
-            return Err(malformed("its fields are not spelt as the format has them".to_owned()));
-        }
-        statement.check().map_err(|reason| malformed(reason.to_owned()))?;
+        let statement = read_payload(&payload)?;
         Ok(Self { bytes: bytes.to_vec(), payload, statement, key_id: keyid, signature })
     }
 

@@ -3,12 +3,13 @@
 //! No secret enters here: the server, a scrubber and a reader run the same code. A reader goes on to headers and parts
 //! only with a [`CheckedRecording`].
 
-use crate::credentials::{Credentials, TrustError, TrustProblem, VerifiedMember};
+use crate::credentials::{Credentials, TrustError, TrustProblem, verify_issuer};
 use crate::envelope::{Envelope, StatementError, Verified};
 use crate::geometry::BodyShape;
 use crate::ids::{Digest, OrganisationId, RecordingId};
 use crate::statements::{DeviceRole, FinalSeal, Manifest, Role, SegmentProgress, SegmentSeal};
 use crate::timestamp::Timestamp;
+use crate::trust::{Known, Signer, VerifiedMember};
 
 /// Why a recording is refused. Each class is something a person can act on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +98,8 @@ pub(crate) fn unreadable(error: StatementError) -> Refusal {
 }
 
 impl CheckedManifest {
-    /// Checks a manifest against the id the *caller* asked for, its credentials and the pinned organisation.
+    /// Checks a manifest against the id the *caller* asked for, its credentials, the pinned organisation and what is
+    /// `known` of it and its accounts.
     ///
     /// # Errors
     /// [`Refusal::MixUp`] before any signature is looked at if the id differs; [`Refusal::NotEntitled`] if the sealer
@@ -108,6 +110,7 @@ impl CheckedManifest {
         organisation: OrganisationId,
         manifest: &[u8],
         credentials: &[u8],
+        known: &Known,
     ) -> Result<Self, Refusal> {
         let envelope = Envelope::<Manifest>::parse(manifest).map_err(unreadable)?;
         let claimed = envelope.unverified();
@@ -128,19 +131,30 @@ impl CheckedManifest {
         let credentials = Credentials::parse(credentials).map_err(unreadable)?;
         let not_entitled = |error: TrustError| Refusal::NotEntitled(error.to_string());
         let at = claimed.created;
-        let sealer = credentials.verify(organisation, claimed.sealer, at).map_err(not_entitled)?;
+        let mut known = known.clone();
+        for member in &credentials.members {
+            if let Ok(issuer) = verify_issuer(&member.issuer, organisation) {
+                known.learn_issuer(&issuer);
+            }
+        }
+        let certified = |account, signer| {
+            known.check_at(credentials.verify_signatures(organisation, account)?, signer, at)
+        };
+        let signer =
+            Signer { key: claimed.sealer_key, role: DeviceRole::Seal, sequence: Some(claimed.sequence) };
+        let sealer = certified(claimed.sealer, Some(signer)).map_err(not_entitled)?;
         sealer.check_may_seal(claimed.patient, claimed.clinician).map_err(not_entitled)?;
-        let device = sealer.key_list().device(claimed.sealer_key, DeviceRole::Seal).ok_or_else(|| {
+        let device = sealer.device(claimed.sealer_key, DeviceRole::Seal).ok_or_else(|| {
             let problem = TrustProblem::KeyNotListed(claimed.sealer_key);
             not_entitled(TrustError { account: claimed.sealer, problem })
         })?;
         let manifest = envelope
-            .verify(claimed.sealer_key, &device.key)
+            .verify(claimed.sealer_key, device)
             .map_err(|error| Refusal::NotEntitled(error.to_string()))?;
         let mut readers = Vec::with_capacity(manifest.recipients.len());
         for recipient in &manifest.recipients {
             let role = if recipient.account == manifest.patient { Role::Patient } else { Role::Clinician };
-            let reader = credentials.verify(organisation, recipient.account, at).map_err(not_entitled)?;
+            let reader = certified(recipient.account, None).map_err(not_entitled)?;
             reader.check_role(role).map_err(not_entitled)?;
             let key = reader.key_list().encryption_key(recipient.key);
             if key.is_none_or(|key| key.suite != manifest.suite) {
@@ -274,8 +288,8 @@ fn plaintext_length(seals: &[Verified<SegmentSeal>]) -> u64 {
 }
 
 impl CheckedRecording {
-    /// Checks all statements of the recording `requested`. Where there is a final seal, it says what belongs to the
-    /// recording, and no progress is looked at.
+    /// Checks all statements of the recording `requested`, as far as is `known` now. Where there is a final seal, it
+    /// says what belongs to the recording, and no progress is looked at.
     ///
     /// # Errors
     /// [`Refusal`], for the first check that fails.
@@ -283,8 +297,10 @@ impl CheckedRecording {
         requested: RecordingId,
         organisation: OrganisationId,
         stored: &StoredStatements<'_>,
+        known: &Known,
     ) -> Result<Self, Refusal> {
-        let manifest = CheckedManifest::check(requested, organisation, stored.manifest, stored.credentials)?;
+        let manifest =
+            CheckedManifest::check(requested, organisation, stored.manifest, stored.credentials, known)?;
         let mut seals: Vec<Verified<SegmentSeal>> = Vec::with_capacity(stored.seals.len());
         for (index, seal) in (0u32..).zip(stored.seals) {
             let seal = Envelope::parse(seal).map_err(unreadable)?;

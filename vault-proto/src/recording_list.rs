@@ -205,11 +205,11 @@ fn verify_own<T: crate::envelope::Statement + Clone>(
     statement: &Envelope<T>,
 ) -> Result<Verified<T>, Refusal> {
     let key_id = statement.key_id();
-    let device = member.key_list().device(key_id, DeviceRole::Auth).ok_or_else(|| {
+    let device = member.device(key_id, DeviceRole::Auth).ok_or_else(|| {
         let problem = TrustProblem::KeyNotListed(key_id);
         Refusal::NotEntitled(TrustError { account: member.account(), problem }.to_string())
     })?;
-    statement.verify(key_id, &device.key).map_err(|error| Refusal::NotEntitled(error.to_string()))
+    statement.verify(key_id, device).map_err(|error| Refusal::NotEntitled(error.to_string()))
 }
 
 #[cfg(test)]

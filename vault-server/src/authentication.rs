@@ -15,6 +15,7 @@ use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::DeviceRole;
 use vault_proto::timestamp::Timestamp;
+use vault_proto::trust::Signer;
 
 use crate::authority::{Authority, normalised};
 use crate::authorize::{Actor, Standing};
@@ -246,16 +247,21 @@ impl SignedHead {
             .member
             .verify_signatures(vault.organisation, authenticated.account)
             .map_err(|_| damaged())?;
-        let standing = match member.check_in_force(at) {
-            Ok(()) => Standing::InForce,
-            Err(TrustProblem::Expired { .. }) => {
-                Standing::Ended { seconds: at.unix_seconds() - member.chain().end().unix_seconds() }
+        let (account, key_id, role) = (authenticated.account, self.input.key_id, member.role());
+        let known = vault.known([])?;
+        let end = known.end_of(member.chain());
+        let signer = Signer { key: key_id, role: DeviceRole::Auth, sequence: None };
+        let standing = match known.check_at(member, Some(signer), at).map_err(|error| error.problem) {
+            Ok(_) => Standing::InForce,
+            Err(TrustProblem::Expired { .. } | TrustProblem::IssuerEnded { .. }) => {
+                Standing::Ended { seconds: at.unix_seconds() - end.unix_seconds() }
             }
-            Err(TrustProblem::NotYetValid { .. }) => return Err(ProblemCode::CertificateExpired.into()),
+            Err(TrustProblem::NotYetValid { .. } | TrustProblem::Revoked { .. }) => {
+                return Err(ProblemCode::CertificateExpired.into());
+            }
             Err(_) => return Err(damaged()),
         };
-        let (account, key_id) = (authenticated.account, self.input.key_id);
-        let actor = Actor { account, key_id, role: member.role(), standing };
+        let actor = Actor { account, key_id, role, standing };
         let caller = Caller { actor, device: authenticated.device, request_id, at };
         Ok((caller, self.content_digest))
     }
@@ -280,7 +286,7 @@ impl SignedHead {
         }
         self.check_body(body)?;
         let submission = Submission::parse(body)?;
-        let member = submission.verify(vault.organisation, at)?;
+        let member = submission.verify(vault, at)?;
         let device = member
             .key_list()
             .device(self.input.key_id, DeviceRole::Auth)

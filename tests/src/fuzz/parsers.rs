@@ -26,10 +26,11 @@ use vault_proto::http_signature::{
 use vault_proto::ids::{AccountId, ConsultationId, Digest, KeyId, OrganisationId, PublicKey, RecordingId};
 use vault_proto::problem::Problem;
 use vault_proto::recording_list::ListObject;
+use vault_proto::revocation_entries::RevocationEntries;
 use vault_proto::sealed_header::SealedHeader;
 use vault_proto::statements::{
-    Certificate, Export, FinalSeal, IssuerCertificate, KeyList, Manifest, RecordingList, SegmentProgress,
-    SegmentSeal, Suite,
+    Certificate, Device as AddedDevice, Export, FinalSeal, IssuerCertificate, KeyList, Manifest,
+    RecordingList, Revocations, SegmentProgress, SegmentSeal, Suite,
 };
 use vault_proto::timestamp::Timestamp;
 use vault_proto::{compare, wire};
@@ -64,6 +65,8 @@ macro_rules! of_each_kind {
             $function::<FinalSeal>,
             $function::<RecordingList>,
             $function::<Export>,
+            $function::<AddedDevice>,
+            $function::<Revocations>,
         ]
     };
 }
@@ -129,7 +132,7 @@ fn envelope(data: &[u8]) -> bool {
             true
         })
     }
-    let kinds: [fn(&[u8]) -> bool; 9] = of_each_kind!(parse);
+    let kinds: [fn(&[u8]) -> bool; 11] = of_each_kind!(parse);
     let accepted = kinds.iter().filter(|parse| parse(data)).count();
     assert!(accepted <= 1, "one statement is of two kinds");
     accepted == 1
@@ -153,14 +156,15 @@ fn statement(data: &[u8]) -> bool {
         assert_eq!(written, twice, "one statement has two readings");
         true
     }
-    let kinds: [fn(&[u8]) -> bool; 9] = of_each_kind!(parse);
+    let kinds: [fn(&[u8]) -> bool; 11] = of_each_kind!(parse);
     kinds.get(usize::from(*kind)).is_some_and(|parse| parse(payload))
 }
 
-/// What statements carry the hash of: the list of recordings, the credentials.
+/// What statements carry the hash of: the list of recordings, the credentials, the entries of revocations.
 fn object(data: &[u8]) -> bool {
     let list = ListObject::parse(data).ok().map(|list| list.to_bytes());
-    let written = list.or_else(|| Some(Credentials::parse(data).ok()?.to_bytes()));
+    let entries = || Some(RevocationEntries::parse(data).ok()?.to_bytes());
+    let written = list.or_else(entries).or_else(|| Some(Credentials::parse(data).ok()?.to_bytes()));
     if let Some(written) = &written {
         assert_eq!(written.as_deref().ok(), Some(data), "one object has two spellings");
     }

@@ -153,6 +153,8 @@ fn payloads() -> Vec<Vec<u8>> {
         "final-seal",
         "recording-list",
         "export",
+        "device",
+        "revocations",
     ];
     let kind_of = |envelope: &Value| {
         let kind = envelope["payloadType"].as_str()?.strip_prefix("application/vnd.recording-vault.")?;
@@ -171,7 +173,21 @@ fn payloads() -> Vec<Vec<u8>> {
         r#"{{"account":"{id}","organisation":"{id}","number":2,"previous":"{id}","created":"{time}","recordings":1,"entries":"{id}"}}"#
     );
     let export = format!(r#"{{"account":"{id}","list":"{id}","created":"{time}","sums":"{id}"}}"#);
-    payloads.extend([(7u8, list), (8, export)].map(|(kind, payload)| [&[kind], payload.as_bytes()].concat()));
+    let mut key = fs::read_to_string(vectors::folder().join("opens-two-parts").join("credentials")).unwrap();
+    key = serde_json::from_str::<Value>(&key).unwrap()["members"][0]["key_list"].as_str().unwrap().to_owned();
+    let list_of_keys = BASE64
+        .decode(serde_json::from_str::<Value>(&key).unwrap()["payload"].as_str().unwrap().as_bytes())
+        .unwrap();
+    let list_of_keys: Value = serde_json::from_slice(&list_of_keys).unwrap();
+    let device = format!(
+        r#"{{"account":"{id}","key_list":"{id}","key":{},"roles":["auth","seal"],"by":"{id}","created":"{time}"}}"#,
+        list_of_keys["devices"][0]["key"]
+    );
+    let revocations = format!(
+        r#"{{"organisation":"{id}","number":1,"previous":null,"created":"{time}","expires":"2026-11-28T09:30:00Z","entries":["{id}"]}}"#
+    );
+    let others = [(7u8, list), (8, export), (9, device), (10, revocations)];
+    payloads.extend(others.map(|(kind, payload)| [&[kind], payload.as_bytes()].concat()));
     payloads.into_iter().collect()
 }
 
@@ -182,6 +198,8 @@ fn objects() -> Vec<Vec<u8>> {
         format!(r#"{{"recording":"{recording}","manifest":"{digest}","final_seal":{seal}}}"#)
     };
     let entries = [entry(&recording, "null"), entry(&recording.replace('0', "1"), &format!("\"{digest}\""))];
+    let revoked = format!(r#"{{"account":"{digest}","ended":"2026-11-21T09:30:00Z","key_list":2}}"#);
+    objects.push(format!(r#"{{"entries":[{revoked}]}}"#).into_bytes());
     objects.push(format!(r#"{{"recordings":[{}]}}"#, entries.join(",")).into_bytes());
     objects
 }

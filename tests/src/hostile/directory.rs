@@ -60,12 +60,13 @@ impl OwnKeys {
     }
 
     fn key_list(&self, at: Timestamp) -> Envelope<KeyList> {
+        // By ascending suite.
         let encryption = self
             .identities
             .iter()
+            .rev()
             .map(|identity| EncryptionKey {
                 suite: identity.suite(),
-                epoch: 1,
                 recipient: identity.recipient().to_string(),
             })
             .collect();
@@ -75,11 +76,14 @@ impl OwnKeys {
             number: 1,
             previous: None,
             created: at,
+            epoch: 1,
             encryption,
             devices: vec![DeviceKey {
                 key: public(&self.device),
                 roles: vec![DeviceRole::Auth, DeviceRole::Seal],
             }],
+            removed: Vec::new(),
+            allows: Vec::new(),
         };
         envelope::sign(&list, KeyId::of_account_root(&public(&self.root)), |bytes| self.root.sign(bytes))
             .expect("a key list")
@@ -96,7 +100,17 @@ impl OwnKeys {
         let organisation = OrganisationId::of_root(&root);
         let not_after = at.saturating_add(86_400);
         let issuer = public(&self.issuer);
-        let issuer_certificate = IssuerCertificate { organisation, root, issuer, not_before: at, not_after };
+        let issuer_certificate = IssuerCertificate {
+            organisation,
+            root,
+            issuer,
+            not_before: at,
+            not_after,
+            number: 1,
+            ended: Vec::new(),
+            revocations: false,
+            roles: Role::ascending(),
+        };
         let certificate = Certificate {
             organisation: self.claimed,
             account,
@@ -105,6 +119,8 @@ impl OwnKeys {
             issued: at,
             not_before: at,
             not_after,
+            succeeds: None,
+            guardians: Vec::new(),
         };
         let issuer_certificate =
             envelope::sign(&issuer_certificate, KeyId::of_organisation_root(&root), |bytes| {

@@ -139,6 +139,10 @@ impl Cast {
             issuer: PublicKey::from_bytes(self.issuer.public()),
             not_before: time("2026-01-01T00:00:00Z"),
             not_after: time("2036-01-01T00:00:00Z"),
+            number: 1,
+            ended: Vec::new(),
+            revocations: false,
+            roles: vec![Role::Auditor, Role::Clinician, Role::Patient, Role::Recorder],
         }
     }
 
@@ -153,6 +157,8 @@ impl Cast {
             issued: time("2026-02-01T00:00:00Z"),
             not_before: time("2026-02-01T00:00:00Z"),
             not_after: time("2028-02-01T00:00:00Z"),
+            succeeds: None,
+            guardians: Vec::new(),
         }
     }
 
@@ -165,15 +171,17 @@ impl Cast {
             number: 1,
             previous: None,
             created: time("2026-03-01T00:00:00Z"),
+            epoch: 1,
             encryption: vec![EncryptionKey {
                 suite,
-                epoch: 1,
                 recipient: person.identity(suite).recipient().to_string(),
             }],
             devices: vec![DeviceKey {
                 key: PublicKey::from_bytes(person.device.public()),
                 roles: vec![DeviceRole::Auth, DeviceRole::Seal],
             }],
+            removed: Vec::new(),
+            allows: Vec::new(),
         }
     }
 

@@ -6,9 +6,13 @@ use std::io;
 use vault_core::identity::Identity;
 use vault_core::opening::{OpenError, Opening, PartOpener};
 use vault_core::seeking::{PartSource, ReadableSegment, SeekableTrack};
+use vault_proto::envelope::Envelope;
 use vault_proto::geometry::BodyShape;
+use vault_proto::key_chain::KeyListChain;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
+use vault_proto::statements::KeyList;
 use vault_proto::statements::RecordingStatus;
+use vault_proto::trust::Known;
 
 use super::draft::{Objects, Segment};
 use super::{Description, Outcome};
@@ -53,6 +57,18 @@ fn body_of<'a>(proven: &ProvenSegment, segment: &'a Segment) -> &'a [u8] {
     if proven.sealed { body } else { body.get(..length).unwrap_or(body) }
 }
 
+/// What the reader has seen before.
+fn known(description: &Description) -> Known {
+    let mut known = Known::default();
+    for lists in &description.known_key_lists {
+        let lists: Vec<Envelope<KeyList>> =
+            lists.iter().map(|list| Envelope::parse(list.as_bytes()).unwrap()).collect();
+        let account = lists[0].unverified().account;
+        known.learn_key_lists(account, KeyListChain::check(account, &lists).unwrap());
+    }
+    known
+}
+
 fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecording, OpenError> {
     let progress =
         objects.segments.last().map(|segment| segment.progress.as_slice()).filter(|p| !p.is_empty());
@@ -71,6 +87,7 @@ fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecord
             progress,
             final_seal: objects.final_seal.as_deref(),
         },
+        &known(description),
     )?)
 }
 

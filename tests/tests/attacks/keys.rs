@@ -6,7 +6,7 @@ use vault_core::signing_key::SigningKey;
 use vault_engine::effects::Method;
 use vault_proto::envelope;
 use vault_proto::ids::KeyId;
-use vault_proto::statements::{EncryptionKey, KeyList, Suite};
+use vault_proto::statements::{EncryptionKey, KeyList};
 use vault_proto::wire::{self, Enrol};
 use vault_tests::attack::{Attack, run_in};
 use vault_tests::hostile::{Fault, FaultKind};
@@ -23,14 +23,14 @@ pub(crate) fn next_key_list(
     let seed = Seed::from_words(scene.facts.words.get(name).unwrap()).unwrap_or_else(|_| panic!("24 words"));
     let root = seed.account_root();
     let before = device.member.key_list.unverified();
-    let suite = if device.account.identity.suite() == Suite::Pq { Suite::X25519 } else { Suite::Pq };
+    let suite = device.account.identity.suite();
     let next = seed.identity(suite, epoch).unwrap_or_else(|_| panic!("an identity"));
-    // The key of its own suite stays the current one: the device holds no other identity.
-    let mut encryption = before.encryption.clone();
-    encryption.push(EncryptionKey { suite, epoch, recipient: next.recipient().to_string() });
+    // The device holds no other identity: nothing can be opened with it that is sealed from here on.
+    let encryption = vec![EncryptionKey { suite, recipient: next.recipient().to_string() }];
     let list = KeyList {
         number: before.number + 1,
         previous: Some(device.member.key_list.digest()),
+        epoch,
         encryption,
         ..before.clone()
     };

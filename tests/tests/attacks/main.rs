@@ -23,6 +23,7 @@ mod words;
 
 use vault_core::opening::{OpenError, Opening};
 use vault_proto::recording::{CheckedRecording, StoredStatements};
+use vault_proto::trust::Known;
 use vault_tests::hostile::Objects;
 use vault_tests::scene::Scene;
 use vault_tests::sealing_device::Device;
@@ -47,6 +48,7 @@ fn open_here(
             progress: None,
             final_seal: objects.final_seal.as_deref().map(str::as_bytes),
         },
+        &Known::default(),
     )?;
     let opening = Opening::new(&checked, reader.account.id, &reader.account.identity)?;
     if checked.final_seal().is_some() {

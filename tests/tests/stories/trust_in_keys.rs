@@ -6,8 +6,10 @@
 use std::path::PathBuf;
 
 use vault_core::seed::Seed;
+use vault_core::signing_key::SigningKey;
 use vault_proto::envelope::Envelope;
-use vault_proto::statements::{Certificate, IssuerCertificate, KeyList};
+use vault_proto::ids::PublicKey;
+use vault_proto::statements::{Certificate, DeviceKey, IssuerCertificate, KeyList, RemovedDevice};
 use vault_tests::command::{run_for_words, vault_cli, words_of};
 use vault_tests::forging::{
     Directory, Pins, certificate, issuer, key_list, registrar, time, under_old_signature,
@@ -244,6 +246,39 @@ fn key_lists_rolled_back_forked_broken_and_of_the_future() {
     scene.lie(put(3, third.bytes().to_vec()));
     scene.seals();
     assert_eq!(Pins::of(&scene.clinician, &scene.patient)["number"], 3);
+}
+
+/// A device that a key list removed, and a server that is rolled back to the time before.
+#[test]
+fn a_removed_device_sealed_nothing_that_its_removal_does_not_name() {
+    for (sequence, is_taken) in [(1, true), (0, false)] {
+        let mut scene = Scene::new();
+        let (clinician, seed) = with_seed(&scene.world, "seeded", "clinician");
+        scene.clinician = clinician;
+        let recording = scene.clinician.seal(&scene.file, &scene.patient, &scene.clinician, &[]).text();
+        let recording = recording.trim().to_owned();
+        assert_eq!(scene.patient.open(&recording).stdout, b"what was said");
+
+        let first = Directory::open(&scene.world.data()).key_list(&scene.clinician, 1);
+        let mut list = next(&first);
+        let gone = list.devices[0].clone();
+        let another = SigningKey::from_bytes(&[7; 32]);
+        list.devices = vec![DeviceKey { key: PublicKey::from_bytes(another.public()), ..gone.clone() }];
+        list.removed = vec![RemovedDevice { key: gone.key, sequence, since: None }];
+        let second = key_list(&seed, &list);
+        scene.lie(|directory, _, _, clinician| directory.set_key_list(clinician, 2, second.bytes()));
+        // Sealing to him has her see his newest list.
+        scene.patient.seal(&scene.file, &scene.patient, &scene.clinician, &[]).text();
+        scene.lie(|directory, _, _, clinician| directory.drop_key_list(clinician, 2));
+
+        let said = scene.patient.open(&recording);
+        if is_taken {
+            assert_eq!(said.stdout, b"what was said");
+        } else {
+            said.refused(14, "its key list number 2 removed device");
+            assert!(said.stdout.is_empty());
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,11 @@ pub(super) fn trust_failure(error: &TrustError) -> Failure {
     );
     let next = match &error.problem {
         TrustProblem::Missing => "Ask its holder to enrol at this server, or check the account id with them.",
-        TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. } => {
+        TrustProblem::Expired { .. }
+        | TrustProblem::NotYetValid { .. }
+        | TrustProblem::IssuerEnded { .. }
+        | TrustProblem::Revoked { .. }
+        | TrustProblem::RoleNotIssued(_) => {
             "Its holder needs a new certificate from the registrar, who can bring it to the server; then try again."
         }
         TrustProblem::ComparedUnequal { .. } => &compare_again,

@@ -12,6 +12,7 @@ use vault_proto::recording::{CheckedRecording, Refusal};
 use vault_proto::recording_list::{ListEntry, MAX_LIST};
 use vault_proto::statements::RecordingStatus;
 use vault_proto::timestamp::Timestamp;
+use vault_proto::trust::Known;
 
 use super::objects;
 use super::single_file::{digest_of, files_below, small_file};
@@ -19,6 +20,7 @@ use vault_engine::error::ClientError;
 use vault_engine::home::Home;
 use vault_engine::home::account::profile;
 use vault_engine::home::own_list;
+use vault_engine::home::pins::known_of_all;
 use vault_export::layout::{INCOMPLETE, LOCK, MAX_DESCRIPTION, RECORDINGS, SUMS, proof};
 use vault_export::signed::{Claim, ListAge, Signed};
 use vault_export::sums::Sums;
@@ -152,7 +154,11 @@ pub async fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, 
     };
     let age = newest.as_ref().map_or(ListAge::Newest, |newest| signed.age_beside(newest));
     let damaged_files = changed_files(folder, &signed.sums)?;
-    let (mut recordings, other_files) = entries(folder, organisation, &signed, damaged_files);
+    let seen = match home {
+        Some(home) => known_of_all(home, organisation).await?,
+        None => Known::default(),
+    };
+    let (mut recordings, other_files) = entries(folder, organisation, &seen, &signed, damaged_files);
     let known = newest.map(|list| list.object.by_recording()).unwrap_or_default();
     for (checked, shown) in recordings.iter_mut().zip(&signed.list.object().recordings) {
         if let Some(Err(refusal)) = known.get(&shown.recording).map(|known| known.agrees_with(*shown)) {
@@ -209,6 +215,7 @@ fn changed_files(folder: &Path, sums: &Sums) -> Result<Vec<DamagedFile>, ClientE
 fn entries(
     folder: &Path,
     organisation: OrganisationId,
+    seen: &Known,
     signed: &Signed,
     damaged_files: Vec<DamagedFile>,
 ) -> (Vec<CheckedEntry>, Vec<DamagedFile>) {
@@ -265,7 +272,8 @@ fn entries(
             Some(&all) if gone == all => Some(Finding::Gone),
             _ => Some(Finding::Damaged(damaged)),
         };
-        look_at(folder, organisation, signed, entry, folders.get(&entry.recording), finding)
+        let statements = objects::read(folder, entry.recording, organisation, seen);
+        look_at(folder, statements, signed, entry, folders.get(&entry.recording), finding)
     });
     (recordings.collect(), other_files)
 }
@@ -292,14 +300,13 @@ fn described(folder: &Path, sums: &Sums) -> HashMap<RecordingId, ExportedRecordi
 
 fn look_at(
     folder: &Path,
-    organisation: OrganisationId,
+    statements: Option<(Result<CheckedRecording, Refusal>, Sums)>,
     signed: &Signed,
     entry: &ListEntry,
     described: Option<&ExportedRecording>,
     of_files: Option<Finding>,
 ) -> CheckedEntry {
     let place = recording_folder(&entry.recording);
-    let statements = objects::read(folder, entry.recording, organisation);
     let checked = statements.as_ref().and_then(|(checked, _)| checked.as_ref().ok());
     let finding = match (of_files, &statements) {
         (Some(finding), _) => finding,

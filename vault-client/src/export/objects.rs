@@ -14,6 +14,7 @@ use vault_proto::object::{Object, recording_folder, segment_folder};
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
 use vault_proto::sealed_header::{MAX_SEALED_HEADER, SealedHeader};
 use vault_proto::tree;
+use vault_proto::trust::Known;
 use vault_proto::wire::MAX_DETAILS;
 
 use super::single_file::{create, small_file};
@@ -21,11 +22,13 @@ use crate::home_folder::make_private_folder;
 use vault_engine::error::ClientError;
 use vault_export::sums::Sums;
 
-/// The statements of a recording, checked, and the files that they are. `None` if there is no manifest.
+/// The statements of a recording, checked as far as is `known`, and the files that they are. `None` if there is no
+/// manifest.
 pub(crate) fn read(
     export: &Path,
     recording: RecordingId,
     organisation: OrganisationId,
+    known: &Known,
 ) -> Option<(Result<CheckedRecording, Refusal>, Sums)> {
     let mut sums = Sums::new();
     let mut file = |object: Object, limit: usize| {
@@ -55,7 +58,7 @@ pub(crate) fn read(
         progress: progress.as_deref(),
         final_seal: final_seal.as_deref(),
     };
-    Some((CheckedRecording::check(recording, organisation, &stored), sums))
+    Some((CheckedRecording::check(recording, organisation, &stored, known), sums))
 }
 
 /// Checks the ciphertext of a recording whose statements were checked, as far as that needs no key: headers, part

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use vault_proto::geometry::{BodyEnd, MAX_PART_PLAINTEXT};
 use vault_proto::recording::StoredStatements;
 use vault_proto::statements::Suite;
+use vault_proto::trust::Known;
 
 use super::*;
 use crate::recording_fixture::{Stored, details, seal};
@@ -31,6 +32,7 @@ fn open(stored: &Stored, change: &dyn Fn(&str, &mut Vec<u8>)) -> Result<Vec<Vec<
             progress: None,
             final_seal: Some(&fetch("final", &stored.final_seal)),
         },
+        &Known::default(),
     )?;
     let opening = Opening::new(&recording, begun.patient.account(), &begun.patient.identity)?;
     assert_eq!(opening.details(&fetch("details", &stored.details))?, details());

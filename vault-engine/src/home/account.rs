@@ -8,7 +8,7 @@ use vault_core::identity_file::DeviceSecrets;
 use vault_core::passphrase_file::WorkFactor;
 use vault_core::seed::Seed;
 use vault_core::signing_key::SigningKey;
-use vault_proto::credentials::{CertificateChain, Member, TrustProblem};
+use vault_proto::credentials::{CertificateChain, Member, TrustError, TrustProblem};
 use vault_proto::envelope::{self, Envelope};
 use vault_proto::ids::{AccountId, KeyId, PublicKey};
 use vault_proto::statements::{DeviceKey, DeviceRole, EncryptionKey, KeyList, Suite};
@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::effects::{Change, Effects};
 use crate::error::{ClientError, Missing};
+use crate::home::pins;
 use crate::home::{CERTIFICATE, Enrolment, Home, IDENTITY, KEY_LIST};
 
 /// Epoch of an account's first identity.
@@ -104,15 +105,14 @@ impl NewAccount {
             number: 1,
             previous: None,
             created: effects.timestamp()?,
-            encryption: vec![EncryptionKey {
-                suite,
-                epoch: FIRST_EPOCH,
-                recipient: identity.recipient().to_string(),
-            }],
+            epoch: FIRST_EPOCH,
+            encryption: vec![EncryptionKey { suite, recipient: identity.recipient().to_string() }],
             devices: vec![DeviceKey {
                 key: PublicKey::from_bytes(device.public()),
                 roles: vec![DeviceRole::Auth, DeviceRole::Seal],
             }],
+            removed: Vec::new(),
+            allows: Vec::new(),
         };
         let key_list =
             envelope::sign(&key_list, KeyId::of_account_root(&root_public), |bytes| root.sign(bytes))?;
@@ -219,10 +219,10 @@ pub async fn expiry(home: &Home) -> Result<Option<TrustProblem>, ClientError> {
     };
     let account = key_list.unverified().account;
     let member = Member { issuer: chain.issuer, certificate: chain.certificate, key_list };
-    Ok(member
-        .verify(enrolment.organisation, account, home.effects().timestamp()?)
-        .err()
-        .map(|error| error.problem))
+    let now = home.effects().timestamp()?;
+    let known = pins::known(home, enrolment.organisation, []).await?;
+    let counts = || known.check_now(member.verify_signatures(enrolment.organisation, account)?, None, now);
+    Ok(counts().err().map(|error: TrustError| error.problem))
 }
 
 /// Remembers the certificate that a server took.

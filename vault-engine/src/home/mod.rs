@@ -4,6 +4,7 @@
 //! identity.age        the device's secrets              certificate.json  from the registrar
 //! key-list.json       the account's own key list        server.json       where it is enrolled, under which organisation
 //! pins/<account>.json what was seen of each account     names.json        what the holder calls accounts
+//! issuer.json         the organisation's issuer certificate of the highest number seen
 //! entries/<account>.json  who was looked up lately: a recording may begin while the server is away
 //! list.json           the account's own signed list of recordings
 //! exports/<id>/       what was opened for exports, so that their files vouch for nothing themselves

@@ -5,9 +5,13 @@
 //! a pin that could be lost silently would protect nothing.
 
 use serde::{Deserialize, Serialize};
-use vault_proto::credentials::Issued;
+use vault_proto::credentials::{Issued, verify_issuer};
+use vault_proto::envelope::{Envelope, Verified};
 use vault_proto::ids::{AccountId, Digest, OrganisationId};
+use vault_proto::key_chain::KeyListChain;
+use vault_proto::statements::{IssuerCertificate, KeyList};
 use vault_proto::timestamp::Timestamp;
+use vault_proto::trust::Known;
 
 use crate::error::ClientError;
 use crate::home::Home;
@@ -22,6 +26,8 @@ pub(crate) struct Pin {
     pub(crate) number: u64,
     /// Digest of its newest key list.
     pub(crate) key_list: Digest,
+    /// All of its key lists, from number 1 on.
+    pub(crate) key_lists: Vec<Envelope<KeyList>>,
     /// Its newest certificate.
     pub(crate) certificate: Issued,
     /// Whether two people compared its keys.
@@ -113,6 +119,66 @@ pub(crate) async fn read(home: &Home, account: AccountId) -> Result<Option<Pin>,
 pub async fn comparison(home: &Home, account: AccountId) -> Result<Comparison, ClientError> {
     let pin: Option<Pin> = home.read_json(&Home::pin_name(&account)).await?;
     Ok(pin.map_or(Comparison::None, |pin| pin.comparison()))
+}
+
+/// Record with the issuer certificate of the highest number that this home has seen.
+const ISSUER: &str = "issuer.json";
+
+/// What this home has seen of `organisation` and of `accounts`, for deciding what counts.
+///
+/// # Errors
+/// [`ClientError::Disk`], also for a record that is not what was written.
+pub(crate) async fn known(
+    home: &Home,
+    organisation: OrganisationId,
+    accounts: impl IntoIterator<Item = AccountId>,
+) -> Result<Known, ClientError> {
+    let mut known = Known::default();
+    if let Some(issuer) = home.read_json::<Envelope<IssuerCertificate>>(ISSUER).await? {
+        // That of another organisation says nothing about this one.
+        if let Ok(issuer) = verify_issuer(&issuer, organisation) {
+            known.learn_issuer(&issuer);
+        }
+    }
+    for account in accounts {
+        let Some(pin) = read(home, account).await? else {
+            continue;
+        };
+        if pin.organisation == organisation {
+            let chain = KeyListChain::check(account, &pin.key_lists)
+                .map_err(|error| home.damaged(&Home::pin_name(&account), &error))?;
+            known.learn_key_lists(account, chain);
+        }
+    }
+    Ok(known)
+}
+
+/// As [`known`], of every account that was met.
+///
+/// # Errors
+/// [`ClientError::Disk`].
+pub async fn known_of_all(home: &Home, organisation: OrganisationId) -> Result<Known, ClientError> {
+    known(home, organisation, home.pinned_accounts().await?).await
+}
+
+/// Remembers an issuer certificate of the pinned organisation, if its number is the highest one seen. In a home that
+/// cannot be written to it is not remembered.
+pub(crate) async fn learn_issuer(
+    home: &Home,
+    envelope: &Envelope<IssuerCertificate>,
+    issuer: &Verified<IssuerCertificate>,
+) -> Result<(), ClientError> {
+    let is_newer = |known: &Known| known.issuer().is_none_or(|known| known.number < issuer.number);
+    if !is_newer(&known(home, issuer.organisation, []).await?) {
+        return Ok(());
+    }
+    let Some(_lock) = home.lock_if_writable("pins").await? else {
+        return Ok(());
+    };
+    if is_newer(&known(home, issuer.organisation, []).await?) {
+        home.write_json(ISSUER, envelope).await?;
+    }
+    Ok(())
 }
 
 impl Pin {

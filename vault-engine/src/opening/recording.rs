@@ -9,14 +9,15 @@ use futures_util::stream::{self, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 use vault_core::details::Details;
 use vault_core::opening::Opening;
-use vault_proto::envelope::Verified;
+use vault_proto::envelope::{Envelope, Verified};
 use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::object::Object;
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, StoredStatements};
 use vault_proto::recording_list::ListEntry;
-use vault_proto::statements::RecordingStatus;
+use vault_proto::statements::{Manifest, RecordingStatus};
 use vault_proto::timestamp::Timestamp;
+use vault_proto::trust::Known;
 use vault_proto::wire::{self, MAX_DETAILS, RecordingPage, RecordingRecord};
 
 use super::parts::{fetch_part, open_part, start_segment, stored};
@@ -24,6 +25,7 @@ use crate::error::{ClientError, CutOff, CutOffReason};
 use crate::home::Home;
 use crate::home::endings;
 use crate::home::own_list;
+use crate::home::pins;
 use crate::server::recording::MAX_RECORD;
 use crate::session::Session;
 use crate::trust::directory::{check_prefix, only_match};
@@ -86,6 +88,17 @@ pub fn require_id(text: &str) -> Result<(), ClientError> {
     check_prefix(text, "a recording", RecordingId::BYTES * 2)
 }
 
+/// What this home has seen of those that a recording names.
+async fn known_of_parties(session: &Session, record: &RecordingRecord) -> Result<Known, ClientError> {
+    // One that does not parse names nobody: its checks say what it is.
+    let manifest = Envelope::<Manifest>::parse(record.manifest.as_bytes()).ok();
+    let parties = manifest.map_or_else(Vec::new, |manifest| {
+        let Manifest { patient, clinician, sealer, .. } = manifest.unverified();
+        vec![*patient, *clinician, *sealer]
+    });
+    pins::known(&session.home, session.enrolment.organisation, parties).await
+}
+
 impl RemoteRecording {
     /// Fetches and checks the statements of `requested`, the id that the caller asked for, and that they agree with
     /// what this account knows of it: an id names one recording for good, and a recording has one end.
@@ -117,6 +130,7 @@ impl RemoteRecording {
             .map_while(|segment| segment.seal.clone())
             .map(String::into_bytes)
             .collect();
+        let known = known_of_parties(session, &record).await?;
         let checked = CheckedRecording::check(
             requested,
             session.enrolment.organisation,
@@ -127,6 +141,7 @@ impl RemoteRecording {
                 progress: newest_progress(&record, seals.len()),
                 final_seal: record.final_seal.as_deref().map(str::as_bytes),
             },
+            &known,
         )?;
         Ok(Self { record, checked })
     }

@@ -14,6 +14,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::recording::CheckedManifest;
 use vault_proto::recording_list::ListEntry;
 use vault_proto::statements::Manifest;
+use vault_proto::trust::Known;
 
 use super::SealRequest;
 use super::chain::{CHAIN, ChainHead, chain_head, learn_last};
@@ -179,8 +180,14 @@ pub(super) fn recording_sealer(begin: &Begin, session: &Session) -> Result<Recor
     let manifest = verify_own(&begin.manifest, &session.account)?;
     let organisation = session.enrolment.organisation;
     let credentials = begin.credentials.as_bytes();
-    let checked =
-        CheckedManifest::check(manifest.recording, organisation, begin.manifest.bytes(), credentials)?;
+    // What was begun while all of them counted is sealed to its end.
+    let checked = CheckedManifest::check(
+        manifest.recording,
+        organisation,
+        begin.manifest.bytes(),
+        credentials,
+        &Known::default(),
+    )?;
     let mut recipients = Vec::new();
     for (reader, named) in checked.readers().iter().zip(&manifest.recipients) {
         recipients.push(named_recipient(reader, named)?);

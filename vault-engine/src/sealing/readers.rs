@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use vault_core::recipient::Recipient;
-use vault_proto::credentials::{Credentials, TrustError, TrustProblem, VerifiedMember};
+use vault_proto::credentials::{Credentials, TrustError, TrustProblem};
 use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, KeyId, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::{DeviceRole, Manifest, Policy, RecipientKey, Role, Suite};
 use vault_proto::timestamp::Timestamp;
+use vault_proto::trust::{Signer, VerifiedMember};
 
 use super::SealRequest;
 use super::chain::ChainHead;
@@ -61,18 +62,14 @@ impl Readers {
             ));
         }
         // Its own account comes first: if that cannot seal, nothing else is to be told.
-        let sealer = directory::look_up_by(session, account.id, fetched).await?;
-        let patient = directory::look_up_by(session, request.patient, fetched).await?;
+        let signer =
+            Signer { key: KeyId::of_device(&account.device), role: DeviceRole::Seal, sequence: None };
+        let sealer = directory::look_up_by(session, account.id, Some(signer), fetched).await?;
+        let patient = directory::look_up_by(session, request.patient, None, fetched).await?;
         patient.verified.check_role(Role::Patient)?;
-        let clinician = directory::look_up_by(session, request.clinician, fetched).await?;
+        let clinician = directory::look_up_by(session, request.clinician, None, fetched).await?;
         clinician.verified.check_role(Role::Clinician)?;
         sealer.verified.check_may_seal(request.patient, request.clinician)?;
-        let key_id = KeyId::of_device(&account.device);
-        if sealer.verified.key_list().device(key_id, DeviceRole::Seal).is_none() {
-            return Err(
-                TrustError { account: account.id, problem: TrustProblem::KeyNotListed(key_id) }.into()
-            );
-        }
         Ok(Self { patient, clinician, sealer })
     }
 
@@ -82,7 +79,10 @@ impl Readers {
     pub(super) fn go_on_with(found: &Result<Self, ClientError>, manifest: &Manifest) -> Option<bool> {
         match found {
             Ok(readers) => Some(readers.are_current(manifest)),
-            Err(ClientError::Trust(TrustError { problem: TrustProblem::Expired { .. }, .. })) => Some(true),
+            Err(ClientError::Trust(TrustError {
+                problem: TrustProblem::Expired { .. } | TrustProblem::IssuerEnded { .. },
+                ..
+            })) => Some(true),
             Err(ClientError::Refused(problem)) => {
                 (problem.known_code() == Some(ProblemCode::CertificateExpired)).then_some(true)
             }
@@ -168,7 +168,7 @@ pub(super) fn named_recipient(
     Ok(key.recipient.parse().map_err(|_| unlisted())?)
 }
 
-/// Suite of an account's newest encryption key; an account has keys of one suite.
+/// Suite of an account's first encryption key; accounts that this program makes have one.
 fn account_suite(member: &VerifiedMember) -> Result<Suite, TrustError> {
     member
         .key_list()

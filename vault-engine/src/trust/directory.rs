@@ -2,14 +2,13 @@
 //! the account's own signatures and what was seen before allow (FORMAT.md, "Trust").
 
 use serde::{Deserialize, Serialize};
-use vault_proto::credentials::{
-    CertificateChain, Issued, Member, TrustError, TrustProblem, VerifiedMember, verify_key_list,
-};
-use vault_proto::envelope::{Envelope, StatementError, Verified};
-use vault_proto::ids::{AccountId, Digest, MIN_PREFIX};
+use vault_proto::credentials::{CertificateChain, Issued, Member, TrustError, TrustProblem};
+use vault_proto::envelope::{Envelope, StatementError};
+use vault_proto::ids::{AccountId, MIN_PREFIX};
+use vault_proto::key_chain::KeyListChain;
 use vault_proto::problem::ProblemCode;
-use vault_proto::statements::KeyList;
 use vault_proto::timestamp::Timestamp;
+use vault_proto::trust::{Signer, VerifiedMember};
 use vault_proto::wire::{self, AccountMatches, DirectoryEntry};
 
 use crate::effects::Method;
@@ -62,10 +61,7 @@ pub struct TrustedMember {
 /// # Errors
 /// [`ClientError::Trust`], naming the account; nothing is ever sealed to a key that fails.
 pub async fn look_up(session: &Session, account: AccountId) -> Result<TrustedMember, ClientError> {
-    let (trusted, pin) = look_up_pinned(session, account).await?;
-    require_not_unequal(account, &pin)?;
-    remember(session, account, &trusted.member).await?;
-    Ok(trusted)
+    look_up_by(session, account, None, Fetched::Now).await
 }
 
 /// When an account is looked up.
@@ -77,19 +73,25 @@ pub(crate) enum Fetched {
     Recently,
 }
 
-/// As [`look_up`], or as it was looked up before.
+/// As [`look_up`], or as it was looked up before; `signer` is the device of it that is to seal.
 ///
 /// # Errors
 /// As [`look_up`]; [`ClientError::NotFound`] if it was not looked up lately.
 pub(crate) async fn look_up_by(
     session: &Session,
     account: AccountId,
+    signer: Option<Signer>,
     fetched: Fetched,
 ) -> Result<TrustedMember, ClientError> {
     match fetched {
-        Fetched::Now => look_up(session, account).await,
+        Fetched::Now => {
+            let (trusted, pin) = look_up_signer(session, account, signer).await?;
+            require_not_unequal(account, &pin)?;
+            remember(session, account, &trusted.member).await?;
+            Ok(trusted)
+        }
         Fetched::Recently => {
-            let remembered = remembered(session, account).await?;
+            let remembered = remembered(session, account, signer).await?;
             remembered.ok_or_else(|| ClientError::NotFound(format!("account {account}")))
         }
     }
@@ -136,7 +138,11 @@ async fn remember(session: &Session, account: AccountId, member: &Member) -> Res
 
 /// An account as it was looked up within the last 7 days, if its certificate and its keys count now, and are the newest
 /// that this home has seen.
-async fn remembered(session: &Session, account: AccountId) -> Result<Option<TrustedMember>, ClientError> {
+async fn remembered(
+    session: &Session,
+    account: AccountId,
+    signer: Option<Signer>,
+) -> Result<Option<TrustedMember>, ClientError> {
     let Session { home, enrolment, .. } = session;
     let now = session.effects().timestamp()?;
     let Some(Entry { fetched, member }) = home.read_json(&entry_name(account)).await? else {
@@ -152,7 +158,9 @@ async fn remembered(session: &Session, account: AccountId) -> Result<Option<Trus
     if !is_newest || fetched > now || fetched.saturating_add(ENTRY_LIFETIME) < now {
         return Ok(None);
     }
-    let verified = member.verify(enrolment.organisation, account, now)?;
+    let known = pins::known(home, enrolment.organisation, [account]).await?;
+    let signed = member.verify_signatures(enrolment.organisation, account)?;
+    let verified = known.check_now(signed, signer, now)?;
     Ok(Some(TrustedMember { member, verified }))
 }
 
@@ -161,12 +169,22 @@ pub(crate) async fn look_up_pinned(
     session: &Session,
     account: AccountId,
 ) -> Result<(TrustedMember, Pin), ClientError> {
+    look_up_signer(session, account, None).await
+}
+
+async fn look_up_signer(
+    session: &Session,
+    account: AccountId,
+    signer: Option<Signer>,
+) -> Result<(TrustedMember, Pin), ClientError> {
     let Session { home, enrolment, .. } = session;
-    let Checked { entry, newest, trusted } = fetch(session, account).await?;
+    let Checked { entry, chain, trusted } = fetch(session, account, signer).await?;
+    let refuse = |problem| TrustError { account, problem };
+    let newest = chain.newest();
     // The account's own key list needs no pin: it lies in the home.
     let own = account::profile(home).await?.key_list;
     if own.unverified().account == account {
-        check_seen(account, &entry, own.unverified().number, own.digest())?;
+        chain.check_seen(own.unverified().number, own.digest()).map_err(refuse)?;
     }
     let certificate = Issued::of(&trusted.member.certificate);
     let pin = pins::update(home, account, |seen| {
@@ -176,7 +194,7 @@ pub(crate) async fn look_up_pinned(
                 let problem = TrustProblem::OrganisationChanged { pinned: seen.organisation, found };
                 return Err(TrustError { account, problem }.into());
             }
-            check_seen(account, &entry, seen.number, seen.key_list)?;
+            chain.check_seen(seen.number, seen.key_list).map_err(refuse)?;
             if certificate < seen.certificate {
                 let (served, seen) = (certificate.at, seen.certificate.at);
                 let problem = TrustProblem::CertificateRolledBack { served, seen };
@@ -187,23 +205,29 @@ pub(crate) async fn look_up_pinned(
             organisation: enrolment.organisation,
             number: newest.number,
             key_list: newest.digest(),
+            key_lists: entry.key_lists.clone(),
             certificate,
             standing: seen.map_or_else(Standing::default, |seen| seen.standing),
             shown: seen.and_then(|seen| seen.shown.clone()),
         })
     })
     .await?;
+    pins::learn_issuer(home, &trusted.member.issuer, trusted.verified.chain().issuer()).await?;
     Ok((trusted, pin))
 }
 
 /// What the server says of an account, checked as far as it can be without anything that was seen before.
 struct Checked {
     entry: DirectoryEntry,
-    newest: Verified<KeyList>,
+    chain: KeyListChain,
     trusted: TrustedMember,
 }
 
-async fn fetch(session: &Session, account: AccountId) -> Result<Checked, ClientError> {
+async fn fetch(
+    session: &Session,
+    account: AccountId,
+    signer: Option<Signer>,
+) -> Result<Checked, ClientError> {
     let Session { home, enrolment, connection, .. } = session;
     let missing = || TrustError { account, problem: TrustProblem::Missing };
     let path = wire::path::account(&account);
@@ -214,15 +238,17 @@ async fn fetch(session: &Session, account: AccountId) -> Result<Checked, ClientE
         other => other?,
     };
     let entry = entry.parse().map_err(|error| TrustError { account, problem: error.into() })?;
-    let newest = check_chain(account, &entry)?;
+    let chain = KeyListChain::check(account, &entry.key_lists)?;
     let member = entry.current().ok_or_else(missing)?;
     let signed = member.verify_signatures(enrolment.organisation, account)?;
     if account == session.account.id {
         // Also one that has ended: its holder is to know.
         learn_own_certificate(home, entry.chain()).await?;
     }
-    let verified = signed.at(session.effects().timestamp()?)?;
-    Ok(Checked { entry, newest, trusted: TrustedMember { member, verified } })
+    let mut known = pins::known(home, enrolment.organisation, []).await?;
+    known.learn_key_lists(account, chain.clone());
+    let verified = known.check_now(signed, signer, session.effects().timestamp()?)?;
+    Ok(Checked { entry, chain, trusted: TrustedMember { member, verified } })
 }
 
 /// Asks the server for the certificate of the home's own account: a registrar may have brought another one there. What
@@ -231,10 +257,14 @@ async fn fetch(session: &Session, account: AccountId) -> Result<Checked, ClientE
 /// # Errors
 /// [`ClientError::Trust`] if what the server holds is not this account's; else why it could not be asked.
 pub async fn refresh_own_certificate(session: &Session) -> Result<(), ClientError> {
-    match fetch(session, session.account.id).await {
+    match fetch(session, session.account.id, None).await {
         Ok(_) => Ok(()),
         Err(ClientError::Trust(TrustError {
-            problem: TrustProblem::Expired { .. } | TrustProblem::NotYetValid { .. },
+            problem:
+                TrustProblem::Expired { .. }
+                | TrustProblem::NotYetValid { .. }
+                | TrustProblem::IssuerEnded { .. }
+                | TrustProblem::Revoked { .. },
             ..
         })) => Ok(()),
         Err(error) => Err(error),
@@ -278,7 +308,7 @@ async fn learn_own_certificate(home: &Home, chain: CertificateChain) -> Result<(
 pub async fn first_contact(session: &Session, prefix: &str) -> Result<VerifiedMember, ClientError> {
     check_prefix(prefix, "an account", AccountId::BYTES * 2)?;
     let account = ask(&session.connection, prefix).await?;
-    Ok(fetch(session, account).await?.trusted.verified)
+    Ok(fetch(session, account, None).await?.trusted.verified)
 }
 
 async fn ask(connection: &Connection, prefix: &str) -> Result<AccountId, ClientError> {
@@ -286,38 +316,6 @@ async fn ask(connection: &Connection, prefix: &str) -> Result<AccountId, ClientE
     let found: AccountMatches =
         connection.get_json(wire::path::ACCOUNTS, Some(&query), MAX_MATCHES_BODY).await?;
     only_match(prefix, "account", &found.accounts)
-}
-
-/// Every key list from number 1 on is signed by the account's root and names the one before it.
-fn check_chain(account: AccountId, entry: &DirectoryEntry) -> Result<Verified<KeyList>, TrustError> {
-    let refuse = |problem| TrustError { account, problem };
-    let mut newest: Option<Verified<KeyList>> = None;
-    for (number, envelope) in (1u64..).zip(&entry.key_lists) {
-        let list = verify_key_list(envelope, account).map_err(refuse)?;
-        if list.number != number || list.previous != newest.as_ref().map(Verified::digest) {
-            return Err(refuse(TrustProblem::KeyListForked(list.number)));
-        }
-        newest = Some(list);
-    }
-    newest.ok_or_else(|| refuse(TrustProblem::Missing))
-}
-
-/// What was seen before must still be part of the chain that is served now.
-fn check_seen(
-    account: AccountId,
-    entry: &DirectoryEntry,
-    number: u64,
-    key_list: Digest,
-) -> Result<(), TrustError> {
-    let refuse = |problem| TrustError { account, problem };
-    // `check_chain` has seen that the lists are numbered from 1 without a gap.
-    let served = u64::try_from(entry.key_lists.len()).unwrap_or(u64::MAX);
-    if served < number {
-        return Err(refuse(TrustProblem::KeyListRolledBack { served, seen: number }));
-    }
-    let position = usize::try_from(number.saturating_sub(1)).ok();
-    let same = position.and_then(|position| entry.key_lists.get(position)).map(Envelope::digest);
-    if same == Some(key_list) { Ok(()) } else { Err(refuse(TrustProblem::KeyListForked(number))) }
 }
 
 /// Finds the account that a person means: a petname, a whole id, or a prefix of one that was met before or that the

@@ -95,6 +95,10 @@ impl People {
             issuer: public(&issuer),
             not_before: time(-YEAR),
             not_after: time(4 * YEAR),
+            number: 1,
+            ended: Vec::new(),
+            revocations: false,
+            roles: vec![Role::Clinician, Role::Patient],
         };
         let root_id = KeyId::of_organisation_root(&public(&root));
         let issuer_envelope =
@@ -114,6 +118,8 @@ impl People {
                     issued: time(issued),
                     not_before: time(issued),
                     not_after: time(YEAR + issued),
+                    succeeds: None,
+                    guardians: Vec::new(),
                 };
                 let key_id = KeyId::of_issuer(&public(&issuer));
                 let certificate = envelope::sign(&certificate, key_id, |bytes| issuer.sign(bytes));
@@ -121,6 +127,7 @@ impl People {
                 CertificateChain { issuer: issuer_envelope.clone(), certificate }
             });
             let mut key_lists: Vec<Envelope<KeyList>> = Vec::new();
+            let mut more: Vec<DeviceKey> = Vec::new();
             for number in 1..=3 {
                 let roles = vec![DeviceRole::Auth, DeviceRole::Seal];
                 let sealing = [&device, &tablet];
@@ -128,20 +135,20 @@ impl People {
                     sealing.map(|key| DeviceKey { key: public(key), roles: roles.clone() }).into();
                 if number > 1 {
                     let another = SigningKey::from_bytes(&random.key());
-                    devices.push(DeviceKey { key: public(&another), roles: vec![DeviceRole::Auth] });
+                    more.push(DeviceKey { key: public(&another), roles: vec![DeviceRole::Auth] });
                 }
+                devices.extend(more.iter().cloned());
                 let list = KeyList {
                     account,
                     root: public(&root),
                     number,
                     previous: key_lists.last().map(Envelope::digest),
                     created: time(-900 + i64::try_from(number).unwrap_or(0)),
-                    encryption: vec![EncryptionKey {
-                        suite,
-                        epoch: 1,
-                        recipient: identity.recipient().to_string(),
-                    }],
+                    epoch: 1,
+                    encryption: vec![EncryptionKey { suite, recipient: identity.recipient().to_string() }],
                     devices,
+                    removed: Vec::new(),
+                    allows: Vec::new(),
                 };
                 let key_id = KeyId::of_account_root(&public(&root));
                 key_lists.push(envelope::sign(&list, key_id, |bytes| root.sign(bytes)).expect("a key list"));

@@ -18,6 +18,7 @@ use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::CheckedManifest;
 use vault_proto::statements::{DeviceRole, KeyList};
 use vault_proto::timestamp::Timestamp;
+use vault_proto::trust::Known;
 use vault_proto::wire::{
     AccountMatches, CreateRecording, DirectoryEntry, Enrol, Last, RecordingEntry, RecordingPage,
     SEGMENT_PROGRESS,
@@ -229,7 +230,8 @@ impl Server {
         let account = enrol.key_list.unverified().account;
         let list = verify_key_list(&enrol.key_list, account).map_err(|_| refused)?;
         let organisation = self.organisation.ok_or(ProblemCode::Internal)?;
-        enrol.chain.verify(organisation, account, now).map_err(|_| refused)?;
+        let signed = enrol.chain.verify_signatures(organisation, account).map_err(|_| refused)?;
+        Known::default().check_chain_now(&signed, now).map_err(|_| refused)?;
         if account != actor.account {
             return Err(ProblemCode::UnknownKey);
         }
@@ -305,6 +307,7 @@ impl Server {
             organisation,
             body.manifest.bytes(),
             body.credentials.as_bytes(),
+            &Known::default(),
         );
         let checked = checked.map_err(|_| refused)?;
         if checked.manifest().sealer_key != actor.key {

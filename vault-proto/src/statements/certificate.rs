@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::is_plain_label;
+use super::{MAX_WORDS, is_ascending, is_plain_label, unknown_word};
 use crate::envelope::Statement;
 use crate::ids::{AccountId, OrganisationId, PublicKey};
 use crate::timestamp::Timestamp;
@@ -25,6 +25,13 @@ pub enum Role {
 impl Role {
     /// All roles, as the command line lists them.
     pub const ALL: [Self; 4] = [Self::Patient, Self::Clinician, Self::Recorder, Self::Auditor];
+
+    /// All roles by ascending word, as issuer certificates have them.
+    pub fn ascending() -> Vec<Self> {
+        let mut roles = Self::ALL.to_vec();
+        roles.sort_unstable_by_key(|role| role.name());
+        roles
+    }
 
     /// The word for it in certificates and on the command line.
     pub const fn name(self) -> &'static str {
@@ -54,6 +61,21 @@ impl FromStr for Role {
     }
 }
 
+/// Most issuers that an issuer certificate ends.
+const MAX_ENDED: usize = 16;
+/// Most guardians of an account.
+const MAX_GUARDIANS: usize = 4;
+
+/// An issuer whose word ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndedIssuer {
+    /// The issuer's Ed25519 public key.
+    pub issuer: PublicKey,
+    /// First second at which its certificates do not count any more.
+    pub from: Timestamp,
+}
+
 /// The organisation root's word that a key may issue certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +90,22 @@ pub struct IssuerCertificate {
     pub not_before: Timestamp,
     /// First second at which it no longer counts.
     pub not_after: Timestamp,
+    /// Number of it among the issuer certificates of the organisation, from 1. The highest one seen says for all of
+    /// them what has ended and whether revocations are needed.
+    pub number: u64,
+    /// Issuers that ended, ascending.
+    pub ended: Vec<EndedIssuer>,
+    /// Whether sealing and granting need revocations in force.
+    pub revocations: bool,
+    /// The roles that certificates of this issuer may have, by ascending word.
+    pub roles: Vec<Role>,
+}
+
+impl IssuerCertificate {
+    /// From when on the certificates of `issuer` do not count, if this ends them.
+    pub fn end_of(&self, issuer: &PublicKey) -> Option<Timestamp> {
+        self.ended.iter().find(|ended| ended.issuer == *issuer).map(|ended| ended.from)
+    }
 }
 
 impl Statement for IssuerCertificate {
@@ -81,8 +119,38 @@ impl Statement for IssuerCertificate {
         if !self.root.is_usable() || !self.issuer.is_usable() {
             return Err("a key of it is no point that signatures can be checked with");
         }
-        if self.not_before >= self.not_after { Err("it ends before it begins") } else { Ok(()) }
+        if self.not_before >= self.not_after {
+            return Err("it ends before it begins");
+        }
+        if self.number == 0 {
+            return Err("its number is 0");
+        }
+        if self.ended.len() > MAX_ENDED || !is_ascending(self.ended.iter().map(|ended| ended.issuer)) {
+            return Err("it ends more than 16 issuers, or they do not ascend");
+        }
+        if !self.ended.iter().all(|ended| ended.issuer.is_usable()) {
+            return Err("an issuer that it ends is no point that signatures can be checked with");
+        }
+        let words = self.roles.iter().map(|role| role.name());
+        if self.roles.is_empty() || self.roles.len() > MAX_WORDS || !is_ascending(words) {
+            return Err("its roles are not 1 to 16 words that ascend");
+        }
+        Ok(())
     }
+
+    fn unknown_choice(payload: &serde_json::Value) -> Option<String> {
+        unknown_word::<Role>("role", payload.get("roles")?)
+    }
+}
+
+/// Another account that acts for one until a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guardian {
+    /// The guardian's account.
+    pub account: AccountId,
+    /// First second at which it is guardian no longer.
+    pub until: Timestamp,
 }
 
 /// An issuer's word that an account has a role in the organisation.
@@ -104,6 +172,10 @@ pub struct Certificate {
     pub not_before: Timestamp,
     /// First second at which it no longer counts.
     pub not_after: Timestamp,
+    /// The account of the same person in whose place this one stands.
+    pub succeeds: Option<AccountId>,
+    /// Its guardians, by ascending account.
+    pub guardians: Vec<Guardian>,
 }
 
 impl Statement for Certificate {
@@ -117,6 +189,20 @@ impl Statement for Certificate {
         if !self.label.as_deref().is_none_or(is_plain_label) {
             return Err("its label is too long or has characters that a label may not have");
         }
+        if self.succeeds == Some(self.account) {
+            return Err("its account succeeds itself");
+        }
+        let accounts = || self.guardians.iter().map(|guardian| guardian.account);
+        if self.guardians.len() > MAX_GUARDIANS || !is_ascending(accounts()) {
+            return Err("it has more than 4 guardians, or they do not ascend");
+        }
+        if accounts().any(|guardian| guardian == self.account) {
+            return Err("its account is its own guardian");
+        }
         Ok(())
+    }
+
+    fn unknown_choice(payload: &serde_json::Value) -> Option<String> {
+        unknown_word::<Role>("role", &serde_json::Value::from(vec![payload.get("role")?.clone()]))
     }
 }

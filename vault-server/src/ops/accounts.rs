@@ -1,12 +1,14 @@
 //! Enrolment and the directory (PROTOCOL.md, section 4.1).
 
 use serde::Deserialize;
-use vault_proto::credentials::{CertificateChain, Member, VerifiedMember};
+use vault_proto::credentials::{CertificateChain, Member, verify_key_list};
 use vault_proto::envelope::{Envelope, Statement};
-use vault_proto::ids::{AccountId, OrganisationId};
+use vault_proto::ids::AccountId;
+use vault_proto::key_chain::KeyListChain;
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::KeyList;
 use vault_proto::timestamp::Timestamp;
+use vault_proto::trust::VerifiedMember;
 use vault_proto::wire::{AccountMatches, DirectoryEntry, MAX_KEY_LIST_BYTES, MAX_KEY_LISTS, MAX_MATCHES};
 
 use super::Vault;
@@ -73,13 +75,17 @@ impl Submission {
     ///
     /// # Errors
     /// [`ProblemCode::CredentialsRefused`].
-    pub fn verify(&self, organisation: OrganisationId, at: Timestamp) -> Result<VerifiedMember, Problem> {
+    pub fn verify(&self, vault: &Vault, at: Timestamp) -> Result<VerifiedMember, Problem> {
         let member = Member {
             issuer: self.chain.issuer.clone(),
             certificate: self.chain.certificate.clone(),
             key_list: self.key_list.clone(),
         };
-        member.verify(organisation, self.key_list.unverified().account, at).map_err(|_| {
+        let account = self.key_list.unverified().account;
+        // Whether the list follows on the stored ones is looked at where it is stored.
+        let known = vault.known([])?;
+        let signed = member.verify_signatures(vault.organisation, account);
+        signed.and_then(|signed| known.check_now(signed, None, at)).map_err(|_| {
             refused("The chain does not lead from this organisation to this key list at this time.")
         })
     }
@@ -114,10 +120,14 @@ pub fn enrol(vault: &Vault, caller: &Caller, submission: &Submission) -> Result<
             Some(_) => vault.room.for_ending(&*vault.blobs, enrolment.length())?,
         };
         room.settle(vault.store.enrol(&Event::enrolment(caller), &enrolment)?);
+        if let Ok(chain) = submission.chain.verify_signatures(vault.organisation, enrolment.account) {
+            vault.learn_issuer(&chain);
+        }
         Ok(if stored.is_none() { Stored::New } else { Stored::Same })
     })
 }
 
+const NOT_FOLLOWING: &str = "The key list does not follow on the current one.";
 const NOT_NEWER: &str = "The certificate is not newer than the current one.";
 
 type Replaced = (vault_proto::ids::Digest, vault_proto::ids::Digest);
@@ -138,9 +148,10 @@ fn follow(entry: &DirectoryEntry, submission: &Submission) -> Result<Option<Repl
         });
     }
     if !same_list && (new.number != old.number + 1 || new.previous != Some(current.digest())) {
-        return Err(refused("The key list does not follow on the current one."));
+        return Err(refused(NOT_FOLLOWING));
     }
     if !same_list {
+        check_follows(entry, &submission.key_list)?;
         check_room_for_list(
             entry.key_lists.iter().map(|list| list.bytes().len()),
             submission.key_list.bytes().len(),
@@ -152,6 +163,14 @@ fn follow(entry: &DirectoryEntry, submission: &Submission) -> Result<Option<Repl
         return Err(refused(NOT_NEWER));
     }
     Ok((!same_list || !same_chain).then(|| (entry.certificate.digest(), current.digest())))
+}
+
+/// Checks that a key list drops or exchanges nothing that it must not.
+fn check_follows(entry: &DirectoryEntry, list: &Envelope<KeyList>) -> Result<(), Problem> {
+    let account = list.unverified().account;
+    let chain = KeyListChain::check(account, &entry.key_lists).map_err(|error| Problem::internal(&error))?;
+    let list = verify_key_list(list, account).map_err(|_| refused(NOT_FOLLOWING))?;
+    chain.check_next(&list).map_err(|_| refused(NOT_FOLLOWING))
 }
 
 /// Checks that an account may have one more key list: everybody who looks it up is sent all of them.
@@ -208,6 +227,7 @@ pub fn replace_certificate(
         // Also of a store that is full: who fills it can be ended, and who reads in it renewed.
         let room = vault.room.for_ending(&*vault.blobs, length)?;
         room.settle(vault.store.replace_certificate(&permit, &event, account, &chain, replaces)?);
+        vault.learn_issuer(&signed);
         Ok(Stored::New)
     })
 }

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod comparisons;
 pub mod details_and_final;
+mod known;
 pub mod leftovers;
 mod locks;
 pub mod recordings;
@@ -19,6 +20,7 @@ use vault_proto::ids::{OrganisationId, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::{CheckedManifest, Refusal};
 use vault_proto::timestamp::Timestamp;
+use vault_proto::trust::Known;
 
 use crate::authorize::{Action, Permit, authorize};
 use crate::blob::{BlobError, BlobKey, BlobStore, Day, Object};
@@ -26,6 +28,7 @@ use crate::event::Caller;
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::store::{Store, StoreError};
+use known::KnownIssuers;
 use locks::KeyedLocks;
 use room::Room;
 
@@ -47,6 +50,7 @@ pub struct Vault {
     segment_locks: KeyedLocks<(RecordingId, u32)>,
     part_locks: KeyedLocks<(RecordingId, u32, u32)>,
     room: Room,
+    known_issuers: KnownIssuers,
 }
 
 impl Vault {
@@ -67,6 +71,7 @@ impl Vault {
             segment_locks: KeyedLocks::default(),
             part_locks: KeyedLocks::default(),
             room: Room::default(),
+            known_issuers: KnownIssuers::default(),
         }
     }
 
@@ -134,12 +139,13 @@ impl Vault {
         Ok(self.blobs.put(key, bytes)?)
     }
 
-    /// Checks the stored manifest again; everything sealed later hangs from it.
+    /// Checks the stored manifest again; everything sealed later hangs from it. It was judged by what was known when it
+    /// came: what was begun is finished.
     fn checked_manifest(&self, permit: &Permit) -> Result<CheckedManifest, Problem> {
         let recording = permit.recording().ok_or(Problem::not_found())?;
         let manifest = self.blobs.get(&BlobKey::new(permit, Object::Manifest)?)?;
         let credentials = self.blobs.get(&BlobKey::new(permit, Object::Credentials)?)?;
-        CheckedManifest::check(recording, self.organisation, &manifest, &credentials)
+        CheckedManifest::check(recording, self.organisation, &manifest, &credentials, &Known::default())
             .map_err(|error| Problem::internal(&error))
     }
 }

@@ -54,11 +54,13 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
     let envelope = parse_statement::<Manifest>(text.manifest.as_bytes())?;
     let manifest = envelope.unverified();
     let permit = authorize(&caller.actor, Action::CreateRecording, Some(&Parties::of(manifest)))?;
+    let known = vault.known([manifest.patient, manifest.clinician, manifest.sealer])?;
     CheckedManifest::check(
         manifest.recording,
         vault.organisation,
         text.manifest.as_bytes(),
         text.credentials.as_bytes(),
+        &known,
     )
     .map_err(|refusal| statement_refused(&refusal))?;
     if manifest.sequence >= super::accounts::MAX_NUMBER {

@@ -13,8 +13,10 @@ pub use sqlite::{InspectionError, OpenError, SqliteStore};
 pub(crate) use sqlite::{READ_NONCES, inspect, is_fresh};
 
 use vault_proto::credentials::{CertificateChain, Member};
+use vault_proto::envelope::Envelope;
 use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, RecordingId};
 use vault_proto::problem::ProblemCode;
+use vault_proto::statements::IssuerCertificate;
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::ComparisonState;
 
@@ -149,6 +151,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Failed`].
     fn directory_entry(&self, account: AccountId) -> Result<Option<DirectoryRow>, StoreError>;
+
+    /// The issuer certificates that the accounts' certificates stand under, each once.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn issuers(&self) -> Result<Vec<Envelope<IssuerCertificate>>, StoreError>;
 
     /// Whether an account is enrolled.
     ///

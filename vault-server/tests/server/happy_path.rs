@@ -2,6 +2,7 @@ use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::Digest;
 use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_proto::statements::Role;
+use vault_proto::trust::Known;
 use vault_proto::wire::{DirectoryEntry, RecordingPage, RecordingRecord, ServerInfo, path};
 
 use crate::support::{Draft, Organisation, Server};
@@ -89,6 +90,7 @@ async fn a_recording_is_stored_and_fetched() {
                 progress: None,
                 final_seal: record.final_seal.as_deref().map(str::as_bytes),
             },
+            &Known::default(),
         )
         .unwrap();
         assert!(checked.final_seal().is_some());

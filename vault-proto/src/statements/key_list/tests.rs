@@ -31,13 +31,6 @@ fn a_recipient_is_of_its_suite_and_of_its_length() {
 }
 
 #[test]
-fn every_two_are_compared_once() {
-    let found: Vec<_> = pairs(&[1, 2, 3]).collect();
-    assert_eq!(found, [(&1, &2), (&1, &3), (&2, &3)]);
-    assert_eq!(pairs::<u8>(&[]).count(), 0);
-}
-
-#[test]
 fn a_usable_key_is_a_canonical_point_of_large_order() {
     let with = |first: u8, middle: u8, last: u8| {
         let mut bytes = [middle; 32];

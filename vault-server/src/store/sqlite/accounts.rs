@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use vault_proto::credentials::{CertificateChain, Member};
 use vault_proto::envelope::{Envelope, Statement};
 use vault_proto::ids::{AccountId, Digest, KeyId};
-use vault_proto::statements::{Certificate, KeyList};
+use vault_proto::statements::{Certificate, IssuerCertificate, KeyList};
 use vault_proto::wire::DirectoryEntry;
 
 use super::recordings::length;
@@ -61,6 +61,11 @@ pub(super) fn directory_entry(
         key_lists: key_lists.iter().map(|bytes| parse(bytes)).collect::<Result<_, _>>()?,
     };
     Ok(Some(DirectoryRow { entry }))
+}
+
+pub(super) fn issuers(db: &Connection) -> Result<Vec<Envelope<IssuerCertificate>>, StoreError> {
+    let issuers: Vec<Vec<u8>> = all(db, "SELECT DISTINCT issuer FROM accounts", [], |row| row.get(0))?;
+    issuers.iter().map(|bytes| parse(bytes)).collect()
 }
 
 pub(super) fn by_prefix(

@@ -20,7 +20,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 use vault_proto::credentials::{CertificateChain, Member};
+use vault_proto::envelope::Envelope;
 use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, OrganisationId, RecordingId};
+use vault_proto::statements::IssuerCertificate;
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::ComparisonState;
 
@@ -199,6 +201,10 @@ impl Store for SqliteStore {
 
     fn directory_entry(&self, account: AccountId) -> Result<Option<DirectoryRow>, StoreError> {
         self.read(|db| accounts::directory_entry(db, account))
+    }
+
+    fn issuers(&self) -> Result<Vec<Envelope<IssuerCertificate>>, StoreError> {
+        self.read(accounts::issuers)
     }
 
     fn is_enrolled(&self, account: AccountId) -> Result<bool, StoreError> {

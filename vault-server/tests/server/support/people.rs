@@ -3,7 +3,7 @@ use vault_proto::credentials::{CertificateChain, Member};
 use vault_proto::envelope::{Envelope, Statement, sign};
 use vault_proto::ids::{AccountId, KeyId, OrganisationId, PublicKey};
 use vault_proto::statements::{
-    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Role, Suite,
+    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, RemovedDevice, Role, Suite,
 };
 use vault_proto::timestamp::Timestamp;
 
@@ -71,6 +71,10 @@ impl Organisation {
             issuer: public(&self.issuer),
             not_before: at(NOW - 1_000_000_000),
             not_after: at(NOW + issuer_end),
+            number: 1,
+            ended: Vec::new(),
+            revocations: false,
+            roles: Role::ascending(),
         };
         let certificate = Certificate {
             organisation: self.id(),
@@ -80,6 +84,8 @@ impl Organisation {
             issued: at(NOW + issued),
             not_before: at(NOW + validity.0),
             not_after: at(NOW + validity.1),
+            succeeds: None,
+            guardians: Vec::new(),
         };
         CertificateChain {
             issuer: signed(&issuer, KeyId::of_organisation_root(&root), &self.root),
@@ -108,21 +114,27 @@ fn key_list(
     devices: &[&SigningKey],
     validity: Validity,
 ) -> Envelope<KeyList> {
+    // Whoever is not in the list any more was removed.
+    let mut removed = previous.map_or_else(Vec::new, |list| list.unverified().removed.clone());
+    for before in previous.iter().flat_map(|list| &list.unverified().devices) {
+        if !devices.iter().any(|device| public(device) == before.key) {
+            removed.push(RemovedDevice { key: before.key, sequence: 0, since: None });
+        }
+    }
     let list = KeyList {
         account: AccountId::of_root(&public(root)),
         root: public(root),
         number: previous.map_or(1, |list| list.unverified().number + 1),
         previous: previous.map(Envelope::digest),
         created: at(NOW + validity.0),
-        encryption: vec![EncryptionKey {
-            suite: Suite::X25519,
-            epoch: 1,
-            recipient: recipient(&public(root)),
-        }],
+        epoch: 1,
+        encryption: vec![EncryptionKey { suite: Suite::X25519, recipient: recipient(&public(root)) }],
         devices: devices
             .iter()
             .map(|device| DeviceKey { key: public(device), roles: vec![DeviceRole::Auth, DeviceRole::Seal] })
             .collect(),
+        removed,
+        allows: Vec::new(),
     };
     signed(&list, KeyId::of_account_root(&public(root)), root)
 }
