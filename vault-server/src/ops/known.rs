@@ -38,9 +38,11 @@ impl Vault {
         }
         let mut known = Known::default();
         for issuer in self.store.issuers()? {
-            let issuer =
-                verify_issuer(&issuer, self.organisation).map_err(|error| Problem::internal(&error))?;
-            known.learn_issuer(&issuer);
+            // One that is damaged says nothing, and takes nothing from those that are not.
+            match verify_issuer(&issuer, self.organisation) {
+                Ok(issuer) => known.learn_issuer(&issuer),
+                Err(error) => tracing::error!(%error, "a stored issuer's certificate does not check"),
+            }
         }
         *cached = Some(known.clone());
         Ok(known)
