@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use tokio::runtime::Handle;
@@ -22,13 +22,49 @@ pub(crate) struct Machine {
     device: Option<SigningKey>,
     http: Option<HttpClient>,
     locks: Arc<Mutex<HashMap<String, HomeLock>>>,
+    commits: Arc<Commits>,
     began: Instant,
+}
+
+/// The commits under way: a lock goes back behind them.
+#[derive(Default)]
+struct Commits {
+    under_way: Mutex<usize>,
+    done: Condvar,
+}
+
+/// A commit, until this is dropped.
+struct CommitUnderWay(Arc<Commits>);
+
+impl Drop for CommitUnderWay {
+    fn drop(&mut self) {
+        *self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.done.notify_all();
+    }
+}
+
+impl Commits {
+    fn begin(self: &Arc<Self>) -> CommitUnderWay {
+        *self.under_way.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        CommitUnderWay(Arc::clone(self))
+    }
+
+    fn is_none(&self) -> bool {
+        *self.under_way.lock().unwrap_or_else(PoisonError::into_inner) == 0
+    }
+
+    /// Blocks until there was a moment without any.
+    fn wait(&self) {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.done.wait_while(under_way, |under_way| *under_way > 0));
+    }
 }
 
 impl Machine {
     /// One that knows a folder only.
     pub(crate) fn of_folder(folder: HomeFolder) -> Self {
-        Self { folder, device: None, http: None, locks: Arc::default(), began: Instant::now() }
+        let (locks, commits) = (Arc::default(), Arc::default());
+        Self { folder, device: None, http: None, locks, commits, began: Instant::now() }
     }
 
     /// One that also signs with `device`, and asks servers.
@@ -95,9 +131,14 @@ impl Driver for Machine {
             Effect::List(prefix) => {
                 reply.answer(folder.list(&prefix).map_or_else(Answer::Failed, Answer::Names));
             }
-            Effect::Commit(changes) => Self::aside(move || {
-                reply.answer(folder.commit(&changes).map_or_else(Answer::Failed, |()| Answer::Done));
-            }),
+            Effect::Commit(changes) => {
+                let under_way = self.commits.begin();
+                Self::aside(move || {
+                    let answer = folder.commit(&changes).map_or_else(Answer::Failed, |()| Answer::Done);
+                    drop(under_way);
+                    reply.answer(answer);
+                });
+            }
             Effect::Lock { name, locking } => {
                 let locks = Arc::clone(&self.locks);
                 Self::aside(move || {
@@ -122,8 +163,18 @@ impl Driver for Machine {
                 });
             }
             Effect::Unlock(name) => {
-                if let Some(lock) = held(&self.locks).remove(&name) {
+                let Some(lock) = held(&self.locks).remove(&name) else {
+                    return;
+                };
+                if self.commits.is_none() {
                     folder.let_go(&name, lock);
+                } else {
+                    // One of a decision that was dropped: nobody else may hold the lock before it is durable.
+                    let commits = Arc::clone(&self.commits);
+                    Self::aside(move || {
+                        commits.wait();
+                        folder.let_go(&name, lock);
+                    });
                 }
             }
             Effect::Run(job) => Self::aside(move || {

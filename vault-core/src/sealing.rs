@@ -6,7 +6,7 @@
 //! to resume it with: [`SegmentFacts`], which hold no secret, are enough to seal what was acknowledged.
 
 use vault_proto::envelope::{Envelope, Statement, StatementError, Unsigned, Verified};
-use vault_proto::geometry::{BodyEnd, PartChunks};
+use vault_proto::geometry::{BodyEnd, MAX_SEGMENTS, PartChunks};
 use vault_proto::ids::{Digest, KeyId, PublicKey};
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
@@ -50,6 +50,9 @@ pub enum SealError {
     /// A device other than the one that signed the manifest.
     #[error("this device did not begin the recording, so it cannot end it")]
     OtherDevice,
+    /// The recording has as many segments as it can have: it has to end.
+    #[error("a recording has at most {MAX_SEGMENTS} segments")]
+    Full,
     /// The title is too long.
     #[error("the title has more than {MAX_TITLE} characters")]
     Title,
@@ -176,7 +179,7 @@ impl RecordingSealer {
     /// Begins the next segment, in parts of so many chunks, with a file key of its own.
     ///
     /// # Errors
-    /// [`SealError`].
+    /// [`SealError::Full`] after the last one that a recording can have; [`SealError`].
     pub fn begin_segment(&self, track: u8, part_chunks: PartChunks) -> Result<SegmentSealer, SealError> {
         self.begin(self.segments, track, part_chunks)
     }
@@ -193,6 +196,9 @@ impl RecordingSealer {
     }
 
     fn begin(&self, index: u32, track: u8, part_chunks: PartChunks) -> Result<SegmentSealer, SealError> {
+        if index >= MAX_SEGMENTS {
+            return Err(SealError::Full);
+        }
         let context = labels::context(&self.manifest.digest(), index, track);
         let file_key = FileKey::generate()?;
         let mut stanzas = vec![context_stanza(&context)?];

@@ -16,9 +16,9 @@ use crate::server::connection::Connection;
 /// Somebody who asks one server in one account's name. Everything that records, lists, opens, plays or compares takes
 /// one.
 ///
-/// It holds what opens the account's recordings in memory until it is dropped; what still runs then, such as a recorder
-/// or an open track, keeps only what it needs. The device key stays with whoever carries out its effects. Nothing is
-/// asked of the server before something needs it. Cheap to clone.
+/// It holds what opens the account's recordings in memory until it is dropped, with everything that was begun with it:
+/// a recorder or an open track has a copy of its own. The device key stays with whoever carries out its effects.
+/// Nothing is asked of the server before something needs it. Cheap to clone.
 #[derive(Clone)]
 pub struct Session {
     pub(crate) home: Home,

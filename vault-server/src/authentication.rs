@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::header::{HOST, IF_RANGE};
 use http::request::Parts;
 use http::{HeaderMap, uri};
 use vault_proto::credentials::{Member, TrustProblem};
@@ -79,14 +79,18 @@ impl Authenticated {
     }
 }
 
-/// The header that the signature has to cover too, if there is one. `None` for a request with two, or with one twice.
+/// The header that the signature has to cover too, if there is one. `None` for a request with two, with one twice or
+/// with white space around it, and for one with `If-Range`, which would void what was signed.
 fn covered(headers: &HeaderMap) -> Option<Option<(CoveredHeader, String)>> {
     let mut present = CoveredHeader::ALL.into_iter().filter(|header| headers.contains_key(header.name()));
+    if headers.contains_key(IF_RANGE) {
+        return None;
+    }
     let Some(header) = present.next() else {
         return Some(None);
     };
     let value = single(headers, header.name()).filter(|_| present.next().is_none())?;
-    Some(Some((header, value.trim().to_owned())))
+    (value.trim() == value).then(|| Some((header, value.to_owned())))
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -38,8 +38,9 @@ pub enum Command {
         /// [`with_retry_for`](crate::server::connection::Connection::with_retry_for).
         retry_for: Option<Duration>,
     },
-    /// Wipes what opens the account's recordings, and all that is open: [`Outcome::Done`]. What is being recorded goes
-    /// on.
+    /// Locks the account: what opens its recordings and all that is open is let go of, and what commands that are under
+    /// way find is not given out any more: [`Outcome::Done`]. What is being recorded goes on, and holds a copy of what
+    /// opens the account's recordings until it ends; memory is wiped when the last copy goes.
     Lock,
     /// [`Outcome::Listing`], as [`list`](crate::opening::listing::list) gives it.
     List,

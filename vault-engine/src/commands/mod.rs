@@ -37,7 +37,7 @@ mod recording;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 
@@ -92,6 +92,8 @@ struct Desk {
     home: Home,
     session: Arc<Mutex<Option<Session>>>,
     opened: Arc<Mutex<Shelf>>,
+    /// How often the account was locked: what began before does not undo it.
+    locked: Arc<AtomicU64>,
     recordings: Recordings,
 }
 
@@ -132,6 +134,7 @@ impl Engine {
             home: Home::new(Effects::new(driver), place),
             session: Arc::default(),
             opened: Arc::default(),
+            locked: Arc::default(),
             recordings: Recordings::default(),
         };
         Self { queue, desk, running: Vec::new(), next: 0 }
@@ -158,15 +161,19 @@ impl Engine {
             }
             command => {
                 let (desk, queue) = (self.desk.clone(), Arc::clone(&self.queue));
-                let future = async move { queue.done(task, desk.carry_out(&queue, command).await) };
+                let future = async move {
+                    let before = desk.locked.load(Ordering::SeqCst);
+                    let outcome = desk.carry_out(&queue, command, before).await;
+                    queue.done(task, outcome);
+                };
                 self.run(Some(task), Box::pin(future));
             }
         }
         task
     }
 
-    /// Drops a command where it is, as a crash would, and says nothing more of it. One that is done, or says something
-    /// of a recording that is under way, goes on.
+    /// Drops a command where it is, as a crash would. One that is done already may still be told, and one that says
+    /// something of a recording that is under way goes on.
     pub fn cancel(&mut self, task: Task) {
         self.running.retain(|running| running.task != Some(task));
     }
@@ -183,7 +190,8 @@ impl Engine {
         self.queue.answer(id, answer);
     }
 
-    /// Whether somebody still waits for the answer to an effect that was taken: a request can be let go of if not.
+    /// Whether somebody still waits for the answer to an effect that was taken: a request or a pause can be cut short
+    /// if not. It is answered all the same, with anything that says so.
     pub fn is_awaited(&self, id: EffectId) -> bool {
         self.queue.is_awaited(id)
     }
@@ -215,7 +223,13 @@ impl Engine {
 }
 
 impl Desk {
-    async fn carry_out(&self, queue: &Arc<Queue>, command: Command) -> Result<Outcome, ClientError> {
+    /// `before` is how often the account had been locked when the command began.
+    async fn carry_out(
+        &self,
+        queue: &Arc<Queue>,
+        command: Command,
+        before: u64,
+    ) -> Result<Outcome, ClientError> {
         match command {
             Command::Enrol { key, server, organisation, certificate } => {
                 let account = self.account(key).await?;
@@ -223,7 +237,7 @@ impl Desk {
                 let enrolment = Enrolment { server, organisation };
                 let session = Session::new(self.home.clone(), enrolment, account, None)?;
                 session.enrol(chain).await?;
-                Ok(self.unlocked(session))
+                self.unlocked(session, before)
             }
             Command::Unlock { key, server, retry_for } => {
                 let mut enrolment = self.home.enrolment().await?;
@@ -231,17 +245,24 @@ impl Desk {
                     enrolment.server = server;
                 }
                 let account = self.account(key).await?;
-                Ok(self.unlocked(Session::new(self.home.clone(), enrolment, account, retry_for)?))
+                self.unlocked(Session::new(self.home.clone(), enrolment, account, retry_for)?, before)
             }
             Command::Lock => {
+                self.locked.fetch_add(1, Ordering::SeqCst);
                 *held(&self.session) = None;
                 held(&self.opened).opened.clear();
                 Ok(Outcome::Done)
             }
-            Command::List => Ok(Outcome::Listing(listing::list(&self.session()?).await?)),
-            Command::Open { recording } => self.open(&recording).await,
+            Command::List => {
+                let listing = listing::list(&self.session()?).await?;
+                self.still(before)?;
+                Ok(Outcome::Listing(listing))
+            }
+            Command::Open { recording } => self.open(&recording, before).await,
             Command::Read { opened, track, offset, most } => {
-                Ok(Outcome::Bytes(self.opened(opened)?.read(track, offset, most).await?))
+                let bytes = self.opened(opened)?.read(track, offset, most).await?;
+                self.still(before)?;
+                Ok(Outcome::Bytes(bytes))
             }
             Command::Close { opened } => {
                 held(&self.opened).opened.remove(&opened);
@@ -264,18 +285,24 @@ impl Desk {
         }
     }
 
-    fn unlocked(&self, session: Session) -> Outcome {
+    fn unlocked(&self, session: Session, before: u64) -> Result<Outcome, ClientError> {
+        self.still(before)?;
         let account = session.account().id;
         *held(&self.session) = Some(session);
-        Outcome::Unlocked(account)
+        Ok(Outcome::Unlocked(account))
+    }
+
+    /// Refuses what was found for an account that was locked meanwhile.
+    fn still(&self, before: u64) -> Result<(), ClientError> {
+        if self.locked.load(Ordering::SeqCst) == before { Ok(()) } else { Err(locked()) }
     }
 
     fn session(&self) -> Result<Session, ClientError> {
         let session = held(&self.session).clone();
-        session.ok_or_else(|| ClientError::Usage("the account is locked".to_owned()))
+        session.ok_or_else(locked)
     }
 
-    async fn open(&self, recording: &str) -> Result<Outcome, ClientError> {
+    async fn open(&self, recording: &str, before: u64) -> Result<Outcome, ClientError> {
         let session = self.session()?;
         let recording = resolve_recording(&session, recording).await?;
         let remote = RemoteRecording::fetch(&session, recording).await?;
@@ -283,6 +310,7 @@ impl Desk {
         let media = media(&session, &remote).await?;
         let cut_off = remote.cut_off(&self.home).await?.map(Box::new);
         let tracks = media.iter().map(|medium| (medium.clone(), OnceCell::new())).collect();
+        self.still(before)?;
         let mut shelf = held(&self.opened);
         let opened = Handle(shelf.next);
         shelf.next += 1;
@@ -304,6 +332,10 @@ impl Opened {
         let open = || RemoteTrack::open(&self.session, &self.remote, track, medium.layout());
         view.get_or_try_init(open).await?.read_at(offset, most).await
     }
+}
+
+fn locked() -> ClientError {
+    ClientError::Usage("the account is locked".to_owned())
 }
 
 fn held<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -19,10 +19,17 @@ struct Waiting {
     now: Now,
     next: u64,
     going_out: VecDeque<Going>,
-    /// Where answers go, with the name of what was to be locked.
-    answers: BTreeMap<EffectId, (Reply, Option<String>)>,
+    /// Where answers go, and of what.
+    answers: BTreeMap<EffectId, (Reply, Taken)>,
     /// What began beside the command that began it.
     spawned: Vec<BoxFuture<'static, ()>>,
+}
+
+/// An effect that was taken, as far as its answer matters to others.
+enum Taken {
+    Lock(String),
+    Commit,
+    Other,
 }
 
 enum Going {
@@ -63,18 +70,24 @@ impl Queue {
     /// What goes out next. Effects that nobody waits for any more stay here: they were cancelled before they began.
     pub(super) fn pop(&self) -> Option<Outgoing> {
         let mut waiting = self.lock();
+        // What a dropped decision was committing may still come to be durable: who holds the lock next has to see it.
+        let commits =
+            waiting.answers.values().any(|(reply, of)| matches!(of, Taken::Commit) && reply.is_abandoned());
         loop {
-            match waiting.going_out.pop_front()? {
+            let stays = |going: &Going| commits && matches!(going, Going::Effect(_, Effect::Unlock(_), _));
+            let at = waiting.going_out.iter().position(|going| !stays(going))?;
+            match waiting.going_out.remove(at)? {
                 Going::Effect(id, effect @ Effect::Unlock(_), _) => {
                     return Some(Outgoing::Effect(id, effect));
                 }
                 Going::Effect(_, _, reply) if reply.is_abandoned() => {}
                 Going::Effect(id, effect, reply) => {
-                    let locks = match &effect {
-                        Effect::Lock { name, .. } => Some(name.clone()),
-                        _ => None,
+                    let of = match &effect {
+                        Effect::Lock { name, .. } => Taken::Lock(name.clone()),
+                        Effect::Commit(_) => Taken::Commit,
+                        _ => Taken::Other,
                     };
-                    waiting.answers.insert(id, (reply, locks));
+                    waiting.answers.insert(id, (reply, of));
                     return Some(Outgoing::Effect(id, effect));
                 }
                 Going::Event(event) => return Some(Outgoing::Event(event)),
@@ -85,13 +98,13 @@ impl Queue {
 
     /// Answers an effect that was taken. An id that was answered before, or never given, is passed over.
     pub(super) fn answer(&self, id: EffectId, answer: Answer) {
-        let Some((reply, locks)) = self.lock().answers.remove(&id) else {
+        let Some((reply, of)) = self.lock().answers.remove(&id) else {
             return;
         };
         let is_locked = matches!(answer, Answer::Locked(true));
         // Whoever is woken by the answer may ask for more.
         let is_taken = reply.answer(answer);
-        if let (false, true, Some(name)) = (is_taken, is_locked, locks) {
+        if let (false, true, Taken::Lock(name)) = (is_taken, is_locked, of) {
             let (nobody, _) = Reply::pair();
             self.lock().push(Effect::Unlock(name), nobody);
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_channel::mpsc;
-use futures_util::future;
+use futures_util::future::{self, Either};
 use futures_util::stream::StreamExt as _;
 use vault_proto::ids::RecordingId;
 use zeroize::Zeroizing;
@@ -54,7 +54,7 @@ impl Recordings {
 
     pub(super) fn give_up(&self, recording: RecordingId, give_up: GiveUp) -> Result<Outcome, ClientError> {
         let watched = self.with(|recordings| Some(recordings.get(&recording)?.give_up.clone()));
-        watched.ok_or_else(|| not_under_way(recording))?.change(|before| *before = give_up);
+        watched.ok_or_else(|| not_under_way(recording))?.change(|before| *before = give_up.max(*before));
         Ok(Outcome::Done)
     }
 
@@ -66,17 +66,26 @@ impl Recordings {
         self.with(|recordings| recordings.insert(recording, under_way));
         let tell = tell(recording, recorder.progress(), Arc::clone(queue));
         let (recordings, answers) = (self.clone(), Arc::clone(queue));
-        let serve = async move {
-            let asks = serve(recorder, asks, &answers).await;
+        let attend = async move {
+            let served = std::pin::pin!(serve(recorder, asks, &answers));
+            let (ended, work) = match future::select(served, work).await {
+                Either::Left((ended, work)) => (ended, Some(work)),
+                Either::Right(((), served)) => (served.await, None),
+            };
+            let Ended { asks, told, is_left } = ended;
+            if let Some(work) = work.filter(|_| !is_left) {
+                work.await;
+            }
             recordings.with(|recordings| recordings.remove(&recording));
+            if let Some((task, result)) = told {
+                answers.done(task, result);
+            }
             // What was said behind its end.
             let late = asks.map(|(task, _)| answers.done(task, Err(not_under_way(recording))));
             late.collect::<()>().await;
         };
         queue.spawn(Box::pin(async move {
-            let serve = std::pin::pin!(serve);
-            let both = future::join(serve, work);
-            future::select(std::pin::pin!(both), std::pin::pin!(tell)).await;
+            future::select(std::pin::pin!(attend), std::pin::pin!(tell)).await;
         }));
         recording
     }
@@ -86,12 +95,23 @@ fn not_under_way(recording: RecordingId) -> ClientError {
     ClientError::Usage(format!("recording {recording} is not under way here"))
 }
 
-/// Does what is said of a recording until it has ended. Gives what may have been said behind that.
+/// How a recording came to be under way no more.
+struct Ended {
+    /// What may have been said behind that.
+    asks: mpsc::UnboundedReceiver<(Task, Asked)>,
+    /// What is told once nothing of it goes on, so that whoever resumes it then finds it free.
+    told: Option<(Task, Result<Outcome, ClientError>)>,
+    /// Whether it is left as it is.
+    is_left: bool,
+}
+
+/// Does what is said of a recording until it has ended.
 async fn serve(
     mut recorder: Recorder,
     mut asks: mpsc::UnboundedReceiver<(Task, Asked)>,
     queue: &Queue,
-) -> mpsc::UnboundedReceiver<(Task, Asked)> {
+) -> Ended {
+    let (mut told, mut is_left) = (None, false);
     while let Some((task, asked)) = asks.next().await {
         let done = match asked {
             Asked::Write(bytes) => recorder.write(&bytes).await,
@@ -105,24 +125,27 @@ async fn serve(
                 Ok(())
             }
             Asked::Finish { complete, patience } => {
-                let sealed = recorder.finish(complete, patience).await;
-                queue.done(task, sealed.map(Outcome::Sealed));
+                match recorder.finish(complete, patience).await {
+                    // It is all on the server, and nothing is left to be resumed.
+                    Ok(sealed) => queue.done(task, Ok(Outcome::Sealed(sealed))),
+                    Err(error) => told = Some((task, Err(error))),
+                }
                 break;
             }
             Asked::Leave => {
                 drop(recorder);
-                queue.done(task, Ok(Outcome::Done));
+                (told, is_left) = (Some((task, Ok(Outcome::Done))), true);
                 break;
             }
         };
-        let has_ended = done.is_err();
-        queue.done(task, done.map(|()| Outcome::Done));
-        if has_ended {
+        if let Err(error) = done {
+            told = Some((task, Err(error)));
             break;
         }
+        queue.done(task, Ok(Outcome::Done));
     }
     asks.close();
-    asks
+    Ended { asks, told, is_left }
 }
 
 /// Tells of each progress; never comes to an end.

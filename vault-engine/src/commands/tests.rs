@@ -189,3 +189,42 @@ fn newer_progress_takes_the_place_of_what_nobody_has_taken() {
         .collect();
     assert_eq!(taken, [(recording(1), 30), (recording(2), 20)]);
 }
+
+#[test]
+fn what_began_before_a_lock_does_not_undo_it() {
+    let (machine, _) = machine_with_account("a passphrase of a person");
+    let mut engine = Engine::new("home");
+    let unlocking = engine.start(unlock("a passphrase of a person"));
+    let Some(Outgoing::Effect(id, effect)) = engine.take(machine.now()) else {
+        panic!("unlocking reads the home");
+    };
+    let lock = engine.start(Command::Lock);
+    let (reply, answered) = Reply::pair();
+    machine.perform(effect, reply);
+    engine.answer(id, block_on(answered).unwrap());
+    let told = run(&mut engine, &machine);
+    assert!(told.iter().any(|outgoing| matches!(outgoing, Outgoing::Done(task, _) if *task == lock)));
+    assert!(matches!(result(told, unlocking), Err(ClientError::Usage(_))));
+    let list = engine.start(Command::List);
+    assert!(matches!(result(run(&mut engine, &machine), list), Err(ClientError::Usage(_))));
+}
+
+#[test]
+fn a_lock_goes_back_behind_what_was_being_committed() {
+    let queue = Arc::new(Queue::default());
+    let (reply, waits) = Reply::pair();
+    queue.perform(Effect::Commit(Vec::new()), reply);
+    let Some(Outgoing::Effect(commit, Effect::Commit(_))) = queue.pop() else {
+        panic!("a commit is asked for");
+    };
+    // The decision is dropped, with its lock: whoever gets that next reads what the commit leaves.
+    drop(waits);
+    let (nobody, _) = Reply::pair();
+    queue.perform(Effect::Unlock("list".to_owned()), nobody);
+    let (reply, _sleeps) = Reply::pair();
+    queue.perform(Effect::Sleep(Duration::from_secs(1)), reply);
+    assert!(matches!(queue.pop(), Some(Outgoing::Effect(_, Effect::Sleep(_)))));
+    assert!(queue.pop().is_none());
+    queue.answer(commit, Answer::Done);
+    assert!(matches!(queue.pop(), Some(Outgoing::Effect(_, Effect::Unlock(_)))));
+}

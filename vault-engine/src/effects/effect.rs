@@ -31,7 +31,8 @@ pub enum Effect {
         /// What if another holds it.
         locking: Locking,
     },
-    /// Gives a lock back; nobody waits for an answer.
+    /// Gives a lock back; nobody waits for an answer. It is carried out behind every [`Effect::Commit`] that was asked
+    /// for before it, also of one that nobody waits for any more: who gets the lock next reads what that left.
     Unlock(String),
     /// Work that takes the processor a while, on a thread of its own where there are threads: [`Answer::Ran`].
     Run(Job),

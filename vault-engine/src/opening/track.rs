@@ -25,10 +25,10 @@ use crate::home::own_list;
 use crate::server::connection::Connection;
 use crate::session::Session;
 
-/// Opened parts that are kept: 8 MiB.
-const CACHE: usize = 8;
-/// Parts that are fetched ahead of a reader that reads on and on.
-const READ_AHEAD: u32 = 2;
+/// Chunks of the opened parts that are kept: 7.5 MiB.
+const CACHE: usize = 120;
+/// Chunks that are fetched ahead of a reader that reads on and on: two of the largest parts, or more smaller ones.
+const READ_AHEAD: usize = 30;
 
 /// A part's plaintext, wiped when nobody reads it any more.
 type Plaintext = Arc<Zeroizing<Vec<u8>>>;
@@ -81,6 +81,13 @@ struct Piece {
 impl AsRef<[u8]> for Piece {
     fn as_ref(&self) -> &[u8] {
         self.part.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+impl Shared {
+    /// How many chunks a part has, or would have if it were full.
+    fn chunks(&self, (segment, _): PartKey) -> usize {
+        self.segments.get(segment).map_or(0, |segment| segment.proven.shape.part_chunks().chunks())
     }
 }
 
@@ -215,7 +222,10 @@ impl RemoteTrack {
             None => Slot::default(),
         };
         cache.push((key, Arc::clone(&slot)));
-        if cache.len() > CACHE {
+        let chunks = |cache: &[(PartKey, Slot)]| -> usize {
+            cache.iter().map(|(cached, _)| self.shared.chunks(*cached)).sum()
+        };
+        while chunks(&cache) > CACHE {
             cache.remove(0);
         }
         slot
@@ -266,11 +276,11 @@ impl TrackReader {
         if let Some(place) = self.track.locate(self.position) {
             let goes_on = self.last.is_some_and(|last| self.track.after(last) == Some(place.key));
             if goes_on {
-                let mut ahead = place.key;
-                for _ in 0..READ_AHEAD {
-                    let Some(next) = self.track.after(ahead) else {
-                        break;
-                    };
+                let (mut ahead, mut chunks) = (place.key, 0);
+                while chunks < READ_AHEAD
+                    && let Some(next) = self.track.after(ahead)
+                {
+                    chunks += self.track.shared.chunks(next);
                     self.ahead.push(Box::pin(self.track.clone().fetch_ahead(next)));
                     ahead = next;
                 }

@@ -59,13 +59,12 @@ impl Default for RecorderOptions {
 /// Seals what an app records while it records it.
 ///
 /// The readers are fixed and signed when it begins, and nothing that happens later changes them: a switch from audio to
-/// video appends a segment. Bytes are sealed in parts, as large as
-/// fill within five seconds and at most 960 KiB, and sent as they come; what [`RecordingProgress`] calls
-/// acknowledged opens for its readers whatever dies next. While the server cannot be reached, sealed parts are kept in
-/// an encrypted spool in the home and sent later, in order, if need be by another process ([`super::resume_all`]).
-/// Plaintext is never written to a disk: what is lost with a process is what it held in memory, at most the last five
-/// seconds where the home takes what is sealed. While neither the server nor the disk takes anything, [`Self::write`]
-/// waits; what ends then says what that costs.
+/// video appends a segment. Bytes are sealed in parts, as large as fill within five seconds and at most 960 KiB, and
+/// sent as they come; what [`RecordingProgress`] calls acknowledged opens for its readers whatever dies next. While the
+/// server cannot be reached, sealed parts are kept in an encrypted spool in the home and sent later, in order, if need
+/// be by another process ([`super::resume_all`]). Plaintext is never written to a disk: what is lost with a process is
+/// what it held in memory, at most the last five seconds where the home takes what is sealed. While neither the server
+/// nor the disk takes anything, [`Self::write`] waits; what ends then says what that costs.
 ///
 /// Memory is flat: some 8 MiB, whatever the length.
 ///
@@ -286,16 +285,18 @@ impl Recorder {
     /// [`ClientError::Kept`]: why the recording cannot go on, and what is where of all that was written. What was
     /// acknowledged opens; what was kept is sent by [`super::resume_all`].
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), ClientError> {
-        let (now, recorded) = (self.clock.effects.now().running, self.clock.recorded());
-        self.taken().write(bytes.len() as u64, recorded);
+        let now = self.clock.effects.now().running;
+        self.taken().write(bytes.len() as u64, self.clock.recorded(), now);
         self.publish_recorded();
         while !bytes.is_empty() {
-            let due = self.taken().due(now, self.options.segment_length);
+            // Time passes while a part waits to be sealed.
+            let (now, recorded) = (self.clock.effects.now().running, self.clock.recorded());
+            let due = self.taken().due(now, recorded, self.options.segment_length);
             match due {
                 Due::Part { last } => self.emit(last).await?,
                 Due::Room(room) => {
                     let (first, later) = bytes.split_at(room.min(bytes.len()));
-                    self.taken().take(first, now);
+                    self.taken().take(first, now, recorded);
                     bytes = later;
                 }
             }

@@ -78,7 +78,7 @@ pub(crate) enum Patience {
 }
 
 /// Whether somebody still waits for the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GiveUp {
     /// As long as it takes.
     No,

@@ -27,8 +27,10 @@ const TAIL_AFTER: Duration = Duration::from_secs(4);
 const FILLED_WITHIN: Duration = Duration::from_secs(5);
 /// A part of several chunks that takes so long has become too large for its bit rate: its segment ends.
 const TOO_SLOW: Duration = Duration::from_secs(10);
-/// Moments of writes that lie closer together count as one.
+/// Writes within such a time of the first of them count as one moment.
 const GRAIN: Duration = Duration::from_millis(100);
+/// From so many segments on none ends early any more: a recording has at most 10,000.
+const SEGMENTS_TO_SPARE: u32 = 9_000;
 
 /// What was taken and is no part yet.
 pub(super) struct Taken {
@@ -38,9 +40,11 @@ pub(super) struct Taken {
     /// Chunks of a part; found out from how fast bytes come if `None`.
     always: Option<PartChunks>,
     /// How much was written until when, where that is in no part yet.
-    moments: VecDeque<Mark>,
-    /// Since when the first byte of the buffer waits to become a part.
+    moments: VecDeque<Written>,
+    /// The recorded time at which the first byte of the buffer was written, which waits to become a part.
     waits: Option<Duration>,
+    /// Segments that have ended.
+    segments: u32,
     /// All that was written, and the recorded time when it was.
     pub(super) written: Mark,
     /// Plaintext bytes before the buffer.
@@ -49,6 +53,16 @@ pub(super) struct Taken {
     pub(super) last_part: Moment,
     /// When the first byte of the buffer was taken that is in no tail.
     pub(super) since: Option<Duration>,
+}
+
+/// What was written within a [`GRAIN`].
+struct Written {
+    /// The recorded time at which the first of it was.
+    first: Duration,
+    /// All that was written by then, and the recorded time of the last of it.
+    mark: Mark,
+    /// When the last of it was, by the clock that nobody sets.
+    at: Duration,
 }
 
 /// The segment that grows.
@@ -81,6 +95,7 @@ impl Taken {
             always,
             moments: VecDeque::new(),
             waits: None,
+            segments: 0,
             written: before,
             given_out: before.bytes,
             last_part: begun,
@@ -94,23 +109,30 @@ impl Taken {
     }
 
     /// Counts bytes that are about to be taken.
-    pub(super) fn write(&mut self, bytes: u64, recorded: Duration) {
+    pub(super) fn write(&mut self, bytes: u64, recorded: Duration, now: Duration) {
         self.written = Mark { bytes: self.written.bytes + bytes, recorded };
         match self.moments.back_mut() {
-            Some(last) if recorded.saturating_sub(last.recorded) < GRAIN => *last = self.written,
-            _ => self.moments.push_back(self.written),
+            // Counted from the first: of writes that follow each other closely none would ever be the last.
+            Some(last) if recorded.saturating_sub(last.first) < GRAIN => {
+                (last.mark, last.at) = (self.written, now);
+            }
+            _ => self.moments.push_back(Written { first: recorded, mark: self.written, at: now }),
         }
     }
 
-    /// What is due when more bytes come, `now` by the clock that nobody sets.
-    pub(super) fn due(&mut self, now: Duration, segment_length: Duration) -> Due {
+    /// What is due when more bytes come, `now` by the clock that nobody sets and at `recorded` by the recording's,
+    /// which pauses do not move: how fast bytes come is counted by that.
+    pub(super) fn due(&mut self, now: Duration, recorded: Duration, segment_length: Duration) -> Due {
         let length = self.buffer.len();
-        let age = |since: Option<Duration>| since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
-        if length > 0 && age(self.segment.since) >= segment_length {
+        let age = |since: Option<Duration>, until: Duration| {
+            since.map_or(Duration::ZERO, |since| until.saturating_sub(since))
+        };
+        let waited = age(self.waits, recorded);
+        if length > 0 && age(self.segment.since, now) >= segment_length {
             return Due::Part { last: length <= self.full() };
         }
         if self.segment.part_chunks.is_none() {
-            let is_known = length == MAX_PART_PLAINTEXT || age(self.waits) >= FILLED_WITHIN;
+            let is_known = length == MAX_PART_PLAINTEXT || waited >= FILLED_WITHIN;
             self.segment.part_chunks =
                 self.always.or_else(|| is_known.then(|| PartChunks::filled_by(length)));
         }
@@ -125,7 +147,8 @@ impl Taken {
             && length > 0
             && full > CHUNK_PLAINTEXT
             && self.segment.part_chunks.is_some()
-            && age(self.waits) >= TOO_SLOW
+            && self.segments < SEGMENTS_TO_SPARE
+            && waited >= TOO_SLOW
         {
             return Due::Part { last: true };
         }
@@ -139,10 +162,10 @@ impl Taken {
     }
 
     /// Takes bytes for which there is room.
-    pub(super) fn take(&mut self, bytes: &[u8], now: Duration) {
+    pub(super) fn take(&mut self, bytes: &[u8], now: Duration, recorded: Duration) {
         self.segment.since.get_or_insert(now);
         self.since.get_or_insert(now);
-        self.waits.get_or_insert(now);
+        self.waits.get_or_insert(recorded);
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -173,19 +196,21 @@ impl Taken {
         if !last {
             self.segment = Growing { parts: parts + 1, since, part_chunks: known.or(Some(part_chunks)) };
         }
-        if self.buffer.is_empty() {
-            self.since = None;
-            self.waits = None;
-        }
+        self.segments += u32::from(last);
+        // What is left waits since it was written, and is in no tail: the part takes that away.
+        let rest = self.moments.iter().find(|moment| moment.mark.bytes > self.given_out);
+        let rest = rest.filter(|_| !self.buffer.is_empty());
+        self.since = rest.map(|moment| moment.at);
+        self.waits = rest.map(|moment| moment.first);
         Part { plaintext, part_chunks, last, until, at_ms: self.last_part.at_ms }
     }
 
     /// The recorded time at which the first `bytes` bytes had been written.
     fn moment_of(&mut self, bytes: u64) -> Option<Duration> {
-        while self.moments.front().is_some_and(|moment| moment.bytes < bytes) {
+        while self.moments.front().is_some_and(|moment| moment.mark.bytes < bytes) {
             self.moments.pop_front();
         }
-        self.moments.front().map(|moment| moment.recorded)
+        self.moments.front().map(|moment| moment.mark.recorded)
     }
 
     /// A copy of the buffer, if it has waited for long enough, and the plaintext bytes before it.
@@ -197,7 +222,10 @@ impl Taken {
         self.since = None;
         let mut plaintext = PayloadSealer::part_buffer();
         plaintext.extend_from_slice(&self.buffer);
-        let until = self.written.recorded;
+        // More may have been written than was taken.
+        let taken = self.given_out + self.buffer.len() as u64;
+        let until = self.moments.iter().find(|moment| moment.mark.bytes >= taken);
+        let until = until.map_or(self.written.recorded, |moment| moment.mark.recorded);
         let at_ms = self.last_part.wall_ms(until);
         let part = Part { plaintext, part_chunks: PartChunks::FIFTEEN, last: true, until, at_ms };
         Some((self.given_out, part))
@@ -232,8 +260,13 @@ impl Ticker {
                 (written, at_ms, if keeps { taken.tail(effects.now().running) } else { None })
             };
             if let Some((from, tail)) = tail {
-                // While parts wait to be sealed there is no room for it, and they hold more than it would.
-                let _ = self.commands.try_send(Command::Tail { from, tail });
+                // While parts wait to be sealed there is no room for it, and they hold more than it would. What is not
+                // in them is tried again.
+                if self.commands.try_send(Command::Tail { from, tail }).is_err()
+                    && let Some(taken) = self.taken.upgrade()
+                {
+                    Taken::of(&taken).since.get_or_insert(Duration::ZERO);
+                }
             }
             if told != Some(written) {
                 told = Some(written);

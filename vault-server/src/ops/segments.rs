@@ -261,7 +261,7 @@ fn check_progress(
         && progress.index == segment
         && progress.track == open.track
         && progress.part_chunks == open.part_chunks
-        && progress.parts == part + 1
+        && part.checked_add(1) == Some(progress.parts)
         && progress.previous == previous.map(|seal| seal.digest());
     if fits { Ok(bytes.to_vec()) } else { Err(refused("The progress is not that of this part's segment.")) }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -31,7 +31,7 @@ pub(crate) async fn body(
         app.run(account, move |vault| segments::body(vault, &request.caller, recording, segment)).await?;
     let tag = body.parts_root.map(|root| format!("\"{root}\""));
     let length = body.length;
-    let (status, range) = match requested(range_header(&headers, tag.as_deref()), length) {
+    let (status, range) = match requested(range_header(&headers), length) {
         Requested::Whole => (StatusCode::OK, 0..length),
         Requested::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Requested::Unsatisfiable => {
@@ -63,13 +63,7 @@ pub(crate) async fn body(
     response.body(body).map_err(|error| Problem::internal(&error))
 }
 
-/// The one `Range` header, unless `If-Range` makes it void because it names another body.
-fn range_header<'a>(headers: &'a HeaderMap, tag: Option<&str>) -> Option<&'a str> {
-    let condition = headers.get(IF_RANGE).map(|value| value.to_str().ok());
-    if condition.is_some_and(|condition| condition.is_none() || condition != tag) {
-        return None;
-    }
-    let mut ranges = headers.get_all(RANGE).iter();
-    let range = ranges.next()?.to_str().ok()?;
-    ranges.next().is_none().then_some(range)
+/// The `Range` header, which the request's signature covers; so there is one at most.
+fn range_header(headers: &HeaderMap) -> Option<&str> {
+    headers.get(RANGE)?.to_str().ok()
 }

@@ -28,17 +28,17 @@ fn record(
     let now_ms = |at: Duration| 1_000_000 + milliseconds(at);
     for (at, bytes) in pieces {
         last = *at;
-        taken.write(bytes.len() as u64, *at);
+        taken.write(bytes.len() as u64, *at, *at);
         let mut bytes = &bytes[..];
         while !bytes.is_empty() {
-            match taken.due(*at, segment_length) {
+            match taken.due(*at, *at, segment_length) {
                 Due::Part { last } => {
                     given.push(Given { at: *at, part: taken.part(last, *at, now_ms(*at)) });
                 }
                 Due::Room(room) => {
                     assert!(room > 0, "there is always room, or something is due");
                     let (first, later) = bytes.split_at(room.min(bytes.len()));
-                    taken.take(first, *at);
+                    taken.take(first, *at, *at);
                     bytes = later;
                 }
             }
@@ -50,11 +50,11 @@ fn record(
     given
 }
 
-/// Pieces of so many bits a second, ten times a second.
+/// Pieces of so many bits a second, fifty times a second, as encoders of sound give them.
 fn at_rate(bits: usize, from: Duration, time: Duration) -> Vec<(Duration, Vec<u8>)> {
-    let tenth = Duration::from_millis(100);
-    let count = u32::try_from(time.as_millis() / 100).unwrap();
-    (1..=count).map(|at| (from + tenth * at, vec![7; bits / 80])).collect()
+    let fiftieth = Duration::from_millis(20);
+    let count = u32::try_from(time.as_millis() / 20).unwrap();
+    (1..=count).map(|at| (from + fiftieth * at, vec![7; bits / 400])).collect()
 }
 
 /// What a segment is made of, whatever was written.
@@ -180,4 +180,19 @@ proptest! {
         let always = always.then_some(PartChunks::FIFTEEN);
         check(&record(always, &pieces, Duration::from_secs(segment_length)), &pieces);
     }
+}
+
+#[test]
+fn a_pause_is_no_slow_rate() {
+    let mut taken = Taken::nothing(Mark::default(), begun(), None);
+    let second = Duration::from_secs(1);
+    for (at, bytes) in at_rate(4_000_000, Duration::ZERO, 4 * second) {
+        taken.write(bytes.len() as u64, at, at);
+        while let Due::Part { last } = taken.due(at, at, HOURS) {
+            assert!(!taken.part(last, at, 0).last);
+        }
+        taken.take(&bytes, at, at);
+    }
+    // A minute later by the clock of the machine, and at once by that of the recording.
+    assert!(matches!(taken.due(64 * second, 4 * second, HOURS), Due::Room(_)));
 }
