@@ -111,7 +111,7 @@ fn read<T: Statement>(payload: &Value) -> Result<(), StatementError> {
     let text = json!({
         "payloadType": T::PAYLOAD_TYPE,
         "payload": crate::base64::encode(payload.to_string().as_bytes()),
-        "signatures": [{ "keyid": "0".repeat(64), "sig": crate::base64::encode(&[0; 64]) }],
+        "signatures": [{ "keyid": "0".repeat(64), "sig": crate::base64::encode([0; 64]) }],
     });
     // In the order that the one spelling has.
     let text = format!(
