@@ -153,7 +153,7 @@ pub(crate) async fn known(
     Ok(known)
 }
 
-/// As [`known`], of every account that was met.
+/// As `known`, of every account that was met.
 ///
 /// # Errors
 /// [`ClientError::Disk`].
