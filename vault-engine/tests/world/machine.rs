@@ -1,5 +1,6 @@
 //! The machines of the world: a driver that only queues what it is asked, and the state in which everything happens.
 
+use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -87,6 +88,27 @@ pub(crate) struct Counts {
     pub(crate) commanded: u64,
     /// A number that is the same for the same order of everything.
     pub(crate) order: u64,
+}
+
+impl AddAssign for Counts {
+    /// Orders are added too, so that the same worlds have the same sum whoever ran which of them.
+    fn add_assign(&mut self, other: Self) {
+        self.crashes += other.crashes;
+        self.lies += other.lies;
+        self.failed += other.failed;
+        self.listed += other.listed;
+        self.opened += other.opened;
+        self.refused += other.refused;
+        self.compared += other.compared;
+        self.released += other.released;
+        self.begun += other.begun;
+        self.sealed += other.sealed;
+        self.kept += other.kept;
+        self.resumed += other.resumed;
+        self.outlived += other.outlived;
+        self.commanded += other.commanded;
+        self.order = self.order.wrapping_add(other.order);
+    }
 }
 
 /// A process on a device.
