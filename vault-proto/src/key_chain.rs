@@ -5,6 +5,18 @@ use crate::envelope::{Envelope, Verified};
 use crate::ids::{AccountId, Digest};
 use crate::statements::KeyList;
 
+/// Whether `list` can be the one after `before` in the chain of their account.
+///
+/// # Errors
+/// [`TrustProblem::KeyListForked`] or [`TrustProblem::KeyListDoesNotFollow`].
+pub fn check_next(before: &Verified<KeyList>, list: &Verified<KeyList>) -> Result<(), TrustProblem> {
+    let number = list.number;
+    if number != before.number.saturating_add(1) || list.previous != Some(before.digest()) {
+        return Err(TrustProblem::KeyListForked(number));
+    }
+    list.check_follows(before).map_err(|why| TrustProblem::KeyListDoesNotFollow { number, why })
+}
+
 /// All key lists of an account from number 1 to the newest one known: each signed by its root, naming the one before,
 /// and following on it.
 #[derive(Debug, Clone)]
@@ -44,11 +56,7 @@ impl KeyListChain {
     /// # Errors
     /// [`TrustProblem::KeyListForked`] or [`TrustProblem::KeyListDoesNotFollow`].
     pub fn check_next(&self, list: &Verified<KeyList>) -> Result<(), TrustProblem> {
-        let number = list.number;
-        if number != self.newest.number.saturating_add(1) || list.previous != Some(self.newest.digest()) {
-            return Err(TrustProblem::KeyListForked(number));
-        }
-        list.check_follows(&self.newest).map_err(|why| TrustProblem::KeyListDoesNotFollow { number, why })
+        check_next(&self.newest, list)
     }
 
     /// The newest list.
