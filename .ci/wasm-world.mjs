@@ -1,10 +1,11 @@
-// Runs a program that is compiled for wasm32-wasip1, and gives it what a page in a browser has: clocks, random bytes and
-// a place for lines of text. Whatever else it asks for, a file above all, ends it.
+// Runs a program that is compiled for wasm32-wasip1, and gives it what a page in a browser has: clocks, random bytes
+// and a place for lines of text. Whatever else it asks for, a file above all, ends it.
 //
 //   node wasm-world.mjs PROGRAM.wasm [ARGUMENT…]
 //
-// It sees the environment variables that begin with WORLD_, and no others. Exit code: the program's own; 134 if it panics.
-// node:wasi would do, but it gives more than a browser does, and Node 18, which Debian 12 has, hides it behind a flag.
+// It sees the environment variables that begin with WORLD_, and no others. Exit code: the program's own; 134 if it
+// panics. node:wasi would do, but it gives more than a browser does, and Node 18, which Debian 12 has, hides it behind
+// a flag.
 import { webcrypto } from "node:crypto";
 import { readFileSync, writeSync } from "node:fs";
 import { performance } from "node:perf_hooks";
