@@ -379,15 +379,9 @@ impl Credentials {
         Ok(Digest::of(&self.to_bytes()?))
     }
 
-    /// Whether its members claim to be exactly these accounts in this order, a repeated one of them left out.
-    pub(crate) fn are_of(&self, accounts: [AccountId; 3]) -> bool {
-        let mut expected: Vec<AccountId> = Vec::with_capacity(accounts.len());
-        for account in accounts {
-            if !expected.contains(&account) {
-                expected.push(account);
-            }
-        }
-        self.members.iter().map(Member::claimed_account).eq(expected)
+    /// Whether its members claim to be exactly these accounts in this order.
+    pub(crate) fn are_of(&self, accounts: &[AccountId]) -> bool {
+        self.members.iter().map(Member::claimed_account).eq(accounts.iter().copied())
     }
 
     /// Finds `account` and checks its signatures.

@@ -7,7 +7,7 @@ use crate::credentials::{Credentials, TrustError, TrustProblem, verify_issuer};
 use crate::envelope::{Envelope, StatementError, Verified};
 use crate::geometry::BodyShape;
 use crate::ids::{Digest, OrganisationId, RecordingId};
-use crate::statements::{DeviceRole, FinalSeal, Manifest, Role, SegmentProgress, SegmentSeal};
+use crate::statements::{DeviceRole, FinalSeal, Manifest, SegmentProgress, SegmentSeal};
 use crate::timestamp::Timestamp;
 use crate::trust::{Known, Signer, VerifiedMember};
 
@@ -143,7 +143,7 @@ impl CheckedManifest {
         let signer =
             Signer { key: claimed.sealer_key, role: DeviceRole::Seal, sequence: Some(claimed.sequence) };
         let sealer = certified(claimed.sealer, Some(signer)).map_err(not_entitled)?;
-        sealer.check_may_seal(claimed.patient, claimed.clinician).map_err(not_entitled)?;
+        sealer.check_may_seal(&claimed.participants()).map_err(not_entitled)?;
         let device = sealer.device(claimed.sealer_key, DeviceRole::Seal).ok_or_else(|| {
             let problem = TrustProblem::KeyNotListed(claimed.sealer_key);
             not_entitled(TrustError { account: claimed.sealer, problem })
@@ -152,8 +152,7 @@ impl CheckedManifest {
             .verify(claimed.sealer_key, device)
             .map_err(|error| Refusal::NotEntitled(error.to_string()))?;
         let mut readers = Vec::with_capacity(manifest.recipients.len());
-        for recipient in &manifest.recipients {
-            let role = if recipient.account == manifest.patient { Role::Patient } else { Role::Clinician };
+        for (recipient, (_, role)) in manifest.recipients.iter().zip(manifest.participants().readers()) {
             let reader = certified(recipient.account, None).map_err(not_entitled)?;
             reader.check_role(role).map_err(not_entitled)?;
             let key = reader.key_list().encryption_key(recipient.key);
@@ -164,7 +163,7 @@ impl CheckedManifest {
             readers.push(reader);
         }
         // Last: one that is missing was told by name above, and what a wrong one is called does not depend on others.
-        if !credentials.are_of([claimed.patient, claimed.clinician, claimed.sealer]) {
+        if !credentials.are_of(&claimed.participants().all()) {
             return Err(Refusal::Damaged(
                 "its credentials are not those of its patient, its clinician and its sealer alone".to_owned(),
             ));

@@ -10,7 +10,7 @@ use crate::envelope::{Envelope, Verified};
 use crate::ids::{AccountId, Digest, KeyId};
 use crate::key_chain::KeyListChain;
 use crate::revocation_entries::RevocationEntries;
-use crate::statements::{DeviceRole, IssuerCertificate, KeyList, Revocations, Role};
+use crate::statements::{DeviceRole, IssuerCertificate, KeyList, Participants, Revocations, Role};
 use crate::timestamp::Timestamp;
 
 #[cfg(test)]
@@ -295,18 +295,12 @@ impl Deref for VerifiedMember {
 }
 
 impl VerifiedMember {
-    /// Whether it may seal a recording of this patient and clinician: as a recorder, or in its own role as one of them.
+    /// Whether it may seal a recording of these people, as its sealer.
     ///
     /// # Errors
     /// [`TrustProblem::Role`].
-    pub fn check_may_seal(&self, patient: AccountId, clinician: AccountId) -> Result<(), TrustError> {
-        let entitled = match self.role() {
-            Role::Recorder => true,
-            Role::Clinician => self.account() == clinician,
-            Role::Patient => self.account() == patient,
-            Role::Auditor => false,
-        };
-        if entitled {
+    pub fn check_may_seal(&self, people: &Participants) -> Result<(), TrustError> {
+        if people.sealer == self.account() && people.may_be_sealed_as(self.role()) {
             Ok(())
         } else {
             Err(self.role_error("a recorder, or the recording's own patient or clinician,"))

@@ -2,7 +2,7 @@
 
 use vault_proto::ids::{AccountId, KeyId, RecordingId};
 use vault_proto::problem::ProblemCode;
-use vault_proto::statements::{Manifest, Role};
+use vault_proto::statements::{Manifest, Participants, Role};
 
 use crate::problem::Problem;
 
@@ -160,12 +160,8 @@ impl Action {
 pub struct Parties {
     /// The recording.
     pub recording: RecordingId,
-    /// The patient.
-    pub patient: AccountId,
-    /// The clinician.
-    pub clinician: AccountId,
-    /// The account whose device seals.
-    pub sealer: AccountId,
+    /// Who takes part in it.
+    pub people: Participants,
     /// The device key that signed the manifest.
     pub sealer_key: KeyId,
 }
@@ -175,9 +171,7 @@ impl Parties {
     pub const fn of(manifest: &Manifest) -> Self {
         Self {
             recording: manifest.recording,
-            patient: manifest.patient,
-            clinician: manifest.clinician,
-            sealer: manifest.sealer,
+            people: manifest.participants(),
             sealer_key: manifest.sealer_key,
         }
     }
@@ -231,17 +225,15 @@ pub fn authorize(actor: &Actor, action: Action, recording: Option<&Parties>) -> 
             Err(Problem::not_found())
         };
     };
-    let reader = actor.account == parties.patient || actor.account == parties.clinician;
-    let sealer = actor.account == parties.sealer;
-    if access != Access::Create && !reader && !sealer {
+    if access != Access::Create && !parties.people.has(actor.account) {
         return Err(Problem::not_found());
     }
     let allowed = match access {
         Access::Enrolled | Access::LookUp | Access::Own | Access::List => false,
-        Access::Create => is_sealing_device(actor, parties) && may_seal(actor, parties),
+        Access::Create => is_sealing_device(actor, parties) && parties.people.may_be_sealed_as(actor.role),
         Access::Seal => is_sealing_device(actor, parties),
         Access::Statements => true,
-        Access::Content => reader,
+        Access::Content => parties.people.is_reader(actor.account),
     };
     if allowed {
         permit(actor, action, Subject::Recording(parties))
@@ -307,7 +299,7 @@ fn outlives_certificate(actor: &Actor, access: Access, subject: Subject<'_>, sec
         // Where a restored home finds what it may still finish.
         (Access::Own, Subject::Account { .. }) => seconds < FINISHING_SECONDS,
         (Access::Statements | Access::Content, Subject::Recording(parties))
-            if actor.account == parties.patient =>
+            if actor.account == parties.people.patient =>
         {
             true
         }
@@ -320,14 +312,5 @@ fn outlives_certificate(actor: &Actor, access: Access, subject: Subject<'_>, sec
 }
 
 fn is_sealing_device(actor: &Actor, parties: &Parties) -> bool {
-    actor.account == parties.sealer && actor.key_id == parties.sealer_key
-}
-
-fn may_seal(actor: &Actor, parties: &Parties) -> bool {
-    match actor.role {
-        Role::Recorder => true,
-        Role::Patient => actor.account == parties.patient,
-        Role::Clinician => actor.account == parties.clinician,
-        Role::Auditor => false,
-    }
+    actor.account == parties.people.sealer && actor.key_id == parties.sealer_key
 }

@@ -103,7 +103,7 @@ async fn unchanged(
 /// What proves a recording is all of it that its sealer can take home who is no reader.
 fn is_sealed_for_others(run: &Run<'_>, recording: &ListedRecording) -> bool {
     let own = run.session.account().id;
-    own == recording.sealer && own != recording.patient && own != recording.clinician
+    own == recording.sealer && !recording.people().is_reader(own)
 }
 
 /// Fetches a recording, and puts it in its place.

@@ -9,7 +9,7 @@ use vault_proto::envelope::Verified;
 use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::recording::Refusal;
 use vault_proto::recording_list::ListEntry;
-use vault_proto::statements::Role;
+use vault_proto::statements::{Participants, Role};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::{self, RecordingEntry, RecordingPage};
 
@@ -75,6 +75,11 @@ pub struct ListedRecording {
 }
 
 impl ListedRecording {
+    /// Who takes part in it.
+    pub const fn people(&self) -> Participants {
+        Participants { patient: self.patient, clinician: self.clinician, sealer: self.sealer }
+    }
+
     /// Its entry in the account's own list.
     pub const fn entry(&self) -> ListEntry {
         ListEntry { recording: self.recording, manifest: self.manifest, final_seal: self.final_seal }
@@ -184,7 +189,7 @@ async fn check(session: &Session, recording: RecordingId) -> Result<ListedRecord
 pub async fn describe(session: &Session, remote: &RemoteRecording) -> Result<ListedRecording, ClientError> {
     let manifest = remote.checked().manifest();
     let own = session.account.id;
-    if ![manifest.patient, manifest.clinician, manifest.sealer].contains(&own) {
+    if !manifest.participants().has(own) {
         return Err(Refusal::MixUp("it is a recording of other people".to_owned()).into());
     }
     let details = match remote.details(session).await {

@@ -6,7 +6,7 @@ use vault_core::recipient::Recipient;
 use vault_proto::credentials::{Credentials, TrustError, TrustProblem};
 use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, KeyId, RecordingId};
 use vault_proto::problem::ProblemCode;
-use vault_proto::statements::{DeviceRole, Manifest, Policy, RecipientKey, Role, Suite};
+use vault_proto::statements::{DeviceRole, Manifest, Participants, Policy, RecipientKey, Suite};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::trust::{Signer, VerifiedMember};
 
@@ -20,8 +20,9 @@ use crate::trust::directory::{self, Fetched, TrustedMember};
 
 /// The accounts of a recording, as trusted now.
 pub(super) struct Readers {
-    patient: TrustedMember,
-    clinician: TrustedMember,
+    people: Participants,
+    /// In the order of [`Participants::readers`].
+    readers: [TrustedMember; 2],
     sealer: TrustedMember,
 }
 
@@ -65,12 +66,17 @@ impl Readers {
         let signer =
             Signer { key: KeyId::of_device(&account.device), role: DeviceRole::Seal, sequence: None };
         let sealer = directory::look_up_by(session, account.id, Some(signer), fetched).await?;
-        let patient = directory::look_up_by(session, request.patient, None, fetched).await?;
-        patient.verified.check_role(Role::Patient)?;
-        let clinician = directory::look_up_by(session, request.clinician, None, fetched).await?;
-        clinician.verified.check_role(Role::Clinician)?;
-        sealer.verified.check_may_seal(request.patient, request.clinician)?;
-        Ok(Self { patient, clinician, sealer })
+        let SealRequest { patient, clinician, .. } = *request;
+        let people = Participants { patient, clinician, sealer: account.id };
+        let reader = async |(account, role)| {
+            let found = directory::look_up_by(session, account, None, fetched).await?;
+            found.verified.check_role(role)?;
+            Ok::<_, ClientError>(found)
+        };
+        let [first, second] = people.readers();
+        let readers = [reader(first).await?, reader(second).await?];
+        sealer.verified.check_may_seal(&people)?;
+        Ok(Self { people, readers, sealer })
     }
 
     /// Whether what was begun with `manifest` goes on, as these readers were found or were not. An end of somebody's
@@ -90,14 +96,14 @@ impl Readers {
         }
     }
 
-    fn both(&self) -> [&VerifiedMember; 2] {
-        [&self.patient.verified, &self.clinician.verified]
+    fn verified(&self) -> impl Iterator<Item = &VerifiedMember> {
+        self.readers.iter().map(|reader| &reader.verified)
     }
 
     /// Whether the keys that a manifest names are still the ones to seal to: readers who changed theirs since may have
     /// lost the old ones.
     fn are_current(&self, manifest: &Manifest) -> bool {
-        self.both().into_iter().zip(&manifest.recipients).all(|(reader, named)| {
+        self.verified().zip(&manifest.recipients).all(|(reader, named)| {
             let current = reader.key_list().current_encryption_key(manifest.suite);
             reader.account() == named.account && current.is_some_and(|key| key.key_id() == named.key)
         })
@@ -105,11 +111,10 @@ impl Readers {
 
     /// The credentials object of a new recording.
     pub(super) fn credentials(&self) -> Result<Credentials, ClientError> {
-        let mut members = vec![self.patient.member.clone(), self.clinician.member.clone()];
-        if !self.both().iter().any(|reader| reader.account() == self.sealer.verified.account()) {
-            members.push(self.sealer.member.clone());
-        }
-        Ok(Credentials { members })
+        let known = || self.readers.iter().chain([&self.sealer]);
+        let member = |account| known().find(|known| known.verified.account() == account);
+        let members = self.people.all().into_iter().filter_map(member).map(|known| known.member.clone());
+        Ok(Credentials { members: members.collect() })
     }
 
     /// The manifest of a new recording, without its place in the chain.
@@ -122,9 +127,10 @@ impl Readers {
         head: Option<ChainHead>,
         created: Timestamp,
     ) -> Result<Manifest, ClientError> {
-        let suite = account_suite(&self.patient.verified)?;
+        let [patient, _] = &self.readers;
+        let suite = account_suite(&patient.verified)?;
         let mut recipients = Vec::new();
-        for reader in self.both() {
+        for reader in self.verified() {
             let key = reader.key_list().current_encryption_key(suite).ok_or(TrustError {
                 account: reader.account(),
                 problem: TrustProblem::NoKeyOfSuite(suite.name()),
@@ -142,10 +148,10 @@ impl Readers {
                 Some(consultation) => consultation.clone(),
                 None => unnamed_consultation()?,
             },
-            patient: request.patient,
-            clinician: request.clinician,
+            patient: self.people.patient,
+            clinician: self.people.clinician,
             recipients,
-            sealer: account.id,
+            sealer: self.people.sealer,
             sealer_key: KeyId::of_device(&account.device),
             sequence: head.map_or(1, |head| head.sequence + 1),
             previous: head.map(|head| head.manifest),

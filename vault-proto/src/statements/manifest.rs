@@ -122,7 +122,7 @@ impl Statement for Manifest {
             return Err("patient and clinician are the same account");
         }
         let readers: Vec<AccountId> = self.recipients.iter().map(|r| r.account).collect();
-        if readers != [self.patient, self.clinician] {
+        if readers != self.participants().readers().map(|(reader, _)| reader) {
             return Err("the recipients must be the patient, then the clinician, and nobody else");
         }
         if self.sequence == 0 || (self.sequence == 1) != self.previous.is_none() {

@@ -54,7 +54,7 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
     let envelope = parse_statement::<Manifest>(text.manifest.as_bytes())?;
     let manifest = envelope.unverified();
     let permit = authorize(&caller.actor, Action::CreateRecording, Some(&Parties::of(manifest)))?;
-    let known = vault.known([manifest.patient, manifest.clinician, manifest.sealer])?;
+    let known = vault.known(manifest.participants().all())?;
     CheckedManifest::check(
         manifest.recording,
         vault.organisation,

@@ -1,5 +1,5 @@
 use vault_proto::ids::{AccountId, KeyId, RecordingId};
-use vault_proto::statements::Role;
+use vault_proto::statements::{Participants, Role};
 use vault_server::authorize::{Action, Actor, Parties, Permit, Standing, authorize};
 use vault_server::blob::{BlobError, BlobKey, BlobStore, Object};
 
@@ -70,9 +70,11 @@ fn conforms(reopen: impl Fn() -> Box<dyn BlobStore>) {
 pub(crate) fn parties(recording: RecordingId) -> Parties {
     Parties {
         recording,
-        patient: AccountId::from_bytes([1; 32]),
-        clinician: AccountId::from_bytes([2; 32]),
-        sealer: AccountId::from_bytes([3; 32]),
+        people: Participants {
+            patient: AccountId::from_bytes([1; 32]),
+            clinician: AccountId::from_bytes([2; 32]),
+            sealer: AccountId::from_bytes([3; 32]),
+        },
         sealer_key: KeyId::from_bytes([4; 32]),
     }
 }

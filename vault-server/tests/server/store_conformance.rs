@@ -1,7 +1,7 @@
 use vault_proto::geometry::PartChunks;
 use vault_proto::http_signature::Nonce;
 use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
-use vault_proto::statements::Role;
+use vault_proto::statements::{Participants, Role};
 use vault_proto::wire::{COMPARISON_LIFETIME, MAX_COMPARISONS, MAX_EMPTY_RECORDINGS};
 use vault_server::authorize::{
     Action, Actor, Parties, Permit, Standing, authorize, authorize_newest_manifest,
@@ -215,7 +215,7 @@ fn recordings(reopen: &impl Fn() -> Box<dyn Store>, drafts: &[&Draft<'_>], patie
         let permit = authorize(&actor, Action::ListRecordings, None).unwrap();
         store.list(&permit, &ListQuery { after: None, limit: 10, prefix: None }).unwrap().len()
     };
-    let Parties { clinician, sealer, .. } = parties;
+    let Participants { clinician, sealer, .. } = parties.people;
     assert_eq!([patient.account(), clinician, sealer].map(ended), [2, 0, 0]);
     let met = |one, two| store.has_met(one, two).unwrap();
     assert!(met(patient.account(), clinician) && met(patient.account(), sealer));

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
+use vault_proto::statements::Participants;
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::MAX_EMPTY_RECORDINGS;
 
@@ -19,9 +20,11 @@ pub(super) fn parties(db: &Connection, recording: RecordingId) -> Result<Option<
         |row| {
             Ok(Parties {
                 recording,
-                patient: AccountId::from_bytes(row.get(0)?),
-                clinician: AccountId::from_bytes(row.get(1)?),
-                sealer: AccountId::from_bytes(row.get(2)?),
+                people: Participants {
+                    patient: AccountId::from_bytes(row.get(0)?),
+                    clinician: AccountId::from_bytes(row.get(1)?),
+                    sealer: AccountId::from_bytes(row.get(2)?),
+                },
                 sealer_key: KeyId::from_bytes(row.get(3)?),
             })
         },
@@ -115,7 +118,7 @@ pub(super) fn create(db: &Connection, recording: &NewRecording, at: Timestamp) -
         ),
     )?;
     let number = number(db, manifest.recording)?;
-    for account in [manifest.patient, manifest.clinician, manifest.sealer] {
+    for account in manifest.participants().all() {
         write(
             db,
             "INSERT INTO participants (account, number) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
