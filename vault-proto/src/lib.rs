@@ -24,6 +24,8 @@ pub mod recording;
 pub mod recording_list;
 pub mod revocation_entries;
 pub mod sealed_header;
+#[cfg(test)]
+mod signing_fixture;
 pub mod statements;
 pub mod timestamp;
 pub mod tree;

@@ -7,19 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::envelope::{self, Envelope, Statement, StatementError};
 use crate::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey};
-use crate::timestamp::Timestamp;
-
-fn signing_key(number: u8) -> SigningKey {
-    SigningKey::from_bytes(&[number; 32])
-}
-
-fn key(number: u8) -> PublicKey {
-    PublicKey::from_bytes(signing_key(number).verifying_key().to_bytes())
-}
-
-fn time(seconds: i64) -> Timestamp {
-    Timestamp::from_unix_seconds(seconds).unwrap()
-}
+use crate::signing_fixture::{key, signing_key, time};
 
 fn account(number: u8) -> AccountId {
     AccountId::from_bytes([number; 32])

@@ -1,27 +1,16 @@
 //! Both columns, row by row.
 
-use ed25519_dalek::{Signer as _, SigningKey};
+use ed25519_dalek::Signer as _;
 
 use super::*;
 use crate::credentials::Member;
 use crate::envelope;
-use crate::ids::{OrganisationId, PublicKey};
+use crate::ids::OrganisationId;
 use crate::revocation_entries::RevocationEntry;
+use crate::signing_fixture::{key, signing_key, time};
 use crate::statements::{Certificate, Device, DeviceKey, EncryptionKey, EndedIssuer, RemovedDevice, Suite};
 
 const CREATED: i64 = 1_000_000;
-
-fn signing_key(number: u8) -> SigningKey {
-    SigningKey::from_bytes(&[number; 32])
-}
-
-fn key(number: u8) -> PublicKey {
-    PublicKey::from_bytes(signing_key(number).verifying_key().to_bytes())
-}
-
-fn time(seconds: i64) -> Timestamp {
-    Timestamp::from_unix_seconds(seconds).unwrap()
-}
 
 const ORGANISATION: u8 = 1;
 const ISSUER: u8 = 2;

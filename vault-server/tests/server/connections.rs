@@ -7,7 +7,7 @@ use vault_proto::statements::Role;
 use vault_proto::wire::path;
 use vault_server::limits::Limits;
 
-use crate::support::{Call, Draft, Organisation, Server};
+use crate::support::{Call, Draft, Organisation, Server, clinic};
 
 const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(3600);
@@ -101,11 +101,7 @@ async fn half_open_connections_do_not_hold_up_the_end() {
 /// A request that is being answered at the shutdown is finished.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_request_is_finished_at_the_end() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.create(&draft).await;
     let place = path::segment(&draft.id(), 0);

@@ -1,22 +1,12 @@
 use vault_proto::problem::ProblemCode;
-use vault_proto::statements::Role;
 use vault_proto::wire::path;
 
-use crate::support::{Draft, Organisation, Person, Server};
-
-async fn scene() -> (Organisation, Person, Person, Server) {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
-    (organisation, patient, clinician, server)
-}
+use crate::support::{Draft, clinic};
 
 /// A file that lost bytes, or is gone, is never answered as if that were all there is.
 #[tokio::test]
 async fn what_is_short_or_missing_is_a_failure_and_no_shorter_answer() {
-    let (organisation, patient, clinician, server) = scene().await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let body = server.finish(&draft, 2_000_000).await;
     let id = draft.id();
@@ -52,7 +42,7 @@ async fn what_is_short_or_missing_is_a_failure_and_no_shorter_answer() {
 /// What is lost before the seal is not sealed as if it were there.
 #[tokio::test]
 async fn a_body_that_lost_bytes_is_not_sealed() {
-    let (organisation, patient, clinician, server) = scene().await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.begin(&draft).await;
     let parts = draft.parts(0, 50_000);
@@ -69,7 +59,7 @@ async fn a_body_that_lost_bytes_is_not_sealed() {
 /// A row that cannot be read is not one that is absent: nothing is written in its place.
 #[tokio::test]
 async fn a_row_that_cannot_be_read_is_not_taken_for_none() {
-    let (organisation, patient, clinician, server) = scene().await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.begin(&draft).await;
     let database = rusqlite::Connection::open(server.data().join("vault.db")).unwrap();

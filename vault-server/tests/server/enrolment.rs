@@ -5,7 +5,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::{AccountMatches, DirectoryEntry, Enrol, path};
 
-use crate::support::{Call, Organisation, Person, Server, Validity, YEAR};
+use crate::support::{Call, Organisation, Person, Server, Validity, YEAR, clinic};
 
 fn with_list(
     person: &Person,
@@ -110,11 +110,7 @@ async fn stored(server: &Server, by: &Person, whose: &Person) -> CertificateChai
 
 #[tokio::test]
 async fn anybody_enrolled_brings_a_newer_certificate() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let newer = |validity, issued| {
         organisation.certify_as_of(clinician.account(), Role::Clinician, validity, (issued, 1_000_000_000))
     };
@@ -141,11 +137,7 @@ async fn anybody_enrolled_brings_a_newer_certificate() {
 
 #[tokio::test]
 async fn what_is_not_the_issuers_newest_word_for_the_account_is_refused() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let before = stored(&server, &patient, &clinician).await;
     let certify = |by: &Organisation, whose: &Person, role, validity, issued, issuer_end| {
         by.certify_as_of(whose.account(), role, validity, (issued, issuer_end))

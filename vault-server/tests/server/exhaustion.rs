@@ -11,7 +11,7 @@ use vault_server::event::Caller;
 use vault_server::ops::{Vault, recordings, segments};
 use vault_server::store::{Store, Stored};
 
-use crate::support::{Call, Draft, NOW, Organisation, Person, Server, at, open_blobs, open_store};
+use crate::support::{Call, Draft, NOW, Organisation, Person, Server, at, clinic, open_blobs, open_store};
 
 /// A disk without room for another part.
 struct FullDisk(FileBlobs);
@@ -129,11 +129,7 @@ async fn ask(server: &Server, reader: &Person, place: &str) -> reqwest::Response
 /// served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_readers_keep_only_themselves_out() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let body = server.finish(&draft, 24_000_000).await;
     let place = path::body(&draft.id(), 0);

@@ -5,7 +5,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::path;
 
-use crate::support::{Call, Draft, Organisation, Server};
+use crate::support::{Call, Draft, Organisation, Server, clinic};
 
 /// Every route, every body: refused as what it is, never a failure of the server.
 #[tokio::test]
@@ -81,11 +81,7 @@ async fn no_body_breaks_the_server() {
 
 #[tokio::test]
 async fn bodies_have_their_limits() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let id = draft.id();
     let limits = [

@@ -6,7 +6,7 @@ use vault_proto::statements::Role;
 use vault_proto::wire::{Last, path};
 use vault_server::authorize::FINISHING_SECONDS;
 
-use crate::support::{Call, Draft, Organisation, Person, Server, Validity};
+use crate::support::{Call, Draft, Organisation, Person, Server, Validity, clinic};
 
 /// What the server calls the newest of this person's device; `None` if it knows none.
 async fn newest(server: &Server, person: &Person) -> Option<String> {
@@ -57,11 +57,7 @@ async fn a_device_is_told_its_own_newest_manifest() {
 
 #[tokio::test]
 async fn what_others_have_signed_is_told_to_nobody() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     server.create(&Draft::new(&organisation, 1, &patient, &clinician, &clinician)).await;
     let ask = async |account: &str| {
         let problem = server.get(&patient, format!("{}/{account}/last", path::ACCOUNTS)).await;

@@ -6,10 +6,9 @@ use std::process::{Child, Command, Stdio};
 use reqwest::Method;
 use vault_proto::ids::OrganisationId;
 use vault_proto::problem::ProblemCode;
-use vault_proto::statements::Role;
 use vault_proto::wire::path;
 
-use crate::support::{Draft, NOW, Organisation, Server, at};
+use crate::support::{Draft, NOW, Organisation, at, clinic};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_vault-server");
 
@@ -120,11 +119,7 @@ async fn a_flood_of_strangers_does_not_fill_the_log() {
 /// What a crash left of a write before its row is not in the way of the next one, and is not destroyed either.
 #[tokio::test]
 async fn leftovers_of_a_crash_do_not_matter() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let folder = server.data().join(format!("blobs/rec/{}", draft.id()));
     let leave = |name: &str, bytes: &str| {
@@ -155,11 +150,7 @@ async fn leftovers_of_a_crash_do_not_matter() {
 /// A sealed body that lost its tail's truncation in a crash is cut when the sealer, who got no answer, asks again.
 #[tokio::test]
 async fn a_repeated_seal_cuts_the_body_again() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let body = server.finish(&draft, 50_000).await;
     let place = server.data().join(format!("blobs/rec/{}/seg/0/body", draft.id()));
@@ -175,11 +166,7 @@ async fn a_repeated_seal_cuts_the_body_again() {
 /// Damage under the server is a failure with an id, and tells the caller nothing else.
 #[tokio::test]
 async fn a_missing_blob_is_an_internal_failure() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.finish(&draft, 1000).await;
     let blobs = server.data().join("blobs");
@@ -197,11 +184,7 @@ async fn a_missing_blob_is_an_internal_failure() {
 /// Each change left exactly one event, repeats none.
 #[tokio::test]
 async fn every_change_is_committed_with_its_event() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.finish(&draft, 1_100_000).await;
     server.open(&draft, 0).await.ok(200);

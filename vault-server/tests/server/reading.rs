@@ -5,7 +5,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::{RecordingPage, path};
 
-use crate::support::{Answer, Call, Draft, Organisation, Person, Server};
+use crate::support::{Answer, Call, Draft, Organisation, Person, Server, clinic};
 
 /// An answer without what differs from request to request.
 fn shape(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
@@ -99,11 +99,7 @@ async fn nobody_reads_or_notices_what_is_not_theirs() {
 
 #[tokio::test]
 async fn ranges_are_the_bytes_they_name() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let body = server.finish(&draft, 1_500_000).await;
     let length = body.len();
@@ -209,11 +205,7 @@ async fn lists_come_in_pages_newest_first() {
 /// Which bytes are asked for is signed: what stands between client and server cannot ask for others in its name.
 #[tokio::test]
 async fn a_range_is_signed() {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let body = server.finish(&draft, 200_000).await;
     let fetch = async |sent: &[(&str, &str)], signed: Option<(CoveredHeader, &str)>| {

@@ -5,19 +5,9 @@ use vault_proto::ids::Digest;
 use vault_proto::labels::context;
 use vault_proto::problem::ProblemCode;
 use vault_proto::sealed_header::context_stanza;
-use vault_proto::statements::Role;
 use vault_proto::wire::path;
 
-use crate::support::{Call, Draft, Organisation, Person, Server};
-
-async fn scene() -> (Organisation, Person, Person, Server) {
-    let organisation = Organisation::new(1);
-    let (patient, clinician) =
-        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
-    let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician]).await;
-    (organisation, patient, clinician, server)
-}
+use crate::support::{Call, Draft, clinic};
 
 /// A header of segment 0, different for each writer.
 fn header_of(draft: &Draft<'_>, writer: u8) -> Vec<u8> {
@@ -32,7 +22,7 @@ fn header_of(draft: &Draft<'_>, writer: u8) -> Vec<u8> {
 /// each part is one writer's and whole, and only the seal of what is stored is taken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_writers_of_one_segment_one_wins() {
-    let (organisation, patient, clinician, server) = scene().await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.create(&draft).await;
     let place = path::segment(&draft.id(), 0);
@@ -88,7 +78,7 @@ async fn of_two_writers_of_one_segment_one_wins() {
 /// when, rows and bytes agree, and the segment can be filled and sealed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn abandoning_and_filling_do_not_mix() {
-    let (organisation, patient, clinician, server) = scene().await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.create(&draft).await;
     let parts = draft.parts(0, 4_000_000);
@@ -115,7 +105,7 @@ async fn abandoning_and_filling_do_not_mix() {
 /// A part whose bytes were changed on the way is refused and asked for again; the good one then counts.
 #[tokio::test]
 async fn a_part_with_a_wrong_hash_is_asked_for_again() {
-    let (organisation, patient, clinician, server) = scene().await;
+    let (organisation, patient, clinician, server) = clinic().await;
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     server.begin(&draft).await;
     let parts = draft.parts(0, 2_900_000);

@@ -16,6 +16,7 @@ use vault_proto::http_signature::{
 };
 use vault_proto::ids::{Digest, KeyId};
 use vault_proto::problem::{PROBLEM_JSON, Problem, ProblemCode};
+use vault_proto::statements::Role;
 use vault_proto::wire::path;
 use vault_server::data_folder::init;
 use vault_server::limits::Limits;
@@ -395,4 +396,14 @@ impl Server {
         let last = draft.sign_final(&draft.final_seal(&[seal], &details));
         self.put(draft.sealer, path::final_seal(&id), last.bytes().to_vec()).await.ok(201);
     }
+}
+
+/// A server at which a patient and a clinician are enrolled.
+pub(crate) async fn clinic() -> (Organisation, Person, Person, Server) {
+    let organisation = Organisation::new(1);
+    let (patient, clinician) =
+        (organisation.person(10, Role::Patient), organisation.person(11, Role::Clinician));
+    let server = Server::start(&organisation).await;
+    server.enrol(&[&patient, &clinician]).await;
+    (organisation, patient, clinician, server)
 }
