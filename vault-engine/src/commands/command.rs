@@ -11,7 +11,7 @@ use crate::error::CutOff;
 use crate::home::account::Account;
 use crate::opening::listing::{ListedRecording, Listing};
 use crate::opening::media::Medium;
-use crate::sealing::{GiveUp, RecorderOptions, RecordingProgress, Resumed, SealRequest, Sealed};
+use crate::sealing::{RecorderOptions, RecordingProgress, Resumed, SealRequest, Sealed};
 
 /// Something to be done. Everything in it is owned, and nothing in it belongs to a machine.
 pub enum Command {
@@ -66,63 +66,39 @@ pub enum Command {
         /// What was opened.
         opened: Handle,
     },
-    /// Begins to record, as [`Recorder::begin`](crate::sealing::Recorder::begin): [`Outcome::Begun`]. From then on
-    /// there are [events](Event::Progress).
+    /// Begins to record, as [`Recorder::begin`](crate::sealing::Recorder::begin): [`Outcome::Begun`]. From then on there
+    /// are [events](Event::Progress), and things to [say](super::Engine::say) of it.
     Begin {
         /// What, and for whom.
         request: SealRequest,
         /// How.
         options: RecorderOptions,
     },
-    /// The next bytes of a recording: [`Outcome::Done`] once there is room for more. Whoever does not wait for that
-    /// holds all that is written ahead in memory. What is said of one recording is done in the order in which it was
-    /// said, and cannot be [cancelled](super::Engine::cancel).
-    Write {
-        /// The recording.
-        recording: RecordingId,
-        /// The bytes.
-        bytes: Zeroizing<Vec<u8>>,
-    },
-    /// Ends the track and begins another: [`Outcome::Done`].
-    Switch {
-        /// The recording.
-        recording: RecordingId,
-        /// Media type of the track that begins; found out from its first bytes if `None`.
-        media_type: Option<String>,
-    },
-    /// Stops the recording's clock: [`Outcome::Done`].
-    Pause {
-        /// The recording.
-        recording: RecordingId,
-    },
-    /// Goes on after [`Command::Pause`]: [`Outcome::Done`].
-    GoOn {
-        /// The recording.
-        recording: RecordingId,
-    },
-    /// Says for how long its end waits for the server; counts at once: [`Outcome::Done`].
-    GiveUp {
-        /// The recording.
-        recording: RecordingId,
-        /// For how long.
-        give_up: GiveUp,
-    },
-    /// Seals the end, as [`Recorder::finish`](crate::sealing::Recorder::finish): [`Outcome::Sealed`].
+    /// Ends what processes of this home left behind: [`Outcome::Resumed`].
+    Resume,
+}
+
+/// What can be [said](super::Engine::say) of a recording under way.
+pub enum Said {
+    /// Its next bytes: [`Outcome::Done`] once there is room for more. Whoever does not wait for that holds all that is
+    /// written ahead in memory.
+    Write(Zeroizing<Vec<u8>>),
+    /// Its track ends and another begins, of this media type, which is found out from its first bytes if `None`:
+    /// [`Outcome::Done`].
+    Switch(Option<String>),
+    /// Its clock stops: [`Outcome::Done`].
+    Pause,
+    /// Its clock goes on after [`Said::Pause`]: [`Outcome::Done`].
+    GoOn,
+    /// Its end, as [`Recorder::finish`](crate::sealing::Recorder::finish) seals it: [`Outcome::Sealed`].
     Finish {
-        /// The recording.
-        recording: RecordingId,
         /// Whether all of it was recorded.
         complete: bool,
         /// For how long to wait while the server takes nothing.
         patience: Duration,
     },
-    /// Leaves a recording as if its process had died; [`Command::Resume`] brings it to an end: [`Outcome::Done`].
-    Leave {
-        /// The recording.
-        recording: RecordingId,
-    },
-    /// Ends what processes of this home left behind: [`Outcome::Resumed`].
-    Resume,
+    /// It is left as if its process had died; [`Command::Resume`] brings it to an end: [`Outcome::Done`].
+    Leave,
 }
 
 /// What opens an account.

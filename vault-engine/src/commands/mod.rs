@@ -2,9 +2,9 @@
 //! out, answers in.
 //!
 //! An [`Engine`] is moved by its owner alone, on any one thread: [`start`](Engine::start) begins a command,
-//! [`take`](Engine::take) gives what is to be done or told next, [`answer`](Engine::answer) brings what came of it.
-//! When nothing can be taken, it waits for an answer. Nothing of it runs by itself, so that dropping it at any moment
-//! is what a crash is.
+//! [`say`](Engine::say) says something of a recording, [`take`](Engine::take) gives what is to be done or told next,
+//! [`answer`](Engine::answer) brings what came of it. When nothing can be taken, it waits for an answer. Nothing of it
+//! runs by itself, so that dropping it at any moment is what a crash is.
 //!
 //! ```no_run
 //! use vault_engine::commands::{Command, Engine, Key, Outgoing};
@@ -45,9 +45,9 @@ use async_lock::OnceCell;
 use futures_util::future::BoxFuture;
 use vault_proto::ids::RecordingId;
 
-pub use self::command::{Command, Event, Handle, Key, Outcome};
+pub use self::command::{Command, Event, Handle, Key, Outcome, Said};
 use self::queue::Queue;
-use self::recording::{Asked, Recordings};
+use self::recording::Recordings;
 use crate::effects::{Answer, Effect, Effects, Now};
 use crate::error::ClientError;
 use crate::home::account::{self, Account};
@@ -56,7 +56,7 @@ use crate::opening::listing;
 use crate::opening::media::{Medium, media};
 use crate::opening::recording::{RemoteRecording, resolve_recording};
 use crate::opening::track::RemoteTrack;
-use crate::sealing::{Recorder, resume_all};
+use crate::sealing::{GiveUp, Recorder, resume_all};
 use crate::session::Session;
 
 /// A command that was started.
@@ -142,38 +142,38 @@ impl Engine {
 
     /// Begins a command. What comes of it is [`Outgoing::Done`], once.
     pub fn start(&mut self, command: Command) -> Task {
-        let task = Task(self.next);
-        self.next += 1;
-        let say = |recording: RecordingId, asked: Asked| {
-            self.desk.recordings.ask(&self.queue, task, recording, asked);
+        let task = self.next_task();
+        let (desk, queue) = (self.desk.clone(), Arc::clone(&self.queue));
+        let future = async move {
+            let before = desk.locked.load(Ordering::SeqCst);
+            let outcome = desk.carry_out(&queue, command, before).await;
+            queue.done(task, outcome);
         };
-        match command {
-            Command::Write { recording, bytes } => say(recording, Asked::Write(bytes)),
-            Command::Switch { recording, media_type } => say(recording, Asked::Switch(media_type)),
-            Command::Pause { recording } => say(recording, Asked::Pause),
-            Command::GoOn { recording } => say(recording, Asked::GoOn),
-            Command::Finish { recording, complete, patience } => {
-                say(recording, Asked::Finish { complete, patience });
-            }
-            Command::Leave { recording } => say(recording, Asked::Leave),
-            Command::GiveUp { recording, give_up } => {
-                self.queue.done(task, self.desk.recordings.give_up(recording, give_up));
-            }
-            command => {
-                let (desk, queue) = (self.desk.clone(), Arc::clone(&self.queue));
-                let future = async move {
-                    let before = desk.locked.load(Ordering::SeqCst);
-                    let outcome = desk.carry_out(&queue, command, before).await;
-                    queue.done(task, outcome);
-                };
-                self.run(Some(task), Box::pin(future));
-            }
-        }
+        self.run(Some(task), Box::pin(future));
         task
     }
 
-    /// Drops a command where it is, as a crash would. One that is done already may still be told, and one that says
-    /// something of a recording that is under way goes on.
+    /// Says something of a recording that is under way. What is said of one is done in the order in which it was said,
+    /// and cannot be [cancelled](Self::cancel). What comes of it is [`Outgoing::Done`], once.
+    pub fn say(&mut self, recording: RecordingId, said: Said) -> Task {
+        let task = self.next_task();
+        self.desk.recordings.say(&self.queue, task, recording, said);
+        task
+    }
+
+    /// Has the end of a recording wait less for its server; counts at once, whatever was said of it before. Gives
+    /// whether it is under way.
+    pub fn give_up(&self, recording: RecordingId, give_up: GiveUp) -> bool {
+        self.desk.recordings.give_up(recording, give_up)
+    }
+
+    fn next_task(&mut self) -> Task {
+        let task = Task(self.next);
+        self.next += 1;
+        task
+    }
+
+    /// Drops a command where it is, as a crash would. One that is done already may still be told.
     pub fn cancel(&mut self, task: Task) {
         self.running.retain(|running| running.task != Some(task));
     }
@@ -273,7 +273,6 @@ impl Desk {
                 Ok(Outcome::Begun(self.recordings.attend(queue, recorder, work)))
             }
             Command::Resume => Ok(Outcome::Resumed(resume_all(&self.session()?).await?)),
-            _ => Err(ClientError::Bug("what is said of a recording came elsewhere".to_owned())),
         }
     }
 

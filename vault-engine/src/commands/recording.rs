@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_channel::mpsc;
 use futures_util::future::{self, Either};
 use futures_util::stream::StreamExt as _;
 use vault_proto::ids::RecordingId;
-use zeroize::Zeroizing;
 
 use super::Task;
-use super::command::{Event, Outcome};
+use super::command::{Event, Outcome, Said};
 use super::queue::Queue;
 use crate::error::ClientError;
 use crate::sealing::{GiveUp, Recorder, RecorderTask, RecordingProgress};
@@ -22,18 +20,8 @@ use crate::watched::Watched;
 pub(super) struct Recordings(Arc<Mutex<BTreeMap<RecordingId, UnderWay>>>);
 
 struct UnderWay {
-    asked: mpsc::UnboundedSender<(Task, Asked)>,
+    said: mpsc::UnboundedSender<(Task, Said)>,
     give_up: Watched<GiveUp>,
-}
-
-/// What can be said of a recording.
-pub(super) enum Asked {
-    Write(Zeroizing<Vec<u8>>),
-    Switch(Option<String>),
-    Pause,
-    GoOn,
-    Finish { complete: bool, patience: Duration },
-    Leave,
 }
 
 impl Recordings {
@@ -42,37 +30,35 @@ impl Recordings {
     }
 
     /// Says something of a recording; what comes of it is told when it is done.
-    pub(super) fn ask(&self, queue: &Queue, task: Task, recording: RecordingId, asked: Asked) {
-        let sent = self.with(|recordings| {
-            let under_way = recordings.get(&recording)?;
-            under_way.asked.unbounded_send((task, asked)).ok()
-        });
-        if sent.is_none() {
+    pub(super) fn say(&self, queue: &Queue, task: Task, recording: RecordingId, said: Said) {
+        let heard =
+            self.with(|recordings| recordings.get(&recording)?.said.unbounded_send((task, said)).ok());
+        if heard.is_none() {
             queue.done(task, Err(not_under_way(recording)));
         }
     }
 
-    pub(super) fn give_up(&self, recording: RecordingId, give_up: GiveUp) -> Result<Outcome, ClientError> {
+    /// Has the end of a recording wait less for the server, from now on. Gives whether it is under way.
+    pub(super) fn give_up(&self, recording: RecordingId, give_up: GiveUp) -> bool {
         let watched = self.with(|recordings| Some(recordings.get(&recording)?.give_up.clone()));
-        watched.ok_or_else(|| not_under_way(recording))?.change(|before| *before = give_up.max(*before));
-        Ok(Outcome::Done)
+        watched.map(|watched| watched.change(|before| *before = give_up.max(*before))).is_some()
     }
 
     /// Lets a recording that was begun go on until it ends, and gives its id.
     pub(super) fn attend(&self, queue: &Arc<Queue>, recorder: Recorder, work: RecorderTask) -> RecordingId {
         let recording = recorder.recording();
-        let (asked, asks) = mpsc::unbounded();
-        let under_way = UnderWay { asked, give_up: recorder.give_up() };
+        let (said, heard) = mpsc::unbounded();
+        let under_way = UnderWay { said, give_up: recorder.give_up() };
         self.with(|recordings| recordings.insert(recording, under_way));
         let tell = tell(recording, recorder.progress(), Arc::clone(queue));
         let (recordings, answers) = (self.clone(), Arc::clone(queue));
         let attend = async move {
-            let served = std::pin::pin!(serve(recorder, asks, &answers));
+            let served = std::pin::pin!(serve(recorder, heard, &answers));
             let (ended, work) = match future::select(served, work).await {
                 Either::Left((ended, work)) => (ended, Some(work)),
                 Either::Right(((), served)) => (served.await, None),
             };
-            let Ended { asks, told, is_left } = ended;
+            let Ended { unheard, told, is_left } = ended;
             if let Some(work) = work.filter(|_| !is_left) {
                 work.await;
             }
@@ -81,7 +67,7 @@ impl Recordings {
                 answers.done(task, result);
             }
             // What was said behind its end.
-            let late = asks.map(|(task, _)| answers.done(task, Err(not_under_way(recording))));
+            let late = unheard.map(|(task, _)| answers.done(task, Err(not_under_way(recording))));
             late.collect::<()>().await;
         };
         queue.spawn(Box::pin(async move {
@@ -98,7 +84,7 @@ fn not_under_way(recording: RecordingId) -> ClientError {
 /// How a recording came to be under way no more.
 struct Ended {
     /// What may have been said behind that.
-    asks: mpsc::UnboundedReceiver<(Task, Asked)>,
+    unheard: mpsc::UnboundedReceiver<(Task, Said)>,
     /// What is told once nothing of it goes on, so that whoever resumes it then finds it free.
     told: Option<(Task, Result<Outcome, ClientError>)>,
     /// Whether it is left as it is.
@@ -108,23 +94,24 @@ struct Ended {
 /// Does what is said of a recording until it has ended.
 async fn serve(
     mut recorder: Recorder,
-    mut asks: mpsc::UnboundedReceiver<(Task, Asked)>,
+    mut heard: mpsc::UnboundedReceiver<(Task, Said)>,
     queue: &Queue,
 ) -> Ended {
     let (mut told, mut is_left) = (None, false);
-    while let Some((task, asked)) = asks.next().await {
-        let done = match asked {
-            Asked::Write(bytes) => recorder.write(&bytes).await,
-            Asked::Switch(media_type) => recorder.switch_track(media_type.as_deref()).await,
-            Asked::Pause => {
+    while let Some((task, said)) = heard.next().await {
+        let done = match said {
+            Said::Write(bytes) => recorder.write(&bytes).await,
+            Said::Switch(media_type) => recorder.switch_track(media_type.as_deref()).await,
+            Said::Pause => {
                 recorder.pause();
                 Ok(())
             }
-            Asked::GoOn => {
+            Said::GoOn => {
                 recorder.resume();
                 Ok(())
             }
-            Asked::Finish { complete, patience } => {
+
+            Said::Finish { complete, patience } => {
                 match recorder.finish(complete, patience).await {
                     // It is all on the server, and nothing is left to be resumed.
                     Ok(sealed) => queue.done(task, Ok(Outcome::Sealed(sealed))),
@@ -132,7 +119,7 @@ async fn serve(
                 }
                 break;
             }
-            Asked::Leave => {
+            Said::Leave => {
                 drop(recorder);
                 (told, is_left) = (Some((task, Ok(Outcome::Done))), true);
                 break;
@@ -144,8 +131,8 @@ async fn serve(
         }
         queue.done(task, Ok(Outcome::Done));
     }
-    asks.close();
-    Ended { asks, told, is_left }
+    heard.close();
+    Ended { unheard: heard, told, is_left }
 }
 
 /// Tells of each progress; never comes to an end.

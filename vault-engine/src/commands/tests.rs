@@ -92,14 +92,20 @@ fn what_is_not_under_way_or_not_open_is_refused() {
     let nobody = vault_proto::ids::AccountId::of_root(&PublicKey::from_bytes([1; 32]));
     let request =
         SealRequest { patient: nobody, clinician: nobody, consultation: None, title: None, media_type: None };
+    let said = [
+        Said::Write(Zeroizing::new(vec![0])),
+        Said::Switch(None),
+        Said::Pause,
+        Said::GoOn,
+        Said::Finish { complete: true, patience: Duration::ZERO },
+        Said::Leave,
+    ];
+    for said in said {
+        let task = engine.say(of, said);
+        assert!(matches!(result(run(&mut engine, &machine), task), Err(ClientError::Usage(_))));
+    }
+    assert!(!engine.give_up(of, GiveUp::Now));
     let commands = [
-        Command::Write { recording: of, bytes: Zeroizing::new(vec![0]) },
-        Command::Switch { recording: of, media_type: None },
-        Command::Pause { recording: of },
-        Command::GoOn { recording: of },
-        Command::GiveUp { recording: of, give_up: GiveUp::Now },
-        Command::Finish { recording: of, complete: true, patience: Duration::ZERO },
-        Command::Leave { recording: of },
         Command::Read { opened: Handle(0), track: 0, offset: 0, most: 1 },
         Command::Open { recording: of.to_string() },
         Command::Begin { request, options: RecorderOptions::default() },

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::{self, BoxFuture, Either};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use vault_engine::ClientError;
-use vault_engine::commands::{Command, EffectId, Engine, Event, Handle, Key, Outcome, Outgoing, Task};
+use vault_engine::commands::{Command, EffectId, Engine, Event, Handle, Key, Outcome, Outgoing, Said, Task};
 use vault_engine::effects::{Answer, Driver as _, Reply};
 use vault_engine::error::CutOffReason;
 use vault_engine::sealing::{GiveUp, RecorderOptions, SealRequest};
@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::machine::Machine;
 use crate::programs::{Life, any_recording};
-use crate::recorders::{self, claimed, has_sealed, looked_at_resumed, wait};
+use crate::recorders::{self, claimed, goes_on, has_sealed, looked_at_resumed, wait};
 use crate::server::ADDRESS;
 use crate::shown::{Before, Out, check_listing, released};
 
@@ -47,6 +47,15 @@ impl App {
 
     async fn call(&self, command: Command) -> Result<Outcome> {
         let task = self.engine().start(command);
+        self.outcome(task).await
+    }
+
+    async fn say(&self, recording: RecordingId, said: Said) -> Result<Outcome> {
+        let task = self.engine().say(recording, said);
+        self.outcome(task).await
+    }
+
+    async fn outcome(&self, task: Task) -> Result<Outcome> {
         self.done.wait_for(|done| done.remove(&task)).await
     }
 
@@ -314,10 +323,10 @@ impl App {
             let mut lengths = Vec::new();
             // Several at once are done one after the other.
             for _ in 0..=life.below(2) {
-                let command = if life.below(8) == 0 {
+                let said = if life.below(8) == 0 {
                     life.look(|world| world.live_switches(recording));
                     lengths.push(0);
-                    Command::Switch { recording, media_type: Some("video/webm".to_owned()) }
+                    Said::Switch(Some("video/webm".to_owned()))
                 } else {
                     let length = if life.below(8) == 0 { life.below(200_000) } else { 1 + life.below(3000) };
                     let bytes = life.look(|world| {
@@ -326,9 +335,9 @@ impl App {
                         bytes
                     });
                     lengths.push(length);
-                    Command::Write { recording, bytes: Zeroizing::new(bytes) }
+                    Said::Write(Zeroizing::new(bytes))
                 };
-                written.push(self.call(command));
+                written.push(self.say(recording, said));
             }
             let mut ended = None;
             for (done, length) in future::join_all(written).await.into_iter().zip(lengths) {
@@ -347,23 +356,20 @@ impl App {
             }
             let acknowledged = held(&self.acknowledged).get(&recording).copied().unwrap_or(0);
             life.look(|world| world.acknowledged(recording, acknowledged));
-            let pause = if life.below(6) == 0 { 6000 } else { 1500 };
-            let pause = life.look(|world| world.random.milliseconds(pause));
-            wait(life, pause).await;
-            if life.look(|world| world.closing) {
+            if !goes_on(life).await {
                 break;
             }
         }
         if life.below(10) == 0 {
             life.look(|world| world.live_ends(recording));
-            return drop(self.call(Command::Leave { recording }).await);
+            return drop(self.say(recording, Said::Leave).await);
         }
         if life.below(10) == 0 {
-            drop(self.call(Command::GiveUp { recording, give_up: GiveUp::AfterOneMoreTry }).await);
+            self.engine().give_up(recording, GiveUp::AfterOneMoreTry);
         }
         let patience = life.look(|world| world.random.milliseconds(8_000));
         let complete = life.below(4) != 0;
-        match self.call(Command::Finish { recording, complete, patience }).await {
+        match self.say(recording, Said::Finish { complete, patience }).await {
             Ok(Outcome::Sealed(sealed)) => has_sealed(life, recording, &sealed),
             Ok(other) => self.strange(&other),
             Err(error) => claimed(life, recording, &error),

@@ -331,6 +331,18 @@ pub(crate) async fn beside<T>(task: RecorderTask, work: impl Future<Output = T>)
     }
 }
 
+/// Waits as long as an encoder may until it has more, and says whether anything more is written.
+pub(crate) async fn goes_on(life: &Life) -> bool {
+    let most = match life.below(6) {
+        0 => 6000,
+        1 => 0,
+        _ => 1500,
+    };
+    let pause = life.look(|world| world.random.milliseconds(most));
+    wait(life, pause).await;
+    !life.look(|world| world.closing)
+}
+
 async fn write(life: &Life, mut recorder: Recorder) {
     let recording = recorder.recording();
     let progress = recorder.progress();
@@ -366,14 +378,7 @@ async fn write(life: &Life, mut recorder: Recorder) {
         }
         let acknowledged = progress.get().acknowledged_bytes;
         life.look(|world| world.acknowledged(recording, acknowledged));
-        let pause = match life.below(6) {
-            0 => 6000,
-            1 => 0,
-            _ => 1500,
-        };
-        let pause = life.look(|world| world.random.milliseconds(pause));
-        wait(life, pause).await;
-        if life.look(|world| world.closing) {
+        if !goes_on(life).await {
             break;
         }
     }
