@@ -18,7 +18,7 @@ use vault_engine::server::connection::Connection;
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope, Verified};
 use vault_proto::geometry::{MAX_PART_PLAINTEXT, PartChunks};
-use vault_proto::ids::{Digest, KeyId, OrganisationId, RecordingId};
+use vault_proto::ids::{Digest, KeyId, OrganisationId, RecordingId, RecordingSalt};
 use vault_proto::statements::{FinalSeal, Manifest, Policy, RecipientKey, RecordingStatus, SegmentSeal};
 use vault_proto::wire::{self, CreateRecording, OpenSegment};
 
@@ -98,13 +98,16 @@ impl Device {
             member.key_list.unverified().encryption.first().expect("an encryption key").clone()
         };
         let keys = [plan.patient, plan.clinician].map(|member| (member.claimed_account(), key(member)));
-        let mut id = [0; 16];
-        getrandom::fill(&mut id).expect("random bytes");
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).expect("random bytes");
+        let salt = RecordingSalt::from_bytes(salt);
+        let sealer_key = KeyId::of_device(&self.account.device);
         let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
         let [(patient, first), (clinician, _)] = &keys;
         let manifest = Manifest {
             suite: first.suite,
-            recording: RecordingId::from_bytes(id),
+            recording: RecordingId::of(&sealer_key, &salt),
+            salt,
             tenant: plan.tenant,
             consultation: "sdk".parse().expect("a consultation id"),
             patient: *patient,
@@ -114,7 +117,7 @@ impl Device {
                 .map(|(account, key)| RecipientKey { account: *account, key: key.key_id() })
                 .collect(),
             sealer: self.account.id,
-            sealer_key: KeyId::of_device(&self.account.device),
+            sealer_key,
             sequence,
             previous: Some(Digest::of(&sequence.to_be_bytes())),
             credentials: Digest::of(&credentials),

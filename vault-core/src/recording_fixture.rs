@@ -3,7 +3,7 @@
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope, Verified};
 use vault_proto::geometry::{BodyEnd, MAX_PART_PLAINTEXT, PartChunks};
-use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId};
+use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId, RecordingSalt};
 use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, Policy,
@@ -147,9 +147,12 @@ pub(crate) fn begin(suite: Suite) -> Begun {
     };
     let members = vec![member(&patient, Role::Patient), member(&clinician, Role::Clinician)];
     let credentials = Credentials { members }.to_bytes().unwrap();
+    let sealer_key = device_key_id(&clinician.device);
+    let salt = RecordingSalt::from_bytes([5; 16]);
     let manifest = Manifest {
         suite,
-        recording: RecordingId::from_bytes([5; 16]),
+        recording: RecordingId::of(&sealer_key, &salt),
+        salt,
         tenant: organisation,
         consultation: "c-1".parse().unwrap(),
         patient: patient.account(),
@@ -158,7 +161,7 @@ pub(crate) fn begin(suite: Suite) -> Begun {
             .map(|person| RecipientKey { account: person.account(), key: person.key() })
             .to_vec(),
         sealer: clinician.account(),
-        sealer_key: device_key_id(&clinician.device),
+        sealer_key,
         sequence: 1,
         previous: None,
         credentials: Digest::of(&credentials),

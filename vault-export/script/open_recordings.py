@@ -391,6 +391,7 @@ def or_null(check):
 
 
 TIME_TEXT = text_of(r"(19[7-9]|[2-9]\d\d)\d-\d\d-\d\dT\d\d:\d\d:\d\dZ".replace(r"\d", "[0-9]"))
+ID_16 = text_of("[0-9a-f]{32}")
 ID, INDEX, TRACK, LENGTH = text_of("[0-9a-f]{64}"), number_of(0, 1 << 32), number_of(0, 255), number_of(0, 1 << 53)
 SUITE = number_of(1, 3)
 ROLE = text_of("patient|clinician|recorder|auditor")
@@ -424,7 +425,7 @@ KINDS = {
                                     0, 256),
                  "allows": lambda value: value in (
                      [], ["clinician-readmits"], ["clinician-shares"], ["clinician-readmits", "clinician-shares"])},
-    "manifest": {"suite": SUITE, "recording": text_of("[0-9a-f]{32}"), "tenant": ID,
+    "manifest": {"suite": SUITE, "recording": ID_16, "salt": ID_16, "tenant": ID,
                  "consultation": text_of("[A-Za-z0-9._:-]{1,128}"), "patient": ID, "clinician": ID,
                  "recipients": list_of({"account": ID, "key": ID}, 2, 2), "sealer": ID, "sealer_key": ID,
                  "sequence": number_of(1, 1 << 53), "previous": or_null(ID), "credentials": ID,
@@ -624,6 +625,8 @@ class Recording:
         self.manifest = parse_statement(read(folder / "manifest", MAX_ENVELOPE), "manifest", "the manifest")
         m = self.manifest.fields
         require(m["recording"] == folder.name, "the manifest is that of another recording")
+        own_id = labelled("recording", bytes.fromhex(m["sealer_key"] + m["salt"]))[:16].hex()
+        require(m["recording"] == own_id, "the manifest is damaged: its id is not that of its sealer's device and salt")
         people = [m["patient"], m["clinician"]]
         require(people[0] != people[1] and [r["account"] for r in m["recipients"]] == people,
                 "the manifest is damaged: its recipients are not the patient and the clinician")

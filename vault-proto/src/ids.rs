@@ -81,8 +81,13 @@ macro_rules! hex_id {
 }
 
 hex_id!(
-    /// One recording: 128 random bits, chosen by the sealing device.
+    /// One recording: 128 bits of the labelled hash of its sealer's device key and a salt, so that it is no other
+    /// device's to begin.
     RecordingId, 16, "a recording id"
+);
+hex_id!(
+    /// What tells the recordings of one device key apart: 128 random bits, chosen by the sealing device.
+    RecordingSalt, 16, "the salt of a recording id"
 );
 hex_id!(
     /// One vault, the data folder of a server: 128 random bits, drawn when it is initialised.

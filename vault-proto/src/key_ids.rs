@@ -1,6 +1,7 @@
-//! Ids that are hashes of public keys, each under a label of its own (FORMAT.md, "Labels").
+//! Ids that are hashes, each under a label of its own (FORMAT.md, "Labels"): of public keys, and of the device key that
+//! seals a recording.
 
-use crate::ids::{AccountId, KeyId, OrganisationId, PublicKey};
+use crate::ids::{AccountId, KeyId, OrganisationId, PublicKey, RecordingId, RecordingSalt};
 use crate::labels;
 
 impl AccountId {
@@ -14,6 +15,19 @@ impl OrganisationId {
     /// The organisation that a root public key certifies.
     pub fn of_root(root: &PublicKey) -> Self {
         Self::from_bytes(*labels::labelled_hash(labels::ORGANISATION, root.as_bytes()).as_bytes())
+    }
+}
+
+impl RecordingId {
+    /// The recording that the device with the key id `sealer_key` begins with `salt`.
+    pub fn of(sealer_key: &KeyId, salt: &RecordingSalt) -> Self {
+        let data = [&sealer_key.as_bytes()[..], salt.as_bytes()].concat();
+        let hash = labels::labelled_hash(labels::RECORDING, &data);
+        let mut id = [0; Self::BYTES];
+        for (byte, hashed) in id.iter_mut().zip(hash.as_bytes()) {
+            *byte = *hashed;
+        }
+        Self::from_bytes(id)
     }
 }
 

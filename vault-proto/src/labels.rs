@@ -14,6 +14,8 @@ pub const DEVICE_KEY: &str = "recording-vault/v1/device-key";
 pub const ISSUER_KEY: &str = "recording-vault/v1/issuer-key";
 /// Key id of an encryption recipient: hash of its `age1…` string.
 pub const ENCRYPTION_KEY: &str = "recording-vault/v1/encryption-key";
+/// Recording id: hash of the key id of its sealer's device and a salt, of which it is the first half.
+pub const RECORDING: &str = "recording-vault/v1/recording";
 /// Context of a segment, carried in its header's context stanza.
 pub const CONTEXT: &str = "recording-vault/v1/context";
 /// HKDF info of the key commitment in a segment seal.

@@ -6,7 +6,7 @@ use vault_core::sealing::{RecordingSealer, device_key_id, prepare_manifest};
 use vault_core::signing_key::SigningKey;
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope};
-use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId};
+use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId, RecordingSalt};
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, Policy,
     RecipientKey, RecordingStatus, Role, Suite,
@@ -26,7 +26,7 @@ pub(super) struct OwnKeys {
     root: SigningKey,
     pub(super) device: SigningKey,
     identities: [Identity; 2],
-    pub(super) recording: RecordingId,
+    salt: RecordingSalt,
 }
 
 fn public(key: &SigningKey) -> PublicKey {
@@ -36,8 +36,8 @@ fn public(key: &SigningKey) -> PublicKey {
 impl OwnKeys {
     pub(super) fn generate(claimed: OrganisationId) -> Self {
         let key = || SigningKey::generate().expect("random bytes");
-        let mut recording = [0; 16];
-        recording.copy_from_slice(&key().public()[..16]);
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&key().public()[..16]);
         Self {
             claimed,
             organisation_root: key(),
@@ -46,8 +46,13 @@ impl OwnKeys {
             device: key(),
             identities: [Suite::Pq, Suite::X25519]
                 .map(|suite| Identity::generate(suite).expect("random bytes")),
-            recording: RecordingId::from_bytes(recording),
+            salt: RecordingSalt::from_bytes(salt),
         }
+    }
+
+    /// The recording that this operator plants.
+    pub(super) fn recording(&self) -> RecordingId {
+        RecordingId::of(&device_key_id(&self.device), &self.salt)
     }
 
     pub(super) fn account(&self) -> AccountId {
@@ -151,7 +156,8 @@ impl OwnKeys {
         let credentials = Credentials { members: vec![patient, clinician] }.to_bytes().ok()?;
         let manifest = Manifest {
             suite: theirs.suite,
-            recording: self.recording,
+            recording: self.recording(),
+            salt: self.salt,
             tenant,
             consultation: "planted".parse().ok()?,
             patient: patient_account,

@@ -219,7 +219,7 @@ impl HostileServer {
 
     /// Id of the recording that [`FaultKind::PlantRecording`] serves.
     pub fn planted(&self) -> RecordingId {
-        self.front.own.recording
+        self.front.own.recording()
     }
 
     /// Takes what came in since the last call.
@@ -414,7 +414,11 @@ impl Front {
             return None;
         }
         if has(FaultKind::PlantRecording) {
-            page.recordings.push(RecordingEntry { recording: self.own.recording, finished: true, bytes: 55 });
+            page.recordings.push(RecordingEntry {
+                recording: self.own.recording(),
+                finished: true,
+                bytes: 55,
+            });
         }
         if has(FaultKind::EndlessList) {
             page.recordings.clear();
@@ -469,7 +473,7 @@ impl Front {
             return Some(Objects::default());
         }
         let planted = faults.iter().any(|fault| fault.kind == FaultKind::PlantRecording)
-            && recording == self.own.recording.to_string();
+            && recording == self.own.recording().to_string();
         let mut objects = if planted {
             let entry = self.view.directory_entry(&caller?.to_string())?;
             let entry: wire::DirectoryEntry = serde_json::from_value(entry).ok()?;

@@ -4,7 +4,7 @@ use vault_core::signing_key::SigningKey;
 use vault_proto::age_header::Stanza;
 use vault_proto::envelope::Statement;
 use vault_proto::geometry::{BodyEnd, PartChunks};
-use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::ids::{Digest, RecordingId, RecordingSalt};
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
 use vault_proto::statements::{
@@ -208,10 +208,12 @@ impl<'a> Draft<'a> {
 
     fn manifest(&self, credentials: &[u8]) -> Manifest {
         let readers = [&self.cast.patient, &self.cast.clinician];
-        let id = fixed_bytes(&format!("{} recording", self.name));
+        let salt = fixed_bytes(&format!("{} recording", self.name));
+        let salt = RecordingSalt::from_bytes(*salt.first_chunk().unwrap());
         Manifest {
             suite: self.suite,
-            recording: RecordingId::from_bytes(*id.first_chunk().unwrap()),
+            recording: RecordingId::of(&self.sealer.device_id(), &salt),
+            salt,
             tenant: self.cast.organisation(),
             consultation: "2026-0421:7".parse().unwrap(),
             patient: self.cast.patient.account,

@@ -1,6 +1,6 @@
 //! Payloads that are truly signed and spelled otherwise: outside the grammar, or of a newer format.
 
-use vault_proto::ids::{Digest, KeyId, PublicKey};
+use vault_proto::ids::{Digest, KeyId, PublicKey, RecordingId, RecordingSalt};
 use vault_proto::statements::Suite;
 
 use super::Outcome::{self, Damaged, NewerFormat, NotEntitled};
@@ -105,6 +105,19 @@ fn payloads(cast: &Cast) -> Vec<Scenario> {
     all.extend([
         manifest(("manifest-one-person", "a patient who is the clinician", Damaged), |manifest| {
             manifest.patient = manifest.clinician;
+        }),
+        manifest(
+            ("manifest-of-another-device", "an id that the sealer's device key does not make", Damaged),
+            |manifest| {
+                let other = KeyId::from_bytes([7; 32]);
+                manifest.recording = RecordingId::of(&other, &manifest.salt);
+            },
+        ),
+        manifest(("manifest-other-salt", "an id that its salt does not make", Damaged), |manifest| {
+            manifest.salt = RecordingSalt::from_bytes([7; 16]);
+        }),
+        manifest(("manifest-id-is-its-salt", "an id that is drawn and not derived", Damaged), |manifest| {
+            manifest.recording = RecordingId::from_bytes(*manifest.salt.as_bytes());
         }),
         manifest(
             ("manifest-recipients-exchanged", "the clinician before the patient", Damaged),

@@ -2,7 +2,7 @@
 
 use vault_core::signing_key::SigningKey;
 use vault_proto::envelope::Statement;
-use vault_proto::ids::{KeyId, PublicKey};
+use vault_proto::ids::{KeyId, PublicKey, RecordingId};
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, IssuerCertificate, KeyList, Manifest, Role, Suite,
 };
@@ -130,7 +130,7 @@ fn sealers(cast: &Cast) -> Vec<Scenario> {
     let root = cast.clinician.seed.account_root();
     let mut draft = Draft::new(cast, SUITE, name, &[(0, 250)]);
     let root_id = KeyId::of_account_root(&PublicKey::from_bytes(root.public()));
-    draft.on_manifest = Box::new(move |manifest| manifest.sealer_key = root_id);
+    draft.on_manifest = Box::new(move |manifest| begin_with(manifest, root_id));
     let recording = draft.record();
     let text = "signed by the account's root, which is no device";
     all.push(Scenario::refused(name, text, cast, &recording, NotEntitled).with(|objects| {
@@ -149,7 +149,7 @@ fn sealers(cast: &Cast) -> Vec<Scenario> {
         list.devices = vec![DeviceKey { key: identity_point, roles: vec![DeviceRole::Seal] }];
         members[SEALER].key_list = cast.sign_key_list(&cast.clinician, &list);
     });
-    draft.on_manifest = Box::new(move |manifest| manifest.sealer_key = KeyId::of_device(&identity_point));
+    draft.on_manifest = Box::new(move |manifest| begin_with(manifest, KeyId::of_device(&identity_point)));
     let recording = draft.record();
     let text = "a key list with a device key for which one signature fits every statement";
     all.push(Scenario::refused(name, text, cast, &recording, Damaged).with(|objects| {
@@ -467,4 +467,10 @@ fn confused(cast: &Cast) -> Vec<Scenario> {
             super::primitives::envelope(Manifest::PAYLOAD_TYPE, &payload, key_id, &cast.clinician.device);
     }));
     all
+}
+
+/// Makes another device key the sealer's, and the recording that key's.
+fn begin_with(manifest: &mut Manifest, sealer_key: KeyId) {
+    manifest.sealer_key = sealer_key;
+    manifest.recording = RecordingId::of(&sealer_key, &manifest.salt);
 }

@@ -19,7 +19,7 @@ use vault_core::passphrase_file::{self, WorkFactor};
 use vault_core::sealing::{RecordingSealer, prepare_manifest};
 use vault_core::signing_key::SigningKey;
 use vault_proto::geometry::{CHUNK_PLAINTEXT, MAX_PART_PLAINTEXT, PartChunks};
-use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey, RecordingId};
+use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey, RecordingId, RecordingSalt};
 use vault_proto::statements::{Manifest, Policy, RecipientKey, RecordingStatus, Suite};
 use vault_tests::sealing_device::seal_segment;
 use vault_tests::vectors::cast::{Cast, key_of, time};
@@ -37,9 +37,11 @@ fn seal(suite: Suite, lengths: &[usize]) -> Stored {
     let device = &cast.clinician.device;
     let readers = [cast.patient.identity(suite), cast.clinician.identity(suite)];
     let accounts = [cast.patient.account, cast.clinician.account];
+    let salt = RecordingSalt::from_bytes([7; 16]);
     let manifest = Manifest {
         suite,
-        recording: RecordingId::from_bytes([7; 16]),
+        recording: RecordingId::of(&cast.clinician.device_id(), &salt),
+        salt,
         tenant: cast.organisation(),
         consultation: "interop".parse().unwrap(),
         patient: accounts[0],

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future;
 use vault_core::opening::{Opening, PartOpener};
 use vault_proto::geometry::{MAX_PART, MAX_PARTS};
 use vault_proto::ids::RecordingId;
@@ -34,14 +35,18 @@ pub async fn start_segment(
     proven: &ProvenSegment,
 ) -> Result<StartedSegment, ClientError> {
     let recording = opening.recording().manifest().recording;
-    let path = wire::path::header(&recording, proven.index);
-    let missing = || format!("the header of segment {}", proven.index);
-    let header = stored(connection, &path, MAX_SEALED_HEADER, missing).await?;
-    let path = wire::path::parts(&recording, proven.index);
-    let missing = || format!("the list of parts of segment {}", proven.index);
-    let hashes = stored(connection, &path, 32 * MAX_PARTS as usize, missing).await?;
+    let (header_path, parts_path) =
+        (wire::path::header(&recording, proven.index), wire::path::parts(&recording, proven.index));
+    let no_header = || format!("the header of segment {}", proven.index);
+    let no_list = || format!("the list of parts of segment {}", proven.index);
     // All that a segment begins with is here before a key is touched: the server cannot see which header opens.
-    let first = fetch_part(connection, &recording, proven, 0).await?;
+    let (header, hashes, first) = future::join3(
+        stored(connection, &header_path, MAX_SEALED_HEADER, no_header),
+        stored(connection, &parts_path, 32 * MAX_PARTS as usize, no_list),
+        fetch_part(connection, &recording, proven, 0),
+    )
+    .await;
+    let (header, hashes, first) = (header?, hashes?, first?);
     let opener = opening.segment(proven, &header, &hashes)?.start(&first)?;
     Ok(StartedSegment { header, hashes, opener, first })
 }

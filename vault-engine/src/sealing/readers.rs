@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vault_core::recipient::Recipient;
 use vault_proto::credentials::{Credentials, TrustError, TrustProblem};
-use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, KeyId, RecordingId};
+use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, KeyId, RecordingId, RecordingSalt};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::{DeviceRole, Manifest, Participants, Policy, RecipientKey, Suite};
 use vault_proto::timestamp::Timestamp;
@@ -140,9 +140,12 @@ impl Readers {
             named_recipient(reader, &named)?;
             recipients.push(named);
         }
+        let sealer_key = KeyId::of_device(&account.device);
+        let salt = RecordingSalt::from_bytes(random()?);
         Ok(Manifest {
             suite,
-            recording: RecordingId::from_bytes(random()?),
+            recording: RecordingId::of(&sealer_key, &salt),
+            salt,
             tenant: enrolment.organisation,
             consultation: match &request.consultation {
                 Some(consultation) => consultation.clone(),
@@ -152,7 +155,7 @@ impl Readers {
             clinician: self.people.clinician,
             recipients,
             sealer: self.people.sealer,
-            sealer_key: KeyId::of_device(&account.device),
+            sealer_key,
             sequence: head.map_or(1, |head| head.sequence + 1),
             previous: head.map(|head| head.manifest),
             credentials,

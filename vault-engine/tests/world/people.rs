@@ -16,7 +16,7 @@ use vault_proto::base64;
 use vault_proto::credentials::{CertificateChain, Credentials, Member};
 use vault_proto::envelope::{self, Envelope};
 use vault_proto::geometry::{BodyEnd, PartChunks};
-use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId};
+use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId, RecordingSalt};
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, Policy,
     RecipientKey, RecordingStatus, Role, Suite,
@@ -239,19 +239,22 @@ pub(crate) fn seal(
     let People { anna, dora, .. } = people;
     let credentials = Credentials { members: vec![anna.member(), dora.member()] };
     let credentials = credentials.to_bytes().expect("credentials");
-    let mut id = [0; 16];
-    id.copy_from_slice(&random.bytes(16));
-    let id = RecordingId::from_bytes(id);
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&random.bytes(16));
+    let salt = RecordingSalt::from_bytes(salt);
+    let sealer_key = device_key_id(&dora.tablet);
+    let id = RecordingId::of(&sealer_key, &salt);
     let manifest = Manifest {
         suite: people.suite,
         recording: id,
+        salt,
         tenant: people.organisation,
         consultation: "knee".parse().expect("a consultation"),
         patient: anna.account,
         clinician: dora.account,
         recipients: vec![anna.recipient_key(), dora.recipient_key()],
         sealer: dora.account,
-        sealer_key: device_key_id(&dora.tablet),
+        sealer_key,
         sequence,
         previous,
         credentials: Digest::of(&credentials),

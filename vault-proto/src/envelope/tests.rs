@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::geometry::{BodyEnd, PartChunks, body_length};
-use crate::ids::{AccountId, OrganisationId, RecordingId};
+use crate::ids::{AccountId, OrganisationId, RecordingId, RecordingSalt};
 use crate::statements::{
     Allowance, Certificate, Device, DeviceKey, DeviceRole, EncryptionKey, EndedIssuer, FinalSeal, Guardian,
     IssuerCertificate, KeyList, Manifest, Policy, RecipientKey, RecordingStatus, RemovedDevice, Revocations,
@@ -52,7 +52,8 @@ fn manifest() -> Manifest {
     let recipient = |account| RecipientKey { account, key: KeyId::from_bytes([3; 32]) };
     Manifest {
         suite: Suite::Pq,
-        recording: RecordingId::from_bytes([4; 16]),
+        recording: RecordingId::of(&key_id(), &RecordingSalt::from_bytes([4; 16])),
+        salt: RecordingSalt::from_bytes([4; 16]),
         tenant: OrganisationId::from_bytes([5; 32]),
         consultation: "c".parse().unwrap(),
         patient,

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::Statement;
-use crate::ids::{AccountId, ConsultationId, Digest, KeyId, OrganisationId, RecordingId};
+use crate::ids::{AccountId, ConsultationId, Digest, KeyId, OrganisationId, RecordingId, RecordingSalt};
 use crate::timestamp::Timestamp;
 
 /// How keys are wrapped. There is no negotiation: a reader refuses what it does not know (FORMAT.md, "Suites").
@@ -83,8 +83,10 @@ pub struct RecipientKey {
 pub struct Manifest {
     /// Suite of every header of the recording.
     pub suite: Suite,
-    /// The recording.
+    /// The recording: [`RecordingId::of`] the sealer key and the salt.
     pub recording: RecordingId,
+    /// What tells it apart from the other recordings of the sealer key.
+    pub salt: RecordingSalt,
     /// Organisation under whose root all its accounts are certified.
     pub tenant: OrganisationId,
     /// The consultation, in the organisation's own numbering.
@@ -118,6 +120,9 @@ impl Statement for Manifest {
     const NAME: &'static str = "manifest";
 
     fn check(&self) -> Result<(), &'static str> {
+        if self.recording != RecordingId::of(&self.sealer_key, &self.salt) {
+            return Err("the recording's id is not that of its sealer key and its salt");
+        }
         if self.patient == self.clinician {
             return Err("patient and clinician are the same account");
         }

@@ -1,8 +1,11 @@
+use data_encoding::BASE64;
+use ed25519_dalek::Signer as _;
+use vault_proto::envelope::Statement as _;
 use vault_proto::geometry::{BodyEnd, MAX_PART, PartChunks};
 use vault_proto::ids::Digest;
 use vault_proto::labels::context;
 use vault_proto::problem::ProblemCode;
-use vault_proto::statements::{Role, SegmentSeal};
+use vault_proto::statements::{Manifest, Role, SegmentSeal};
 use vault_proto::wire::{RecordingRecord, path};
 
 use crate::support::{Draft, NOW, Organisation, Person, Server, Validity, at, header};
@@ -336,4 +339,60 @@ async fn a_recording_ends_once_and_in_order() {
     let record: RecordingRecord = server.get(recorder, path::recording(&id)).await.ok(200).json();
     assert_eq!(record.segments.len(), 1);
     assert!(record.final_seal.is_some());
+}
+
+/// A manifest signed by `person` whose payload says what no client of theirs would sign.
+fn forged(person: &Person, manifest: &Manifest) -> String {
+    let kind = Manifest::PAYLOAD_TYPE;
+    let payload = serde_json::to_string(manifest).unwrap();
+    let signed = format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len());
+    let signature = person.device.sign(signed.as_bytes()).to_bytes();
+    format!(
+        r#"{{"payloadType":"{kind}","payload":"{}","signatures":[{{"keyid":"{}","sig":"{}"}}]}}"#,
+        BASE64.encode(payload.as_bytes()),
+        person.device_id(),
+        BASE64.encode(&signature),
+    )
+}
+
+/// Whoever learns a recording's id cannot find out by creating it whether it is there, nor be first with it.
+#[tokio::test]
+async fn an_id_is_its_devices_alone_to_begin() {
+    let scene = scene().await;
+    let stranger = scene.organisation.person(13, Role::Recorder);
+    scene.server.enrol(&[&stranger]).await;
+    let there = scene.draft(1);
+    scene.server.post(&scene.recorder, path::RECORDINGS, there.create()).await.ok(201);
+    let nowhere = scene.draft(2);
+
+    let mut answers = Vec::new();
+    for (number, wanted) in (1..).zip([&there, &nowhere]) {
+        let own = Draft::new(&scene.organisation, number, &scene.patient, &scene.clinician, &stranger);
+        let wanted = wanted.manifest.unverified();
+        for (recording, salt) in
+            [(wanted.recording, wanted.salt), (wanted.recording, own.manifest.unverified().salt)]
+        {
+            let manifest = Manifest { recording, salt, ..own.manifest.unverified().clone() };
+            let body = serde_json::json!({
+                "manifest": forged(&stranger, &manifest), "credentials": own.credentials,
+            });
+            let answer = scene.server.post(&stranger, path::RECORDINGS, body.to_string().into_bytes()).await;
+            let mut problem = answer.refused(ProblemCode::StatementRefused);
+            problem.request_id = None;
+            answers.push(serde_json::to_string(&problem).unwrap());
+        }
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    // The device itself begins what it may begin, and is told of its own conflicts.
+    scene.server.post(&scene.recorder, path::RECORDINGS, nowhere.create()).await.ok(201);
+    let other = Manifest { consultation: "other".parse().unwrap(), ..there.manifest.unverified().clone() };
+    let body = serde_json::json!({
+        "manifest": forged(&scene.recorder, &other), "credentials": there.credentials,
+    });
+    scene
+        .server
+        .post(&scene.recorder, path::RECORDINGS, body.to_string().into_bytes())
+        .await
+        .refused(ProblemCode::Conflict);
 }

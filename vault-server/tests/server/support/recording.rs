@@ -3,7 +3,7 @@ use vault_proto::age_header::{Header, Stanza, encode_argument};
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::{BodyEnd, PartChunks, body_length};
-use vault_proto::ids::{Digest, OrganisationId, RecordingId};
+use vault_proto::ids::{Digest, OrganisationId, RecordingId, RecordingSalt};
 use vault_proto::labels::{context, details_context};
 use vault_proto::sealed_header::context_stanza;
 use vault_proto::statements::{
@@ -69,13 +69,15 @@ impl<'a> Draft<'a> {
             members.push(sealer.member());
         }
         let credentials = Credentials { members }.to_bytes().unwrap();
-        let mut recording = [0xab; 16];
-        recording[8..].copy_from_slice(&id.to_be_bytes());
+        let mut salt = [0xab; 16];
+        salt[8..].copy_from_slice(&id.to_be_bytes());
+        let salt = RecordingSalt::from_bytes(salt);
         let recipient =
             |person: &Person| RecipientKey { account: person.account(), key: person.encryption_key() };
         let manifest = Manifest {
             suite: Suite::X25519,
-            recording: RecordingId::from_bytes(recording),
+            recording: RecordingId::of(&sealer.device_id(), &salt),
+            salt,
             tenant,
             consultation: "consultation-1".parse().unwrap(),
             patient: patient.account(),
