@@ -66,8 +66,8 @@ pub enum Command {
         /// What was opened.
         opened: Handle,
     },
-    /// Begins to record, as [`Recorder::begin`](crate::sealing::Recorder::begin): [`Outcome::Begun`]. From then on there
-    /// are [events](Event::Progress), and things to [say](super::Engine::say) of it.
+    /// Begins to record, as [`Recorder::begin`](crate::sealing::Recorder::begin): [`Outcome::Begun`]. From then on
+    /// there are [events](Event::Progress), and things to [say](super::Engine::say) of it.
     Begin {
         /// What, and for whom.
         request: SealRequest,
