@@ -59,7 +59,7 @@ NOT_CLAIMED = {
     "newer-role-of-an-issuer": CERTIFICATES,
     "reader-with-another-key": ACCOUNT,
     "reader-with-another-name": ACCOUNT,
-    "recipient-in-another-role": ENTITLEMENT,
+    "readers-in-another-role": ENTITLEMENT,
     "removed-and-restored": SEEN,
     "removed-at-another-sequence": SEEN,
     "removed-before-it-was-sealed": SEEN,
@@ -168,7 +168,7 @@ class Vectors(unittest.TestCase):
         for vector in ("opens-x25519-1-bytes", "opens-pq-1-bytes"):
             names = sorted(path.relative_to(VECTORS / vector) for path in (VECTORS / vector).rglob("*")
                            if path.is_file() and path.name != "scenario.json")
-            self.assertEqual(len(names), 8)
+            self.assertEqual(len(names), 9)
             for name in names:
                 original = (VECTORS / vector / name).read_bytes()
                 for at in sorted({0, len(original) - 1, *range(1, len(original), max(1, len(original) // 12))}):
@@ -179,12 +179,14 @@ class Vectors(unittest.TestCase):
                         status, said, tracks = case.open()
                         self.assertEqual((status, tracks), (1, {}), said)
 
-    def test_a_later_header_without_the_reader_does_not_hide_an_earlier_one(self):
+    def test_a_later_key_is_not_looked_at(self):
         with export("opens-pq-1-bytes") as case:
-            (case.recording / "seg/0/header.10").write_bytes(b"age-encryption.org/v1\n")
+            (case.recording / "key.1").write_bytes(b"age-encryption.org/v1\n")
             self.assertEqual(case.open()[0], 0)
-            (case.recording / "seg/0/header.0").unlink()
-            self.assertEqual(case.open()[0], 1)
+            (case.recording / "key.0").unlink()
+            status, said, _ = case.open()
+            self.assertEqual(status, 1)
+            self.assertIn("key.0 is missing", said)
 
 
 class Keys(unittest.TestCase):
@@ -308,6 +310,18 @@ class Parsers(unittest.TestCase):
         with self.assertRaises(script.Refused, msg=repr(arguments)[:80]):
             function(*arguments)
 
+    def test_a_key_text_is_a_note_and_one_identity(self):
+        key = "AGE-SECRET-KEY-1C3N3XTDXP7D82Y6NCP7R6LQ07C9476NVQYVL63PPLK86QKY4GKCSQZZT2H"
+        for note in ("", "# note: \n", "# note: Knee, left\n", "# note: " + "\U0001f3e5" * 128 + "\n"):
+            self.assertEqual(script.read_key_text(f"{note}{key}\n".encode()).suite, 1)
+        for text in ("", key, f"{key}\r\n", f"{key}\n\n", f"\n{key}\n", f"{key}\n{key}\n", f" {key}\n",
+                     f"{key.lower()}\n", f"{key[:-1]}\n", f"# a comment\n{key}\n", f"#note: x\n{key}\n",
+                     "# note: x\n", f"{key}\n# note: x\n", f"# note: x\n# note: y\n{key}\n",
+                     f"# note: \x1b\n{key}\n", f"# note: \u202e\n{key}\n", f"# note: {'n' * 129}\n{key}\n",
+                     f"# note: x\r{key}\n", key + "\n" * 1000):
+            self.refused(script.read_key_text, text.encode())
+        self.refused(script.read_key_text, b"# note: \xff\n" + key.encode() + b"\n")
+
     def test_base64_has_one_spelling(self):
         self.assertEqual(script.unbase64("AQ=="), b"\1")
         self.assertEqual(script.unbase64("AQ", padded=False), b"\1")
@@ -413,7 +427,7 @@ class Output(unittest.TestCase):
         with export("opens-pq-1-bytes") as case:
             for folder in ("", "seg", "seg/0", ".."):
                 (case.recording / folder / ".DS_Store").write_bytes(b"x")
-            (case.recording / "seg/0/header.0.bak").write_bytes(b"x")
+            (case.recording / "seg/0/header.bak").write_bytes(b"x")
             self.assertEqual(case.open()[0], 0)
 
     def test_an_empty_export_is_no_success(self):

@@ -10,6 +10,7 @@ use vault_client::clock::now;
 use vault_client::home_folder::HomeFolder;
 use vault_core::details::{Details, Track};
 use vault_core::recipient::Recipient;
+use vault_core::recording_key::RecordingKey;
 use vault_core::sealing::{RecordingSealer, SegmentFacts, prepare_manifest};
 use vault_core::signing_key::SigningKey;
 use vault_engine::effects::Method;
@@ -18,8 +19,10 @@ use vault_engine::server::connection::Connection;
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope, Verified};
 use vault_proto::geometry::{MAX_PART_PLAINTEXT, PartChunks};
-use vault_proto::ids::{Digest, KeyId, OrganisationId, RecordingId, RecordingSalt};
-use vault_proto::statements::{FinalSeal, Manifest, Policy, RecipientKey, RecordingStatus, SegmentSeal};
+use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, RecordingId, RecordingSalt};
+use vault_proto::statements::{
+    EncryptionKey, FinalSeal, Manifest, NotYet, Reader, ReaderRole, RecordingStatus, SegmentSeal,
+};
 use vault_proto::wire::{self, CreateRecording, OpenSegment};
 
 use crate::command::PASSPHRASE;
@@ -59,8 +62,10 @@ pub struct Begun {
     pub envelope: Envelope<Manifest>,
     /// The manifest.
     pub manifest: Verified<Manifest>,
-    /// The readers' keys.
-    pub recipients: Vec<Recipient>,
+    /// What the recording is sealed to.
+    pub key: Recipient,
+    /// The key object.
+    pub key_object: Vec<u8>,
     /// The credentials object.
     pub credentials: String,
 }
@@ -103,34 +108,46 @@ impl Device {
         let salt = RecordingSalt::from_bytes(salt);
         let sealer_key = KeyId::of_device(&self.account.device);
         let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-        let [(patient, first), (clinician, _)] = &keys;
+        let [(patient, first), (clinician, second)] = &keys;
+        let recording = RecordingId::of(&sealer_key, &salt);
+        let recipients = [first, second].map(|key| key.recipient.parse().expect("a recipient"));
+        let own_key = RecordingKey::generate(first.suite).expect("a key");
+        let key_object = own_key.seal(&plan.tenant, &recording, &recipients).expect("a key object");
+        let reader = |account: &AccountId, key: &EncryptionKey, role| Reader {
+            account: *account,
+            key: key.key_id(),
+            role,
+            until: None,
+        };
         let manifest = Manifest {
             suite: first.suite,
-            recording: RecordingId::of(&sealer_key, &salt),
+            recording,
             salt,
             tenant: plan.tenant,
             consultation: "sdk".parse().expect("a consultation id"),
             patient: *patient,
             clinician: *clinician,
-            recipients: keys
-                .iter()
-                .map(|(account, key)| RecipientKey { account: *account, key: key.key_id() })
-                .collect(),
+            key: own_key.id(),
+            key_object: Digest::of(&key_object),
+            readers: vec![
+                reader(patient, first, ReaderRole::Patient),
+                reader(clinician, second, ReaderRole::Clinician),
+            ],
             sealer: self.account.id,
             sealer_key,
             sequence,
-            previous: Some(Digest::of(&sequence.to_be_bytes())),
             credentials: Digest::of(&credentials),
             directory_checkpoint: None,
             created: now().expect("a clock"),
-            policy: Policy::Participants,
+            policy: Vec::new(),
+            replaces: NotYet,
         };
         let public = self.account.device;
         let unsigned = prepare_manifest(&manifest, public).expect("a manifest");
         let envelope = self.key.sign_statement(unsigned).expect("a manifest");
         let manifest = envelope.verify(manifest.sealer_key, &public).expect("its own signature");
-        let recipients = keys.iter().map(|(_, key)| key.recipient.parse().expect("a recipient")).collect();
-        Begun { envelope, manifest, recipients, credentials: text(&credentials) }
+        let key = own_key.recipient().clone();
+        Begun { envelope, manifest, key, key_object, credentials: text(&credentials) }
     }
 
     /// Seals a recording, as an honest device does.
@@ -138,7 +155,7 @@ impl Device {
         let begun = self.begin(plan);
         let recording = begun.manifest.recording;
         let at = begun.manifest.created;
-        let mut sealer = RecordingSealer::new(begun.manifest, begun.recipients).expect("a sealer");
+        let mut sealer = RecordingSealer::new(begun.manifest, begun.key).expect("a sealer");
         let mut segments = Vec::new();
         for (track, content) in plan.segments {
             let mut segment = sealer.begin_segment(*track, PartChunks::FIFTEEN).expect("a segment");
@@ -177,6 +194,7 @@ impl Device {
         let final_seal = self.key.sign_statement(final_seal).expect("a final seal");
         let objects = Objects {
             manifest: text(begun.envelope.bytes()),
+            key: begun.key_object,
             credentials: begun.credentials,
             segments,
             details,
@@ -193,7 +211,7 @@ impl Device {
         let (at, key_id) = (begun.manifest.created, begun.manifest.sealer_key);
         let digest = begun.manifest.digest();
         let sign = |bytes: &[u8]| self.key.sign(bytes);
-        let mut sealer = RecordingSealer::new(begun.manifest, begun.recipients).expect("a sealer");
+        let mut sealer = RecordingSealer::new(begun.manifest, begun.key).expect("a sealer");
         let segment = sealer.begin_segment(0, PartChunks::FIFTEEN).expect("a segment");
         let mut objects = SegmentObjects { header: segment.header().to_vec(), ..SegmentObjects::default() };
         objects.set_parts(&[clear.to_vec()]);
@@ -218,6 +236,7 @@ impl Device {
         let final_seal = envelope::sign(&final_seal, key_id, sign).expect("a final seal");
         let objects = Objects {
             manifest: text(begun.envelope.bytes()),
+            key: begun.key_object,
             credentials: begun.credentials,
             segments: vec![objects],
             details,
@@ -239,7 +258,8 @@ impl Device {
         let connection = self.connection(server);
         runtime().block_on(async {
             let manifest = Envelope::parse(objects.manifest.as_bytes()).expect("a manifest");
-            let body = CreateRecording { manifest, credentials: objects.credentials.clone() };
+            let key = data_encoding::BASE64.encode(&objects.key);
+            let body = CreateRecording { manifest, key, credentials: objects.credentials.clone() };
             connection.send_json(Method::Post, wire::path::RECORDINGS, &body).await.expect("created");
             for (index, segment) in (0u32..).zip(&objects.segments) {
                 let seal = segment.seal.clone().expect("a seal");

@@ -21,6 +21,7 @@ pub mod draft;
 pub mod forged;
 pub mod growing;
 pub mod issuers;
+pub mod key_objects;
 pub mod keys_and_certificates;
 pub mod part_sizes;
 pub mod primitives;
@@ -47,7 +48,7 @@ pub enum Outcome {
     NotEntitled,
     /// Missing or altered bytes.
     Damaged,
-    /// Of a version, suite or policy that is not known.
+    /// Of a version or with a suite or word that is not known.
     NewerFormat,
     /// The identity is not the one of a reader.
     NotAReader,
@@ -205,6 +206,7 @@ pub fn scenarios() -> Vec<Scenario> {
         valid::scenarios(&cast),
         tampered::scenarios(&cast),
         forged::scenarios(&cast),
+        key_objects::scenarios(&cast),
         respelled::scenarios(&cast),
         untrusted::scenarios(&cast),
         keys_and_certificates::scenarios(&cast),
@@ -226,7 +228,7 @@ pub fn folder() -> PathBuf {
 
 fn segment_objects(segment: &Segment) -> [(&'static str, &Vec<u8>); 5] {
     [
-        ("header.0", &segment.header),
+        ("header", &segment.header),
         ("body", &segment.body),
         ("parts", &segment.parts),
         ("seal", &segment.seal),
@@ -247,6 +249,8 @@ pub fn write(root: &Path, scenario: &Scenario) -> io::Result<()> {
     let objects = &scenario.objects;
     put("manifest", &objects.manifest)?;
     put("credentials", &objects.credentials)?;
+    put("key.0", &objects.key)?;
+    put("key.1", &objects.later_key)?;
     for (index, segment) in objects.segments.iter().enumerate() {
         fs::create_dir_all(folder.join(format!("seg/{index}")))?;
         for (name, bytes) in segment_objects(segment) {
@@ -272,6 +276,8 @@ pub fn read(folder: &Path) -> io::Result<Scenario> {
     let mut objects = Objects {
         manifest: get("manifest")?.unwrap_or_default(),
         credentials: get("credentials")?.unwrap_or_default(),
+        key: get("key.0")?.unwrap_or_default(),
+        later_key: get("key.1")?.unwrap_or_default(),
         segments: Vec::new(),
         details: get("details")?,
         final_seal: get("final")?,
@@ -281,7 +287,7 @@ pub fn read(folder: &Path) -> io::Result<Scenario> {
             get(&format!("seg/{}/{name}", objects.segments.len())).map(Option::unwrap_or_default)
         };
         let segment = Segment {
-            header: object("header.0")?,
+            header: object("header")?,
             body: object("body")?,
             parts: object("parts")?,
             seal: object("seal")?,

@@ -361,7 +361,7 @@ mod tests {
         let (_folder, home) = home();
         assert!(names(&home, "uploads/").is_empty(), "nothing is made by looking");
         let line = || Change::Append("uploads/1.journal".to_owned(), b"line\n"[..].into());
-        home.commit(&[put("uploads/1.spool/0-0", b"part"), line(), line(), put("chain.json", b"{}")])
+        home.commit(&[put("uploads/1.spool/0-0", b"part"), line(), line(), put("sequence.json", b"{}")])
             .unwrap();
         assert_eq!(home.load("uploads/1.journal").unwrap().unwrap(), b"line\nline\n");
         let found = [("uploads/1.journal".to_owned(), 10), ("uploads/1.spool/0-0".to_owned(), 4)];
@@ -386,9 +386,9 @@ mod tests {
         let (_folder, home) = home();
         home.commit(&[put("pins", b"a file where a folder should be")]).unwrap();
         let failed =
-            home.commit(&[put("chain.json", b"1"), put("pins/a.json", b"2"), put("list.json", b"3")]);
+            home.commit(&[put("sequence.json", b"1"), put("pins/a.json", b"2"), put("list.json", b"3")]);
         assert!(failed.unwrap_err().place.contains("pins"));
-        assert_eq!(home.load("chain.json").unwrap().unwrap(), b"1");
+        assert_eq!(home.load("sequence.json").unwrap().unwrap(), b"1");
         assert_eq!(home.load("list.json").unwrap(), None);
     }
 

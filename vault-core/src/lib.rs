@@ -6,7 +6,7 @@
 //! * secrets: [`seed`] → [`signing_key`], [`identity`]; at rest [`identity_file`] over [`passphrase_file`];
 //! * age v1: [`recipient`], [`file_key`], [`payload`] by part, [`payload_reader`] by stream, [`age_file`] for small
 //!   files;
-//! * recordings: [`sealing`], [`opening`], [`seeking`], and the [`details`] that only readers see.
+//! * recordings: [`recording_key`], [`sealing`], [`opening`], [`seeking`], and the [`details`] that only readers see.
 //!
 //! The bytes are specified in `docs/FORMAT.md`.
 
@@ -17,6 +17,7 @@ pub mod details;
 pub mod file_key;
 pub mod identity;
 pub mod identity_file;
+mod open_error;
 pub mod opening;
 pub mod passphrase_file;
 pub mod payload;
@@ -25,6 +26,7 @@ pub mod random;
 pub mod recipient;
 #[cfg(test)]
 mod recording_fixture;
+pub mod recording_key;
 pub mod sealing;
 mod secret_bytes;
 pub mod seed;

@@ -4,7 +4,7 @@
 //! [`SegmentOpening`] opens parts in any order and from any thread. Every refusal is a class a person can act on.
 
 use vault_proto::geometry::BodyShape;
-use vault_proto::ids::{AccountId, Digest, KeyId};
+use vault_proto::ids::Digest;
 use vault_proto::labels;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal};
 use vault_proto::sealed_header::{SealedHeader, SealedHeaderError};
@@ -13,34 +13,16 @@ use vault_proto::wire::MAX_DETAILS;
 
 use crate::details::Details;
 use crate::file_key::FileKey;
-use crate::identity::{Identity, UnwrapError};
+use crate::identity::{UnwrapError, unwrap_header};
+pub use crate::open_error::OpenError;
 use crate::payload::PayloadOpener;
 use crate::payload_reader::PayloadReader;
-use crate::sealing::key_commitment;
+use crate::recording_key::RecordingKey;
 
-/// Why a recording, or a piece of it, was not opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// Refused by a check that needs no key, or by one that does, of the same class.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The identity is not among the recipients.
-    #[error("this account is not a reader of this recording")]
-    NotAReader,
-    /// The recording's suite is not the identity's.
-    #[error("the recording is sealed with suite {recording}, and this account's identity is of suite {own}")]
-    OtherSuite {
-        /// Suite of the recording.
-        recording: &'static str,
-        /// Suite of the identity.
-        own: &'static str,
-    },
-}
-
-/// A recording whose statements were checked, and an identity to open it with.
+/// A recording whose statements were checked, and its key.
 pub struct Opening<'a> {
     recording: &'a CheckedRecording,
-    identity: &'a Identity,
+    key: &'a RecordingKey,
 }
 
 /// A segment whose header, key and part list were checked. Opens parts.
@@ -59,6 +41,9 @@ pub struct PartOpener {
     hashes: Vec<Digest>,
     payload: PayloadOpener,
 }
+
+/// Recipients of everything but the key object: the recording's key alone.
+const RECIPIENTS: usize = 1;
 
 fn damaged(text: String) -> OpenError {
     OpenError::Refused(Refusal::Damaged(text))
@@ -79,32 +64,9 @@ fn header_refusal(what: &str, error: &SealedHeaderError) -> OpenError {
 }
 
 impl<'a> Opening<'a> {
-    /// Prepares to open `recording` with `identity` of `account`.
-    ///
-    /// # Errors
-    /// [`OpenError::NotAReader`] if the recording's manifest does not name the account with the key of this identity;
-    /// [`OpenError::OtherSuite`].
-    pub fn new(
-        recording: &'a CheckedRecording,
-        account: AccountId,
-        identity: &'a Identity,
-    ) -> Result<Self, OpenError> {
-        let manifest = recording.manifest();
-        let Some(recipient) = manifest.recipients.iter().find(|recipient| recipient.account == account)
-        else {
-            return Err(OpenError::NotAReader);
-        };
-        if manifest.suite != identity.suite() {
-            return Err(OpenError::OtherSuite {
-                recording: manifest.suite.name(),
-                own: identity.suite().name(),
-            });
-        }
-        // An identity of another epoch: said here, so that a header is not blamed for it.
-        if recipient.key != KeyId::of_recipient(&identity.recipient().to_string()) {
-            return Err(OpenError::NotAReader);
-        }
-        Ok(Self { recording, identity })
+    /// Prepares to open `recording` with its key.
+    pub const fn new(recording: &'a CheckedRecording, key: &'a RecordingKey) -> Self {
+        Self { recording, key }
     }
 
     /// The checked statements.
@@ -126,11 +88,14 @@ impl<'a> Opening<'a> {
         let what = format!("segment {}", proven.index);
         let manifest = self.recording.manifest();
         let context = labels::context(&manifest.digest(), proven.index, proven.track);
-        let header = SealedHeader::parse(header, &context, manifest.suite)
+        let digest = Digest::of(header);
+        let header = SealedHeader::parse(header, &context, manifest.suite, RECIPIENTS)
             .map_err(|error| header_refusal(&what, &error))?;
         let file_key = self.unwrap(&what, &header)?;
-        if key_commitment(&file_key, &context) != proven.key_commitment {
-            return Err(not_entitled(format!("{what} has another key than the one its sealer committed to")));
+        if digest != proven.header {
+            return Err(not_entitled(format!(
+                "{what} has another header than the one that its sealer signed"
+            )));
         }
         let known = 32 * proven.shape.parts() as usize;
         let parts = if proven.sealed { parts } else { parts.get(..known).unwrap_or(parts) };
@@ -156,7 +121,7 @@ impl<'a> Opening<'a> {
         }
         let manifest = self.recording.manifest();
         let context = labels::details_context(&manifest.digest());
-        let (header, length) = SealedHeader::parse_prefix(object, &context, manifest.suite)
+        let (header, length) = SealedHeader::parse_prefix(object, &context, manifest.suite, RECIPIENTS)
             .map_err(|error| header_refusal(what, &error))?;
         let file_key = self.unwrap(what, &header)?;
         let body = object.get(length..).unwrap_or_default();
@@ -171,21 +136,15 @@ impl<'a> Opening<'a> {
     }
 
     fn unwrap(&self, what: &str, header: &SealedHeader) -> Result<FileKey, OpenError> {
-        let file_key = match crate::identity::unwrap_header(&[self.identity], header.header()) {
-            Ok(file_key) => file_key,
-            Err(UnwrapError::NoMatch) => {
-                // The manifest names this identity. Too few stanzas show that somebody else made the header; a stanza
-                // that does not open may as well be damaged.
-                return Err(if header.readers().len() < self.recording.manifest().recipients.len() {
-                    not_entitled(format!("the header of {what} leaves out a reader its manifest names"))
-                } else {
-                    damaged(format!(
-                        "the header of {what} has no stanza that opens with the key its manifest names"
-                    ))
-                });
-            }
-            Err(error) => return Err(damaged(format!("the header of {what}: {error}"))),
-        };
+        let unwrapped = unwrap_header(&[self.key.identity()], header.header());
+        let file_key = unwrapped.map_err(|error| {
+            damaged(match error {
+                UnwrapError::NoMatch => {
+                    format!("the header of {what} does not open with the key of its recording")
+                }
+                error => format!("the header of {what}: {error}"),
+            })
+        })?;
         file_key
             .verify(header.header())
             .map_err(|error| damaged(format!("the header of {what}: {error}")))?;

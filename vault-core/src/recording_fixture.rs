@@ -6,14 +6,15 @@ use vault_proto::geometry::{BodyEnd, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId, RecordingSalt};
 use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_proto::statements::{
-    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, Policy,
-    RecipientKey, RecordingStatus, Role, SegmentSeal, Suite,
+    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, NotYet, Reader,
+    ReaderRole, RecordingStatus, Role, SegmentSeal, Suite,
 };
 use vault_proto::timestamp::Timestamp;
 use vault_proto::trust::Known;
 
 use crate::details::{Details, Track};
 use crate::identity::Identity;
+use crate::recording_key::RecordingKey;
 use crate::sealing::{RecordingSealer, SealError, SegmentFacts, device_key_id, prepare_manifest};
 use crate::signing_key::SigningKey;
 
@@ -55,6 +56,8 @@ pub(crate) struct Begun {
     pub(crate) organisation: OrganisationId,
     pub(crate) patient: Person,
     pub(crate) clinician: Person,
+    pub(crate) key: RecordingKey,
+    pub(crate) key_object: Vec<u8>,
     pub(crate) credentials: Vec<u8>,
     pub(crate) manifest_bytes: Vec<u8>,
     pub(crate) manifest: Verified<Manifest>,
@@ -149,25 +152,31 @@ pub(crate) fn begin(suite: Suite) -> Begun {
     let credentials = Credentials { members }.to_bytes().unwrap();
     let sealer_key = device_key_id(&clinician.device);
     let salt = RecordingSalt::from_bytes([5; 16]);
+    let recording = RecordingId::of(&sealer_key, &salt);
+    let key = RecordingKey::generate(suite).unwrap();
+    let recipients = [&patient, &clinician].map(|person| person.identity.recipient().clone());
+    let key_object = key.seal(&organisation, &recording, &recipients).unwrap();
     let manifest = Manifest {
         suite,
-        recording: RecordingId::of(&sealer_key, &salt),
+        recording,
         salt,
         tenant: organisation,
         consultation: "c-1".parse().unwrap(),
         patient: patient.account(),
         clinician: clinician.account(),
-        recipients: [&patient, &clinician]
-            .map(|person| RecipientKey { account: person.account(), key: person.key() })
+        key: key.id(),
+        key_object: Digest::of(&key_object),
+        readers: [(&patient, ReaderRole::Patient), (&clinician, ReaderRole::Clinician)]
+            .map(|(person, role)| Reader { account: person.account(), key: person.key(), role, until: None })
             .to_vec(),
         sealer: clinician.account(),
         sealer_key,
         sequence: 1,
-        previous: None,
         credentials: Digest::of(&credentials),
         directory_checkpoint: None,
         created: time(0),
-        policy: Policy::Participants,
+        policy: Vec::new(),
+        replaces: NotYet,
     };
     let unsigned = prepare_manifest(&manifest, public(&clinician.device)).unwrap();
     let signed = clinician.device.sign_statement(unsigned).unwrap();
@@ -176,6 +185,8 @@ pub(crate) fn begin(suite: Suite) -> Begun {
         organisation,
         patient,
         clinician,
+        key,
+        key_object,
         credentials,
         manifest_bytes: signed.bytes().to_vec(),
         manifest: verified,
@@ -184,8 +195,7 @@ pub(crate) fn begin(suite: Suite) -> Begun {
 
 impl Begun {
     pub(crate) fn sealer(&self) -> RecordingSealer {
-        let recipients = [&self.patient, &self.clinician].map(|person| person.identity.recipient().clone());
-        RecordingSealer::new(self.manifest.clone(), recipients.to_vec()).unwrap()
+        RecordingSealer::new(self.manifest.clone(), self.key.recipient().clone()).unwrap()
     }
 
     /// Signs and counts a seal, as a sealer does.

@@ -1,23 +1,27 @@
-//! Sealing a recording: segments of parts on the way, signed seals at each end (FORMAT.md, sections 5 to 10).
+//! Sealing a recording: segments of parts on the way, signed seals at each end (FORMAT.md, sections 5 to 11).
 //!
 //! A [`RecordingSealer`] hands out one [`SegmentSealer`] at a time; that hands out part jobs, which run on any thread
 //! and come back as ciphertext with its hash. No function takes a nonce or a counter: a part's number is given once, by
 //! [`SegmentSealer::next_part`], and a segment's file key exists only inside its sealer. After a crash there is nothing
 //! to resume it with: [`SegmentFacts`], which hold no secret, are enough to seal what was acknowledged.
 
+use std::slice;
+
 use vault_proto::envelope::{Envelope, Statement, StatementError, Unsigned, Verified};
 use vault_proto::geometry::{BodyEnd, MAX_SEGMENTS, PartChunks};
 use vault_proto::ids::{Digest, KeyId, PublicKey};
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
-use vault_proto::statements::{FinalSeal, Manifest, RecordingStatus, SegmentProgress, SegmentSeal, Suite};
+use vault_proto::statements::{
+    FinalSeal, Manifest, NotYet, RecordingStatus, SegmentProgress, SegmentSeal, Suite,
+};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::tree::{self, TreeBuilder};
 use zeroize::Zeroizing;
 
 use crate::age_file;
 use crate::details::{Details, MAX_TITLE};
-use crate::file_key::{FileKey, derive};
+use crate::file_key::FileKey;
 use crate::payload::{PartJob, PayloadSealer, SealPartError};
 use crate::random::RandomError;
 use crate::recipient::{Recipient, WrapError};
@@ -41,9 +45,9 @@ pub enum SealError {
     /// A header outside the grammar, from recipients that are none.
     #[error(transparent)]
     Header(#[from] vault_proto::age_header::HeaderError),
-    /// The recipients are not those of the manifest.
-    #[error("the recipients' keys are not those that the manifest names")]
-    Recipients,
+    /// A key other than the manifest's.
+    #[error("the recording's key is not the one that its manifest names")]
+    OtherKey,
     /// Parts are missing, or their lengths do not make a body.
     #[error("the parts of segment {0} do not make a whole body")]
     Incomplete(u32),
@@ -77,18 +81,11 @@ pub fn device_key_id(device: &SigningKey) -> KeyId {
     KeyId::of_device(&PublicKey::from_bytes(device.public()))
 }
 
-/// `HKDF-SHA-256(ikm = file key, salt = context, info = label)`: commits a seal to one file key.
-pub(crate) fn key_commitment(file_key: &FileKey, context: &Digest) -> Digest {
-    Digest::from_bytes(
-        *derive(Some(context.as_bytes()), file_key.expose(), &[labels::COMMITMENT.as_bytes()]).expose(),
-    )
-}
-
 /// Seals the segments of one recording, one after the other.
 #[must_use = "a recording without a final seal is shown as cut off"]
 pub struct RecordingSealer {
     manifest: Verified<Manifest>,
-    recipients: Vec<Recipient>,
+    key: Recipient,
     segments: u32,
     last_seal: Option<Digest>,
     total_length: u64,
@@ -111,8 +108,8 @@ pub struct SegmentStart {
     pub track: u8,
     /// How many chunks its parts have.
     pub part_chunks: PartChunks,
-    /// Commitment to its file key; enough to seal the segment after a crash.
-    pub key_commitment: Digest,
+    /// SHA-256 of its header; enough to seal the segment after a crash.
+    pub header: Digest,
 }
 
 /// What a seal says about a segment: no secret, so it may rest on a disk while the segment grows.
@@ -129,17 +126,15 @@ pub struct SegmentFacts {
 }
 
 impl RecordingSealer {
-    /// Starts a recording whose manifest is `manifest`; `recipients` are the keys it names, in its order.
+    /// Starts a recording whose manifest is `manifest`; `key` is the recipient of its key.
     ///
     /// # Errors
-    /// [`SealError::Recipients`] if they are not.
-    pub fn new(manifest: Verified<Manifest>, recipients: Vec<Recipient>) -> Result<Self, SealError> {
-        let named: Vec<KeyId> = manifest.recipients.iter().map(|recipient| recipient.key).collect();
-        let given: Vec<KeyId> = recipients.iter().map(|key| KeyId::of_recipient(&key.to_string())).collect();
-        if named != given || recipients.iter().any(|key| key.suite() != manifest.suite) {
-            return Err(SealError::Recipients);
+    /// [`SealError::OtherKey`] if it is not.
+    pub fn new(manifest: Verified<Manifest>, key: Recipient) -> Result<Self, SealError> {
+        if manifest.key != KeyId::of_recipient(&key.to_string()) || key.suite() != manifest.suite {
+            return Err(SealError::OtherKey);
         }
-        Ok(Self { manifest, recipients, segments: 0, last_seal: None, total_length: 0 })
+        Ok(Self { manifest, key, segments: 0, last_seal: None, total_length: 0 })
     }
 
     /// The manifest.
@@ -201,14 +196,10 @@ impl RecordingSealer {
         }
         let context = labels::context(&self.manifest.digest(), index, track);
         let file_key = FileKey::generate()?;
-        let mut stanzas = vec![context_stanza(&context)?];
-        for recipient in &self.recipients {
-            stanzas.push(recipient.wrap(&file_key)?);
-        }
+        let stanzas = vec![context_stanza(&context)?, self.key.wrap(&file_key)?];
         let header = file_key.authenticate(stanzas)?.encode();
-        let key_commitment = key_commitment(&file_key, &context);
         let payload = PayloadSealer::new(file_key, part_chunks)?;
-        let start = SegmentStart { index, track, part_chunks, key_commitment };
+        let start = SegmentStart { index, track, part_chunks, header: Digest::of(&header) };
         Ok(SegmentSealer { start, header, payload })
     }
 
@@ -217,7 +208,7 @@ impl RecordingSealer {
     /// # Errors
     /// [`SealError::Incomplete`] if the facts do not make a body or are of another segment.
     pub fn prepare_seal(&self, facts: &SegmentFacts) -> Result<Unsigned<SegmentSeal>, SealError> {
-        let SegmentStart { index, track, part_chunks, key_commitment } = facts.start;
+        let SegmentStart { index, track, part_chunks, header } = facts.start;
         let incomplete = SealError::Incomplete(index);
         let parts = u32::try_from(facts.part_hashes.len()).ok().filter(|&parts| parts > 0);
         let (Some(parts), true) = (parts, index == self.segments) else {
@@ -231,7 +222,7 @@ impl RecordingSealer {
             parts,
             parts_root: tree::parts_root(&facts.part_hashes),
             end: facts.end,
-            key_commitment,
+            header,
             previous: self.last_seal,
             part_chunks,
         };
@@ -257,10 +248,11 @@ impl RecordingSealer {
             track: segment.track,
             parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
             parts_root: parts.root(),
-            key_commitment: segment.key_commitment,
+            header: segment.header,
             previous: self.last_seal,
             recorded,
             part_chunks: segment.part_chunks,
+            tail: NotYet,
         })
     }
 
@@ -280,7 +272,7 @@ impl RecordingSealer {
         let last_seal = self.last_seal.ok_or(SealError::Incomplete(0))?;
         let text = serde_json::to_vec(details).map_err(|error| SealError::Details(error.to_string()))?;
         let context = context_stanza(&labels::details_context(&self.manifest.digest()))?;
-        let object = age_file::seal_small(&self.recipients, Some(context), &text)
+        let object = age_file::seal_small(slice::from_ref(&self.key), Some(context), &text)
             .map_err(|error| SealError::Details(error.to_string()))?;
         let seal = self.prepare(&FinalSeal {
             manifest: self.manifest.digest(),
@@ -311,7 +303,7 @@ impl SegmentSealer {
         self.start
     }
 
-    /// Its header, generation 0, to be stored before the first part.
+    /// Its header, to be stored before the first part.
     pub fn header(&self) -> &[u8] {
         &self.header
     }

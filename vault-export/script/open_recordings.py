@@ -41,6 +41,8 @@ LABEL = b"recording-vault/v1/"
 CHUNK, TAG, NONCE = 65536, 16, 16                       # section 7
 PART_CHUNKS, MAX_CHUNKS = (1, 3, 5, 15), 1020
 MAX_ENVELOPE, MAX_PAYLOAD, MAX_CREDENTIALS, MAX_HEADER, MAX_DETAILS = 88405, 65536, 1 << 20, 32768, 4 << 20
+MAX_KEY_TEXT = 1024
+MAX_KEY_OBJECT = MAX_HEADER + NONCE + MAX_KEY_TEXT + TAG  # section 10
 EPOCHS = range(1, 17)
 NOT_CHECKED = """Who these people are was not checked here: the sealing device is one that the sealer's account lists,
 but no organisation was pinned and no certificate was looked at, nor whether a key was out of date, and a recording
@@ -327,6 +329,15 @@ def key_id(identity):
     return labelled("encryption-key", identity.recipient.encode()).hex()
 
 
+def read_identity(word):
+    """An identity as age writes it, in capitals or in small letters."""
+    require(word in (word.upper(), word.lower()), "it has capitals and small letters")
+    kinds = {"age-secret-key-": X25519Identity, "age-secret-key-pq-": PqIdentity}
+    hrp, secret = bech32_decode(word.lower())
+    require(hrp in kinds and len(secret) == 32, "it is no identity that recordings are sealed to")
+    return kinds[hrp](secret)
+
+
 def from_words(words, list_file):
     """BIP39: 11 bits a word, the last 8 of them the checksum. Then section 3.1."""
     listed = list_file.read_text("ascii").split()
@@ -348,16 +359,9 @@ def read_identities(text, list_file):
     require(not text.startswith(("age-encryption.org/", "-----BEGIN AGE")),
             'it is locked with a passphrase. Unlock it first: "age -d -o key.txt FILE"')
     text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    kinds = {"age-secret-key-": X25519Identity, "age-secret-key-pq-": PqIdentity}
     if "AGE-SECRET-KEY-" not in text.upper():
         return from_words(re.sub(r"\d+[.):]?", " ", text).lower().split(), list_file)
-    identities = []
-    for word in text.split():
-        require(word in (word.upper(), word.lower()), "it has capitals and small letters")
-        hrp, secret = bech32_decode(word.lower())
-        require(hrp in kinds and len(secret) == 32, "it is no identity that recordings are sealed to")
-        identities.append(kinds[hrp](secret))
-    return identities
+    return [read_identity(word) for word in text.split()]
 
 
 # ---- Statements (section 5)
@@ -403,12 +407,20 @@ def is_label(value):
     return len(value) <= 128 and not NOT_IN_LABELS.search(value)
 
 
+def is_null(value):
+    return value is None
+
+
+def is_allowed(value):
+    return value in ([], ["clinician-readmits"], ["clinician-shares"], ["clinician-readmits", "clinician-shares"])
+
+
 def is_key(value):
     return ID(value) and is_usable(bytes.fromhex(value))
 
 
 ROOTED = {"manifest": ID, "index": INDEX, "track": TRACK}
-TREE = {"parts": number_of(1, MAX_CHUNKS + 1), "parts_root": ID, "key_commitment": ID, "previous": or_null(ID),
+TREE = {"parts": number_of(1, MAX_CHUNKS + 1), "parts_root": ID, "header": ID, "previous": or_null(ID),
         "part_chunks": lambda value: type(value) is int and value in PART_CHUNKS}
 KINDS = {
     "certificate": {"organisation": ID, "account": ID, "role": ROLE,
@@ -423,15 +435,15 @@ KINDS = {
                      ["auth"], ["seal"], ["auth", "seal"])}, 1, 16),
                  "removed": list_of({"key": is_key, "sequence": number_of(0, 1 << 53), "since": or_null(is_time)},
                                     0, 256),
-                 "allows": lambda value: value in (
-                     [], ["clinician-readmits"], ["clinician-shares"], ["clinician-readmits", "clinician-shares"])},
+                 "allows": is_allowed},
     "manifest": {"suite": SUITE, "recording": ID_16, "salt": ID_16, "tenant": ID,
                  "consultation": text_of("[A-Za-z0-9._:-]{1,128}"), "patient": ID, "clinician": ID,
-                 "recipients": list_of({"account": ID, "key": ID}, 2, 2), "sealer": ID, "sealer_key": ID,
-                 "sequence": number_of(1, 1 << 53), "previous": or_null(ID), "credentials": ID,
-                 "directory_checkpoint": or_null(ID), "created": is_time, "policy": text_of("participants")},
+                 "key": ID, "key_object": ID, "readers": list_of({"account": ID, "key": ID, "role": text_of(
+                     "patient|clinician"), "until": is_null}, 2, 2), "sealer": ID, "sealer_key": ID,
+                 "sequence": number_of(1, 1 << 53), "credentials": ID, "directory_checkpoint": or_null(ID),
+                 "created": is_time, "policy": is_allowed, "replaces": is_null},
     "segment-seal": {**ROOTED, "body_length": LENGTH, **TREE, "end": text_of("final|cut")},
-    "segment-progress": {**ROOTED, **TREE, "recorded": is_time},
+    "segment-progress": {**ROOTED, **TREE, "recorded": is_time, "tail": is_null},
     "final-seal": {"manifest": ID, "segments": number_of(1, 10001), "last_seal": ID, "total_length": LENGTH,
                    "details": ID, "ended": is_time, "status": text_of("complete|recovered")},
 }
@@ -532,7 +544,7 @@ def check_signature(statement, key, expected_id, what):
         raise Refused(f"the signature of {what} is wrong") from None
 
 
-# ---- Headers and payloads (sections 7 to 10; C2SP age)
+# ---- Headers and payloads (sections 7 to 9; C2SP age)
 
 def parse_header(data):
     """The stanzas, the MAC, what the MAC is over, and the length."""
@@ -564,13 +576,12 @@ def parse_header(data):
         stanzas.append((words[1], words[2:], body))
 
 
-def open_header(data, context, identity, whole=True):
-    """The file key of a sealed header, and the header's length (section 9; section 12, steps 4 and 5)."""
+def open_header(data, context, identity, recipients=1):
+    """The file key of a sealed header to so many recipients, and the header's length (section 9)."""
     stanzas, mac, under_mac, length = parse_header(data)
-    require(not whole or length == len(data), "a header is followed by something else")
     context_stanza = ("recording-vault/ctx1", [base64.b64encode(context).decode().rstrip("=")], b"")
     require(stanzas and stanzas[0] == context_stanza, "a header belongs to another recording or segment, or to none")
-    require(1 <= len(stanzas) - 1 <= 16, "a header has no recipients, or too many")
+    require(len(stanzas) - 1 == recipients, "a header is for others than it has to be")
     require(all(tag == identity.tag for tag, _, _ in stanzas[1:]), "a header has a stanza that does not belong there")
     for _, arguments, body in stanzas[1:]:
         require(len(arguments) == 1 and len(body) == 32, "a recipient stanza is malformed")
@@ -581,7 +592,26 @@ def open_header(data, context, identity, whole=True):
             fits = hmac.compare_digest(hmac.digest(hkdf(file_key, b"", b"header"), under_mac, "sha256"), mac)
             require(fits, "a header was changed: its MAC does not fit")
             return file_key, length
-    raise Refused("a header has no stanza that opens with your key")
+    raise Refused("a header has no stanza that opens with the key that it is for")
+
+
+def open_file(data, context, identity, recipients=1):
+    """The plaintext of a whole age file (sections 10 and 11)."""
+    file_key, length = open_header(data, context, identity, recipients)
+    nonce, chunks = data[length:length + NONCE], data[length + NONCE:]
+    require(chunks, "a file ends behind its header")
+    return b"".join(decrypt_chunks(hkdf(file_key, nonce, b"payload"), chunks, 0, True))
+
+
+def read_key_text(text):
+    """The identity in a key object's text, behind a note or not (section 10)."""
+    require(len(text) <= MAX_KEY_TEXT, "its text is too long")
+    try:
+        match = re.fullmatch("(?:# note: ([^\n]*)\n)?(AGE-SECRET-KEY-[A-Z0-9-]+)\n", text.decode("utf-8"))
+    except ValueError:
+        match = None
+    require(match and is_label(match[1] or ""), "its text is not that of a key")
+    return read_identity(match[2])
 
 
 def decrypt_chunks(key, data, counter, ends):
@@ -615,27 +645,27 @@ def plaintext_length(seal):
     return stream - -(-stream // (CHUNK + TAG)) * TAG
 
 
-# ---- Recordings (sections 6, 11 and 12)
+# ---- Recordings (sections 6 and 10 to 13)
 
 class Recording:
-    """The checked statements of one recording and the identity that opens it."""
+    """The checked statements of one recording, and its key."""
 
     def __init__(self, folder, identities):
-        self.folder, self.identities = folder, identities
+        self.folder = folder
         self.manifest = parse_statement(read(folder / "manifest", MAX_ENVELOPE), "manifest", "the manifest")
         m = self.manifest.fields
         require(m["recording"] == folder.name, "the manifest is that of another recording")
         own_id = labelled("recording", bytes.fromhex(m["sealer_key"] + m["salt"]))[:16].hex()
         require(m["recording"] == own_id, "the manifest is damaged: its id is not that of its sealer's device and salt")
-        people = [m["patient"], m["clinician"]]
-        require(people[0] != people[1] and [r["account"] for r in m["recipients"]] == people,
-                "the manifest is damaged: its recipients are not the patient and the clinician")
-        require((m["sequence"] == 1) == (m["previous"] is None), "the manifest is damaged: its place is impossible")
+        people = [(m["patient"], "patient"), (m["clinician"], "clinician")]
+        require(m["patient"] != m["clinician"] and [(r["account"], r["role"]) for r in m["readers"]] == people,
+                "the manifest is damaged: its readers are not the patient and the clinician")
         self.check_people()
-        self.identity = next((i for i in identities if i.suite == m["suite"] and
-                              key_id(i) in [r["key"] for r in m["recipients"]]), None)
-        require(self.identity, "this key is not that of a reader of this recording")
         self.check_seals()
+        identity = next((i for i in identities if i.suite == m["suite"] and
+                         key_id(i) in [r["key"] for r in m["readers"]]), None)
+        require(identity, "this key is not that of a reader of this recording")
+        self.key = self.open_key(identity)
 
     def check_people(self):
         """The key lists in the credentials, and the manifest's signature. Certificates are not checked."""
@@ -655,10 +685,11 @@ class Recording:
             require(statement.fields["account"] == account == labelled("account", root).hex(),
                     "a key list is that of another account")
             check_signature(statement, root, account, "a key list")
-        for recipient in m["recipients"]:
+        for reader in m["readers"]:
             keys = [labelled("encryption-key", k["recipient"].encode()).hex()
-                    for k in lists[recipient["account"]].fields["encryption"] if k["suite"] == m["suite"]]
-            require(recipient["key"] in keys, "a recipient's key is not in that person's key list")
+                    for k in lists[reader["account"]].fields["encryption"] if k["suite"] == m["suite"]]
+            require(reader["key"] in keys, "a reader's key is not in that person's key list")
+        require(m["policy"] == lists[m["patient"]].fields["allows"], "the policy is not what the patient allows")
         devices = [bytes.fromhex(device["key"]) for device in lists[m["sealer"]].fields["devices"]
                    if "seal" in device["roles"]]
         self.device = next((d for d in devices if labelled("device-key", d).hex() == m["sealer_key"]), None)
@@ -673,7 +704,7 @@ class Recording:
         return statement
 
     def check_seals(self):
-        """Section 12, step 3. `segments` is what is proved of each segment."""
+        """Section 13, step 3. `segments` is what is proved of each segment."""
         self.segments, digests, lengths = [], [None], []
         final = self.folder / "final"
         self.final = self.statement(final, "final-seal", "the final seal").fields if final.exists() else None
@@ -704,19 +735,29 @@ class Recording:
                     self.segments.append({**progress, "body_length": length, "end": "cut", "growing": True})
                 return
 
+    def open_key(self, identity):
+        """Section 13, step 4: the recording's own identity, of generation 0."""
+        m = self.manifest.fields
+        data = read(self.folder / "key.0", MAX_KEY_OBJECT)
+        require(sha256(data).hex() == m["key_object"], "the key is not the one that the manifest was signed with")
+        context = labelled("key-context", bytes.fromhex(m["tenant"] + m["recording"] + m["key"]))
+        try:
+            key = read_key_text(open_file(data, context, identity, len(m["readers"])))
+        except Refused as error:
+            raise Refused(f"the key of the recording cannot be used: {error}") from None
+        require(key.suite == m["suite"] and key_id(key) == m["key"], "the key is not that of this recording")
+        return key
+
     def context(self, index, track):
         return labelled("context", bytes.fromhex(self.manifest.digest) + index.to_bytes(4, "big") + bytes([track]))
 
     def details(self):
-        """Section 10; None if there is no final seal to say which details they are."""
+        """Section 11; None if there is no final seal to say which details they are."""
         if not self.final:
             return None
         data = read(self.folder / "details", MAX_DETAILS)
         require(sha256(data).hex() == self.final["details"], "the details are not those that were sealed")
-        file_key, length = open_header(data, self.context((1 << 32) - 1, 255), self.identity, whole=False)
-        key = hkdf(file_key, data[length:length + NONCE], b"payload")
-        require(len(data) > length + NONCE, "the details have no payload")
-        text = b"".join(decrypt_chunks(key, data[length + NONCE:], 0, True))
+        text = open_file(data, self.context((1 << 32) - 1, 255), self.key)
         details = parse_json(text, "the text of the details", strict=False)
         known = {"title": or_null(lambda value: isinstance(value, str)), "started": is_time, "ended": is_time,
                  "tracks": lambda value: isinstance(value, list) and all(isinstance(x, dict) and has(
@@ -727,25 +768,13 @@ class Recording:
                 "the details are damaged")
         return details
 
-    def file_key(self, folder, context):
-        """From the newest header that opens: later ones name more readers, and the seals bind all to one key."""
-        names = [path.name for path in folder.glob("header.*")]
-        generations = [int(name[7:]) for name in names if re.fullmatch("0|[1-9][0-9]{0,9}", name[7:])]
-        refusal = Refused(f"segment {folder.name} has no header")
-        for generation in sorted(generations, reverse=True):
-            try:
-                return open_header(read(folder / f"header.{generation}", MAX_HEADER), context, self.identity)[0]
-            except Refused as error:
-                refusal = error
-        raise refusal
-
     def plaintext(self, index):
         """The plaintext of a segment, each part only after its hash and all of its chunks were checked."""
         seal, folder = self.segments[index], self.folder / "seg" / str(index)
-        context = self.context(index, seal["track"])
-        file_key = self.file_key(folder, context)
-        require(hkdf(file_key, context, LABEL + b"commitment").hex() == seal["key_commitment"],
-                f"segment {index} has another key than the one its sealer committed to")
+        header = read(folder / "header", MAX_HEADER)
+        file_key, length = open_header(header, self.context(index, seal["track"]), self.key)
+        require(length == len(header), f"the header of segment {index} is followed by something else")
+        require(sha256(header).hex() == seal["header"], f"the header of segment {index} is not the one that was sealed")
         parts, chunks = read(folder / "parts", 32 * MAX_CHUNKS), seal["part_chunks"]
         parts = parts[:32 * seal["parts"]] if "growing" in seal else parts
         hashes = [parts[at:at + 32] for at in range(0, len(parts), 32)]

@@ -295,7 +295,7 @@ pub fn check_device(
         return Err(TrustProblem::DeviceRoles);
     }
     let id = device.key_id();
-    if list.has_device(id) || list.removed_device(id).is_some() {
+    if list.any_device(id).is_some() || list.removed_device(id).is_some() {
         return Err(TrustProblem::DeviceKnown(id));
     }
     Ok(device)

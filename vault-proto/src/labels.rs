@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::ids::Digest;
+use crate::ids::{Digest, KeyId, OrganisationId, RecordingId};
 
 /// Account id: hash of the account's root public key.
 pub const ACCOUNT: &str = "recording-vault/v1/account";
@@ -16,10 +16,10 @@ pub const ISSUER_KEY: &str = "recording-vault/v1/issuer-key";
 pub const ENCRYPTION_KEY: &str = "recording-vault/v1/encryption-key";
 /// Recording id: hash of the key id of its sealer's device and a salt, of which it is the first half.
 pub const RECORDING: &str = "recording-vault/v1/recording";
+/// Context of a key object, carried in its header's context stanza.
+pub const KEY_CONTEXT: &str = "recording-vault/v1/key-context";
 /// Context of a segment, carried in its header's context stanza.
 pub const CONTEXT: &str = "recording-vault/v1/context";
-/// HKDF info of the key commitment in a segment seal.
-pub const COMMITMENT: &str = "recording-vault/v1/commitment";
 /// Commitment to a nonce of a comparison.
 pub const COMPARE_COMMITMENT: &str = "recording-vault/v1/compare-commitment";
 /// Six digits of a comparison.
@@ -53,6 +53,12 @@ pub fn context(manifest: &Digest, index: u32, track: u8) -> Digest {
     data.extend_from_slice(&index.to_be_bytes());
     data.push(track);
     labelled_hash(CONTEXT, &data)
+}
+
+/// Context that binds the key object of every generation to one recording and its key:
+/// `SHA-256(label ‖ 0x00 ‖ organisation ‖ recording ‖ key id)`.
+pub fn key_context(tenant: &OrganisationId, recording: &RecordingId, key: &KeyId) -> Digest {
+    labelled_hash(KEY_CONTEXT, &[tenant.as_bytes(), &recording.as_bytes()[..], key.as_bytes()].concat())
 }
 
 /// Context of a recording's details object.

@@ -17,6 +17,7 @@ pub mod http_signature;
 pub mod ids;
 pub mod key_chain;
 mod key_ids;
+pub mod key_object;
 pub mod labels;
 pub mod object;
 pub mod problem;

@@ -18,12 +18,15 @@ pub enum Object {
     Manifest,
     /// The credentials object.
     Credentials,
-    /// A segment's header of one generation.
+    /// The recording's key for its readers, of one generation.
+    Key {
+        /// The generation, from 0.
+        generation: u32,
+    },
+    /// A segment's header.
     Header {
         /// The segment.
         segment: u32,
-        /// The generation, from 0.
-        generation: u32,
     },
     /// A segment's body: the only object that grows.
     Body {
@@ -55,8 +58,8 @@ impl Object {
     /// The segment that it is an object of; `None` if it is one of the whole recording.
     pub const fn segment(self) -> Option<u32> {
         match self {
-            Self::Manifest | Self::Credentials | Self::Details | Self::Final => None,
-            Self::Header { segment, .. }
+            Self::Manifest | Self::Credentials | Self::Key { .. } | Self::Details | Self::Final => None,
+            Self::Header { segment }
             | Self::Body { segment }
             | Self::Parts { segment }
             | Self::Seal { segment }
@@ -64,13 +67,14 @@ impl Object {
         }
     }
 
-    /// Its name in the folder of its recording: `manifest`, `seg/3/header.0`.
+    /// Its name in the folder of its recording: `manifest`, `key.0`, `seg/3/header`.
     pub fn name(self) -> String {
         let of = |segment, last: &str| format!("{}/{last}", segment_folder(segment));
         match self {
             Self::Manifest => "manifest".to_owned(),
             Self::Credentials => "credentials".to_owned(),
-            Self::Header { segment, generation } => of(segment, &format!("header.{generation}")),
+            Self::Key { generation } => format!("key.{generation}"),
+            Self::Header { segment } => of(segment, "header"),
             Self::Body { segment } => of(segment, "body"),
             Self::Parts { segment } => of(segment, "parts"),
             Self::Seal { segment } => of(segment, "seal"),
@@ -88,7 +92,7 @@ impl Object {
                 "credentials" => Some(Self::Credentials),
                 "details" => Some(Self::Details),
                 "final" => Some(Self::Final),
-                _ => None,
+                key => Some(Self::Key { generation: parse_number(key.strip_prefix("key.")?)? }),
             };
         };
         let segment = parse_number(segment)?;
@@ -97,10 +101,8 @@ impl Object {
             "parts" => Some(Self::Parts { segment }),
             "seal" => Some(Self::Seal { segment }),
             "progress" => Some(Self::Progress { segment }),
-            header => {
-                let generation = parse_number(header.strip_prefix("header.")?)?;
-                Some(Self::Header { segment, generation })
-            }
+            "header" => Some(Self::Header { segment }),
+            _ => None,
         }
     }
 
@@ -139,12 +141,13 @@ mod tests {
 
     fn any_object() -> impl Strategy<Value = Object> {
         let number = prop_oneof![0u32..12, any::<u32>()];
-        (0..9, number.clone(), number).prop_map(|(kind, segment, generation)| match kind {
+        (0..10, number.clone(), number).prop_map(|(kind, segment, generation)| match kind {
             0 => Object::Manifest,
             1 => Object::Credentials,
             2 => Object::Details,
             3 => Object::Final,
-            4 => Object::Header { segment, generation },
+            4 => Object::Header { segment },
+            8 => Object::Key { generation },
             5 => Object::Body { segment },
             6 => Object::Parts { segment },
             7 => Object::Seal { segment },
@@ -159,7 +162,8 @@ mod tests {
         for (object, name) in [
             (Object::Manifest, "manifest"),
             (Object::Credentials, "credentials"),
-            (Object::Header { segment: 0, generation: 1 }, "seg/0/header.1"),
+            (Object::Key { generation: 12 }, "key.12"),
+            (Object::Header { segment: 0 }, "seg/0/header"),
             (Object::Body { segment: 10 }, "seg/10/body"),
             (Object::Parts { segment: 1 }, "seg/1/parts"),
             (Object::Seal { segment: 2 }, "seg/2/seal"),
@@ -195,7 +199,13 @@ mod tests {
             "seg/+1/body",
             "seg/-1/body",
             "seg/4294967296/body",
-            "seg/0/header",
+            "seg/0/header.0",
+            "key",
+            "key.",
+            "key.00",
+            "key.+1",
+            "key.0.1",
+            "seg/0/key.0",
             "seg/0/header.",
             "seg/0/header.00",
             "seg/0/header.+1",
@@ -224,7 +234,7 @@ mod tests {
 
         #[test]
         fn what_is_read_has_one_spelling(
-            name in "(seg/)?([0-9+]{0,3}/)?(manifest|details|final|body|parts|seal|progress|header\\.?[0-9+]{0,3}|[a-z./]{0,8})",
+            name in "(seg/)?([0-9+]{0,3}/)?(manifest|details|final|body|parts|seal|progress|header|key\\.?[0-9+]{0,3}|[a-z./]{0,8})",
         ) {
             if let Some(object) = Object::parse(&name) {
                 prop_assert_eq!(object.name(), name);

@@ -7,7 +7,7 @@ use crate::credentials::{Credentials, TrustError, TrustProblem, verify_issuer};
 use crate::envelope::{Envelope, StatementError, Verified};
 use crate::geometry::BodyShape;
 use crate::ids::{Digest, OrganisationId, RecordingId};
-use crate::statements::{DeviceRole, FinalSeal, Manifest, SegmentProgress, SegmentSeal};
+use crate::statements::{DeviceRole, FinalSeal, Manifest, Reader, ReaderRole, SegmentProgress, SegmentSeal};
 use crate::timestamp::Timestamp;
 use crate::trust::{Known, Signer, VerifiedMember};
 
@@ -71,21 +71,21 @@ pub struct ProvenSegment {
     pub shape: BodyShape,
     /// RFC 6962 root over its parts' SHA-256 hashes.
     pub parts_root: Digest,
-    /// Commitment to its file key.
-    pub key_commitment: Digest,
+    /// SHA-256 of its header.
+    pub header: Digest,
     /// Whether it is sealed; if not, more may be stored of it than is proved.
     pub sealed: bool,
 }
 
 impl ProvenSegment {
     fn of_seal(seal: &SegmentSeal) -> Option<Self> {
-        let SegmentSeal { index, track, parts_root, key_commitment, .. } = *seal;
-        Some(Self { index, track, shape: seal.shape()?, parts_root, key_commitment, sealed: true })
+        let SegmentSeal { index, track, parts_root, header, .. } = *seal;
+        Some(Self { index, track, shape: seal.shape()?, parts_root, header, sealed: true })
     }
 
     fn of_progress(progress: &SegmentProgress) -> Option<Self> {
-        let SegmentProgress { index, track, parts_root, key_commitment, .. } = *progress;
-        Some(Self { index, track, shape: progress.shape()?, parts_root, key_commitment, sealed: false })
+        let SegmentProgress { index, track, parts_root, header, .. } = *progress;
+        Some(Self { index, track, shape: progress.shape()?, parts_root, header, sealed: false })
     }
 }
 
@@ -151,14 +151,18 @@ impl CheckedManifest {
         let manifest = envelope
             .verify(claimed.sealer_key, device)
             .map_err(|error| Refusal::NotEntitled(error.to_string()))?;
-        let mut readers = Vec::with_capacity(manifest.recipients.len());
-        for (recipient, (_, role)) in manifest.recipients.iter().zip(manifest.participants().readers()) {
-            let reader = certified(recipient.account, None).map_err(not_entitled)?;
-            reader.check_role(role).map_err(not_entitled)?;
-            let key = reader.key_list().encryption_key(recipient.key);
+        let mut readers = Vec::with_capacity(manifest.readers.len());
+        for Reader { account, key: id, role, .. } in manifest.readers.iter().copied() {
+            let reader = certified(account, None).map_err(not_entitled)?;
+            reader.check_role(role.certified()).map_err(not_entitled)?;
+            let key = reader.key_list().encryption_key(id);
             if key.is_none_or(|key| key.suite != manifest.suite) {
-                let problem = TrustProblem::KeyNotListed(recipient.key);
-                return Err(not_entitled(TrustError { account: recipient.account, problem }));
+                return Err(not_entitled(TrustError { account, problem: TrustProblem::KeyNotListed(id) }));
+            }
+            if role == ReaderRole::Patient && reader.key_list().allows != manifest.policy {
+                return Err(Refusal::NotEntitled(
+                    "its policy is not what its patient allowed when it was sealed".to_owned(),
+                ));
             }
             readers.push(reader);
         }

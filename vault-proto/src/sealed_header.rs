@@ -1,14 +1,15 @@
 //! The profile of age headers that a recording uses (FORMAT.md, "Sealed header").
 //!
-//! The context stanza first, then one stanza of the manifest's suite for each reader, nothing else. The server checks
-//! it when a header is stored, the reader before it unwraps anything.
+//! The context stanza first, then one stanza of the manifest's suite for each recipient, nothing else: the
+//! readers in a key object, the recording's own key in everything else. The server checks it when a header is stored,
+//! the reader before it unwraps anything.
 
 use crate::age_header::{self, Header, HeaderError, Stanza};
 use crate::ids::Digest;
 use crate::labels::CONTEXT_STANZA;
 use crate::statements::Suite;
 
-/// Most readers of one header.
+/// Most readers of a key object.
 pub const MAX_READERS: usize = 16;
 /// Most bytes of a sealed header: sixteen `pq` stanzas take under 32 KiB.
 pub const MAX_SEALED_HEADER: usize = 32 * 1024;
@@ -31,9 +32,14 @@ pub enum SealedHeaderError {
     /// A stanza that the manifest's suite does not have.
     #[error("it has a stanza of type {0:?}, which this recording's suite does not know")]
     UnexpectedStanza(String),
-    /// No reader, or too many.
-    #[error("it has {0} readers")]
-    Readers(usize),
+    /// Not one stanza for each recipient.
+    #[error("it is for {found} recipients instead of {expected}")]
+    Recipients {
+        /// Stanzas behind the context.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
 }
 
 /// A header whose grammar, context and stanza types fit one segment of one recording. Its MAC is not checked yet.
@@ -51,11 +57,17 @@ pub fn context_stanza(context: &Digest) -> Result<Stanza, HeaderError> {
 }
 
 impl SealedHeader {
-    /// Parses `bytes`, which must be one header and nothing else, and checks it against the expected context and suite.
+    /// Parses `bytes`, which must be one header and nothing else, and checks it against the expected context, suite and
+    /// number of recipients.
     ///
     /// # Errors
     /// [`SealedHeaderError`].
-    pub fn parse(bytes: &[u8], context: &Digest, suite: Suite) -> Result<Self, SealedHeaderError> {
+    pub fn parse(
+        bytes: &[u8],
+        context: &Digest,
+        suite: Suite,
+        recipients: usize,
+    ) -> Result<Self, SealedHeaderError> {
         if bytes.len() > MAX_SEALED_HEADER {
             return Err(SealedHeaderError::Length);
         }
@@ -63,7 +75,7 @@ impl SealedHeader {
         if length != bytes.len() {
             return Err(SealedHeaderError::Length);
         }
-        Self::check(header, context, suite)
+        Self::check(header, context, suite, recipients)
     }
 
     /// As [`Self::parse`] for a header that is followed by its payload; also returns the header's length.
@@ -74,27 +86,33 @@ impl SealedHeader {
         bytes: &[u8],
         context: &Digest,
         suite: Suite,
+        recipients: usize,
     ) -> Result<(Self, usize), SealedHeaderError> {
         let (header, length) = Header::parse(bytes)?;
         if length > MAX_SEALED_HEADER {
             return Err(SealedHeaderError::Length);
         }
-        Ok((Self::check(header, context, suite)?, length))
+        Ok((Self::check(header, context, suite, recipients)?, length))
     }
 
-    fn check(header: Header, context: &Digest, suite: Suite) -> Result<Self, SealedHeaderError> {
-        let (first, readers) = header.stanzas().split_first().ok_or(SealedHeaderError::NoContext)?;
+    fn check(
+        header: Header,
+        context: &Digest,
+        suite: Suite,
+        recipients: usize,
+    ) -> Result<Self, SealedHeaderError> {
+        let (first, stanzas) = header.stanzas().split_first().ok_or(SealedHeaderError::NoContext)?;
         if first.tag() != CONTEXT_STANZA {
             return Err(SealedHeaderError::NoContext);
         }
         if *first != context_stanza(context)? {
             return Err(SealedHeaderError::OtherContext);
         }
-        if let Some(other) = readers.iter().find(|stanza| stanza.tag() != suite.stanza_tag()) {
+        if let Some(other) = stanzas.iter().find(|stanza| stanza.tag() != suite.stanza_tag()) {
             return Err(SealedHeaderError::UnexpectedStanza(other.tag().chars().take(40).collect()));
         }
-        if readers.is_empty() || readers.len() > MAX_READERS {
-            return Err(SealedHeaderError::Readers(readers.len()));
+        if stanzas.len() != recipients {
+            return Err(SealedHeaderError::Recipients { found: stanzas.len(), expected: recipients });
         }
         Ok(Self { header })
     }
@@ -102,11 +120,6 @@ impl SealedHeader {
     /// The whole header, context stanza included.
     pub const fn header(&self) -> &Header {
         &self.header
-    }
-
-    /// The readers' stanzas.
-    pub fn readers(&self) -> &[Stanza] {
-        self.header.stanzas().get(1..).unwrap_or_default()
     }
 }
 
@@ -125,29 +138,27 @@ mod tests {
     }
 
     #[test]
-    fn one_to_sixteen_readers_of_the_suite_behind_the_context() {
+    fn one_stanza_of_the_suite_for_each_recipient_behind_the_context() {
         let context = Digest::of(b"context");
         let own = context_stanza(&context).unwrap();
         for suite in [Suite::X25519, Suite::Pq] {
-            for readers in [0, 1, 2, 16, 17] {
+            for (found, expected) in [(0, 1), (1, 1), (2, 1), (1, 2), (2, 2), (16, 16), (17, 16)] {
                 let mut stanzas = vec![own.clone()];
-                stanzas.resize(readers + 1, stanza(suite.stanza_tag()));
-                let parsed = SealedHeader::parse(&header(stanzas), &context, suite);
-                match parsed {
-                    Ok(parsed) => assert!(parsed.readers().len() == readers && (1..=16).contains(&readers)),
-                    Err(error) => assert_eq!(error, SealedHeaderError::Readers(readers)),
-                }
+                stanzas.resize(found + 1, stanza(suite.stanza_tag()));
+                let parsed = SealedHeader::parse(&header(stanzas), &context, suite, expected);
+                let refused = SealedHeaderError::Recipients { found, expected };
+                assert_eq!(parsed.err(), (found != expected).then_some(refused));
             }
         }
         let mixed = header(vec![own.clone(), stanza("X25519"), stanza("mlkem768x25519")]);
         for suite in [Suite::X25519, Suite::Pq] {
-            let parsed = SealedHeader::parse(&mixed, &context, suite);
+            let parsed = SealedHeader::parse(&mixed, &context, suite, 2);
             assert!(matches!(parsed, Err(SealedHeaderError::UnexpectedStanza(_))));
         }
-        let planted = SealedHeader::parse(&header(vec![stanza("X25519")]), &context, Suite::X25519);
+        let planted = SealedHeader::parse(&header(vec![stanza("X25519")]), &context, Suite::X25519, 1);
         assert_eq!(planted, Err(SealedHeaderError::NoContext));
         let bytes = header(vec![own, stanza("X25519")]);
-        let elsewhere = SealedHeader::parse(&bytes, &Digest::of(b"other"), Suite::X25519);
+        let elsewhere = SealedHeader::parse(&bytes, &Digest::of(b"other"), Suite::X25519, 1);
         assert_eq!(elsewhere, Err(SealedHeaderError::OtherContext));
     }
 
@@ -157,10 +168,10 @@ mod tests {
             let context = Digest::of(b"context");
             let bytes = header(vec![context_stanza(&context).unwrap(), stanza("X25519")]);
             let longer = [&bytes[..], &rest].concat();
-            let (parsed, length) = SealedHeader::parse_prefix(&longer, &context, Suite::X25519).unwrap();
+            let (parsed, length) = SealedHeader::parse_prefix(&longer, &context, Suite::X25519, 1).unwrap();
             prop_assert_eq!(length, bytes.len());
             prop_assert_eq!(parsed.header().encode(), bytes);
-            let whole = SealedHeader::parse(&longer, &context, Suite::X25519);
+            let whole = SealedHeader::parse(&longer, &context, Suite::X25519, 1);
             prop_assert_eq!(whole.is_ok(), rest.is_empty());
         }
     }

@@ -248,7 +248,7 @@ impl Known {
             return Err(unlisted);
         }
         let newest = self.newest_list(member);
-        if newest.digest() == member.key_list().digest() || newest.has_device(signer.key) {
+        if newest.digest() == member.key_list().digest() || newest.any_device(signer.key).is_some() {
             return Ok(());
         }
         match newest.removed_device(signer.key) {

@@ -93,6 +93,11 @@ pub mod path {
         format!("{RECORDINGS}/{recording}")
     }
 
+    /// A recording's key object of one generation.
+    pub fn key(recording: &RecordingId, generation: u32) -> String {
+        format!("{RECORDINGS}/{recording}/keys/{generation}")
+    }
+
     /// A recording's details object.
     pub fn details(recording: &RecordingId) -> String {
         format!("{RECORDINGS}/{recording}/details")
@@ -108,7 +113,7 @@ pub mod path {
         format!("{RECORDINGS}/{recording}/segments/{index}")
     }
 
-    /// A segment's current header.
+    /// A segment's header.
     pub fn header(recording: &RecordingId, index: u32) -> String {
         format!("{}/header", segment(recording, index))
     }
@@ -226,6 +231,8 @@ pub struct ComparisonSide {
 pub struct CreateRecording {
     /// The manifest.
     pub manifest: Envelope<Manifest>,
+    /// The key object of generation 0, in standard base64.
+    pub key: String,
     /// The credentials object, verbatim.
     pub credentials: String,
 }
@@ -238,7 +245,7 @@ pub struct OpenSegment {
     pub track: u8,
     /// How many chunks each of its parts has but the last.
     pub part_chunks: PartChunks,
-    /// The sealed header, generation 0, in standard base64.
+    /// The sealed header, in standard base64.
     pub header: String,
 }
 
@@ -287,8 +294,6 @@ pub struct RecordingRecord {
 pub struct SegmentRecord {
     /// Track the segment belongs to.
     pub track: u8,
-    /// Generation of the current header.
-    pub header_generation: u32,
     /// Parts stored without a gap from part 0.
     pub parts: u32,
     /// Ciphertext bytes of these parts.
@@ -325,7 +330,7 @@ mod tests {
         takes_more::<ComparisonState>(&format!(r#"{{"own":{side},"other":{side},"first":true}}"#));
         let entry = format!(r#"{{"recording":"{}","finished":true,"bytes":7}}"#, &ID[..32]);
         takes_more::<RecordingPage>(&format!(r#"{{"recordings":[{entry}],"next":null}}"#));
-        let segment = r#"{"track":0,"header_generation":0,"parts":1,"bytes":33,"seal":null,"progress":null}"#;
+        let segment = r#"{"track":0,"parts":1,"bytes":33,"seal":null,"progress":null}"#;
         takes_more::<RecordingRecord>(&format!(
             r#"{{"manifest":"m","credentials":"c","segments":[{segment}],"final_seal":null,"details_bytes":null,"last_stored":"2026-11-21T09:30:00Z"}}"#
         ));

@@ -50,6 +50,8 @@ CREATE TABLE recordings (
     sealer_key     BLOB NOT NULL,
     sequence       INTEGER NOT NULL,
     manifest       BLOB NOT NULL,
+    -- Of its key object of generation 0, whose digest is in the manifest.
+    key_length     INTEGER NOT NULL CHECK (key_length > 0),
     -- Of its parts.
     bytes          INTEGER NOT NULL DEFAULT 0 CHECK (bytes >= 0),
     -- Of all that is stored of it, each object once: what counts against the room.
@@ -71,19 +73,18 @@ CREATE TABLE participants (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE segments (
-    number            INTEGER NOT NULL REFERENCES recordings (number),
-    segment           INTEGER NOT NULL CHECK (segment >= 0),
-    track             INTEGER NOT NULL,
-    part_chunks       INTEGER NOT NULL CHECK (part_chunks IN (1, 3, 5, 15)),
-    header            BLOB NOT NULL,
-    header_length     INTEGER NOT NULL,
-    header_generation INTEGER NOT NULL DEFAULT 0,
+    number        INTEGER NOT NULL REFERENCES recordings (number),
+    segment       INTEGER NOT NULL CHECK (segment >= 0),
+    track         INTEGER NOT NULL,
+    part_chunks   INTEGER NOT NULL CHECK (part_chunks IN (1, 3, 5, 15)),
+    header        BLOB NOT NULL,
+    header_length INTEGER NOT NULL,
     -- Parts from part 0 to the first gap or the first part that is not full, and their bytes.
-    run_parts         INTEGER NOT NULL DEFAULT 0,
-    run_bytes         INTEGER NOT NULL DEFAULT 0,
-    run_ended         INTEGER NOT NULL DEFAULT 0,
-    parts_root        BLOB,
-    seal              BLOB,
+    run_parts     INTEGER NOT NULL DEFAULT 0,
+    run_bytes     INTEGER NOT NULL DEFAULT 0,
+    run_ended     INTEGER NOT NULL DEFAULT 0,
+    parts_root    BLOB,
+    seal          BLOB,
     PRIMARY KEY (number, segment)
 ) STRICT, WITHOUT ROWID;
 

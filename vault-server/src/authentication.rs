@@ -13,7 +13,7 @@ use vault_proto::http_signature::{
 };
 use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey};
 use vault_proto::problem::ProblemCode;
-use vault_proto::statements::DeviceRole;
+use vault_proto::statements::{DeviceKey, DeviceRole};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::trust::Signer;
 
@@ -63,7 +63,7 @@ pub struct SignedHead {
 pub struct Authenticated {
     account: AccountId,
     member: Member,
-    device: PublicKey,
+    device: DeviceKey,
     at: Timestamp,
 }
 
@@ -224,11 +224,10 @@ impl SignedHead {
             return Ok(None);
         };
         let devices = member.key_list.unverified();
-        let Some(device) = devices.device(self.input.key_id, DeviceRole::Auth) else {
+        let Some(device) = devices.any_device(self.input.key_id).cloned() else {
             return Ok(None);
         };
         self.check_signature(&device.key)?;
-        let device = device.key;
         Ok(Some(Authenticated { account, member, device, at }))
     }
 
@@ -254,7 +253,9 @@ impl SignedHead {
         let (account, key_id, role) = (authenticated.account, self.input.key_id, member.role());
         let known = vault.known([])?;
         let end = known.end_of(member.chain());
-        let signer = Signer { key: key_id, role: DeviceRole::Auth, sequence: None };
+        let has_auth = authenticated.device.roles.contains(&DeviceRole::Auth);
+        let device_role = if has_auth { DeviceRole::Auth } else { DeviceRole::Seal };
+        let signer = Signer { key: key_id, role: device_role, sequence: None };
         let standing = match known.check_at(member, Some(signer), at).map_err(|error| error.problem) {
             Ok(_) => Standing::InForce,
             Err(TrustProblem::Expired { .. } | TrustProblem::IssuerEnded { .. }) => {
@@ -265,8 +266,8 @@ impl SignedHead {
             }
             Err(_) => return Err(damaged()),
         };
-        let actor = Actor { account, key_id, role, standing };
-        let caller = Caller { actor, device: authenticated.device, request_id, at };
+        let actor = Actor { account, key_id, has_auth, role, standing };
+        let caller = Caller { actor, device: authenticated.device.key, request_id, at };
         Ok((caller, self.content_digest))
     }
 
@@ -291,10 +292,11 @@ impl SignedHead {
         self.check_body(body)?;
         let submission = Submission::parse(body)?;
         let member = submission.verify(vault, at)?;
-        let device = member
-            .key_list()
-            .device(self.input.key_id, DeviceRole::Auth)
-            .ok_or(Problem::from(ProblemCode::UnknownKey))?;
+        let device = member.key_list().any_device(self.input.key_id);
+        let device = device.ok_or(Problem::from(ProblemCode::UnknownKey))?;
+        if !device.roles.contains(&DeviceRole::Auth) {
+            return Err(ProblemCode::Forbidden.into());
+        }
         let (account, key_id) = (member.account(), self.input.key_id);
         // A key id is the hash of its key, so that of somebody known has checked the signature already.
         if !known {
@@ -302,7 +304,8 @@ impl SignedHead {
             self.use_nonce(vault, account, at)?;
         }
         // Only what counts now is enrolled.
-        let actor = Actor { account, key_id, role: member.role(), standing: Standing::InForce };
+        let (role, standing) = (member.role(), Standing::InForce);
+        let actor = Actor { account, key_id, has_auth: true, role, standing };
         let caller = Caller { actor, device: device.key, request_id, at };
         Ok((caller, submission))
     }

@@ -13,6 +13,8 @@ pub struct Actor {
     pub account: AccountId,
     /// The device key that signed the request.
     pub key_id: KeyId,
+    /// Whether that device has the role `auth`; one without it does nothing but seal.
+    pub has_auth: bool,
     /// What the account is certified as.
     pub role: Role,
     /// Whether that certificate still counts.
@@ -74,6 +76,8 @@ pub enum Action {
     FetchStatements,
     /// Fetch the part hashes of a segment.
     FetchPartHashes,
+    /// Fetch a recording's key object.
+    FetchKey,
     /// Fetch a segment's header.
     FetchHeader,
     /// Fetch ranges of a segment's body.
@@ -125,6 +129,7 @@ impl Action {
             Self::StoreFinalSeal => "store-final-seal",
             Self::FetchStatements => "fetch-statements",
             Self::FetchPartHashes => "fetch-part-hashes",
+            Self::FetchKey => "fetch-key",
             Self::FetchHeader => "fetch-header",
             Self::FetchBody => "fetch-body",
             Self::FetchDetails => "fetch-details",
@@ -150,7 +155,7 @@ impl Action {
             | Self::StoreDetails
             | Self::StoreFinalSeal => Access::Seal,
             Self::FetchStatements | Self::FetchPartHashes => Access::Statements,
-            Self::FetchHeader | Self::FetchBody | Self::FetchDetails => Access::Content,
+            Self::FetchKey | Self::FetchHeader | Self::FetchBody | Self::FetchDetails => Access::Content,
         }
     }
 }
@@ -274,9 +279,12 @@ enum Subject<'a> {
     Recording(&'a Parties),
 }
 
-/// The permit for what is allowed to an account in force, unless the actor's certificate has ended and this is not
-/// among what outlives it.
+/// The permit for what is allowed to an account in force, unless the actor's device has no part in it, or its
+/// certificate has ended and this is not among what outlives it.
 fn permit(actor: &Actor, action: Action, subject: Subject<'_>) -> Result<Permit, Problem> {
+    if !actor.has_auth && !is_part_of_sealing(actor, action, subject) {
+        return Err(ProblemCode::Forbidden.into());
+    }
     if let Standing::Ended { seconds } = actor.standing
         && !outlives_certificate(actor, action.access(), subject, seconds)
     {
@@ -287,6 +295,18 @@ fn permit(actor: &Actor, action: Action, subject: Subject<'_>) -> Result<Permit,
         Subject::Nothing | Subject::Account { .. } => None,
     };
     Ok(Permit { actor: *actor, action, recording })
+}
+
+/// What a device does that seals and does nothing else: whoever holds it gets at nothing that its account can read.
+fn is_part_of_sealing(actor: &Actor, action: Action, subject: Subject<'_>) -> bool {
+    match (action, subject) {
+        (Action::FindAccounts | Action::LookUpAccount | Action::FetchNewestManifest, _) => true,
+        (_, Subject::Recording(parties)) => {
+            // Whoever goes on has to see what is there, and who seals needs nothing that only readers get.
+            action.access() != Access::Content && is_sealing_device(actor, parties)
+        }
+        _ => false,
+    }
 }
 
 /// What an account may still do `seconds` after its certificate has ended: read what it is the patient of, which nobody

@@ -33,6 +33,7 @@ pub(crate) fn router(app: App, log: Arc<RequestLog>) -> Router {
         .route("/v1/comparisons/{account}/nonce", put(comparisons::reveal))
         .route("/v1/recordings", post(recordings::create).get(recordings::list))
         .route(one, get(recordings::record))
+        .route(&format!("{one}/keys/{{generation}}"), get(recordings::key))
         .route(
             &format!("{one}/details"),
             put(details_and_final::store_details).get(details_and_final::details),

@@ -237,8 +237,8 @@ impl Clinic {
         });
         let sent = self.proxy.traffic().parts_of(recording);
         let seals = self.seals(recording);
-        let keys: std::collections::BTreeSet<Digest> = seals.iter().map(|seal| seal.key_commitment).collect();
-        assert_eq!(keys.len(), seals.len(), "two segments of {recording} have one key");
+        let keys: std::collections::BTreeSet<Digest> = seals.iter().map(|seal| seal.header).collect();
+        assert_eq!(keys.len(), seals.len(), "two segments of {recording} have one header");
         let finished: usize = seals.iter().map(|seal| seal.parts as usize).sum();
         Tally {
             tried,

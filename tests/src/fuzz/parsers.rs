@@ -185,7 +185,9 @@ fn header(data: &[u8]) -> bool {
         (read, parsed) => panic!("read as {:?}, parsed as {:?}", read.is_ok(), parsed.is_ok()),
     }
     for suite in [Suite::X25519, Suite::Pq] {
-        let _ = SealedHeader::parse(data, &Digest::of(b""), suite);
+        for recipients in 1..=2 {
+            let _ = SealedHeader::parse(data, &Digest::of(b""), suite, recipients);
+        }
     }
     accepted
 }

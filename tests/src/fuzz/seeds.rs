@@ -232,12 +232,12 @@ fn answers() -> Vec<Vec<u8>> {
         json!({ "issuer": envelope("issuer"), "certificate": envelope("certificate"), "key_lists": [envelope("key_list")] }),
         json!({ "accounts": [id] }),
         json!({ "own": { "commitment": id, "nonce": null }, "other": { "commitment": id, "nonce": id }, "first": true }),
-        json!({ "manifest": serde_json::from_str::<Value>(&manifest).unwrap(), "credentials": credentials }),
-        json!({ "track": 0, "header": "YWdl" }),
+        json!({ "manifest": serde_json::from_str::<Value>(&manifest).unwrap(), "key": "YWdl", "credentials": credentials }),
+        json!({ "track": 0, "part_chunks": 3, "header": "YWdl" }),
         json!({ "recordings": [{ "recording": recording, "finished": true, "bytes": 7 }], "next": "x" }),
         json!({
             "manifest": manifest, "credentials": credentials, "final_seal": null, "details_bytes": 7, "last_stored": time,
-            "segments": [{ "track": 0, "header_generation": 0, "parts": 2, "bytes": 7, "seal": seal, "progress": null }],
+            "segments": [{ "track": 0, "parts": 2, "bytes": 7, "seal": seal, "progress": null }],
         }),
         json!({ "type": "urn:recording-vault:problem:not-found", "title": "x", "status": 404, "code": "not-found" }),
     ]

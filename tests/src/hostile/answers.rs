@@ -10,7 +10,8 @@ use vault_proto::envelope::{self, Envelope};
 use vault_proto::geometry::{CHUNK_CIPHERTEXT, PartChunks, body_length};
 use vault_proto::ids::Digest;
 use vault_proto::labels;
-use vault_proto::statements::{RecipientKey, SegmentSeal, Suite};
+use vault_proto::sealed_header::context_stanza;
+use vault_proto::statements::{Reader, ReaderRole, SegmentSeal, Suite};
 
 use super::directory::OwnKeys;
 use super::fault::FaultKind;
@@ -67,6 +68,23 @@ pub(super) fn lie(
                 std::mem::swap(first, second);
             }
         }
+        FaultKind::SwapKey => {
+            if let Some(other) = other {
+                objects.key.clone_from(&other.key);
+            }
+        }
+        FaultKind::EditKey => {
+            if let Some(byte) = objects.key.last_mut() {
+                *byte ^= 1;
+            }
+        }
+        FaultKind::HideKey => objects.key.clear(),
+        FaultKind::KeyAddsReader => add_stanza(&mut objects.key, own),
+        FaultKind::RewrapKey => {
+            if let Some(accomplice) = accomplice {
+                rewrap(objects, accomplice, own);
+            }
+        }
         FaultKind::EditDetails => {
             if let Some(byte) = objects.details.last_mut() {
                 *byte ^= 1;
@@ -92,13 +110,11 @@ pub(super) fn lie(
             objects.manifest = objects.manifest.replacen("manifest.v1+json", "manifest.v2+json", 1);
         }
         FaultKind::PolicyChanged => {
-            edit_manifest(objects, |text| {
-                text.replacen("\"participants\"", "\"participants-and-operator\"", 1)
-            });
+            edit_manifest(objects, |text| text.replacen("\"policy\":[", "\"policy\":[\"operator-reads\"", 1));
         }
         FaultKind::PolicyAddsReader => edit_manifest(objects, |text| {
             let key = vault_proto::ids::KeyId::of_recipient(&own.recipient(Suite::Pq).to_string());
-            let reader = RecipientKey { account: own.account(), key };
+            let reader = Reader { account: own.account(), key, role: ReaderRole::Clinician, until: None };
             let reader = serde_json::to_string(&reader).expect("a reader");
             text.replacen("],\"sealer\"", &format!(",{reader}],\"sealer\""), 1)
         }),
@@ -163,26 +179,21 @@ fn lie_about_parts(kind: FaultKind, parts: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// Keys of the manifest's recipients, from the credentials.
-fn recipients(objects: &Objects) -> Vec<Recipient> {
+/// Keys of the manifest's readers, from the credentials.
+fn readers(objects: &Objects) -> Vec<Recipient> {
     let manifest = objects.manifest().expect("a stored manifest");
     let credentials = Credentials::parse(objects.credentials.as_bytes()).expect("stored credentials");
     let lists: Vec<_> =
         credentials.members.iter().map(|member| member.key_list.unverified().clone()).collect();
-    let key = |recipient: &RecipientKey| {
-        lists
-            .iter()
-            .find_map(|list| list.encryption_key(recipient.key))
-            .expect("a listed key")
-            .recipient
-            .clone()
+    let key = |reader: &Reader| {
+        lists.iter().find_map(|list| list.encryption_key(reader.key)).expect("a listed key").recipient.clone()
     };
-    manifest.recipients.iter().map(|recipient| key(recipient).parse().expect("a recipient")).collect()
+    manifest.readers.iter().map(|reader| key(reader).parse().expect("a recipient")).collect()
 }
 
-/// Replaces the first segment by a stock age file to the recipients; stock age opens header and body.
+/// Replaces the first segment by a stock age file to the readers; stock age opens header and body.
 fn plant_age_file(objects: &mut Objects) {
-    let recipients = recipients(objects);
+    let recipients = readers(objects);
     let Some(segment) = objects.segments.first_mut() else { return };
     // As long as the real body, so that nothing but its making gives it away.
     let length = usize::try_from(plaintext_of(segment.body.len())).expect("a short body");
@@ -205,9 +216,10 @@ fn plaintext_of(body: usize) -> u64 {
 
 /// A reader of the recording writes another body of the same length under the true header.
 fn reauthor(objects: &mut Objects, accomplice: &Accomplice, sealed: bool) {
+    let key = objects.opened_key(&accomplice.identity);
     let Some(segment) = objects.segments.first_mut() else { return };
     let (header, _) = Header::parse(&segment.header).expect("a stored header");
-    let Ok(file_key) = unwrap_header(&[&accomplice.identity], &header) else { return };
+    let Some(Ok(file_key)) = key.map(|key| unwrap_header(&[&key], &header)) else { return };
     let length = usize::try_from(plaintext_of(segment.body.len())).expect("a short body");
     let content: Vec<u8> = FORGED.iter().copied().cycle().take(length).collect();
     let mut sealer = PayloadSealer::new(file_key, PartChunks::FIFTEEN).expect("random bytes");
@@ -233,13 +245,39 @@ fn reauthor(objects: &mut Objects, accomplice: &Accomplice, sealed: bool) {
     }
 }
 
+/// Adds a stanza for the operator's key to a header, with whatever follows on it, and leaves its MAC as it is.
+fn add_stanza(bytes: &mut Vec<u8>, own: &OwnKeys) {
+    let (header, length) = Header::parse(bytes).expect("a stored header");
+    let suite = if header.stanzas().iter().any(|stanza| stanza.tag() == Suite::Pq.stanza_tag()) {
+        Suite::Pq
+    } else {
+        Suite::X25519
+    };
+    let file_key = vault_core::file_key::FileKey::generate().expect("random bytes");
+    let added = own.recipient(suite).wrap(&file_key).expect("a stanza");
+    let header = Header::new([header.stanzas(), &[added]].concat(), *header.mac()).expect("a header");
+    bytes.splice(..length, header.encode());
+}
+
+/// A reader seals the recording's key to all readers anew, and to the operator, under the true context.
+fn rewrap(objects: &mut Objects, accomplice: &Accomplice, own: &OwnKeys) {
+    let Some(key) = objects.opened_key(&accomplice.identity) else { return };
+    let manifest = objects.manifest().expect("a stored manifest");
+    let context = labels::key_context(&manifest.tenant, &manifest.recording, &manifest.key);
+    let context = context_stanza(&context).expect("a stanza");
+    let recipients = [readers(objects), vec![own.recipient(manifest.suite).clone()]].concat();
+    let text = format!("{}\n", *key.export());
+    objects.key =
+        vault_core::age_file::seal_small(&recipients, Some(context), text.as_bytes()).expect("an age file");
+}
+
 fn forge_headers(kind: FaultKind, objects: &mut Objects, own: &OwnKeys) {
     let Some(manifest) =
         Envelope::<vault_proto::statements::Manifest>::parse(objects.manifest.as_bytes()).ok()
     else {
         return;
     };
-    let readers = recipients(objects);
+    let readers = readers(objects);
     for (index, segment) in (0u32..).zip(&mut objects.segments) {
         let track = segment
             .seal
@@ -250,21 +288,17 @@ fn forge_headers(kind: FaultKind, objects: &mut Objects, own: &OwnKeys) {
         let key = ForgedKey([9; 16]);
         match kind {
             FaultKind::HeaderAddsReader => {
-                let (header, _) = Header::parse(&segment.header).expect("a stored header");
-                let suite = manifest.unverified().suite;
-                let file_key = vault_core::file_key::FileKey::generate().expect("random bytes");
-                let added = own.recipient(suite).wrap(&file_key).expect("a stanza");
-                let stanzas = [header.stanzas(), &[added]].concat();
-                segment.header = Header::new(stanzas, *header.mac()).expect("a header").encode();
+                add_stanza(&mut segment.header, own);
             }
             FaultKind::DowngradeHeader => {
                 let other = own.recipient(Suite::X25519).to_string();
-                let stanzas = vec![key.wrap(&other), key.wrap(&other)];
+                let stanzas = vec![key.wrap(&other)];
                 segment.header = forge_header(Some(&context), stanzas, key);
             }
             _ => {
                 let stanzas = readers
                     .iter()
+                    .take(1)
                     .filter_map(|reader| <&[u8; 32]>::try_from(reader.as_bytes()).ok())
                     .map(|reader| key.wrap_with_low_order_share(reader))
                     .collect();

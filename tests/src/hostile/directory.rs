@@ -2,14 +2,15 @@
 
 use vault_core::identity::Identity;
 use vault_core::recipient::Recipient;
+use vault_core::recording_key::RecordingKey;
 use vault_core::sealing::{RecordingSealer, device_key_id, prepare_manifest};
 use vault_core::signing_key::SigningKey;
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId, RecordingSalt};
 use vault_proto::statements::{
-    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, Policy,
-    RecipientKey, RecordingStatus, Role, Suite,
+    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, NotYet, Reader,
+    ReaderRole, RecordingStatus, Role, Suite,
 };
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::DirectoryEntry;
@@ -154,6 +155,10 @@ impl OwnKeys {
         let own = self.recipient(theirs.suite);
         let patient_account = patient.claimed_account();
         let credentials = Credentials { members: vec![patient, clinician] }.to_bytes().ok()?;
+        let key = RecordingKey::generate(theirs.suite).ok()?;
+        let recipients = [theirs.recipient.parse().ok()?, own.clone()];
+        let key_object = key.seal(&tenant, &self.recording(), &recipients).ok()?;
+        let reader = |account, key, role| Reader { account, key, role, until: None };
         let manifest = Manifest {
             suite: theirs.suite,
             recording: self.recording(),
@@ -162,24 +167,25 @@ impl OwnKeys {
             consultation: "planted".parse().ok()?,
             patient: patient_account,
             clinician: self.account(),
-            recipients: vec![
-                RecipientKey { account: patient_account, key: theirs.key_id() },
-                RecipientKey { account: self.account(), key: KeyId::of_recipient(&own.to_string()) },
+            key: key.id(),
+            key_object: Digest::of(&key_object),
+            readers: vec![
+                reader(patient_account, theirs.key_id(), ReaderRole::Patient),
+                reader(self.account(), KeyId::of_recipient(&own.to_string()), ReaderRole::Clinician),
             ],
             sealer: self.account(),
             sealer_key: device_key_id(&self.device),
             sequence: 1,
-            previous: None,
             credentials: Digest::of(&credentials),
             directory_checkpoint: None,
             created: at,
-            policy: Policy::Participants,
+            policy: Vec::new(),
+            replaces: NotYet,
         };
         let unsigned = prepare_manifest(&manifest, public(&self.device)).ok()?;
         let envelope = self.device.sign_statement(unsigned).ok()?;
         let verified = envelope.verify(manifest.sealer_key, &public(&self.device)).ok()?;
-        let mut sealer =
-            RecordingSealer::new(verified, vec![theirs.recipient.parse().ok()?, own.clone()]).ok()?;
+        let mut sealer = RecordingSealer::new(verified, key.recipient().clone()).ok()?;
         let mut segment = sealer.begin_segment(0, vault_proto::geometry::PartChunks::FIFTEEN).ok()?;
         let header = segment.header().to_vec();
         let part = segment.next_part(b"planted by the operator".to_vec(), true).ok()?.run().ok()?.ciphertext;
@@ -199,6 +205,7 @@ impl OwnKeys {
         objects.set_parts(&[part]);
         Some(Objects {
             manifest: text(envelope.bytes())?,
+            key: key_object,
             credentials: text(&credentials)?,
             segments: vec![objects],
             details,

@@ -59,6 +59,16 @@ faults! {
     SwapHeader "swap-header" "hands out the header of another recording";
     /// The header of an earlier segment.
     ReplayOldHeader "replay-old-header" "hands out the header of an earlier segment in place of a later one's";
+    /// The key object of another recording.
+    SwapKey "swap-key" "hands out the key object of another recording";
+    /// One bit of the key object is changed.
+    EditKey "edit-key" "changes one bit of the key object";
+    /// The key object is denied.
+    HideKey "hide-key" "denies that the recording has a key object";
+    /// A further stanza in the key object.
+    KeyAddsReader "key-adds-reader" "adds a stanza for the operator's key to the key object";
+    /// The key object made anew by a reader.
+    RewrapKey "rewrap-key" "hands out a key object that a colluding reader made: the same key, for the operator too";
     /// Body and part list of another recording.
     SwapBody "swap-body" "hands out the body and the part list of another recording";
     /// The body of another recording, with the right part list.
@@ -84,7 +94,7 @@ faults! {
     /// A middle segment is denied.
     HideFirstSegment "hide-first-segment" "denies the first segment";
     /// An age file that was never sealed as part of a recording.
-    PlantAgeFile "plant-age-file" "puts a stock age file to the recipients' keys in place of the segment";
+    PlantAgeFile "plant-age-file" "puts a stock age file to the readers' keys in place of the segment";
     /// A recording that the server made.
     PlantRecording "plant-recording" "lists and serves a recording sealed by keys that the operator made";
     /// A body by another reader.
@@ -111,8 +121,8 @@ faults! {
     NewerVersion "newer-version" "gives the manifest the type of a later version";
     /// A header with a low-order share.
     LowOrderKey "low-order-key" "hands out a header whose key share is a low-order point";
-    /// A third recipient in the manifest.
-    PolicyAddsReader "policy-adds-reader" "adds the operator to the recipients in the manifest";
+    /// A third reader in the manifest.
+    PolicyAddsReader "policy-adds-reader" "adds the operator to the readers in the manifest";
     /// Another policy in the manifest.
     PolicyChanged "policy-changed" "changes the policy in the manifest to one that lets the operator read";
     /// A further stanza in the header.

@@ -9,7 +9,6 @@ use sha2::Sha256;
 use vault_proto::age_header::{self, Header, Stanza};
 use vault_proto::geometry::PAYLOAD_NONCE;
 use vault_proto::ids::Digest;
-use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
 
 /// A raw age file key.
@@ -23,11 +22,6 @@ fn hkdf(salt: &[u8], key: &[u8], info: &[u8]) -> [u8; 32] {
 }
 
 impl ForgedKey {
-    /// The commitment that a seal would hold for it.
-    pub fn commitment(&self, context: &Digest) -> Digest {
-        Digest::from_bytes(hkdf(context.as_bytes(), &self.0, labels::COMMITMENT.as_bytes()))
-    }
-
     /// Wraps it for an `age1…` recipient with the age crate.
     pub fn wrap(&self, recipient: &str) -> Stanza {
         let recipient: age::x25519::Recipient = recipient.parse().expect("an age1… recipient");

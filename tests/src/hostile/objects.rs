@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use data_encoding::BASE64;
+use vault_core::identity::Identity;
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::PartChunks;
 use vault_proto::ids::Digest;
+use vault_proto::key_object::MAX_KEY_TEXT;
 use vault_proto::statements::{Manifest, SegmentSeal};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::{RecordingRecord, SegmentRecord};
@@ -15,6 +17,8 @@ use vault_proto::wire::{RecordingRecord, SegmentRecord};
 pub struct Objects {
     /// The manifest's envelope.
     pub manifest: String,
+    /// The key object, generation 0.
+    pub key: Vec<u8>,
     /// The credentials object.
     pub credentials: String,
     /// The segments, from index 0.
@@ -28,7 +32,7 @@ pub struct Objects {
 /// The objects of one segment.
 #[derive(Debug, Clone, Default)]
 pub struct SegmentObjects {
-    /// The header, generation 0.
+    /// The header.
     pub header: Vec<u8>,
     /// The body.
     pub body: Vec<u8>,
@@ -51,7 +55,7 @@ impl Objects {
                 let body = bytes(&format!("{segment}/body"));
                 let stored = bytes(&format!("{segment}/parts"));
                 SegmentObjects {
-                    header: bytes(&format!("{segment}/header.0")),
+                    header: bytes(&format!("{segment}/header")),
                     parts: if stored.is_empty() { hashes(&split(&body)) } else { stored },
                     body,
                     seal: text(&format!("{segment}/seal")),
@@ -60,6 +64,7 @@ impl Objects {
             .collect();
         Some(Self {
             manifest,
+            key: bytes("key.0"),
             credentials: text("credentials").unwrap_or_default(),
             segments,
             details: bytes("details"),
@@ -76,12 +81,13 @@ impl Objects {
         };
         write("manifest", self.manifest.as_bytes());
         write("credentials", self.credentials.as_bytes());
+        write("key.0", &self.key);
         write("details", &self.details);
         if let Some(seal) = &self.final_seal {
             write("final", seal.as_bytes());
         }
         for (index, segment) in self.segments.iter().enumerate() {
-            write(&format!("seg/{index}/header.0"), &segment.header);
+            write(&format!("seg/{index}/header"), &segment.header);
             write(&format!("seg/{index}/body"), &segment.body);
             write(&format!("seg/{index}/parts"), &segment.parts);
             if let Some(seal) = &segment.seal {
@@ -93,6 +99,12 @@ impl Objects {
     /// The manifest's statement, unchecked.
     pub fn manifest(&self) -> Option<Manifest> {
         Some(Envelope::<Manifest>::parse(self.manifest.as_bytes()).ok()?.unverified().clone())
+    }
+
+    /// The recording's key, as one of its readers gets at it, with any age implementation.
+    pub fn opened_key(&self, reader: &Identity) -> Option<Identity> {
+        let text = vault_core::age_file::open_small(reader, &self.key, MAX_KEY_TEXT).ok()?;
+        Identity::parse(std::str::from_utf8(&text).ok()?.trim_end()).ok()
     }
 
     /// The record that a server answers with.
@@ -113,7 +125,6 @@ impl SegmentObjects {
         let seal = self.seal.as_ref().and_then(|seal| Envelope::<SegmentSeal>::parse(seal.as_bytes()).ok());
         SegmentRecord {
             track: seal.map_or(0, |seal| seal.unverified().track),
-            header_generation: 0,
             parts: u32::try_from(self.parts.len() / 32).unwrap_or(u32::MAX),
             bytes: self.body.len() as u64,
             seal: self.seal.clone(),

@@ -270,6 +270,7 @@ enum Asked<'a> {
     List,
     Account(&'a str),
     Record(&'a str),
+    Key(&'a str),
     Details(&'a str),
     Header(&'a str, usize),
     Parts(&'a str, usize),
@@ -285,6 +286,7 @@ impl<'a> Asked<'a> {
             ["v1", "recordings"] => Self::List,
             ["v1", "accounts", account] => Self::Account(account),
             ["v1", "recordings", id] => Self::Record(id),
+            ["v1", "recordings", id, "keys", "0"] => Self::Key(id),
             ["v1", "recordings", id, "details"] => Self::Details(id),
             ["v1", "recordings", id, "segments", i, "header"] => Self::Header(id, segment(i)),
             ["v1", "recordings", id, "segments", i, "parts"] => Self::Parts(id, segment(i)),
@@ -296,6 +298,7 @@ impl<'a> Asked<'a> {
     const fn recording(&self) -> Option<&'a str> {
         match self {
             Self::Record(id)
+            | Self::Key(id)
             | Self::Details(id)
             | Self::Header(id, _)
             | Self::Parts(id, _)
@@ -531,6 +534,8 @@ fn hand_out(objects: &Objects, asked: &Asked<'_>, faults: &[Fault], range: Optio
     let of_segment = |index: usize| objects.segments.get(index);
     match asked {
         Asked::Record(_) => axum::Json(objects.record(now())).into_response(),
+        Asked::Key(_) if objects.key.is_empty() => not_found(),
+        Asked::Key(_) => objects.key.clone().into_response(),
         Asked::Details(_) => objects.details.clone().into_response(),
         Asked::Header(_, index) => {
             of_segment(*index).map_or_else(not_found, |segment| segment.header.clone().into_response())

@@ -1,5 +1,6 @@
 //! A recording in the making, with a hook at every step where it can be made wrong.
 
+use vault_core::identity::Identity;
 use vault_core::signing_key::SigningKey;
 use vault_proto::age_header::Stanza;
 use vault_proto::envelope::Statement;
@@ -8,17 +9,17 @@ use vault_proto::ids::{Digest, RecordingId, RecordingSalt};
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
 use vault_proto::statements::{
-    FinalSeal, Manifest, Policy, RecipientKey, RecordingStatus, SegmentSeal, Suite,
+    FinalSeal, Manifest, NotYet, Reader, ReaderRole, RecordingStatus, SegmentSeal, Suite,
 };
 use vault_proto::tree;
 
 use super::cast::{Cast, MemberText, Person, credentials, key_of, time};
-use super::primitives::{FileKey, Payload, commitment, digest, envelope, fixed_bytes, header, wrap};
+use super::primitives::{FileKey, Payload, digest, envelope, fixed_bytes, header, identity_text, wrap};
 
 /// The objects of one segment, by their names in the format.
 #[derive(Clone, Default)]
 pub struct Segment {
-    /// `header.0`.
+    /// `header`.
     pub header: Vec<u8>,
     /// `body`.
     pub body: Vec<u8>,
@@ -37,6 +38,10 @@ pub struct Objects {
     pub manifest: Vec<u8>,
     /// `credentials`.
     pub credentials: Vec<u8>,
+    /// `key.0`.
+    pub key: Vec<u8>,
+    /// `key.1`; empty where there is none.
+    pub later_key: Vec<u8>,
     /// `seg/<i>/…`.
     pub segments: Vec<Segment>,
     /// `details`.
@@ -56,10 +61,21 @@ pub struct Take {
     pub end: BodyEnd,
 }
 
+/// One of the age files of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgeFile {
+    /// The key object.
+    Key,
+    /// The segment of this number.
+    Segment(usize),
+    /// The details.
+    Details,
+}
+
 /// A hook, which changes what was made so far.
 pub type Hook<'a, T> = Box<dyn Fn(&mut T) + 'a>;
-/// A hook for one segment or, with no number, for the details.
-pub type KeyedHook<'a, T> = Box<dyn Fn(Option<usize>, &FileKey, &mut T) + 'a>;
+/// A hook for an age file, told apart by which one it is.
+pub type FileHook<'a, T> = Box<dyn Fn(AgeFile, &FileKey, &mut T) + 'a>;
 
 /// A hook for a payload of a given payload type.
 pub type PayloadHook<'a> = Box<dyn Fn(&str, &mut Vec<u8>) + 'a>;
@@ -82,14 +98,18 @@ pub struct Draft<'a> {
     pub part_chunks: PartChunks,
     /// Changes the members before they become the credentials object.
     pub on_members: Hook<'a, Vec<MemberText>>,
-    /// Changes the manifest before it is signed.
+    /// Changes the text of the key object before it is sealed.
+    pub on_key_text: Hook<'a, String>,
+    /// Changes the key object before it is hashed.
+    pub on_key_object: Hook<'a, Vec<u8>>,
+    /// Changes the manifest before the key object is made for it.
     pub on_manifest: Hook<'a, Manifest>,
     /// Changes a payload before it is signed; told apart by its payload type.
     pub on_payload: PayloadHook<'a>,
     /// Changes the stanzas before the MAC is made.
-    pub on_stanzas: KeyedHook<'a, Vec<Stanza>>,
-    /// Changes a body before it is hashed.
-    pub on_body: KeyedHook<'a, Vec<u8>>,
+    pub on_stanzas: FileHook<'a, Vec<Stanza>>,
+    /// Changes what follows a header before it is hashed.
+    pub on_body: FileHook<'a, Vec<u8>>,
     /// Changes a seal before it is signed.
     pub on_seal: Hook<'a, SegmentSeal>,
     /// Changes the final seal before it is signed.
@@ -106,9 +126,11 @@ pub struct Recording {
     pub objects: Objects,
     /// Its statements.
     pub manifest: Manifest,
+    /// Its key, which every reader holds.
+    pub key: Identity,
     /// Its seals.
     pub seals: Vec<SegmentSeal>,
-    /// Its file keys.
+    /// The file keys of its segments.
     pub file_keys: Vec<FileKey>,
     /// What it holds.
     pub takes: Vec<Take>,
@@ -125,6 +147,12 @@ pub fn media(name: &str, length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// The key of the recording called `name`.
+#[must_use]
+pub fn recording_key(suite: Suite, name: &str) -> Identity {
+    Identity::parse(&identity_text(suite, &fixed_bytes(&format!("{name} key")))).unwrap()
 }
 
 /// The parts of a body.
@@ -158,6 +186,8 @@ impl<'a> Draft<'a> {
             takes: takes.iter().enumerate().map(take).collect(),
             part_chunks: PartChunks::FIFTEEN,
             on_members: Box::new(|_| {}),
+            on_key_text: Box::new(|_| {}),
+            on_key_object: Box::new(|_| {}),
             on_manifest: Box::new(|_| {}),
             on_payload: Box::new(|_, _| {}),
             on_stanzas: Box::new(|_, _, _| {}),
@@ -206,10 +236,20 @@ impl<'a> Draft<'a> {
         envelope(T::PAYLOAD_TYPE, &payload, self.sealer.device_id(), self.device)
     }
 
+    fn readers(&self) -> [&'a Person; 2] {
+        [&self.cast.patient, &self.cast.clinician]
+    }
+
     fn manifest(&self, credentials: &[u8]) -> Manifest {
-        let readers = [&self.cast.patient, &self.cast.clinician];
         let salt = fixed_bytes(&format!("{} recording", self.name));
         let salt = RecordingSalt::from_bytes(*salt.first_chunk().unwrap());
+        let reader = |(person, role): (&Person, ReaderRole)| Reader {
+            account: person.account,
+            key: key_of(&person.identity(self.suite)),
+            role,
+            until: None,
+        };
+        let roles = [ReaderRole::Patient, ReaderRole::Clinician];
         Manifest {
             suite: self.suite,
             recording: RecordingId::of(&self.sealer.device_id(), &salt),
@@ -218,42 +258,59 @@ impl<'a> Draft<'a> {
             consultation: "2026-0421:7".parse().unwrap(),
             patient: self.cast.patient.account,
             clinician: self.cast.clinician.account,
-            recipients: readers
-                .map(|person| RecipientKey {
-                    account: person.account,
-                    key: key_of(&person.identity(self.suite)),
-                })
-                .to_vec(),
+            key: key_of(&recording_key(self.suite, &self.name)),
+            key_object: Digest::of(b""),
+            readers: self.readers().into_iter().zip(roles).map(reader).collect(),
             sealer: self.sealer.account,
             sealer_key: self.sealer.device_id(),
             sequence: 1,
-            previous: None,
             credentials: Digest::of(credentials),
             directory_checkpoint: None,
             created: time("2026-11-21T09:30:00Z"),
-            policy: Policy::Participants,
+            policy: Vec::new(),
+            replaces: NotYet,
         }
     }
 
-    fn header(&self, segment: Option<usize>, file_key: &FileKey, context: &Digest) -> Vec<u8> {
+    fn key_object(&self, manifest: &Manifest) -> Vec<u8> {
+        let mut text = format!("{}\n", *recording_key(self.suite, &self.name).export());
+        (self.on_key_text)(&mut text);
+        let context = labels::key_context(&manifest.tenant, &manifest.recording, &manifest.key);
+        let readers = self.readers().map(|person| person.identity(self.suite));
+        let mut object = self.sealed(AgeFile::Key, &context, &readers, text.as_bytes());
+        (self.on_key_object)(&mut object);
+        object
+    }
+
+    fn header(&self, file: AgeFile, context: &Digest, recipients: &[Identity]) -> Vec<u8> {
+        let file_key = self.file_key(file);
         let mut stanzas = vec![context_stanza(context).unwrap()];
-        for person in [&self.cast.patient, &self.cast.clinician] {
-            let ephemeral = fixed_bytes(&format!("{} {segment:?} to {}", self.name, person.account));
-            stanzas.push(wrap(person.identity(self.suite).recipient(), file_key, ephemeral));
+        for recipient in recipients {
+            let recipient = recipient.recipient();
+            let ephemeral = fixed_bytes(&format!("{} {file:?} to {recipient}", self.name));
+            stanzas.push(wrap(recipient, &file_key, ephemeral));
         }
-        (self.on_stanzas)(segment, file_key, &mut stanzas);
-        header(stanzas, file_key)
+        (self.on_stanzas)(file, &file_key, &mut stanzas);
+        header(stanzas, &file_key)
     }
 
-    fn file_key(&self, segment: Option<usize>) -> FileKey {
-        *fixed_bytes(&format!("{} file key {segment:?}", self.name)).first_chunk().unwrap()
+    fn file_key(&self, file: AgeFile) -> FileKey {
+        *fixed_bytes(&format!("{} file key {file:?}", self.name)).first_chunk().unwrap()
     }
 
-    fn body(&self, segment: Option<usize>, file_key: &FileKey, plaintext: &[u8], end: BodyEnd) -> Vec<u8> {
-        let nonce = *fixed_bytes(&format!("{} nonce {segment:?}", self.name)).first_chunk().unwrap();
-        let mut body = Payload::new(file_key, nonce).all(plaintext, end).bytes();
-        (self.on_body)(segment, file_key, &mut body);
+    fn body(&self, file: AgeFile, plaintext: &[u8], end: BodyEnd) -> Vec<u8> {
+        let file_key = self.file_key(file);
+        let nonce = *fixed_bytes(&format!("{} nonce {file:?}", self.name)).first_chunk().unwrap();
+        let mut body = Payload::new(&file_key, nonce).all(plaintext, end).bytes();
+        (self.on_body)(file, &file_key, &mut body);
         body
+    }
+
+    /// A whole age file.
+    fn sealed(&self, file: AgeFile, context: &Digest, recipients: &[Identity], text: &[u8]) -> Vec<u8> {
+        let mut object = self.header(file, context, recipients);
+        object.extend(self.body(file, text, BodyEnd::Final));
+        object
     }
 
     fn details(&self, manifest: &Digest) -> Vec<u8> {
@@ -270,10 +327,8 @@ impl<'a> Draft<'a> {
             tracks.join(",")
         );
         (self.on_details)(&mut text);
-        let file_key = self.file_key(None);
-        let mut object = self.header(None, &file_key, &labels::details_context(manifest));
-        object.extend(self.body(None, &file_key, text.as_bytes(), BodyEnd::Final));
-        object
+        let key = [recording_key(self.suite, &self.name)];
+        self.sealed(AgeFile::Details, &labels::details_context(manifest), &key, text.as_bytes())
     }
 
     /// Makes the recording.
@@ -284,17 +339,19 @@ impl<'a> Draft<'a> {
         let credentials = credentials(&members);
         let mut manifest = self.manifest(&credentials);
         (self.on_manifest)(&mut manifest);
+        let key = self.key_object(&manifest);
+        manifest.key_object = Digest::of(&key);
         let id = manifest.recording;
-        let mut objects = Objects { manifest: self.sign(&manifest), credentials, ..Objects::default() };
+        let mut objects = Objects { manifest: self.sign(&manifest), credentials, key, ..Objects::default() };
         let manifest_digest = digest(&objects.manifest);
 
+        let key = [recording_key(self.suite, &self.name)];
         let (mut seals, mut file_keys, mut previous) = (Vec::new(), Vec::new(), None);
         for (at, take) in self.takes.iter().enumerate() {
             let index = u32::try_from(at).unwrap();
             let context = labels::context(&manifest_digest, index, take.track);
-            let file_key = self.file_key(Some(at));
-            let header = self.header(Some(at), &file_key, &context);
-            let body = self.body(Some(at), &file_key, &take.plaintext, take.end);
+            let header = self.header(AgeFile::Segment(at), &context, &key);
+            let body = self.body(AgeFile::Segment(at), &take.plaintext, take.end);
             let hashes = hashes_of(&body, self.part_chunks);
             let mut seal = SegmentSeal {
                 manifest: manifest_digest,
@@ -304,7 +361,7 @@ impl<'a> Draft<'a> {
                 parts: u32::try_from(hashes.len()).unwrap(),
                 parts_root: tree::parts_root(&hashes),
                 end: take.end,
-                key_commitment: commitment(&file_key, &context),
+                header: Digest::of(&header),
                 previous,
                 part_chunks: self.part_chunks,
             };
@@ -314,7 +371,7 @@ impl<'a> Draft<'a> {
             let parts = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
             objects.segments.push(Segment { header, body, parts, seal: signed, progress: Vec::new() });
             seals.push(seal);
-            file_keys.push(file_key);
+            file_keys.push(self.file_key(AgeFile::Segment(at)));
         }
 
         let details = self.details(&manifest_digest);
@@ -330,7 +387,8 @@ impl<'a> Draft<'a> {
         (self.on_final)(&mut final_seal);
         objects.final_seal = Some(self.sign(&final_seal));
         objects.details = Some(details);
-        Recording { id, objects, manifest, seals, file_keys, takes: self.takes.clone() }
+        let [key] = key;
+        Recording { id, objects, manifest, key, seals, file_keys, takes: self.takes.clone() }
     }
 }
 

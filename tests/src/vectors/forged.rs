@@ -1,18 +1,19 @@
 //! What somebody with a key can make: a sealer that breaks the format, a reader who re-authors.
 
+use vault_core::recipient::Recipient;
 use vault_proto::age_header::{Stanza, encode_argument};
-use vault_proto::geometry::{CHUNK_PLAINTEXT, PartChunks};
+use vault_proto::geometry::{CHUNK_PLAINTEXT, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::Digest;
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
-use vault_proto::statements::Suite;
+use vault_proto::statements::{NotYet, SegmentProgress, Suite};
 use vault_proto::tree;
 
 use super::Outcome::{self, Damaged, MixUp, NotEntitled};
-use super::cast::Cast;
-use super::draft::{Draft, Recording, hashes_of};
+use super::Scenario;
+use super::cast::{Cast, time};
+use super::draft::{AgeFile, Draft, Recording, hashes_of, recording_key};
 use super::primitives::{FileKey, Payload, digest, fixed_bytes, header, signed, wrap, wrap_to_everybody};
-use super::{Scenario, TrackHash};
 
 /// The scenarios.
 #[must_use]
@@ -33,15 +34,15 @@ pub(super) fn forge<'a>(
     Scenario::refused(name, text, cast, &draft.record(), outcome)
 }
 
-/// Changes the stanzas of segments, and leaves those of the details as they are.
+/// Changes the stanzas of segments, and leaves those of key and details as they are.
 fn in_segments<'a>(
     cast: &'a Cast,
     what: (&str, &str, Outcome),
     change: impl Fn(&FileKey, &mut Vec<Stanza>) + 'a,
 ) -> Scenario {
     forge(cast, what, |draft| {
-        draft.on_stanzas = Box::new(move |segment, file_key, stanzas| {
-            if segment.is_some() {
+        draft.on_stanzas = Box::new(move |file, file_key, stanzas| {
+            if matches!(file, AgeFile::Segment(_)) {
                 change(file_key, stanzas);
             }
         });
@@ -56,12 +57,12 @@ fn contexts(cast: &Cast) -> Vec<Scenario> {
     let mut all = vec![
         in_segments(
             cast,
-            ("context-missing", "a stock age file to the true readers in place of a segment", NotEntitled),
+            ("context-missing", "a stock age file to the true key in place of a segment", NotEntitled),
             |_, stanzas| drop(stanzas.remove(0)),
         ),
         in_segments(
             cast,
-            ("context-behind-the-readers", "the context stanza last", NotEntitled),
+            ("context-behind-the-recipient", "the context stanza last", NotEntitled),
             |_, stanzas| stanzas.rotate_left(1),
         ),
         in_segments(cast, ("context-twice", "the context stanza twice", Damaged), |_, stanzas| {
@@ -108,49 +109,49 @@ fn contexts(cast: &Cast) -> Vec<Scenario> {
 }
 
 fn stanzas(cast: &Cast) -> Vec<Scenario> {
+    // The key of the recording of that name.
+    let key = |name: &str| recording_key(Suite::X25519, name).recipient().clone();
     let patient = cast.patient.identity(Suite::X25519).recipient().clone();
-    let clinician = cast.clinician.identity(Suite::X25519).recipient().clone();
-    let pq = cast.clinician.identity(Suite::Pq).recipient().clone();
+    let (also, pq) = (patient.clone(), cast.patient.identity(Suite::Pq).recipient().clone());
+    let (everybody, longer) = ("stanza-low-order-share", "stanza-file-key-of-17-bytes");
+    let (everybodys, longers, own) = (key(everybody), key(longer), key("stanza-twice-to-the-key"));
     let with_body =
         |stanza: &Stanza, body: Vec<u8>| Stanza::new(stanza.tag(), stanza.args().to_vec(), body).unwrap();
-    let to = patient.clone();
     let mut all = vec![
         in_segments(cast, ("stanza-unknown", "a stanza of an unknown type", Damaged), |_, stanzas| {
             stanzas.push(Stanza::new("grease", vec![], vec![7; 20]).unwrap());
         }),
         in_segments(
             cast,
-            ("stanza-of-the-other-suite", "the clinician's stanza is of suite pq", Damaged),
-            move |file_key, stanzas| stanzas[2] = wrap(&pq, file_key, [0; 32]),
+            ("stanza-of-the-other-suite", "a stanza of suite pq", Damaged),
+            move |file_key, stanzas| stanzas[1] = wrap(&pq, file_key, [0; 32]),
         ),
         in_segments(cast, ("stanza-of-a-passphrase", "a passphrase stanza", Damaged), |_, stanzas| {
             let args = vec![encode_argument(&[1; 16]), "10".to_owned()];
             stanzas.push(Stanza::new("scrypt", args, vec![7; 32]).unwrap());
         }),
-        in_segments(cast, ("stanza-of-no-reader", "a context and no reader", Damaged), |_, stanzas| {
+        in_segments(cast, ("stanza-of-no-recipient", "a context and no recipient", Damaged), |_, stanzas| {
             stanzas.truncate(1);
         }),
         in_segments(
             cast,
-            (
-                "stanza-of-the-reader-missing",
-                "the patient, whom the manifest names, is left out",
-                NotEntitled,
-            ),
-            |_, stanzas| drop(stanzas.remove(1)),
+            ("stanza-to-a-reader", "a segment to the patient in place of the recording's key", Damaged),
+            move |file_key, stanzas| stanzas[1] = wrap(&patient, file_key, [3; 32]),
         ),
         in_segments(
             cast,
-            ("stanza-of-the-reader-replaced", "the clinician twice, and the patient not at all", Damaged),
-            move |file_key, stanzas| stanzas[1] = wrap(&clinician, file_key, [3; 32]),
+            ("stanza-also-to-a-reader", "a segment to the recording's key and to the patient", Damaged),
+            move |file_key, stanzas| stanzas.push(wrap(&also, file_key, [3; 32])),
         ),
-        in_segments(cast, ("stanza-17-readers", "17 readers", Damaged), |_, stanzas| {
-            stanzas.resize(18, stanzas[2].clone());
-        }),
         in_segments(
             cast,
-            ("stanza-low-order-share", "a key share of low order: everybody can unwrap it", Damaged),
-            move |file_key, stanzas| stanzas[1] = wrap_to_everybody(&patient, file_key),
+            ("stanza-twice-to-the-key", "a segment to the recording's key, twice", Damaged),
+            move |file_key, stanzas| stanzas.push(wrap(&own, file_key, [3; 32])),
+        ),
+        in_segments(
+            cast,
+            (everybody, "a key share of low order: everybody can unwrap it", Damaged),
+            move |file_key, stanzas| stanzas[1] = wrap_to_everybody(&everybodys, file_key),
         ),
         in_segments(
             cast,
@@ -161,8 +162,8 @@ fn stanzas(cast: &Cast) -> Vec<Scenario> {
         ),
         in_segments(
             cast,
-            ("stanza-file-key-of-17-bytes", "a wrapped file key that is a byte too long", Damaged),
-            move |file_key, stanzas| stanzas[1] = wrap(&to, &[&file_key[..], &[0]].concat(), [5; 32]),
+            (longer, "a wrapped file key that is a byte too long", Damaged),
+            move |file_key, stanzas| stanzas[1] = wrap(&longers, &[&file_key[..], &[0]].concat(), [5; 32]),
         ),
         in_segments(
             cast,
@@ -175,8 +176,8 @@ fn stanzas(cast: &Cast) -> Vec<Scenario> {
     ];
     let name = "stanza-pq-cut-short";
     let mut draft = Draft::new(cast, Suite::Pq, name, &[(0, 60)]);
-    draft.on_stanzas = Box::new(|segment, _, stanzas| {
-        if segment.is_some() {
+    draft.on_stanzas = Box::new(|file, _, stanzas| {
+        if matches!(file, AgeFile::Segment(_)) {
             let share = stanzas[1].args()[0][..1000].to_owned();
             stanzas[1] = Stanza::new(stanzas[1].tag(), vec![share], stanzas[1].body().to_vec()).unwrap();
         }
@@ -190,8 +191,8 @@ fn stanzas(cast: &Cast) -> Vec<Scenario> {
     ));
     let name = "stanza-pq-low-order-share";
     let mut draft = Draft::new(cast, Suite::Pq, name, &[(0, 60)]);
-    draft.on_stanzas = Box::new(|segment, _, stanzas| {
-        if segment.is_some() {
+    draft.on_stanzas = Box::new(|file, _, stanzas| {
+        if matches!(file, AgeFile::Segment(_)) {
             let mut enc = data_encoding::BASE64_NOPAD.decode(stanzas[1].args()[0].as_bytes()).unwrap();
             enc[1088..].fill(0);
             let args = vec![encode_argument(&enc)];
@@ -241,8 +242,8 @@ fn streams(cast: &Cast) -> Vec<Scenario> {
         .into_iter()
         .map(|(name, text, outcome, write)| {
             forge(cast, (name, text, outcome), |draft| {
-                draft.on_body = Box::new(move |segment, file_key, body| {
-                    if segment.is_some() {
+                draft.on_body = Box::new(move |file, file_key, body| {
+                    if matches!(file, AgeFile::Segment(_)) {
                         *body = write(Payload::new(file_key, nonce), &full).bytes();
                     }
                 });
@@ -255,8 +256,8 @@ fn streams(cast: &Cast) -> Vec<Scenario> {
         cast,
         ("stream-of-another-key", "a body made with another key than its header wraps", NotEntitled),
         |draft| {
-            draft.on_body = Box::new(move |segment, _, body| {
-                if segment.is_some() {
+            draft.on_body = Box::new(move |file, _, body| {
+                if matches!(file, AgeFile::Segment(_)) {
                     *body = Payload::new(&[1; 16], nonce).all(&[b'm'; 600], super::draft::FINAL).bytes();
                 }
             });
@@ -271,8 +272,8 @@ fn seals(cast: &Cast) -> Vec<Scenario> {
         forge(cast, what, |draft| draft.on_seal = Box::new(change))
     };
     vec![
-        seal(("seal-other-commitment", "a commitment to another file key", NotEntitled), |seal| {
-            seal.key_commitment = Digest::of(b"another key");
+        seal(("seal-other-header", "the digest of another header", NotEntitled), |seal| {
+            seal.header = Digest::of(b"another header");
         }),
         seal(("seal-other-root", "the root of another part list", Damaged), |seal| {
             seal.parts_root = tree::parts_root(&[Digest::of(b"another part")]);
@@ -340,54 +341,76 @@ fn ends(cast: &Cast) -> Vec<Scenario> {
             seal.total_length -= 1;
         }),
     ];
-    let details = |what, change: fn(&mut Draft<'_>)| {
-        let (name, text, outcome) = what;
+    fn details(
+        cast: &Cast,
+        (name, text, outcome): (&str, &str, Outcome),
+        change: impl FnOnce(&mut Draft<'_>),
+    ) -> Scenario {
         let mut draft = Draft::new(cast, Suite::X25519, name, &[(0, 600)]);
         change(&mut draft);
         let recording = draft.record();
         let media = recording.takes[0].plaintext.clone();
         Scenario::refused(name, text, cast, &recording, outcome).released(&media)
-    };
-    all.push(details(("final-other-details", "the digest of other details", Damaged), |draft| {
+    }
+    all.push(details(cast, ("final-other-details", "the digest of other details", Damaged), |draft| {
         draft.on_final = Box::new(|seal| seal.details = Digest::of(b"other details"));
     }));
-    all.push(details(("details-no-json", "details that are no JSON", Damaged), |draft| {
+    all.push(details(cast, ("details-no-json", "details that are no JSON", Damaged), |draft| {
         draft.on_details = Box::new(|text| *text = "Consultation".to_owned());
     }));
     all.push(details(
+        cast,
         ("details-without-tracks", "details without a field they must have", Damaged),
         |draft| {
             draft.on_details = Box::new(|text| *text = text.replace(r#""tracks""#, r#""trucks""#));
         },
     ));
-    all.push(details(("details-repeated-field", "details with two titles", Damaged), |draft| {
+    all.push(details(cast, ("details-repeated-field", "details with two titles", Damaged), |draft| {
         draft.on_details = Box::new(|text| *text = text.replacen('{', r#"{"title":"Another","#, 1));
     }));
     all.push(details(
+        cast,
         ("details-without-context", "details that are a stock age file", NotEntitled),
         |draft| {
-            draft.on_stanzas = Box::new(|segment, _, stanzas| {
-                if segment.is_none() {
+            draft.on_stanzas = Box::new(|file, _, stanzas| {
+                if file == AgeFile::Details {
                     stanzas.remove(0);
                 }
             });
         },
     ));
     all.push(details(
+        cast,
         ("details-context-of-a-segment", "details in the context of segment 0", MixUp),
         |draft| {
-            draft.on_stanzas = Box::new(|segment, _, stanzas| {
-                if segment.is_none() {
+            draft.on_stanzas = Box::new(|file, _, stanzas| {
+                if file == AgeFile::Details {
                     stanzas[0] = context_of(0, 0, "any");
                 }
             });
         },
     ));
+    let clinician = cast.clinician.identity(Suite::X25519).recipient().clone();
+    for (name, text, keep) in [
+        ("details-to-a-reader", "details to the clinician in place of the recording's key", false),
+        ("details-also-to-a-reader", "details to the recording's key and to the clinician", true),
+    ] {
+        let to = clinician.clone();
+        all.push(details(cast, (name, text, Damaged), move |draft| {
+            draft.on_stanzas = Box::new(move |file, file_key, stanzas| {
+                if file == AgeFile::Details {
+                    stanzas.truncate(if keep { 2 } else { 1 });
+                    stanzas.push(wrap(&to, file_key, [3; 32]));
+                }
+            });
+        }));
+    }
     all.push(details(
+        cast,
         ("details-of-another-key", "details whose body has another key", NotEntitled),
         |draft| {
-            draft.on_body = Box::new(|segment, _, body| {
-                if segment.is_none() {
+            draft.on_body = Box::new(|file, _, body| {
+                if file == AgeFile::Details {
                     *body = Payload::new(&[1; 16], [1; 16]).chunk(0, true, b"{}").bytes();
                 }
             });
@@ -396,7 +419,7 @@ fn ends(cast: &Cast) -> Vec<Scenario> {
     all
 }
 
-/// What a reader, who knows the file key, can make of a recording.
+/// What a reader, who has the recording's key and so every file key, can make of a recording.
 fn reauthored(cast: &Cast) -> Vec<Scenario> {
     let record = |name: &str| Draft::new(cast, Suite::X25519, name, &[(0, 600)]).record();
     let mut all = Vec::new();
@@ -405,6 +428,13 @@ fn reauthored(cast: &Cast) -> Vec<Scenario> {
     };
     let list = |body: &[u8]| -> Vec<u8> {
         hashes_of(body, PartChunks::FIFTEEN).iter().flat_map(|hash| *hash.as_bytes()).collect()
+    };
+    // In the true context and with a true MAC.
+    let header_to = |recording: &Recording, file_key: &FileKey, recipients: &[&Recipient]| {
+        let context = labels::context(&digest(&recording.objects.manifest), 0, 0);
+        let mut stanzas = vec![context_stanza(&context).unwrap()];
+        stanzas.extend(recipients.iter().map(|recipient| wrap(recipient, file_key, [4; 32])));
+        header(stanzas, file_key)
     };
 
     let name = "reauthored-body";
@@ -445,30 +475,107 @@ fn reauthored(cast: &Cast) -> Vec<Scenario> {
 
     let name = "reauthored-header";
     let recording = record(name);
-    let text = "the true seal, and a header that wraps another file key in the true context";
+    let text = "a header that wraps the true file key to the true key once more: its body opens as it did";
     all.push(Scenario::refused(name, text, cast, &recording, NotEntitled).with(|objects| {
-        let context = labels::context(&digest(&objects.manifest), 0, 0);
-        let mut stanzas = vec![context_stanza(&context).unwrap()];
-        for person in [&cast.patient, &cast.clinician] {
-            stanzas.push(wrap(person.identity(Suite::X25519).recipient(), &[8; 16], [4; 32]));
-        }
-        objects.segments[0].header = header(stanzas, &[8; 16]);
+        objects.segments[0].header =
+            header_to(&recording, &recording.file_keys[0], &[recording.key.recipient()]);
     }));
 
-    let name = "opens-another-reader-in-the-header";
+    let name = "reauthored-segment";
     let recording = record(name);
-    let text = "a header to which somebody who knows the file key added a reader: the bodies and their seals are the same";
-    let mut added = Scenario::opened(name, text, cast, &recording).with(|objects| {
-        let context = labels::context(&digest(&objects.manifest), 0, 0);
-        let mut stanzas = vec![context_stanza(&context).unwrap()];
-        for (at, person) in (0..).zip([&cast.patient, &cast.clinician, &cast.other]) {
-            let recipient = person.identity(Suite::X25519).recipient().clone();
-            stanzas.push(wrap(&recipient, &recording.file_keys[0], [at + 40; 32]));
-        }
-        objects.segments[0].header = header(stanzas, &recording.file_keys[0]);
-    });
-    added.description.expected.tracks =
-        vec![TrackHash { track: 0, length: 600, sha256: Digest::of(&recording.takes[0].plaintext) }];
-    all.push(added);
+    let text = "another segment under the true context, sealed to the true key: stock age opens it";
+    all.push(Scenario::refused(name, text, cast, &recording, NotEntitled).with(|objects| {
+        let segment = &mut objects.segments[0];
+        segment.header = header_to(&recording, &[8; 16], &[recording.key.recipient()]);
+        segment.body = Payload::new(&[8; 16], [2; 16]).all(&[b'x'; 600], super::draft::FINAL).bytes();
+        segment.parts = list(&segment.body);
+    }));
+
+    let clinician = cast.clinician.identity(Suite::X25519);
+    for (name, text, also) in [
+        ("reauthored-for-a-reader", "the true file key, wrapped to a reader in place of the key", false),
+        ("reauthored-for-one-more", "the true file key, wrapped to the key and to a reader", true),
+    ] {
+        let recording = record(name);
+        let key = recording.key.recipient();
+        let recipients: &[&Recipient] =
+            if also { &[key, clinician.recipient()] } else { &[clinician.recipient()] };
+        let scenario = Scenario::refused(name, text, cast, &recording, Damaged).with(|objects| {
+            objects.segments[0].header = header_to(&recording, &recording.file_keys[0], recipients);
+        });
+        all.push(scenario.read_by(&cast.clinician, Suite::X25519));
+    }
+
+    let name = "reauthored-growing-segment";
+    let takes = [(0, MAX_PART_PLAINTEXT)];
+    let recording = Draft::new(cast, Suite::X25519, name, &takes).cut(0).record();
+    let text = "a growing segment whose true progress stands beside a header that another reader made";
+    let progress = SegmentProgress {
+        manifest: recording.seals[0].manifest,
+        index: 0,
+        track: 0,
+        parts: 1,
+        parts_root: recording.seals[0].parts_root,
+        header: recording.seals[0].header,
+        previous: None,
+        recorded: time("2026-11-21T09:31:07Z"),
+        part_chunks: recording.seals[0].part_chunks,
+        tail: NotYet,
+    };
+    let progress = signed(&progress, recording.manifest.sealer_key, &cast.clinician.device);
+    all.push(Scenario::refused(name, text, cast, &recording, NotEntitled).with(|objects| {
+        let segment = &mut objects.segments[0];
+        segment.header = header_to(&recording, &recording.file_keys[0], &[recording.key.recipient()]);
+        segment.seal.clear();
+        segment.progress = progress;
+        // No reader comes as far as the body.
+        segment.body.truncate(64);
+        objects.final_seal = None;
+        objects.details = None;
+    }));
+
+    let name = "reauthored-details";
+    let recording = record(name);
+    let text = "details that another reader sealed to the recording's key";
+    let media = recording.takes[0].plaintext.clone();
+    all.push(Scenario::refused(name, text, cast, &recording, Damaged).released(&media).with(|objects| {
+        let context = labels::details_context(&digest(&objects.manifest));
+        let stanzas =
+            vec![context_stanza(&context).unwrap(), wrap(recording.key.recipient(), &[8; 16], [4; 32])];
+        let details = objects.details.as_mut().unwrap();
+        *details = header(stanzas, &[8; 16]);
+        details.extend(Payload::new(&[8; 16], [2; 16]).all(b"{}", super::draft::FINAL).bytes());
+    }));
+
+    for (name, text, outcome, context) in [
+        (
+            "reauthored-key",
+            "a key object with the true key that another reader sealed: its manifest names the first",
+            Damaged,
+            None,
+        ),
+        (
+            "reauthored-key-elsewhere",
+            "a key object with the true key for another recording",
+            MixUp,
+            Some(Digest::of(b"elsewhere")),
+        ),
+    ] {
+        let recording = record(name);
+        all.push(Scenario::refused(name, text, cast, &recording, outcome).with(|objects| {
+            let manifest = &recording.manifest;
+            let context = context
+                .unwrap_or_else(|| labels::key_context(&manifest.tenant, &manifest.recording, &manifest.key));
+            let mut stanzas = vec![context_stanza(&context).unwrap()];
+            for (at, person) in (0..).zip([&cast.patient, &cast.clinician]) {
+                let recipient = person.identity(Suite::X25519).recipient().clone();
+                stanzas.push(wrap(&recipient, &[8; 16], [at + 40; 32]));
+            }
+            objects.key = header(stanzas, &[8; 16]);
+            let text = format!("{}\n", *recording.key.export());
+            let payload = Payload::new(&[8; 16], [2; 16]).all(text.as_bytes(), super::draft::FINAL);
+            objects.key.extend(payload.bytes());
+        }));
+    }
     all
 }

@@ -3,7 +3,7 @@
 use vault_proto::envelope::Statement as _;
 use vault_proto::geometry::{MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::Digest;
-use vault_proto::statements::{FinalSeal, SegmentProgress, SegmentSeal, Suite};
+use vault_proto::statements::{FinalSeal, NotYet, SegmentProgress, SegmentSeal, Suite};
 use vault_proto::tree;
 
 use super::Outcome::{self, CutOff, Damaged, MixUp, NewerFormat, NotEntitled};
@@ -39,10 +39,11 @@ fn progress_of(recording: &Recording) -> SegmentProgress {
         track: 0,
         parts: 1,
         parts_root: tree::parts_root(&hashes),
-        key_commitment: seal.key_commitment,
+        header: seal.header,
         previous: seal.previous,
         recorded: time("2026-11-21T09:31:07Z"),
         part_chunks: seal.part_chunks,
+        tail: NotYet,
     }
 }
 
@@ -89,10 +90,11 @@ fn of_the_sealed_segment(cast: &Cast) -> Scenario {
         track: 0,
         parts: 1,
         parts_root: Digest::from_bytes(fixed_bytes("parts of its own")),
-        key_commitment: recording.seals[0].key_commitment,
+        header: recording.seals[0].header,
         previous: None,
         recorded: time("2026-11-21T09:31:07Z"),
         part_chunks: recording.seals[0].part_chunks,
+        tail: NotYet,
     };
     Scenario::opened(name, text, cast, &recording).ending(CutOff).with(|objects| {
         objects.segments[0].progress = by_device(cast, &recording, &progress);
@@ -147,6 +149,13 @@ fn is<'a>(
 fn refused(cast: &Cast) -> Vec<Scenario> {
     let (device, patient) = (&cast.clinician.device, &cast.patient);
     let other = Digest::from_bytes(fixed_bytes("something else"));
+    let respelt = |recording: &Recording, progress: &SegmentProgress, from: &str, to: &str| {
+        let payload = serde_json::to_string(progress).unwrap();
+        let changed = payload.replace(from, to);
+        assert_ne!(changed, payload);
+        let kind = SegmentProgress::PAYLOAD_TYPE;
+        envelope(kind, changed.as_bytes(), recording.manifest.sealer_key, device)
+    };
     let cases = [
         is(("altered", "whose signature has a bit flipped", NotEntitled), |recording, progress| {
             let mut bytes = by_device(cast, recording, &progress);
@@ -176,6 +185,16 @@ fn refused(cast: &Cast) -> Vec<Scenario> {
             let payload = serde_json::to_vec(&progress).unwrap();
             envelope(&kind, &payload, recording.manifest.sealer_key, device)
         }),
+        is(("without-tail", "that says nothing of a tail", Damaged), |recording, progress| {
+            respelt(recording, &progress, r#","tail":null"#, "")
+        }),
+        is(("with-a-number-for-its-tail", "whose tail is a number", NewerFormat), |recording, progress| {
+            respelt(recording, &progress, r#""tail":null"#, r#""tail":7"#)
+        }),
+        is(("newer-tail", "with a tail, and of no parts", NewerFormat), |recording, progress| {
+            let none = SegmentProgress { parts: 0, ..progress };
+            respelt(recording, &none, r#""tail":null"#, r#""tail":{"bytes":7}"#)
+        }),
         says(cast, ("of-another-recording", "of another manifest", MixUp), false, move |it| {
             it.manifest = other
         }),
@@ -188,9 +207,14 @@ fn refused(cast: &Cast) -> Vec<Scenario> {
         says(cast, ("of-no-parts", "of no parts at all", Damaged), false, |it| it.parts = 0),
         says(cast, ("of-missing-parts", "of more parts than are stored", Damaged), true, |it| it.parts = 3),
         says(cast, ("of-other-parts", "with another root", Damaged), true, move |it| it.parts_root = other),
-        says(cast, ("of-another-key", "with another key commitment", NotEntitled), true, move |it| {
-            it.key_commitment = other;
-        }),
+        says(
+            cast,
+            ("of-another-header", "with the digest of another header", NotEntitled),
+            true,
+            move |it| {
+                it.header = other;
+            },
+        ),
         says(cast, ("of-parts-of-another-size", "of parts of one chunk", Damaged), true, |it| {
             it.part_chunks = PartChunks::ONE;
         }),

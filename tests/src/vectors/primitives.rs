@@ -118,10 +118,30 @@ pub fn header(stanzas: Vec<Stanza>, file_key: &FileKey) -> Vec<u8> {
     Header::new(stanzas, mac.finalize().into_bytes().into()).unwrap().encode()
 }
 
-/// The key commitment of a segment seal.
+/// The text of the identity whose secret is `secret`: Bech32 in capitals, of a length that BIP173 does not have.
 #[must_use]
-pub fn commitment(file_key: &FileKey, context: &Digest) -> Digest {
-    Digest::from_bytes(derive(context.as_bytes(), file_key, b"recording-vault/v1/commitment"))
+pub fn identity_text(suite: Suite, secret: &[u8; 32]) -> String {
+    let prefix = match suite {
+        Suite::X25519 => "age-secret-key-",
+        Suite::Pq => "age-secret-key-pq-",
+    };
+    let bits: Vec<u8> = secret.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let mut values: Vec<u8> = bits
+        .chunks(5)
+        .map(|group| group.iter().zip([16, 8, 4, 2, 1]).map(|(bit, weight)| bit * weight).sum())
+        .collect();
+    let spread = prefix.bytes().map(|c| c >> 5).chain([0]).chain(prefix.bytes().map(|c| c & 31));
+    let sum = spread.chain(values.iter().copied()).chain([0; 6]).fold(1, bech32_step) ^ 1;
+    values.extend((0..6).rev().map(|place| u8::try_from(sum >> (5 * place) & 31).unwrap()));
+    let data =
+        values.iter().map(|&value| char::from(b"qpzry9x8gf2tvdw0s3jn54khce6mua7l"[usize::from(value)]));
+    format!("{prefix}1{}", data.collect::<String>()).to_uppercase()
+}
+
+fn bech32_step(sum: u32, value: u8) -> u32 {
+    let generators = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
+    let added = generators.iter().enumerate().filter(|(bit, _)| sum >> (25 + bit) & 1 == 1);
+    added.fold((sum & 0x01ff_ffff) << 5 ^ u32::from(value), |next, (_, generator)| next ^ generator)
 }
 
 /// A payload that is written chunk by chunk, with any number and any mark on each.

@@ -5,6 +5,7 @@ use std::io;
 
 use vault_core::identity::Identity;
 use vault_core::opening::{OpenError, Opening, PartOpener};
+use vault_core::recording_key::RecordingKey;
 use vault_core::seeking::{PartSource, ReadableSegment, SeekableTrack};
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::BodyShape;
@@ -91,6 +92,16 @@ fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecord
     )?)
 }
 
+/// The recording's key, from generation 0 of its key object; of others the reader asks nothing.
+fn key(
+    description: &Description,
+    objects: &Objects,
+    recording: &CheckedRecording,
+) -> Result<RecordingKey, OpenError> {
+    let identity = Identity::parse(&description.identity).unwrap();
+    RecordingKey::open(recording, description.account, &identity, &objects.key)
+}
+
 /// Opens everything, segment by segment and part by part, then the details, until something is refused.
 #[must_use]
 pub fn open(description: &Description, objects: &Objects) -> Seen {
@@ -116,8 +127,8 @@ fn open_until_refused(
     seen: &mut Seen,
 ) -> Result<Outcome, OpenError> {
     let recording = checked(description, objects)?;
-    let identity = Identity::parse(&description.identity).unwrap();
-    let opening = Opening::new(&recording, description.account, &identity)?;
+    let key = key(description, objects, &recording)?;
+    let opening = Opening::new(&recording, &key);
     for (proven, segment) in recording.segments().iter().zip(&objects.segments) {
         let ready = opening.segment(proven, &segment.header, &segment.parts)?;
         let shape = *ready.shape();
@@ -165,8 +176,8 @@ pub fn seekable<'a>(
     track: u8,
 ) -> Result<SeekableTrack<Bodies<'a>>, OpenError> {
     let recording = checked(description, objects)?;
-    let identity = Identity::parse(&description.identity).unwrap();
-    let opening = Opening::new(&recording, description.account, &identity)?;
+    let key = key(description, objects, &recording)?;
+    let opening = Opening::new(&recording, &key);
     let mut source = Bodies { bodies: BTreeMap::new(), fetched: Vec::new() };
     let mut segments = Vec::new();
     for (proven, segment) in recording.segments().iter().zip(&objects.segments) {

@@ -1,11 +1,12 @@
 //! Payloads that are truly signed and spelled otherwise: outside the grammar, or of a newer format.
 
-use vault_proto::ids::{Digest, KeyId, PublicKey, RecordingId, RecordingSalt};
-use vault_proto::statements::Suite;
+use vault_proto::envelope::Statement as _;
+use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey, RecordingId, RecordingSalt};
+use vault_proto::statements::{Allowance, KeyList, Manifest, ReaderRole, Suite};
 
-use super::Outcome::{self, Damaged, NewerFormat, NotEntitled};
+use super::Outcome::{self, Damaged, MixUp, NewerFormat, NotEntitled};
 use super::Scenario;
-use super::cast::Cast;
+use super::cast::{Cast, time};
 use super::draft::Draft;
 use super::forged::forge;
 use super::primitives::{envelope, taken_apart};
@@ -13,7 +14,7 @@ use super::primitives::{envelope, taken_apart};
 /// The scenarios.
 #[must_use]
 pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
-    [payloads(cast), newer(cast)].into_iter().flatten().collect()
+    [payloads(cast), policies(cast), newer(cast)].into_iter().flatten().collect()
 }
 
 /// Writes a payload otherwise.
@@ -62,16 +63,29 @@ fn payloads(cast: &Cast) -> Vec<Scenario> {
         (
             MANIFEST,
             "payload-nullable-field-missing",
-            "a manifest without its field `previous`",
-            (|text: String| text.replace(r#""previous":null,"#, "").into()) as fn(String) -> Vec<u8>,
+            "a manifest without its field `directory_checkpoint`",
+            (|text: String| text.replace(r#""directory_checkpoint":null,"#, "").into()) as Rewrite,
         ),
+        (MANIFEST, "payload-without-replaces", "a manifest that does not say what it replaces", |text| {
+            text.replace(r#","replaces":null"#, "").into()
+        }),
+        (MANIFEST, "payload-without-until", "a reader of whom it is not said until when", |text| {
+            text.replacen(r#","until":null"#, "", 1).into()
+        }),
+        (MANIFEST, "payload-role-in-capitals", "a reader whose role is in capitals", |text| {
+            text.replace(r#""role":"patient""#, r#""role":"Patient""#).into()
+        }),
+        (MANIFEST, "payload-policy-as-text", "a policy that is a word and no list", |text| {
+            text.replace(r#""policy":[]"#, r#""policy":"clinician-shares""#).into()
+        }),
+        (MANIFEST, "payload-policy-in-capitals", "a policy of a word in capitals", |text| {
+            text.replace(r#""policy":[]"#, r#""policy":["Clinician-shares"]"#).into()
+        }),
         (MANIFEST, "payload-number-as-text", "a suite that is a string", |text| {
             text.replace(r#""suite":1"#, r#""suite":"1""#).into()
         }),
         (MANIFEST, "payload-integer-too-large", "a sequence number of 2^53", |text| {
-            text.replace(r#""sequence":1"#, r#""sequence":9007199254740992"#)
-                .replace(r#""previous":null"#, &format!(r#""previous":"{}""#, "0".repeat(64)))
-                .into()
+            text.replace(r#""sequence":1"#, r#""sequence":9007199254740992"#).into()
         }),
         (SEAL, "payload-number-with-a-point", "an index of 0.0", |text| {
             text.replace(r#""index":0"#, r#""index":0.0"#).into()
@@ -89,19 +103,30 @@ fn payloads(cast: &Cast) -> Vec<Scenario> {
         (FINAL, "payload-unknown-status", "a status that is not known", |text| {
             text.replace("complete", "finished").into()
         }),
-        (MANIFEST, "payload-recipient-as-array", "a recipient that is an array", |text| {
+        (MANIFEST, "payload-reader-as-array", "a reader that is an array", |text| {
             let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
-            let recipient = value["recipients"][0].clone();
-            value["recipients"][0] =
-                serde_json::json!([recipient["account"].clone(), recipient["key"].clone()]);
+            let fields = ["account", "key", "role", "until"].map(|name| value["readers"][0][name].clone());
+            value["readers"][0] = serde_json::Value::from(fields.to_vec());
             value.to_string().into()
         }),
     ] {
         all.push(payload(cast, kind, (name, text, Damaged), change));
     }
-    let manifest = |what, change: fn(&mut vault_proto::statements::Manifest)| {
-        forge(cast, what, |draft| draft.on_manifest = Box::new(change))
-    };
+    for (name, text, outcome, change) in [
+        (
+            "manifest-of-another-key",
+            "the id of another key",
+            MixUp,
+            (|text| digest_replaced(&text, r#""key":""#)) as Rewrite,
+        ),
+        ("manifest-of-another-key-object", "the digest of another key object", Damaged, |text| {
+            digest_replaced(&text, r#""key_object":""#)
+        }),
+    ] {
+        all.push(payload(cast, MANIFEST, (name, text, outcome), change));
+    }
+    let manifest =
+        |what, change: fn(&mut Manifest)| forge(cast, what, |draft| draft.on_manifest = Box::new(change));
     all.extend([
         manifest(("manifest-one-person", "a patient who is the clinician", Damaged), |manifest| {
             manifest.patient = manifest.clinician;
@@ -119,35 +144,79 @@ fn payloads(cast: &Cast) -> Vec<Scenario> {
         manifest(("manifest-id-is-its-salt", "an id that is drawn and not derived", Damaged), |manifest| {
             manifest.recording = RecordingId::from_bytes(*manifest.salt.as_bytes());
         }),
+        manifest(("manifest-readers-exchanged", "the clinician before the patient", Damaged), |manifest| {
+            manifest.readers.swap(0, 1);
+        }),
+        manifest(("manifest-roles-exchanged", "each reader in the other's role", Damaged), |manifest| {
+            manifest.readers[0].role = ReaderRole::Clinician;
+            manifest.readers[1].role = ReaderRole::Patient;
+        }),
+        manifest(("manifest-hidden-reader", "a third reader", Damaged), |manifest| {
+            manifest.readers.push(manifest.readers[0]);
+        }),
+        manifest(("manifest-one-reader", "the clinician is no reader", Damaged), |manifest| {
+            manifest.readers.truncate(1);
+        }),
+        manifest(("manifest-of-other-readers", "a patient who is not the reader", Damaged), |manifest| {
+            manifest.patient = AccountId::from_bytes([7; 32]);
+        }),
         manifest(
-            ("manifest-recipients-exchanged", "the clinician before the patient", Damaged),
+            ("manifest-reader-for-a-time", "a reader who does not read for good", Damaged),
             |manifest| {
-                manifest.recipients.swap(0, 1);
+                manifest.readers[1].until = Some(time("2036-11-21T09:30:00Z"));
             },
         ),
-        manifest(("manifest-hidden-reader", "a third recipient", Damaged), |manifest| {
-            manifest.recipients.push(manifest.recipients[0]);
-        }),
-        manifest(("manifest-one-recipient", "the clinician is no recipient", Damaged), |manifest| {
-            manifest.recipients.truncate(1);
-        }),
         manifest(("manifest-sequence-from-zero", "number 0 of its chain", Damaged), |manifest| {
             manifest.sequence = 0;
         }),
-        manifest(
-            ("manifest-first-with-a-previous", "a first manifest that follows on one", Damaged),
-            |manifest| {
-                manifest.previous = Some(Digest::of(b"a manifest"));
-            },
-        ),
         manifest(("manifest-of-other-credentials", "the digest of other credentials", Damaged), |manifest| {
             manifest.credentials = Digest::of(b"other credentials");
+        }),
+        manifest(("manifest-policy-descending", "a policy in another order", Damaged), |manifest| {
+            manifest.policy = vec![Allowance::ClinicianShares, Allowance::ClinicianReadmits];
+        }),
+        manifest(("manifest-policy-of-one-word-twice", "a policy of one word twice", Damaged), |manifest| {
+            manifest.policy = vec![Allowance::ClinicianShares; 2];
+        }),
+        manifest(("manifest-policy-of-more", "a policy that the patient does not allow", NotEntitled), |m| {
+            m.policy = vec![Allowance::ClinicianShares];
         }),
         manifest(("manifest-other-suite", "suite pq with keys of suite x25519", NotEntitled), |manifest| {
             manifest.suite = Suite::Pq;
         }),
     ]);
     all
+}
+
+/// A payload with another digest or id behind the first `mark`.
+fn digest_replaced(text: &str, mark: &str) -> Vec<u8> {
+    let at = text.find(mark).unwrap() + mark.len();
+    [&text[..at], &"07".repeat(32), &text[at + 64..]].concat().into()
+}
+
+/// Policies beside what a patient's key list allows.
+fn policies(cast: &Cast) -> Vec<Scenario> {
+    const BOTH: &[Allowance] = &[Allowance::ClinicianReadmits, Allowance::ClinicianShares];
+    let recording = |name: &str, allows: &'static [Allowance], policy: &'static [Allowance]| {
+        let mut draft = Draft::new(cast, Suite::X25519, name, &[(0, 600)]);
+        draft.on_members = Box::new(move |members| {
+            let list = KeyList { allows: allows.to_vec(), ..cast.key_list(&cast.patient, Suite::X25519) };
+            members[0].key_list = cast.sign_key_list(&cast.patient, &list);
+        });
+        draft.on_manifest = Box::new(move |manifest| manifest.policy = policy.to_vec());
+        draft.record()
+    };
+    let refused = |name: &str, text: &str, allows, policy| {
+        Scenario::refused(name, text, cast, &recording(name, allows, policy), NotEntitled)
+    };
+    let name = "opens-with-a-policy";
+    let text = "a policy of both words, which the patient allows";
+    vec![
+        Scenario::opened(name, text, cast, &recording(name, BOTH, BOTH)),
+        refused("manifest-policy-of-nothing", "no policy where the patient allows both words", BOTH, &[]),
+        refused("manifest-policy-of-less", "one of the words that the patient allows", BOTH, &BOTH[..1]),
+        refused("manifest-policy-of-other", "another word than the patient allows", &BOTH[..1], &BOTH[1..]),
+    ]
 }
 
 /// The values of a payload's fields, in their order.
@@ -162,6 +231,8 @@ fn ordered_values(text: &str) -> Vec<String> {
     }
     values
 }
+
+const REPLACES: &str = r#""replaces":"00112233445566778899aabbccddeeff""#;
 
 fn newer(cast: &Cast) -> Vec<Scenario> {
     let mut all = Vec::new();
@@ -186,11 +257,37 @@ fn newer(cast: &Cast) -> Vec<Scenario> {
     }
     for (name, text, from, to) in [
         ("newer-suite", "a manifest of suite 3", r#""suite":1"#, r#""suite":3"#),
-        ("newer-policy", "a manifest of an unknown policy", r#""participants""#, r#""care-team""#),
+        (
+            "newer-policy",
+            "a manifest of an unknown policy",
+            r#""policy":[]"#,
+            r#""policy":["clinician-shares","care-team"]"#,
+        ),
+        ("newer-reader", "a reader in an unknown role", r#""role":"clinician""#, r#""role":"guardian""#),
+        ("newer-replaces", "a manifest that replaces a recording", r#""replaces":null"#, REPLACES),
+        (
+            "newer-replaces-a-number",
+            "a number in place of what it replaces",
+            r#""replaces":null"#,
+            r#""replaces":0"#,
+        ),
+        (
+            "newer-replaces-and-is-broken",
+            "a manifest that replaces a recording and has the number 0",
+            r#""replaces":null"#,
+            REPLACES,
+        ),
     ] {
         all.push(forge(cast, (name, text, NewerFormat), |draft| {
-            draft.on_payload = Box::new(move |_, payload| {
-                *payload = String::from_utf8(payload.clone()).unwrap().replace(from, to).into_bytes();
+            if name.ends_with("broken") {
+                draft.on_manifest = Box::new(|manifest| manifest.sequence = 0);
+            }
+            draft.on_payload = Box::new(move |kind, payload| {
+                if kind == Manifest::PAYLOAD_TYPE {
+                    let changed = String::from_utf8(payload.clone()).unwrap().replace(from, to).into_bytes();
+                    assert_ne!(changed, *payload);
+                    *payload = changed;
+                }
             });
         }));
     }

@@ -14,6 +14,7 @@ use super::{Scenario, primitives};
 pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
     [
         altered(cast),
+        altered_key(cast),
         exchanged(cast),
         moved_within(cast),
         missing(cast),
@@ -52,8 +53,20 @@ fn flip(bytes: &mut [u8], at: usize) {
 fn alter_after(bytes: &mut [u8], mark: &str) {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let at = text.rfind(mark).unwrap() + mark.len();
+    alter(bytes, at);
+}
+
+/// Exchanges a character of base64 for another.
+fn alter(bytes: &mut [u8], at: usize) {
     let place = bytes.get_mut(at).unwrap();
     *place = if *place == b'B' { b'C' } else { b'B' };
+}
+
+/// Where the header of a whole age file ends.
+pub(super) fn header_length(file: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(file);
+    // Its MAC line: a mark, 43 characters, a line feed.
+    text.find("\n--- ").unwrap() + 5 + 43 + 1
 }
 
 fn replace(bytes: &mut Vec<u8>, from: &str, to: &str) {
@@ -121,13 +134,13 @@ fn altered(cast: &Cast) -> Vec<Scenario> {
             ("altered-header-mac", "a byte of the header's MAC", Damaged, |o| {
                 alter_after(&mut o.segments[0].header, "--- ");
             }),
-            ("altered-header-other-stanza", "a byte of the other reader's stanza", Damaged, |o| {
+            ("altered-header-stanza", "a byte of the recipient stanza's key share", Damaged, |o| {
                 alter_after(&mut o.segments[0].header, "-> X25519 ");
             }),
-            ("altered-header-own-stanza", "a byte of the reader's own stanza", Damaged, |o| {
-                let mark = "-> X25519 ";
+            ("altered-header-stanza-body", "a byte of the wrapped file key", Damaged, |o| {
+                let mark = "\n--- ";
                 let text = String::from_utf8(o.segments[0].header.clone()).unwrap();
-                flip(&mut o.segments[0].header, text.find(mark).unwrap() + mark.len() + 3);
+                alter(&mut o.segments[0].header, text.find(mark).unwrap() - 3);
             }),
             ("altered-body-nonce", "a byte of the payload nonce", Damaged, |o| {
                 flip(&mut o.segments[0].body, 3)
@@ -176,6 +189,51 @@ fn altered(cast: &Cast) -> Vec<Scenario> {
     all
 }
 
+/// The key object, at a place of each of its regions.
+fn altered_key(cast: &Cast) -> Vec<Scenario> {
+    changed(
+        cast,
+        &record(cast, "altered key"),
+        &[
+            ("altered-key-version", "the first line of the key object", Damaged, |o| {
+                let text = b"age-encryption.org/v";
+                o.key[text.len()] = b'2';
+            }),
+            ("altered-key-context", "a byte of the key object's context", MixUp, |o| {
+                alter_after(&mut o.key, "/ctx1 ");
+            }),
+            ("altered-key-context-tag", "the tag of the key object's context stanza", NotEntitled, |o| {
+                let length = String::from_utf8_lossy(&o.key).find("/ctx1 ").unwrap();
+                o.key[length + 4] = b'2';
+            }),
+            ("altered-key-own-stanza", "a byte of the reader's stanza in the key object", Damaged, |o| {
+                let at = String::from_utf8_lossy(&o.key).find("-> X25519 ").unwrap();
+                alter(&mut o.key, at + 13);
+            }),
+            ("altered-key-other-stanza", "a byte of the other reader's stanza", Damaged, |o| {
+                let at = header_length(&o.key) - 60;
+                alter(&mut o.key, at);
+            }),
+            ("altered-key-mac", "a byte of the key object's MAC", Damaged, |o| {
+                let at = header_length(&o.key) - 40;
+                alter(&mut o.key, at);
+            }),
+            ("altered-key-nonce", "a byte of the key object's payload nonce", Damaged, |o| {
+                let at = header_length(&o.key) + 3;
+                flip(&mut o.key, at);
+            }),
+            ("altered-key-text", "a byte of the text in the key object", Damaged, |o| {
+                let at = header_length(&o.key) + 20;
+                flip(&mut o.key, at);
+            }),
+            ("altered-key-tag", "the last byte of the key object", Damaged, |o| {
+                let last = o.key.len() - 1;
+                flip(&mut o.key, last);
+            }),
+        ],
+    )
+}
+
 /// A piece of one recording in place of that piece of another, of the same patient and clinician and of the same
 /// lengths.
 fn exchanged(cast: &Cast) -> Vec<Scenario> {
@@ -190,6 +248,7 @@ fn exchanged(cast: &Cast) -> Vec<Scenario> {
             *to = from.clone();
             to.manifest = manifest;
         }),
+        ("key", MixUp, |to, from| to.key.clone_from(&from.key)),
         ("all-segments", MixUp, |to, from| to.segments.clone_from(&from.segments)),
         ("segment", MixUp, |to, from| to.segments[0].clone_from(&from.segments[0])),
         ("seal", MixUp, |to, from| to.segments[0].seal.clone_from(&from.segments[0].seal)),
@@ -305,6 +364,10 @@ fn missing(cast: &Cast) -> Vec<Scenario> {
         &[
             ("missing-manifest", "no manifest", Damaged, |o| o.manifest.clear()),
             ("missing-credentials", "no credentials", Damaged, |o| o.credentials.clear()),
+            ("missing-key", "no key object", Damaged, |o| o.key.clear()),
+            ("missing-first-key", "a key object of generation 1 and none of generation 0", Damaged, |o| {
+                o.later_key = std::mem::take(&mut o.key);
+            }),
             ("missing-first-segment", "the second segment stored as the first", MixUp, |o| {
                 o.segments.remove(0);
             }),
@@ -348,11 +411,22 @@ fn lengths(cast: &Cast) -> Vec<Scenario> {
             ("cut-parts", "a part list of 31 bytes", Damaged, |o| {
                 o.segments[0].parts.pop();
             }),
+            ("cut-key", "the last byte of the key object is missing", Damaged, |o| {
+                o.key.pop();
+            }),
+            ("cut-key-to-its-header", "a key object that ends behind its header", Damaged, |o| {
+                let length = header_length(&o.key);
+                o.key.truncate(length);
+            }),
             ("cut-manifest", "the last byte of the manifest is missing", Damaged, |o| {
                 o.manifest.pop();
             }),
             ("cut-final", "the last byte of the final seal is missing", Damaged, |o| {
                 final_seal(o).pop();
+            }),
+            ("longer-key", "a byte behind the key object", Damaged, |o| o.key.push(0)),
+            ("longer-key-than-any", "32 KiB behind the key object", Damaged, |o| {
+                o.key.extend([0; 32 * 1024 + 1]);
             }),
             ("longer-body", "a byte behind a body", Damaged, |o| o.segments[0].body.push(0)),
             ("longer-body-by-a-chunk", "a body twice", Damaged, |o| {
@@ -506,6 +580,27 @@ fn confused(cast: &Cast) -> Vec<Scenario> {
                     _ => objects.final_seal = Some(bytes.clone()),
                 },
             ));
+        }
+    }
+    let files: [Change; 4] = [
+        ("confused-key-as-header", "the key object in the place of a header", MixUp, |o| {
+            o.segments[0].header = o.key[..header_length(&o.key)].to_vec();
+        }),
+        ("confused-header-and-body-as-key", "a segment in the place of the key object", MixUp, |o| {
+            o.key = [&o.segments[0].header[..], &o.segments[0].body].concat();
+        }),
+        ("confused-details-as-key", "the details in the place of the key object", MixUp, |o| {
+            o.key = o.details.clone().unwrap();
+        }),
+        ("confused-key-as-details", "the key object in the place of the details", Damaged, |o| {
+            o.details = Some(o.key.clone());
+        }),
+    ];
+    for scenario in changed(cast, &recording, &files) {
+        if scenario.name == "confused-key-as-details" {
+            all.extend(after_all_media(vec![scenario], &recording));
+        } else {
+            all.push(scenario);
         }
     }
     all

@@ -181,7 +181,7 @@ fn sealers(cast: &Cast) -> Vec<Scenario> {
         ),
         key_list(
             cast,
-            ("recipient-key-not-listed", "a recipient's key that is not in its list", NotEntitled),
+            ("readers-key-not-listed", "a reader's key that is not in its list", NotEntitled),
             |list| {
                 list.encryption[0].recipient =
                     Cast::of("hospital").other.identity(SUITE).recipient().to_string();
@@ -189,14 +189,14 @@ fn sealers(cast: &Cast) -> Vec<Scenario> {
         ),
     ]);
 
-    let name = "recipient-key-of-somebody-else";
+    let name = "readers-key-of-somebody-else";
     let stranger = key_of(&cast.other.identity(SUITE));
     let mut draft = Draft::new(cast, SUITE, name, &[(0, 250)]);
-    draft.on_manifest = Box::new(move |manifest: &mut Manifest| manifest.recipients[1].key = stranger);
+    draft.on_manifest = Box::new(move |manifest: &mut Manifest| manifest.readers[1].key = stranger);
     let text = "a manifest that names a stranger's key for the clinician";
     all.push(Scenario::refused(name, text, cast, &draft.record(), NotEntitled));
 
-    let name = "recipient-key-of-the-other-suite";
+    let name = "readers-key-of-the-other-suite";
     let pq = cast.clinician.identity(Suite::Pq);
     let mut draft = Draft::new(cast, SUITE, name, &[(0, 250)]);
     draft.on_members = Box::new(move |members| {
@@ -204,11 +204,11 @@ fn sealers(cast: &Cast) -> Vec<Scenario> {
         list.encryption.extend(cast.key_list(&cast.clinician, Suite::Pq).encryption);
         members[SEALER].key_list = cast.sign_key_list(&cast.clinician, &list);
     });
-    draft.on_manifest = Box::new(move |manifest: &mut Manifest| manifest.recipients[1].key = key_of(&pq));
+    draft.on_manifest = Box::new(move |manifest: &mut Manifest| manifest.readers[1].key = key_of(&pq));
     let text = "a manifest of suite x25519 that names the clinician's key of suite pq";
     all.push(Scenario::refused(name, text, cast, &draft.record(), NotEntitled));
 
-    let name = "recipient-in-another-role";
+    let name = "readers-in-another-role";
     all.push(credentials(
         cast,
         (name, "a patient who is certified as a clinician", NotEntitled),

@@ -34,7 +34,8 @@ fn by_length(cast: &Cast) -> Vec<Scenario> {
             all.push(Scenario::opened(&name, &text, cast, &recording));
             if length == 1 {
                 let name = format!("{name}-by-the-clinician");
-                let text = format!("{text}, read by the clinician, whose stanza is the second");
+                let text =
+                    format!("{text}, read by the clinician, whose stanza in the key object is the second");
                 all.push(Scenario::opened(&name, &text, cast, &recording).read_by(&cast.clinician, suite));
             }
         }
@@ -141,11 +142,10 @@ fn by_spelling(cast: &Cast) -> Vec<Scenario> {
 
     let name = "opens-later-manifest-of-the-device";
     let mut later = Draft::new(cast, Suite::X25519, name, &[(0, 300)]);
-    let previous = vault_proto::ids::Digest::from_bytes(fixed_bytes("the manifest before"));
+    let checkpoint = vault_proto::ids::Digest::from_bytes(fixed_bytes("a checkpoint"));
     later.on_manifest = Box::new(move |manifest| {
         manifest.sequence = 17;
-        manifest.previous = Some(previous);
-        manifest.directory_checkpoint = Some(previous);
+        manifest.directory_checkpoint = Some(checkpoint);
     });
     let later =
         Scenario::opened(name, "the 17th manifest of its device, with a checkpoint", cast, &later.record());

@@ -22,6 +22,7 @@ mod views;
 mod words;
 
 use vault_core::opening::{OpenError, Opening};
+use vault_core::recording_key::RecordingKey;
 use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_proto::trust::Known;
 use vault_tests::hostile::Objects;
@@ -50,7 +51,8 @@ fn open_here(
         },
         &Known::default(),
     )?;
-    let opening = Opening::new(&checked, reader.account.id, &reader.account.identity)?;
+    let key = RecordingKey::open(&checked, reader.account.id, &reader.account.identity, &objects.key)?;
+    let opening = Opening::new(&checked, &key);
     if checked.final_seal().is_some() {
         opening.details(&objects.details)?;
     }

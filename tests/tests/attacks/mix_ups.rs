@@ -17,6 +17,7 @@ fn row_06_swap_matrix() {
         (FaultKind::SwapSeal, 13, "Mix-up"),
         (FaultKind::SwapFinal, 13, "Mix-up"),
         (FaultKind::SwapHeader, 13, "Mix-up"),
+        (FaultKind::SwapKey, 13, "Mix-up"),
         (FaultKind::SwapBody, 11, "damaged"),
         (FaultKind::SwapBodyOnly, 11, "damaged"),
         (FaultKind::SwapDetails, 11, "damaged"),

@@ -23,7 +23,8 @@ fn edit_statement(objects: &mut Objects, place: usize, edit: impl FnOnce(&mut Ve
     (objects.final_seal, objects.segments[0].seal) = (Some(final_seal), Some(seal));
 }
 
-const OBJECTS: [Place; 4] = [
+const OBJECTS: [Place; 5] = [
+    ("key", |objects| &mut objects.key),
     ("header", |objects| &mut objects.segments[0].header),
     ("part list", |objects| &mut objects.segments[0].parts),
     ("body", |objects| &mut objects.segments[0].body),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use vault_core::details::Details;
+use vault_core::identity::Identity;
 use vault_core::sealing::RecordingSealer;
 use vault_proto::envelope::{self, Envelope};
 use vault_proto::geometry::{BodyEnd, PartChunks};
@@ -19,10 +20,10 @@ use vault_tests::scene::Scene;
 use vault_tests::sealing_device::{Device, Plan};
 
 /// Opens header and body with Debian's age; `None` where it is not installed.
-fn open_with_stock_age(folder: &Path, device: &Device, objects: &SegmentObjects) -> Option<Vec<u8>> {
+fn open_with_stock_age(folder: &Path, identity: &Identity, objects: &SegmentObjects) -> Option<Vec<u8>> {
     let age = std::env::var_os("AGE_BIN")?;
     let (key, file) = (folder.join("key.txt"), folder.join("file.age"));
-    std::fs::write(&key, format!("{}\n", *device.account.identity.export())).unwrap();
+    std::fs::write(&key, format!("{}\n", *identity.export())).unwrap();
     std::fs::write(&file, [&objects.header[..], &objects.body].concat()).unwrap();
     let opened = Command::new(age).arg("-d").arg("-i").arg(&key).arg(&file).output().unwrap();
     std::fs::remove_file(key).unwrap();
@@ -67,7 +68,7 @@ fn row_07_planted_age_file() {
     // The file is good: stock age opens it with the patient's key.
     let xenia = scene.device("xenia");
     let segment = handed_out(&scene, &xenia, scene.id("x1"));
-    if let Some(opened) = open_with_stock_age(scene.folder(), &xenia, &segment) {
+    if let Some(opened) = open_with_stock_age(scene.folder(), &xenia.account.identity, &segment) {
         assert!(opened.starts_with(b"planted: a file like any other."));
     }
 }
@@ -132,7 +133,8 @@ fn row_08_reader_reauthors_the_body() {
     let xenia = scene.device("xenia");
     let segment = handed_out(&scene, &xenia, scene.id("x1"));
     assert_eq!(segment.header, scene.objects("x1").segments[0].header, "the header is the true one");
-    if let Some(opened) = open_with_stock_age(scene.folder(), &xenia, &segment) {
+    let key = scene.objects("x1").opened_key(&xenia.account.identity).unwrap();
+    if let Some(opened) = open_with_stock_age(scene.folder(), &key, &segment) {
         assert!(opened.starts_with(b"forged: words that nobody spoke."));
     }
 }
@@ -161,11 +163,11 @@ fn two_faced(scene: &Scene) -> TwoFaced {
     let (recording, digest, at) = (begun.manifest.recording, begun.manifest.digest(), begun.manifest.created);
     let context = labels::context(&digest, 0, 0);
     let (first, second) = (ForgedKey([0x11; 16]), ForgedKey([0x22; 16]));
-    let readers: Vec<String> = begun.recipients.iter().map(ToString::to_string).collect();
-    let header = |keys: [ForgedKey; 2], mac: ForgedKey| {
-        let stanzas = readers.iter().zip(keys).map(|(reader, key)| key.wrap(reader)).collect();
-        forge_header(Some(&context), stanzas, mac)
+    let recipient = begun.key.to_string();
+    let header = |keys: &[ForgedKey], mac: ForgedKey| {
+        forge_header(Some(&context), keys.iter().map(|key| key.wrap(&recipient)).collect(), mac)
     };
+    let [for_patient, for_clinician] = [first, second].map(|key| header(&[key], key));
     let body = body_for_two_keys(first, second, SECOND_FACE);
     let seal = SegmentSeal {
         manifest: digest,
@@ -175,14 +177,14 @@ fn two_faced(scene: &Scene) -> TwoFaced {
         parts: 1,
         parts_root: vault_proto::tree::parts_root(&[Digest::of(&body)]),
         end: BodyEnd::Final,
-        key_commitment: first.commitment(&context),
+        header: Digest::of(&for_patient),
         previous: None,
         part_chunks: PartChunks::FIFTEEN,
     };
     let device = &rex.key;
     let seal: Envelope<SegmentSeal> =
         envelope::sign(&seal, begun.manifest.sealer_key, |bytes| device.sign(bytes)).unwrap();
-    let mut sealer = RecordingSealer::new(begun.manifest, begun.recipients).unwrap();
+    let mut sealer = RecordingSealer::new(begun.manifest, begun.key).unwrap();
     sealer.continue_after(&seal).unwrap();
     let details = Details { title: None, started: at, ended: at, tracks: Vec::new() };
     let (details, final_seal) = sealer.prepare_final(&details, RecordingStatus::Complete, at).unwrap();
@@ -194,6 +196,7 @@ fn two_faced(scene: &Scene) -> TwoFaced {
         segment.set_parts(std::slice::from_ref(&body));
         Objects {
             manifest: text(begun.envelope.bytes()),
+            key: begun.key_object.clone(),
             credentials: begun.credentials.clone(),
             segments: vec![segment],
             details: details.clone(),
@@ -202,9 +205,9 @@ fn two_faced(scene: &Scene) -> TwoFaced {
     };
     let objects = TwoFaced {
         recording: recording.to_string(),
-        for_patient: with_header(header([first, first], first)),
-        for_clinician: with_header(header([second, second], second)),
-        mixed: with_header(header([first, second], first)),
+        for_patient: with_header(for_patient),
+        for_clinician: with_header(for_clinician),
+        mixed: with_header(header(&[first, second], first)),
     };
     rex.upload(&scene.server().url(), recording, &objects.for_patient);
     objects
@@ -219,7 +222,8 @@ fn row_09_two_keys_one_ciphertext() {
     let xaver = scene.device("xaver");
     let server = scene.server();
     let [segment] = faces.for_clinician.segments.as_slice() else { panic!("one segment") };
-    if let Some(opened) = open_with_stock_age(scene.folder(), &xaver, segment) {
+    let key = faces.for_clinician.opened_key(&xaver.account.identity).unwrap();
+    if let Some(opened) = open_with_stock_age(scene.folder(), &key, segment) {
         assert!(opened[16..].starts_with(SECOND_FACE), "stock age shows the clinician the second face");
     }
     server.stand_in(recording, faces.for_clinician.clone(), Some(xaver.account.id));
@@ -228,12 +232,18 @@ fn row_09_two_keys_one_ciphertext() {
         "xaver",
         recording,
         14,
-        "another key than the one its sealer committed to",
+        "another header than the one that its sealer signed",
     );
     let patient = attack.run("xenia", &["open", recording], false);
     assert_eq!(patient.said.exit, Some(0), "{}", patient.said.stderr);
     assert!(!patient.said.stdout.windows(SECOND_FACE.len()).any(|bytes| bytes == SECOND_FACE));
     server.clear();
     server.stand_in(recording, faces.mixed, Some(xaver.account.id));
-    attack.open_refused("one header that wraps two keys", "xaver", recording, 11, "authentication code");
+    attack.open_refused(
+        "one header that wraps two keys",
+        "xaver",
+        recording,
+        11,
+        "2 recipients instead of 1",
+    );
 }

@@ -33,7 +33,9 @@ fn row_03_decryption_as_an_oracle() {
     let manifest = Envelope::<Manifest>::parse(truth.manifest.as_bytes()).unwrap();
     let context = labels::context(&manifest.digest(), 0, 0);
     let known = ForgedKey([3; 16]);
-    let xenia = scene.device("xenia").account.identity.recipient().to_string();
+    // The recording's recipient, which a reader told the operator.
+    let key = truth.opened_key(&scene.device("xaver").account.identity).unwrap();
+    let recipient = key.recipient().to_string();
     let header = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut objects = truth.clone();
         change(&mut objects.segments[0].header);
@@ -61,12 +63,14 @@ fn row_03_decryption_as_an_oracle() {
         ("the header MAC does not fit", flip(lines[lines.len() - 1] - 8), 11),
         (
             "a key that the operator knows",
-            header(&|bytes| *bytes = forge_header(Some(&context), vec![known.wrap(&xenia)], known)),
+            header(&|bytes| *bytes = forge_header(Some(&context), vec![known.wrap(&recipient)], known)),
             14,
         ),
         (
             "another context",
-            header(&|bytes| *bytes = forge_header(Some(&Digest::of(b"")), vec![known.wrap(&xenia)], known)),
+            header(&|bytes| {
+                *bytes = forge_header(Some(&Digest::of(b"")), vec![known.wrap(&recipient)], known)
+            }),
             13,
         ),
         ("the part list is another", list_flipped, 11),

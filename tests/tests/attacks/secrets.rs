@@ -7,6 +7,7 @@ use std::process::Command;
 use vault_core::identity_file::DeviceSecrets;
 use vault_proto::age_header::Header;
 use vault_proto::envelope::Envelope;
+use vault_proto::ids::Digest;
 use vault_proto::statements::SegmentSeal;
 use vault_tests::attack::{report, run_in};
 use vault_tests::command::{PASSPHRASE, binary, run_for_words, words_of};
@@ -49,13 +50,13 @@ fn row_15_nonce_reuse_on_resume() {
     let sealed = run_in(scene.folder(), &mut seal(), false).said.text();
     let after: BTreeSet<String> = scene.server().recordings().into_iter().collect();
     assert_eq!(after.difference(&before).collect::<Vec<_>>(), [&sealed], "one recording came of it");
-    let mut commitments = BTreeSet::new();
     let mut nonces = BTreeSet::new();
     let mut stanzas = BTreeSet::new();
     let mut segments = 0;
     for recording in &after {
         let stored = scene.server().stored(recording);
-        let headers = stored.segments.iter().map(|segment| &segment.header).chain([&stored.details]);
+        let headers = stored.segments.iter().map(|segment| &segment.header);
+        let headers = headers.chain([&stored.details, &stored.key]);
         for header in headers {
             let (header, _) = Header::parse(header).unwrap();
             for stanza in header.stanzas() {
@@ -64,8 +65,8 @@ fn row_15_nonce_reuse_on_resume() {
         }
         for segment in &stored.segments {
             let seal = Envelope::<SegmentSeal>::parse(segment.seal.as_ref().unwrap().as_bytes()).unwrap();
-            // A commitment is a one-way function of file key and place; the payload key is one of file key and nonce.
-            assert!(commitments.insert(seal.unverified().key_commitment), "a file key twice");
+            assert_eq!(seal.unverified().header, Digest::of(&segment.header));
+            // A stanza holds one file key, and the payload key is a function of file key and nonce.
             assert!(nonces.insert(segment.body[..16].to_vec()), "a payload nonce twice");
             segments += 1;
         }
@@ -75,7 +76,7 @@ fn row_15_nonce_reuse_on_resume() {
     let opened = run_in(scene.folder(), scene.command("anna").args(["open", &sealed]), true);
     assert!(opened.output.as_deref() == Some(&plaintext[..]), "{}", opened.said.stderr);
     let saw = format!(
-        "{segments} segments in the store, {pieces} of this one: no file key, stanza or nonce twice; all bytes are there"
+        "{segments} segments in the store, {pieces} of this one: no stanza or nonce twice; all bytes are there"
     );
     report(NAME, "kill -9 of the sealing client, four times", &saw, Some(0), 0);
 }

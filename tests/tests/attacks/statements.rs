@@ -90,7 +90,8 @@ fn row_14_policy_as_a_hidden_reader() {
     for (kind, exit, words) in [
         (FaultKind::PolicyAddsReader, 11, "nobody else"),
         (FaultKind::PolicyChanged, 15, "policy"),
-        (FaultKind::HeaderAddsReader, 11, "authentication code"),
+        (FaultKind::HeaderAddsReader, 11, "2 recipients instead of 1"),
+        (FaultKind::KeyAddsReader, 11, "the one that its manifest was signed with"),
     ] {
         scene.server().clear();
         scene.server().inject(Fault::everywhere(kind));
@@ -99,12 +100,12 @@ fn row_14_policy_as_a_hidden_reader() {
         let recording = crate::keys::seal_truthfully(&scene);
         let stored = scene.server().stored(&recording);
         let manifest = stored.manifest().unwrap();
-        let readers: Vec<String> =
-            manifest.recipients.iter().map(|reader| reader.account.to_string()).collect();
+        let readers: Vec<String> = manifest.readers.iter().map(|reader| reader.account.to_string()).collect();
         assert_eq!(readers, [scene.account("anna"), scene.account("dora")]);
         let stanzas = |bytes: &[u8]| Header::parse(bytes).unwrap().0.stanzas().len();
-        assert_eq!(stanzas(&stored.segments[0].header), 1 + 2, "a context and two readers");
-        assert_eq!(stanzas(&stored.details), 1 + 2);
+        assert_eq!(stanzas(&stored.key), 1 + 2, "a context and two readers");
+        assert_eq!(stanzas(&stored.segments[0].header), 1 + 1, "a context and the recording's key");
+        assert_eq!(stanzas(&stored.details), 1 + 1);
     }
 }
 

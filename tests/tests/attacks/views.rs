@@ -40,10 +40,6 @@ const EDITS: &[(&str, &str)] = &[
         "UPDATE segments SET header = zeroblob(32) WHERE number = (SELECT number FROM recordings WHERE recording = ?1)",
     ),
     (
-        "segments.header_generation",
-        "UPDATE segments SET header_generation = 1 WHERE number = (SELECT number FROM recordings WHERE recording = ?1)",
-    ),
-    (
         "segments.run_parts",
         "UPDATE segments SET run_parts = 1 WHERE number = (SELECT number FROM recordings WHERE recording = ?1)",
     ),

@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex};
 
 use data_encoding::BASE64;
 use rusqlite::Connection;
+use vault_proto::envelope::Envelope;
 use vault_proto::geometry::{MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::Digest;
+use vault_proto::statements::Manifest;
 use vault_server::data_folder::{DataFolder, init};
 use vault_server::store::Store as _;
 use vault_tests::command::end;
@@ -90,6 +92,9 @@ fn held(data: &Path) -> Result<(Rows, HashMap<String, Digest>), String> {
         if digest_of(&folder(id).join("credentials")).is_none() {
             return Err(format!("{path} has no credentials"));
         }
+        let signed = Envelope::<Manifest>::parse(&manifest).map_err(|error| format!("{path}: {error}"))?;
+        let key = signed.unverified().key_object;
+        check(format!("{path}/keys/0"), digest_of(&folder(id).join("key.0")), key)?;
         if let Some(details) = details {
             let row = Digest::from_bytes(details);
             check(format!("{path}/details"), digest_of(&folder(id).join("details")), row)?;
@@ -105,7 +110,7 @@ fn held(data: &Path) -> Result<(Rows, HashMap<String, Digest>), String> {
     for (id, segment, header, seal) in segments {
         let path = format!("/v1/recordings/{}/segments/{segment}", hexadecimal(id));
         let objects = folder(id).join(format!("seg/{segment}"));
-        check(path.clone(), digest_of(&objects.join("header.0")), Digest::from_bytes(header))?;
+        check(path.clone(), digest_of(&objects.join("header")), Digest::from_bytes(header))?;
         if let Some(seal) = seal {
             check(format!("{path}/seal"), digest_of(&objects.join("seal")), Digest::of(&seal))?;
             let sql = format!(

@@ -93,9 +93,7 @@ fn a_killed_upload_goes_on_with_a_new_key() {
         assert!(opened.stdout == content, "the bytes differ");
     }
     let headers: Vec<Vec<u8>> = (0..3)
-        .map(|segment| {
-            std::fs::read(world.stored(&recording).join(format!("seg/{segment}/header.0"))).unwrap()
-        })
+        .map(|segment| std::fs::read(world.stored(&recording).join(format!("seg/{segment}/header"))).unwrap())
         .collect();
     assert!(headers[0] != headers[1] && headers[1] != headers[2]);
 }

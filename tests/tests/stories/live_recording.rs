@@ -386,7 +386,7 @@ fn a_long_recording_is_many_segments_and_one_stream() {
 }
 
 fn header(world: &World, recording: &str, segment: u32) -> Vec<u8> {
-    let path: &Path = &world.stored(recording).join(format!("seg/{segment}/header.0"));
+    let path: &Path = &world.stored(recording).join(format!("seg/{segment}/header"));
     std::fs::read(path).unwrap()
 }
 

@@ -136,16 +136,22 @@ fn nothing_of_a_recording_is_left() {
     let secrets = DeviceSecrets::unlock(&SecretString::from(PASSPHRASE), &locked).unwrap();
     let identity = secrets.identity.export();
     let segment = world.stored(&recording).join("seg/0");
-    let header = std::fs::read(segment.join("header.0")).unwrap();
+    let header = std::fs::read(segment.join("header")).unwrap();
     let body = std::fs::read(segment.join("body")).unwrap();
-    let file_key = file_key(&identity, &header);
+    // What a reader gets out of the key object, of which the sealer keeps nothing.
+    let key_object = std::fs::read(world.stored(&recording).join("key.0")).unwrap();
+    let text = vault_core::age_file::open_small(&secrets.identity, &key_object, 1024).unwrap();
+    let key = std::str::from_utf8(&text).unwrap().trim_end();
+    let file_key = file_key(key, &header);
     let mut payload_key = vec![0; 32];
     Hkdf::<Sha256>::new(body.get(..16), &file_key).expand(b"payload", &mut payload_key).unwrap();
     let details = std::fs::read(world.stored(&recording).join("details")).unwrap();
     let looked_for = [
         ("file key", file_key),
         ("payload key", payload_key),
-        ("file key of the details", self::file_key(&identity, &details)),
+        ("file key of the details", self::file_key(key, &details)),
+        ("file key of the key object", self::file_key(&identity, &key_object)),
+        ("the recording's key", key.as_bytes().to_vec()),
         ("identity", identity.as_bytes().to_vec()),
         ("device secret, in hexadecimal", secrets.device.export().as_bytes().to_vec()),
         ("device secret", raw(&secrets.device.export())),

@@ -49,7 +49,7 @@ impl Wanted {
 pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted) -> Result<(), Failure> {
     let Wanted { recording, output, from, track, as_sealed, allow_cut_off } = wanted;
     let remote = fetch(session, &recording).await?;
-    remote.opening(session).map_err(Failure::from)?;
+    remote.check_reader(session).map_err(Failure::from)?;
     if !allow_cut_off {
         remote.require_complete(session.home()).await?;
     }

@@ -52,7 +52,7 @@ pub(crate) async fn play(
 ) -> Result<(), Failure> {
     let Wanted { recording, from, track, output, url, allow_cut_off } = wanted;
     let remote = fetch(session, &recording).await?;
-    remote.opening(session)?;
+    remote.check_reader(session)?;
     if !allow_cut_off {
         remote.require_complete(session.home()).await?;
     }

@@ -361,7 +361,7 @@ fn find(
         _ => {}
     }
     let mut expected: HashSet<&String> = files.keys().collect();
-    let reader = manifest.recipients.iter().any(|reader| reader.account == signed.list.statement().account);
+    let reader = manifest.participants().is_reader(signed.list.statement().account);
     let ciphertext = match described {
         _ if !reader => Sums::new(),
         Some(described) => {

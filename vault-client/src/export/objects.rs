@@ -9,10 +9,10 @@ use vault_proto::credentials::MAX_CREDENTIALS;
 use vault_proto::envelope::MAX_ENVELOPE;
 use vault_proto::geometry::MAX_PARTS;
 use vault_proto::ids::{Digest, OrganisationId, RecordingId};
-use vault_proto::labels;
-use vault_proto::object::{Object, recording_folder, segment_folder};
+use vault_proto::key_object::{MAX_KEY_OBJECT, check_key_object};
+use vault_proto::object::Object;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
-use vault_proto::sealed_header::{MAX_SEALED_HEADER, SealedHeader};
+use vault_proto::sealed_header::MAX_SEALED_HEADER;
 use vault_proto::tree;
 use vault_proto::trust::Known;
 use vault_proto::wire::MAX_DETAILS;
@@ -61,11 +61,16 @@ pub(crate) fn read(
     Some((CheckedRecording::check(recording, organisation, &stored, known), sums))
 }
 
-/// Checks the ciphertext of a recording whose statements were checked, as far as that needs no key: headers, part
-/// lists, every part of every body, the details. Gives the files that these are, or says what is damaged.
+/// Checks the ciphertext of a recording whose statements were checked, as far as that needs no key: the key object,
+/// headers, part lists, every part of every body, the details. Gives the files that these are, or says what is damaged.
 pub(crate) fn check_ciphertext(export: &Path, checked: &CheckedRecording) -> Result<Sums, String> {
     let recording = checked.manifest().recording;
     let mut sums = Sums::new();
+    let name = Object::Key { generation: 0 }.path(&recording);
+    let key = small_file(&export.join(&name), MAX_KEY_OBJECT).map_err(|error| error.to_string())?;
+    let key = key.ok_or("its key is missing")?;
+    check_key_object(checked.manifest(), &key).map_err(|refusal| refusal.to_string())?;
+    sums.insert(name, Digest::of(&key));
     for proven in checked.segments() {
         check_segment(export, checked, &proven, &mut sums)
             .map_err(|problem| format!("segment {}: {problem}", proven.index))?;
@@ -91,21 +96,14 @@ fn check_segment(
     sums: &mut Sums,
 ) -> Result<(), String> {
     let words = |error: io::Error| error.to_string();
-    let manifest = checked.manifest();
-    let (recording, segment) = (manifest.recording, proven.index);
-    let folder = format!("{}/{}", recording_folder(&recording), segment_folder(segment));
-    let generations = generations(&export.join(folder), segment).map_err(words)?;
-    for &generation in &generations {
-        let name = Object::Header { segment, generation }.path(&recording);
-        let bytes = small_file(&export.join(&name), MAX_SEALED_HEADER).map_err(words)?.unwrap_or_default();
-        let context = labels::context(&manifest.digest(), proven.index, proven.track);
-        SealedHeader::parse(&bytes, &context, manifest.suite)
-            .map_err(|error| format!("its header: {error}"))?;
-        sums.insert(name, Digest::of(&bytes));
+    let (recording, segment) = (checked.manifest().recording, proven.index);
+    let name = Object::Header { segment }.path(&recording);
+    let header = small_file(&export.join(&name), MAX_SEALED_HEADER).map_err(words)?;
+    let header = header.ok_or("its header is missing")?;
+    if Digest::of(&header) != proven.header {
+        return Err("its header is not the one that was sealed".to_owned());
     }
-    if generations.is_empty() {
-        return Err("its header is missing".to_owned());
-    }
+    sums.insert(name, proven.header);
     let name = Object::Parts { segment }.path(&recording);
     let list = small_file(&export.join(&name), 32 * MAX_PARTS as usize).map_err(words)?;
     let list = list.ok_or("its list of parts is missing")?;
@@ -120,25 +118,6 @@ fn check_segment(
     let digest = check_body(&export.join(&name), proven, &hashes)?;
     sums.insert(name, digest);
     Ok(())
-}
-
-/// The generations of a segment's header that are there.
-fn generations(folder: &Path, segment: u32) -> io::Result<Vec<u32>> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let name = entry?.file_name();
-        let object =
-            name.to_str().and_then(|name| Object::parse(&format!("{}/{name}", segment_folder(segment))));
-        if let Some(Object::Header { generation, .. }) = object {
-            found.push(generation);
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
 }
 
 fn check_body(path: &Path, proven: &ProvenSegment, hashes: &[Digest]) -> Result<Digest, String> {

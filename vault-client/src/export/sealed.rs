@@ -31,7 +31,7 @@ pub(super) fn find(run: &Run<'_>, recording: &ListedRecording) -> Option<Present
 /// The recording as an earlier run left it, for when the server does not show it, or less of it than it had.
 pub(super) fn carry_over(run: &Run<'_>, recording: RecordingId) -> Option<Present> {
     let (checked, mut sums) = kept::proved(run, recording)?;
-    if checked.manifest().recipients.iter().any(|reader| reader.account == run.session.account().id) {
+    if checked.manifest().participants().is_reader(run.session.account().id) {
         sums.extend(objects::check_ciphertext(&run.folder.path(""), &checked).ok()?);
     }
     let empty = checked.final_seal().is_none() && checked.plaintext_length() == 0;
@@ -49,8 +49,12 @@ pub(super) async fn fetch(run: &Run<'_>, recording: &ListedRecording) -> Result<
     for (object, bytes) in remote.statements() {
         objects::write(&apart, object, &bytes)?;
     }
-    match remote.opening(run.session) {
-        Ok(opening) => {
+    match remote.check_reader(run.session) {
+        Ok(()) => {
+            let key = remote.key(run.session).await?;
+            let opening = Opening::new(remote.checked(), &key);
+            let key_object = remote.key_object(run.session).await?;
+            objects::write(&apart, Object::Key { generation: 0 }, &key_object)?;
             if let Some(object) = remote.details_object(run.session).await? {
                 objects::write(&apart, Object::Details, &object)?;
             }
@@ -78,7 +82,7 @@ async fn fetch_segment(
     let recording = remote.checked().manifest().recording;
     let started = start_segment(connection, opening, proven).await?;
     let index = proven.index;
-    let header = Object::Header { segment: index, generation: remote.header_generation(index) };
+    let header = Object::Header { segment: index };
     objects::write(apart, header, &started.header)?;
     let proved = started.hashes.len().min(32 * proven.shape.parts() as usize);
     objects::write(apart, Object::Parts { segment: index }, &started.hashes.slice(..proved))?;

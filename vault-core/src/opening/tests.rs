@@ -34,7 +34,9 @@ fn open(stored: &Stored, change: &dyn Fn(&str, &mut Vec<u8>)) -> Result<Vec<Vec<
         },
         &Known::default(),
     )?;
-    let opening = Opening::new(&recording, begun.patient.account(), &begun.patient.identity)?;
+    let (patient, object) = (&begun.patient, fetch("key", &begun.key_object));
+    let key = RecordingKey::open(&recording, patient.account(), &patient.identity, &object)?;
+    let opening = Opening::new(&recording, &key);
     assert_eq!(opening.details(&fetch("details", &stored.details))?, details());
     let mut opened = Vec::new();
     for (proven, segment) in recording.segments().iter().zip(&stored.segments) {
@@ -51,7 +53,8 @@ fn open(stored: &Stored, change: &dyn Fn(&str, &mut Vec<u8>)) -> Result<Vec<Vec<
     Ok(opened)
 }
 
-const OBJECTS: [&str; 8] = ["manifest", "credentials", "seal", "final", "details", "header", "parts", "body"];
+const OBJECTS: [&str; 9] =
+    ["manifest", "credentials", "key", "seal", "final", "details", "header", "parts", "body"];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
@@ -81,8 +84,7 @@ proptest! {
     ) {
         let stored = seal(Suite::X25519, &[(length, BodyEnd::Final)]);
         let recording = stored.checked();
-        let patient = &stored.begun.patient;
-        let opening = Opening::new(&recording, patient.account(), &patient.identity).unwrap();
+        let opening = Opening::new(&recording, &stored.begun.key);
         let segment = &stored.segments[0];
         let ready = opening.segment(&recording.segments()[0], &segment.header, &segment.hashes()).unwrap();
         let opener = ready.start(&segment.parts[0]).unwrap();
@@ -129,25 +131,9 @@ proptest! {
 fn a_part_of_another_length_than_the_seal_promises_is_damaged() {
     let stored = seal(Suite::X25519, &[(500, BodyEnd::Final)]);
     let recording = stored.checked();
-    let patient = &stored.begun.patient;
-    let opening = Opening::new(&recording, patient.account(), &patient.identity).unwrap();
+    let opening = Opening::new(&recording, &stored.begun.key);
     let segment = &stored.segments[0];
     let ready = opening.segment(&recording.segments()[0], &segment.header, &segment.hashes()).unwrap();
     let short = &segment.parts[0][..100];
     assert!(matches!(ready.start(short), Err(OpenError::Refused(Refusal::Damaged(_)))));
-}
-
-#[test]
-fn an_identity_that_the_manifest_does_not_name_is_no_readers() {
-    let stored = seal(Suite::X25519, &[(5, BodyEnd::Final)]);
-    let recording = stored.checked();
-    let patient = stored.begun.patient.account();
-    let later = Identity::generate(Suite::X25519).unwrap();
-    assert_eq!(Opening::new(&recording, patient, &later).err(), Some(OpenError::NotAReader));
-    let pq = Identity::generate(Suite::Pq).unwrap();
-    let other = OpenError::OtherSuite { recording: "x25519", own: "pq" };
-    assert_eq!(Opening::new(&recording, patient, &pq).err(), Some(other));
-    let own = &stored.begun.patient.identity;
-    let stranger = AccountId::from_bytes([1; 32]);
-    assert_eq!(Opening::new(&recording, stranger, own).err(), Some(OpenError::NotAReader));
 }

@@ -4,13 +4,14 @@ use vault_proto::geometry::{BodyEnd, MAX_PART, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::statements::{RecordingStatus, Suite};
 
 use super::*;
+use crate::identity::Identity;
 use crate::recording_fixture::{begin, details, seal};
 
 static_assertions::assert_not_impl_any!(RecordingSealer: Clone, std::fmt::Debug, serde::Serialize);
 static_assertions::assert_not_impl_any!(SegmentSealer: Clone, std::fmt::Debug, serde::Serialize);
 
 fn start(index: u32, track: u8) -> SegmentStart {
-    SegmentStart { index, track, part_chunks: PartChunks::FIFTEEN, key_commitment: Digest::of(b"key") }
+    SegmentStart { index, track, part_chunks: PartChunks::FIFTEEN, header: Digest::of(b"header") }
 }
 
 fn facts(index: u32) -> SegmentFacts {
@@ -42,18 +43,13 @@ fn only_the_device_of_the_manifest_seals() {
 }
 
 #[test]
-fn the_recipients_are_those_of_the_manifest_in_its_order() {
+fn a_recording_is_sealed_to_its_own_key_alone() {
     let begun = begin(Suite::X25519);
-    let [patient, clinician] = [&begun.patient, &begun.clinician].map(|p| p.identity.recipient().clone());
-    let stranger = crate::identity::Identity::generate(Suite::X25519).unwrap().recipient().clone();
-    for wrong in [
-        vec![],
-        vec![patient.clone()],
-        vec![clinician.clone(), patient.clone()],
-        vec![patient.clone(), clinician.clone(), stranger.clone()],
-        vec![patient, stranger],
-    ] {
-        assert!(matches!(RecordingSealer::new(begun.manifest.clone(), wrong), Err(SealError::Recipients)));
+    let reader = begun.patient.identity.recipient().clone();
+    let strangers =
+        [Suite::X25519, Suite::Pq].map(|suite| Identity::generate(suite).unwrap().recipient().clone());
+    for wrong in strangers.into_iter().chain([reader]) {
+        assert!(matches!(RecordingSealer::new(begun.manifest.clone(), wrong), Err(SealError::OtherKey)));
     }
 }
 
@@ -116,12 +112,12 @@ fn no_two_segments_share_a_key_and_every_header_names_its_place() {
         sealer.begin_segment(0, PartChunks::FIFTEEN).unwrap(),
         sealer.begin_segment(0, PartChunks::FIFTEEN).unwrap(),
     );
-    assert_ne!(first.start().key_commitment, second.start().key_commitment);
     assert_ne!(first.header(), second.header());
+    assert_eq!(first.start().header, Digest::of(first.header()));
     let here = labels::context(&begun.manifest.digest(), 0, 0);
     let elsewhere = labels::context(&begun.manifest.digest(), 0, 1);
     let parse =
-        |context| vault_proto::sealed_header::SealedHeader::parse(first.header(), context, Suite::X25519);
-    assert_eq!(parse(&here).unwrap().readers().len(), 2);
+        |context| vault_proto::sealed_header::SealedHeader::parse(first.header(), context, Suite::X25519, 1);
+    assert!(parse(&here).is_ok());
     assert!(parse(&elsewhere).is_err());
 }

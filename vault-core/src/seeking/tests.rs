@@ -27,8 +27,7 @@ impl PartSource for Counted<'_> {
 
 fn track(stored: &Stored, altered: Option<(u32, u32)>) -> SeekableTrack<Counted<'_>> {
     let recording = stored.checked();
-    let patient = &stored.begun.patient;
-    let opening = Opening::new(&recording, patient.account(), &patient.identity).unwrap();
+    let opening = Opening::new(&recording, &stored.begun.key);
     let proven = recording.segments();
     let segments = proven.iter().zip(&stored.segments).map(|(proven, segment)| {
         let ready = opening.segment(proven, &segment.header, &segment.hashes()).unwrap();

@@ -8,7 +8,7 @@
 //! entries/<account>.json  who was looked up lately: a recording may begin while the server is away
 //! list.json           the account's own signed list of recordings
 //! exports/<id>/       what was opened for exports, so that their files vouch for nothing themselves
-//! chain.json          the device's chain of manifests   uploads/          journals and spools of unfinished uploads
+//! sequence.json       the device's last manifest number uploads/          journals and spools of unfinished uploads
 //! endings/<id>.json   final seals that this device made
 //! ```
 //! These are the keys of its records. Where there are files, each is a file; elsewhere they are keys all the same.

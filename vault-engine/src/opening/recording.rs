@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use async_lock::OnceCell;
 use bytes::Bytes;
+use futures_util::future;
 use futures_util::stream::{self, StreamExt as _};
 use sha2::{Digest as _, Sha256};
 use vault_core::details::Details;
 use vault_core::opening::Opening;
+use vault_core::recording_key::{RecordingKey, check_reader};
 use vault_proto::envelope::{Envelope, Verified};
 use vault_proto::ids::{AccountId, Digest, RecordingId};
+use vault_proto::key_object::MAX_KEY_OBJECT;
 use vault_proto::object::Object;
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, StoredStatements};
@@ -39,6 +43,8 @@ pub(crate) const MAX_PAGE_BODY: usize = 1024 * 1024;
 pub struct RemoteRecording {
     record: RecordingRecord,
     checked: CheckedRecording,
+    /// The key object, once it was asked for.
+    key_object: OnceCell<Bytes>,
 }
 
 /// How complete a recording is, as its statements prove.
@@ -143,7 +149,7 @@ impl RemoteRecording {
             },
             &known,
         )?;
-        Ok(Self { record, checked })
+        Ok(Self { record, checked, key_object: OnceCell::new() })
     }
 
     /// What the accounts of this recording are called in their certificates, as they were at sealing; the
@@ -227,12 +233,35 @@ impl RemoteRecording {
         self.cut_off(home).await?.map_or(Ok(()), |cut_off| Err(ClientError::CutOff(Box::new(cut_off))))
     }
 
-    /// Prepares to open it with the session's identity.
+    /// Whether the session's account reads it. Asks nobody.
     ///
     /// # Errors
-    /// [`ClientError::Open`] if the account is not a reader.
-    pub fn opening<'a>(&'a self, session: &'a Session) -> Result<Opening<'a>, ClientError> {
-        Ok(Opening::new(&self.checked, session.account.id, &session.account.identity)?)
+    /// [`ClientError::Open`] if not.
+    pub fn check_reader(&self, session: &Session) -> Result<(), ClientError> {
+        Ok(check_reader(&self.checked, session.account.id, &session.account.identity)?)
+    }
+
+    /// Fetches its key object, once.
+    ///
+    /// # Errors
+    /// [`ClientError::Open`] if the server does not have it.
+    pub async fn key_object(&self, session: &Session) -> Result<Bytes, ClientError> {
+        let fetch = async || {
+            let path = wire::path::key(&self.checked.manifest().recording, 0);
+            stored(&session.connection, &path, MAX_KEY_OBJECT, || "its key".to_owned()).await
+        };
+        self.key_object.get_or_try_init(fetch).await.cloned()
+    }
+
+    /// Opens its key with the session's identity.
+    ///
+    /// # Errors
+    /// [`ClientError::Open`] if the account is not a reader, or for a check that fails.
+    pub async fn key(&self, session: &Session) -> Result<RecordingKey, ClientError> {
+        // Who is no reader is told so, whatever the server has.
+        self.check_reader(session)?;
+        let object = self.key_object(session).await?;
+        Ok(RecordingKey::open(&self.checked, session.account.id, &session.account.identity, &object)?)
     }
 
     /// Fetches and opens the details; `None` without a final seal, which is what binds them.
@@ -252,10 +281,12 @@ impl RemoteRecording {
         if self.checked.final_seal().is_none() {
             return Ok(None);
         }
-        let opening = self.opening(session)?;
+        self.check_reader(session)?;
         let path = wire::path::details(&self.checked.manifest().recording);
-        let object = stored(&session.connection, &path, MAX_DETAILS, || "its details".to_owned()).await?;
-        Ok(Some((opening.details(&object)?, object)))
+        let object = stored(&session.connection, &path, MAX_DETAILS, || "its details".to_owned());
+        let (key, object) = future::join(self.key(session), object).await;
+        let (key, object) = (key?, object?);
+        Ok(Some((Opening::new(&self.checked, &key).details(&object)?, object)))
     }
 
     /// The statements that were checked, as the server has them.
@@ -298,12 +329,6 @@ impl RemoteRecording {
         }
     }
 
-    /// Generation of a segment's current header, as the server says.
-    pub fn header_generation(&self, segment: u32) -> u32 {
-        let segment = usize::try_from(segment).ok().and_then(|segment| self.record.segments.get(segment));
-        segment.map_or(0, |segment| segment.header_generation)
-    }
-
     /// Opens every sealed segment in order, or those of one track, and writes the plaintext to `out`, calling
     /// `on_progress` with each number of bytes written. `out` gets only checked bytes; on an error it holds a beginning
     /// of what was asked for. Without `track` the tracks of a recording that has several follow each other as they were
@@ -320,9 +345,10 @@ impl RemoteRecording {
         out: &mut (dyn Write + Send),
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Opened, ClientError> {
-        let opening = self.opening(session)?;
         // A server that edited the details must not be noticed only by those who look at titles.
         self.details(session).await?;
+        let key = self.key(session).await?;
+        let opening = Opening::new(&self.checked, &key);
         own_list::know(&session.home, &session.account, self.entry()).await?;
         let mut opened = Progress { hash: Sha256::new(), bytes: 0, parts: 0 };
         let wanted = |proven: &ProvenSegment| track.is_none_or(|track| track == proven.track);

@@ -11,10 +11,9 @@ use async_lock::OnceCell;
 use bytes::Bytes;
 use futures_util::future::{self, BoxFuture, Either};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use vault_core::identity::Identity;
 use vault_core::opening::{Opening, PartOpener};
+use vault_core::recording_key::RecordingKey;
 use vault_core::webm::SeekableLayout;
-use vault_proto::ids::AccountId;
 use vault_proto::recording::{CheckedRecording, ProvenSegment};
 use zeroize::Zeroizing;
 
@@ -47,8 +46,7 @@ pub struct RemoteTrack {
 struct Shared {
     connection: Connection,
     checked: CheckedRecording,
-    account: AccountId,
-    identity: Arc<Identity>,
+    key: RecordingKey,
     segments: Vec<Segment>,
     /// What stands in front of the track's own bytes, and how many of these it replaces.
     head: Bytes,
@@ -105,8 +103,8 @@ impl RemoteTrack {
         track: u8,
         layout: Option<SeekableLayout>,
     ) -> Result<Self, ClientError> {
-        remote.opening(session)?;
         remote.details(session).await?;
+        let key = remote.key(session).await?;
         let checked = remote.checked().clone();
         own_list::know(&session.home, &session.account, remote.entry()).await?;
         let mut segments = Vec::new();
@@ -123,8 +121,7 @@ impl RemoteTrack {
         let shared = Shared {
             connection: session.connection.clone(),
             checked,
-            account: session.account.id,
-            identity: Arc::clone(&session.account.identity),
+            key,
             segments,
             body_from: layout.body_from.min(length),
             head: layout.head.into(),
@@ -237,7 +234,7 @@ impl RemoteTrack {
         let segment = shared.segments.get(index).ok_or_else(outside)?;
         let mut first = None;
         let opener = segment.opener.get_or_try_init(async || {
-            let opening = Opening::new(&shared.checked, shared.account, &shared.identity)?;
+            let opening = Opening::new(&shared.checked, &shared.key);
             let started = start_segment(&shared.connection, &opening, &segment.proven).await?;
             first = Some(started.first);
             Ok::<_, ClientError>(Arc::new(started.opener))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vault_core::age_file;
 use vault_core::details::MAX_TITLE;
-use vault_core::sealing::{self, RecordingSealer};
+use vault_core::sealing::{self, RecordingSealer, SealError};
 use vault_proto::base64;
 use vault_proto::envelope::{Envelope, Verified};
 use vault_proto::ids::{Digest, KeyId};
@@ -17,11 +17,10 @@ use vault_proto::statements::Manifest;
 use vault_proto::trust::Known;
 
 use super::SealRequest;
-use super::chain::{CHAIN, ChainHead, chain_head, learn_last};
 use super::journal::{Begin, Journal, Past, SourceFile};
-use super::readers::{Readers, named_recipient};
+use super::readers::{NewManifest, Readers};
+use super::sequence::{self, learn_last};
 use crate::error::ClientError;
-use crate::home::Home;
 use crate::home::account::Account;
 use crate::home::own_list;
 use crate::server::recording::ServerRecording;
@@ -45,7 +44,7 @@ pub(super) enum Away {
     Begin,
 }
 
-/// How often a manifest is signed anew, with a later number in the device's chain, before a conflict is told.
+/// How often a manifest is signed anew, with a later number of the device, before a conflict is told.
 const CONFLICTS: usize = 2;
 
 impl Begun {
@@ -85,7 +84,7 @@ impl Begun {
             // A home that was restored, or copied, has signed under a number that another manifest has.
             conflicts += 1;
             let refused = begun.begin.manifest.unverified().sequence;
-            let _chain = session.home.lock("chain").await?;
+            let _numbers = sequence::lock(&session.home).await?;
             if code != Some(ProblemCode::Conflict)
                 || conflicts > CONFLICTS
                 || !learn_last(session, refused).await?
@@ -106,19 +105,21 @@ impl Begun {
     ) -> Result<Self, ClientError> {
         let Session { connection, home, enrolment, account } = session;
         let credentials = readers.credentials()?.to_bytes()?;
-        let _chain = home.lock("chain").await?;
-        let (at, head) = (session.effects().timestamp()?, chain_head(home).await?);
-        let manifest = readers.manifest(enrolment, account, request, Digest::of(&credentials), head, at)?;
+        let _numbers = sequence::lock(home).await?;
+        let (at, number) = (session.effects().timestamp()?, sequence::next(home).await?);
+        let NewManifest { manifest, key, key_object } =
+            readers.manifest(enrolment, account, request, Digest::of(&credentials), number, at)?;
         let manifest = session.sign(sealing::prepare_manifest(&manifest, account.device)?).await?;
         let credentials =
             String::from_utf8(credentials).map_err(|error| ClientError::Bug(error.to_string()))?;
         let server = connection.server().to_owned();
-        let begin = Begin { server, source, manifest, credentials, title, real_time };
+        let (recipient, key) = (key.to_string(), base64::encode(&key_object));
+        let begin = Begin { server, source, manifest, key, recipient, credentials, title, real_time };
         // Before anything is noted: what this very home refuses could never be taken up again. A clock that was set
         // back since the readers were looked up makes such a manifest.
         let sealer = recording_sealer(&begin, session)?;
-        let chain = Home::put_json(CHAIN, &ChainHead::of(&begin.manifest))?;
-        let journal = Journal::create(home, &begin, vec![chain]).await?;
+        let taken = sequence::taken_by(&begin.manifest)?;
+        let journal = Journal::create(home, &begin, vec![taken]).await?;
         Ok(Self { sealer, journal: Arc::new(journal), begin, is_created: false })
     }
 
@@ -141,7 +142,7 @@ impl Begun {
             Away::Begin => session.connection.with_retry_for(Duration::ZERO),
         };
         let server = ServerRecording::new(connection, recording);
-        match server.create(&self.begin.manifest, &self.begin.credentials).await {
+        match server.create(&self.begin.to_create()).await {
             Ok(()) => {
                 own_list::know(&session.home, &session.account, began(&self.begin.manifest)).await?;
                 self.is_created = true;
@@ -175,24 +176,22 @@ pub(super) fn is_final_refusal(code: Option<ProblemCode>) -> bool {
 
 /// Seals the segments of a recording that this very device began.
 ///
-/// Its readers are those that its manifest fixed, with the keys that were trusted then.
+/// Its readers are those that its manifest fixed, with the keys that were trusted then; nothing of them is needed any
+/// more, for it is sealed to its own key.
 pub(super) fn recording_sealer(begin: &Begin, session: &Session) -> Result<RecordingSealer, ClientError> {
     let manifest = verify_own(&begin.manifest, &session.account)?;
     let organisation = session.enrolment.organisation;
     let credentials = begin.credentials.as_bytes();
     // What was begun while all of them counted is sealed to its end.
-    let checked = CheckedManifest::check(
+    CheckedManifest::check(
         manifest.recording,
         organisation,
         begin.manifest.bytes(),
         credentials,
         &Known::default(),
     )?;
-    let mut recipients = Vec::new();
-    for (reader, named) in checked.readers().iter().zip(&manifest.recipients) {
-        recipients.push(named_recipient(reader, named)?);
-    }
-    Ok(RecordingSealer::new(manifest, recipients)?)
+    let key = begin.recipient.parse().map_err(|_| SealError::OtherKey)?;
+    Ok(RecordingSealer::new(manifest, key)?)
 }
 
 /// A manifest that this very device signed.

@@ -60,7 +60,7 @@ impl Begun {
         spool: &Spool,
     ) -> Result<Result<CaughtUp, NeverBegun>, ClientError> {
         let mut ended = None;
-        match server.create(&self.begin.manifest, &self.begin.credentials).await {
+        match server.create(&self.begin.to_create()).await {
             Ok(()) => {}
             // What is there already goes on without a certificate; what is not cannot begin any more.
             Err(ClientError::Refused(problem))

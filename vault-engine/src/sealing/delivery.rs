@@ -9,8 +9,9 @@ use bytes::Bytes;
 use futures_util::future::{self, Either};
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::Digest;
-use vault_proto::statements::{Manifest, SegmentSeal};
+use vault_proto::statements::SegmentSeal;
 use vault_proto::wire;
+use vault_proto::wire::CreateRecording;
 
 use super::held_parts::HeldParts;
 use super::journal::EndLine;
@@ -39,7 +40,7 @@ pub(super) struct Outcome {
 
 /// One request, or two that belong together, as often as it takes.
 pub(super) enum Attempt {
-    Create { manifest: Box<Envelope<Manifest>>, credentials: String },
+    Create(Box<CreateRecording>),
     Open { segment: u32, body: wire::OpenSegment },
     Part { place: (u32, u32), ciphertext: Bytes, hash: Digest, progress: Option<String> },
     Seal(Envelope<SegmentSeal>),
@@ -49,7 +50,7 @@ pub(super) enum Attempt {
 impl Attempt {
     async fn make(&self, server: &ServerRecording) -> Result<(), ClientError> {
         match self {
-            Self::Create { manifest, credentials } => server.create(manifest, credentials).await,
+            Self::Create(recording) => server.create(recording).await,
             Self::Open { segment, body } => server.open(*segment, body).await,
             Self::Part { place, ciphertext, hash, progress } => {
                 server.part(*place, ciphertext.clone(), *hash, progress.as_deref()).await

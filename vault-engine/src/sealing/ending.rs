@@ -8,9 +8,9 @@ use vault_proto::base64;
 use vault_proto::statements::RecordingStatus;
 
 use super::begin::{Begun, kept_title};
-use super::chain::remember_in_chain;
 use super::continuation::CaughtUp;
 use super::journal::{EndLine, Journal, Line, Past};
+use super::sequence;
 use super::spool::Spool;
 use super::worker::timestamp_of_ms;
 use crate::error::ClientError;
@@ -46,7 +46,7 @@ pub enum Ending {
 pub(super) async fn end_here(session: &Session, journal: Journal, past: Past) -> Result<Ending, ClientError> {
     let Session { connection, home, .. } = session;
     let recording = past.recording();
-    remember_in_chain(home, &past.begin.manifest).await?;
+    sequence::remember(home, &past.begin.manifest).await?;
     let mut begun = Begun::again(session, journal, &past)?;
     let server = ServerRecording::new(connection.clone(), recording);
     let spool = Spool::of(home, recording, 0);

@@ -14,7 +14,7 @@ use vault_proto::envelope::Envelope;
 use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::statements::{FinalSeal, Manifest, SegmentSeal};
-use vault_proto::wire::OpenSegment;
+use vault_proto::wire::{CreateRecording, OpenSegment};
 
 use crate::effects::{Change, Lock, Locking};
 use crate::error::ClientError;
@@ -42,12 +42,24 @@ pub(super) struct Begin {
     pub(crate) source: Option<SourceFile>,
     /// The manifest.
     pub(crate) manifest: Envelope<Manifest>,
+    /// The key object of generation 0, in base64.
+    pub(crate) key: String,
+    /// The recording's recipient: what seals is public, and what opens is in the key object alone.
+    pub(crate) recipient: String,
     /// The credentials object.
     pub(crate) credentials: String,
     /// The title, in an age file to the account's own identity, in base64; null if there is none.
     pub(crate) title: Option<String>,
     /// Whether the source came in real time, so that tracks are as long as it took to record them.
     pub(crate) real_time: bool,
+}
+
+impl Begin {
+    /// What the server is asked for.
+    pub(crate) fn to_create(&self) -> CreateRecording {
+        let Self { manifest, key, credentials, .. } = self;
+        CreateRecording { manifest: manifest.clone(), key: key.clone(), credentials: credentials.clone() }
+    }
 }
 
 /// A track that begins.
@@ -67,15 +79,16 @@ pub(super) struct SegmentLine {
     pub(crate) index: u32,
     pub(crate) track: u8,
     pub(crate) part_chunks: PartChunks,
-    pub(crate) key_commitment: Digest,
     /// Its header, in base64.
     pub(crate) header: String,
+    /// SHA-256 of its header.
+    pub(crate) header_digest: Digest,
 }
 
 impl SegmentLine {
     pub(crate) const fn start(&self) -> SegmentStart {
-        let Self { index, track, part_chunks, key_commitment, .. } = *self;
-        SegmentStart { index, track, part_chunks, key_commitment }
+        let Self { index, track, part_chunks, header_digest: header, .. } = *self;
+        SegmentStart { index, track, part_chunks, header }
     }
 
     /// What the server is asked for.
@@ -263,7 +276,7 @@ impl Journal {
         let taken = || ClientError::Bug("another process took a journal that was just made".to_owned());
         let lock = Self::lock(home, recording).await?.ok_or_else(taken)?;
         let line = encode(&Line::Begin(Box::new(begin.clone())))?;
-        // The journal comes first: it names the manifest's place in the chain even if nothing else is there.
+        // The journal comes first: it names the manifest's number even if nothing else is there.
         changes.insert(0, Change::Put(key(recording), line.into()));
         home.commit(changes).await?;
         Ok(Self {

@@ -10,7 +10,6 @@
 
 mod arrivals;
 mod begin;
-mod chain;
 mod committer;
 mod continuation;
 mod delivery;
@@ -22,6 +21,7 @@ mod readers;
 mod recorder;
 mod recording_clock;
 mod sender;
+mod sequence;
 mod settlement;
 mod spool;
 mod tail;

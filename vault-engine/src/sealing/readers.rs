@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use vault_core::recipient::Recipient;
+use vault_core::recording_key::RecordingKey;
+use vault_core::sealing::SealError;
 use vault_proto::credentials::{Credentials, TrustError, TrustProblem};
 use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, KeyId, RecordingId, RecordingSalt};
 use vault_proto::problem::ProblemCode;
-use vault_proto::statements::{DeviceRole, Manifest, Participants, Policy, RecipientKey, Suite};
+use vault_proto::statements::{DeviceRole, Manifest, NotYet, Participants, Reader, ReaderRole, Suite};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::trust::{Signer, VerifiedMember};
 
 use super::SealRequest;
-use super::chain::ChainHead;
 use crate::error::ClientError;
 use crate::home::Enrolment;
 use crate::home::account::Account;
@@ -68,9 +69,9 @@ impl Readers {
         let sealer = directory::look_up_by(session, account.id, Some(signer), fetched).await?;
         let SealRequest { patient, clinician, .. } = *request;
         let people = Participants { patient, clinician, sealer: account.id };
-        let reader = async |(account, role)| {
+        let reader = async |(account, role): (_, ReaderRole)| {
             let found = directory::look_up_by(session, account, None, fetched).await?;
-            found.verified.check_role(role)?;
+            found.verified.check_role(role.certified())?;
             Ok::<_, ClientError>(found)
         };
         let [first, second] = people.readers();
@@ -103,7 +104,7 @@ impl Readers {
     /// Whether the keys that a manifest names are still the ones to seal to: readers who changed theirs since may have
     /// lost the old ones.
     fn are_current(&self, manifest: &Manifest) -> bool {
-        self.verified().zip(&manifest.recipients).all(|(reader, named)| {
+        self.verified().zip(&manifest.readers).all(|(reader, named)| {
             let current = reader.key_list().current_encryption_key(manifest.suite);
             reader.account() == named.account && current.is_some_and(|key| key.key_id() == named.key)
         })
@@ -117,34 +118,39 @@ impl Readers {
         Ok(Credentials { members: members.collect() })
     }
 
-    /// The manifest of a new recording, without its place in the chain.
+    /// The manifest of a new recording, with the number `sequence` of its device, and its key for its readers.
     pub(super) fn manifest(
         &self,
         enrolment: &Enrolment,
         account: &Account,
         request: &SealRequest,
         credentials: Digest,
-        head: Option<ChainHead>,
+        sequence: u64,
         created: Timestamp,
-    ) -> Result<Manifest, ClientError> {
+    ) -> Result<NewManifest, ClientError> {
         let [patient, _] = &self.readers;
         let suite = account_suite(&patient.verified)?;
-        let mut recipients = Vec::new();
-        for reader in self.verified() {
-            let key = reader.key_list().current_encryption_key(suite).ok_or(TrustError {
-                account: reader.account(),
-                problem: TrustProblem::NoKeyOfSuite(suite.name()),
-            })?;
-            let named = RecipientKey { account: reader.account(), key: key.key_id() };
-            // What cannot be wrapped to must not take a place in the chain.
-            named_recipient(reader, &named)?;
-            recipients.push(named);
+        let (mut readers, mut recipients) = (Vec::new(), Vec::new());
+        for (reader, (account, role)) in self.verified().zip(self.people.readers()) {
+            let refused = |problem| TrustError { account, problem };
+            let key = reader.key_list().current_encryption_key(suite);
+            let key = key.ok_or_else(|| refused(TrustProblem::NoKeyOfSuite(suite.name())))?;
+            // What cannot be wrapped to must not take a number.
+            let unusable = |_| refused(TrustProblem::KeyNotListed(key.key_id()));
+            recipients.push(key.recipient.parse::<Recipient>().map_err(unusable)?);
+            readers.push(Reader { account, key: key.key_id(), role, until: None });
         }
         let sealer_key = KeyId::of_device(&account.device);
         let salt = RecordingSalt::from_bytes(random()?);
-        Ok(Manifest {
+        let recording = RecordingId::of(&sealer_key, &salt);
+        // The identity lives no longer than this: what it opens is for the readers alone.
+        let key = RecordingKey::generate(suite).map_err(SealError::from)?;
+        let key_object = key.seal(&enrolment.organisation, &recording, &recipients);
+        let key_object = key_object
+            .map_err(|error| ClientError::Bug(format!("the recording's key could not be sealed: {error}")))?;
+        let manifest = Manifest {
             suite,
-            recording: RecordingId::of(&sealer_key, &salt),
+            recording,
             salt,
             tenant: enrolment.organisation,
             consultation: match &request.consultation {
@@ -153,28 +159,29 @@ impl Readers {
             },
             patient: self.people.patient,
             clinician: self.people.clinician,
-            recipients,
+            key: key.id(),
+            key_object: Digest::of(&key_object),
+            readers,
             sealer: self.people.sealer,
             sealer_key,
-            sequence: head.map_or(1, |head| head.sequence + 1),
-            previous: head.map(|head| head.manifest),
+            sequence,
             credentials,
             directory_checkpoint: None,
             created,
-            policy: Policy::Participants,
-        })
+            policy: patient.verified.key_list().allows.clone(),
+            replaces: NotYet,
+        };
+        Ok(NewManifest { manifest, key: key.recipient().clone(), key_object })
     }
 }
 
-/// The key that a manifest names for a reader.
-pub(super) fn named_recipient(
-    reader: &VerifiedMember,
-    named: &RecipientKey,
-) -> Result<Recipient, ClientError> {
-    let unlisted =
-        || TrustError { account: reader.account(), problem: TrustProblem::KeyNotListed(named.key) };
-    let key = reader.key_list().encryption_key(named.key).ok_or_else(unlisted)?;
-    Ok(key.recipient.parse().map_err(|_| unlisted())?)
+/// A manifest before it is signed, with what it names of the recording's key.
+pub(super) struct NewManifest {
+    pub(super) manifest: Manifest,
+    /// What the recording is sealed to.
+    pub(super) key: Recipient,
+    /// The key object of generation 0.
+    pub(super) key_object: Vec<u8>,
 }
 
 /// Suite of an account's first encryption key; accounts that this program makes have one.

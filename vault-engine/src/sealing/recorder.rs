@@ -187,9 +187,8 @@ impl Recorder {
         let patience = spool.clone().map_or(Patience::GiveUp, Patience::Keep);
         let (items, queued) = mpsc::unbounded::<Item>();
         if !is_created {
-            let (manifest, credentials) = (Box::new(begin.manifest.clone()), begin.credentials.clone());
             // The receiver is in hand.
-            let _ = items.unbounded_send(Item::Create { manifest, credentials });
+            let _ = items.unbounded_send(Item::Create(Box::new(begin.to_create())));
         }
         let (commands, received) = mpsc::channel(QUEUE);
         let (staged, to_commit) = mpsc::channel(STAGED);

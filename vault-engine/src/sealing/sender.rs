@@ -11,7 +11,7 @@ use futures_util::future::{self, BoxFuture, Either};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::{Digest, RecordingId};
-use vault_proto::statements::{Manifest, SegmentSeal};
+use vault_proto::statements::SegmentSeal;
 use vault_proto::wire;
 
 use super::arrivals::Arrivals;
@@ -31,10 +31,7 @@ pub(crate) const IN_FLIGHT: usize = 4;
 /// Something to send.
 pub(crate) enum Item {
     /// A recording that began while the server was away.
-    Create {
-        manifest: Box<Envelope<Manifest>>,
-        credentials: String,
-    },
+    Create(Box<wire::CreateRecording>),
     /// A segment to open.
     Open {
         segment: u32,
@@ -180,8 +177,8 @@ impl Sender {
             }
             match item {
                 None | Some(Item::Part(_)) => return Ok(()),
-                Some(Item::Create { manifest, credentials }) => {
-                    self.one(None, Attempt::Create { manifest, credentials }).await?;
+                Some(Item::Create(recording)) => {
+                    self.one(None, Attempt::Create(recording)).await?;
                 }
                 Some(Item::Open { segment, body }) => {
                     self.one(None, Attempt::Open { segment, body }).await?;

@@ -7,12 +7,12 @@ use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::statements::{Manifest, RecordingStatus};
 
 use super::begin::{Away, Begun, kept_title};
-use super::chain::remember_in_chain;
 use super::continuation::CaughtUp;
 use super::ending::{end_caught_up, end_here};
 use super::journal::{Journal, Past, SourceFile};
 use super::readers::Readers;
 use super::recorder::{Before, Keeping, Recorder, RecorderOptions, RecorderTask};
+use super::sequence;
 use super::spool::Spool;
 use super::{Ending, SealRequest, Sealed};
 use crate::error::{ClientError, SourceChange, SourceFailure};
@@ -138,7 +138,7 @@ impl Unfinished {
         self.require_server(session)?;
         let Self { journal, past } = self;
         let recording = past.recording();
-        remember_in_chain(&session.home, &past.begin.manifest).await?;
+        sequence::remember(&session.home, &past.begin.manifest).await?;
         let mut begun = Begun::again(session, journal, &past)?;
         let server = ServerRecording::new(session.connection.clone(), recording);
         let spool = Spool::of(&session.home, recording, 0);

@@ -420,8 +420,8 @@ fn segment_line(segment: &SegmentSealer) -> SegmentLine {
         index: start.index,
         track: start.track,
         part_chunks: start.part_chunks,
-        key_commitment: start.key_commitment,
         header: base64::encode(segment.header()),
+        header_digest: start.header,
     }
 }
 

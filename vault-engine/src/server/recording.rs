@@ -5,7 +5,7 @@ use vault_proto::envelope::Envelope;
 use vault_proto::geometry::MAX_PARTS;
 use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::problem::ProblemCode;
-use vault_proto::statements::{FinalSeal, Manifest, SegmentSeal};
+use vault_proto::statements::{FinalSeal, SegmentSeal};
 use vault_proto::wire::{self, CreateRecording, OpenSegment, RecordingRecord};
 
 use super::connection::Connection;
@@ -32,13 +32,8 @@ impl ServerRecording {
         &self.connection
     }
 
-    pub(crate) async fn create(
-        &self,
-        manifest: &Envelope<Manifest>,
-        credentials: &str,
-    ) -> Result<(), ClientError> {
-        let body = CreateRecording { manifest: manifest.clone(), credentials: credentials.to_owned() };
-        self.connection.send_json(Method::Post, wire::path::RECORDINGS, &body).await.map(drop)
+    pub(crate) async fn create(&self, body: &CreateRecording) -> Result<(), ClientError> {
+        self.connection.send_json(Method::Post, wire::path::RECORDINGS, body).await.map(drop)
     }
 
     pub(crate) async fn open(&self, segment: u32, body: &OpenSegment) -> Result<(), ClientError> {

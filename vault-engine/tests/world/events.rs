@@ -84,11 +84,10 @@ impl World {
         if self.truth.iter().filter(|truth| truth.live.is_none()).count() >= MOST {
             return;
         }
-        let mut before = self.truth.iter().filter(|truth| truth.live.is_none());
-        let sequence = before.clone().count() as u64 + 1;
-        let previous = before.next_back().map(|before| before.manifest);
+        let before = self.truth.iter().filter(|truth| truth.live.is_none());
+        let sequence = before.count() as u64 + 1;
         let people = std::sync::Arc::clone(&self.people);
-        let recording = seal(&people, &mut self.random, sequence, previous);
+        let recording = seal(&people, &mut self.random, sequence);
         self.truth.push(recording);
     }
 

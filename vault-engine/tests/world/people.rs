@@ -8,6 +8,7 @@ use bytes::Bytes;
 use vault_core::details::{Details, Track};
 use vault_core::identity::Identity;
 use vault_core::recipient::Recipient;
+use vault_core::recording_key::RecordingKey;
 use vault_core::sealing::{RecordingSealer, SegmentFacts, device_key_id, prepare_manifest};
 use vault_core::signing_key::SigningKey;
 use vault_engine::effects::Method;
@@ -18,8 +19,8 @@ use vault_proto::envelope::{self, Envelope};
 use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId, RecordingSalt};
 use vault_proto::statements::{
-    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, Policy,
-    RecipientKey, RecordingStatus, Role, Suite,
+    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, NotYet, Reader,
+    ReaderRole, RecordingStatus, Role, Suite,
 };
 use vault_proto::timestamp::Timestamp;
 use vault_proto::tree::TreeBuilder;
@@ -66,8 +67,9 @@ impl Person {
         self.identity.recipient().clone()
     }
 
-    fn recipient_key(&self) -> RecipientKey {
-        RecipientKey { account: self.account, key: KeyId::of_recipient(&self.recipient().to_string()) }
+    fn reader(&self, role: ReaderRole) -> Reader {
+        let key = KeyId::of_recipient(&self.recipient().to_string());
+        Reader { account: self.account, key, role, until: None }
     }
 
     fn member(&self) -> Member {
@@ -230,12 +232,7 @@ impl TrueRecording {
 }
 
 /// Seals a recording of Anna and Dora with Dora's tablet, for good or up to where its sealer died.
-pub(crate) fn seal(
-    people: &People,
-    random: &mut Random,
-    sequence: u64,
-    previous: Option<Digest>,
-) -> TrueRecording {
+pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64) -> TrueRecording {
     let People { anna, dora, .. } = people;
     let credentials = Credentials { members: vec![anna.member(), dora.member()] };
     let credentials = credentials.to_bytes().expect("credentials");
@@ -244,6 +241,9 @@ pub(crate) fn seal(
     let salt = RecordingSalt::from_bytes(salt);
     let sealer_key = device_key_id(&dora.tablet);
     let id = RecordingId::of(&sealer_key, &salt);
+    let key = RecordingKey::generate(people.suite).expect("a key");
+    let key_object = key.seal(&people.organisation, &id, &[anna.recipient(), dora.recipient()]);
+    let key_object = key_object.expect("a key object");
     let manifest = Manifest {
         suite: people.suite,
         recording: id,
@@ -252,15 +252,17 @@ pub(crate) fn seal(
         consultation: "knee".parse().expect("a consultation"),
         patient: anna.account,
         clinician: dora.account,
-        recipients: vec![anna.recipient_key(), dora.recipient_key()],
+        key: key.id(),
+        key_object: Digest::of(&key_object),
+        readers: vec![anna.reader(ReaderRole::Patient), dora.reader(ReaderRole::Clinician)],
         sealer: dora.account,
         sealer_key,
         sequence,
-        previous,
         credentials: Digest::of(&credentials),
         directory_checkpoint: None,
         created: time(0),
-        policy: Policy::Participants,
+        policy: Vec::new(),
+        replaces: NotYet,
     };
     let unsigned = prepare_manifest(&manifest, public(&dora.tablet)).expect("a manifest");
     let manifest = dora.tablet.sign_statement(unsigned).expect("a signed manifest");
@@ -268,13 +270,13 @@ pub(crate) fn seal(
         manifest.verify(device_key_id(&dora.tablet), &public(&dora.tablet)).expect("a verified manifest");
     let body = CreateRecording {
         manifest: manifest.clone(),
+        key: base64::encode(&key_object),
         credentials: String::from_utf8(credentials).expect("credentials are text"),
     };
     let json = |method, path: String, body: Vec<u8>| Sent { method, path, body: body.into(), progress: None };
     let body = serde_json::to_vec(&body).expect("a body");
     let mut to_send = VecDeque::from([json(Method::Post, wire::path::RECORDINGS.to_owned(), body)]);
-    let recipients = vec![anna.recipient(), dora.recipient()];
-    let mut sealer = RecordingSealer::new(verified, recipients).expect("a sealer");
+    let mut sealer = RecordingSealer::new(verified, key.recipient().clone()).expect("a sealer");
     let mut segments = Vec::new();
     let dies = random.happens(1, 5);
     let long = random.happens(1, 6);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vault_engine::effects::{Method, Request};
+use vault_proto::base64;
 use vault_proto::credentials::{CertificateChain, verify_key_list};
 use vault_proto::envelope::Envelope;
 use vault_proto::http_signature::{
@@ -14,6 +15,7 @@ use vault_proto::http_signature::{
     parse_content_digest, parse_signature,
 };
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, RecordingId};
+use vault_proto::key_object::check_key_object;
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::CheckedManifest;
 use vault_proto::statements::{DeviceRole, KeyList};
@@ -310,6 +312,8 @@ impl Server {
             &Known::default(),
         );
         let checked = checked.map_err(|_| refused)?;
+        let key = base64::decode(&body.key).ok_or(ProblemCode::BadRequest)?;
+        check_key_object(checked.manifest(), &key).map_err(|_| refused)?;
         if checked.manifest().sealer_key != actor.key {
             return Err(ProblemCode::Forbidden);
         }
@@ -320,6 +324,7 @@ impl Server {
             id: claimed.recording,
             checked,
             manifest: text,
+            key: key.into(),
             credentials: body.credentials.clone(),
             segments: Vec::new(),
             details: None,

@@ -26,6 +26,7 @@ pub(crate) struct Stored {
     pub(crate) id: RecordingId,
     pub(crate) checked: CheckedManifest,
     pub(crate) manifest: String,
+    pub(crate) key: Bytes,
     pub(crate) credentials: String,
     pub(crate) segments: Vec<StoredSegment>,
     pub(crate) details: Option<Bytes>,
@@ -108,6 +109,7 @@ impl Stored {
                 Ok((200, hashes.collect()))
             }
             _ if !reads => Err(ProblemCode::Forbidden),
+            ["keys", "0"] => Ok((200, self.key.clone())),
             ["segments", index, "header"] => Ok((200, segment(index)?.header.clone())),
             ["segments", index, "body"] => segment(index)?.body(range),
             ["details"] => self.details.clone().map(|details| (200, details)).ok_or(ProblemCode::NotFound),
@@ -123,7 +125,6 @@ impl Stored {
             let newest = covered.by_ref().max_by_key(|(parts, _)| *parts);
             SegmentRecord {
                 track: segment.track,
-                header_generation: 0,
                 parts: count,
                 bytes: parts.iter().map(|(bytes, _)| bytes.len() as u64).sum(),
                 seal: segment.seal.is_some().then(|| segment.seal_bytes.clone()),
@@ -236,6 +237,7 @@ impl Stored {
                 && verified.index == index
                 && verified.track == segment.track
                 && verified.part_chunks == segment.part_chunks
+                && verified.header == Digest::of(&segment.header)
                 && verified.parts == number + 1
                 && verified.previous == before;
             if !fits {
@@ -269,7 +271,8 @@ impl Stored {
         };
         let length: u64 = parts.iter().map(|(bytes, _)| bytes.len() as u64).sum();
         let root = tree::parts_root(parts.iter().map(|(_, hash)| hash));
-        if root != verified.parts_root || length != verified.body_length || verified.track != segment.track {
+        let of_segment = verified.track == segment.track && verified.header == Digest::of(&segment.header);
+        if root != verified.parts_root || length != verified.body_length || !of_segment {
             return Err(refused);
         }
         segment.parts.retain(|part, _| *part < verified.parts);

@@ -11,8 +11,8 @@ use crate::geometry::{BodyEnd, PartChunks, body_length};
 use crate::ids::{AccountId, OrganisationId, RecordingId, RecordingSalt};
 use crate::statements::{
     Allowance, Certificate, Device, DeviceKey, DeviceRole, EncryptionKey, EndedIssuer, FinalSeal, Guardian,
-    IssuerCertificate, KeyList, Manifest, Policy, RecipientKey, RecordingStatus, RemovedDevice, Revocations,
-    Role, SegmentSeal, Suite,
+    IssuerCertificate, KeyList, Manifest, NotYet, Reader, ReaderRole, RecordingStatus, RemovedDevice,
+    Revocations, Role, SegmentSeal, Suite,
 };
 use crate::timestamp::Timestamp;
 
@@ -49,7 +49,7 @@ fn forge(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 
 fn manifest() -> Manifest {
     let [patient, clinician] = [1, 2].map(|byte| AccountId::from_bytes([byte; 32]));
-    let recipient = |account| RecipientKey { account, key: KeyId::from_bytes([3; 32]) };
+    let reader = |account, role| Reader { account, key: KeyId::from_bytes([3; 32]), role, until: None };
     Manifest {
         suite: Suite::Pq,
         recording: RecordingId::of(&key_id(), &RecordingSalt::from_bytes([4; 16])),
@@ -58,15 +58,17 @@ fn manifest() -> Manifest {
         consultation: "c".parse().unwrap(),
         patient,
         clinician,
-        recipients: vec![recipient(patient), recipient(clinician)],
+        key: KeyId::from_bytes([6; 32]),
+        key_object: Digest::of(b"key object"),
+        readers: vec![reader(patient, ReaderRole::Patient), reader(clinician, ReaderRole::Clinician)],
         sealer: clinician,
         sealer_key: key_id(),
         sequence: 1,
-        previous: None,
         credentials: Digest::of(b"credentials"),
         directory_checkpoint: None,
         created: time(1),
-        policy: Policy::Participants,
+        policy: vec![Allowance::ClinicianShares],
+        replaces: NotYet,
     }
 }
 
@@ -87,7 +89,7 @@ fn statements() -> Vec<(&'static str, Value)> {
             parts: 1,
             parts_root: digest,
             end: BodyEnd::Final,
-            key_commitment: digest,
+            header: digest,
             previous: None,
             part_chunks: PartChunks::FIFTEEN,
         }),
@@ -239,7 +241,8 @@ fn every_field_is_needed_once_and_no_other_is_taken() {
             refuses(&Value::Object(fewer.clone()).to_string());
             refuses(&text.replacen('{', &format!("{{{name:?}:{value},"), 1));
             for wrong in [json!([]), json!({}), json!(true), json!(1.5), json!("\u{0}"), json!(u64::MAX)] {
-                let may_be_empty = matches!(name.as_str(), "ended" | "guardians" | "removed" | "allows");
+                let may_be_empty =
+                    matches!(name.as_str(), "ended" | "guardians" | "removed" | "allows" | "policy");
                 if (wrong == json!([]) && may_be_empty && fields[name].is_array())
                     || (wrong == json!(true) && fields[name].is_boolean())
                 {
@@ -268,21 +271,21 @@ fn every_field_is_needed_once_and_no_other_is_taken() {
 #[test]
 fn the_values_of_an_object_in_order_are_not_the_object() {
     let text = serde_json::to_string(&manifest()).unwrap();
-    let recipient = serde_json::to_string(&manifest().recipients[0]).unwrap();
-    let array = json!([manifest().recipients[0].account, manifest().recipients[0].key]).to_string();
+    let Reader { account, key, role, until } = manifest().readers[0];
+    let reader = serde_json::to_string(&manifest().readers[0]).unwrap();
+    let array = json!([account, key, role, until]).to_string();
     // Derived parsers take it, so this would be signed content with two readings.
-    assert!(serde_json::from_str::<Manifest>(&text.replace(&recipient, &array)).is_ok());
-    assert!(read(0, &forge(Manifest::PAYLOAD_TYPE, text.replace(&recipient, &array).as_bytes())).is_err());
-    assert!(serde_json::from_str::<Manifest>(&text.replace(r#""previous":null,"#, "")).is_ok());
-    let missing = text.replace(r#""previous":null,"#, "");
+    assert!(serde_json::from_str::<Manifest>(&text.replace(&reader, &array)).is_ok());
+    assert!(read(0, &forge(Manifest::PAYLOAD_TYPE, text.replace(&reader, &array).as_bytes())).is_err());
+    assert!(serde_json::from_str::<Manifest>(&text.replace(r#""directory_checkpoint":null,"#, "")).is_ok());
+    let missing = text.replace(r#""directory_checkpoint":null,"#, "");
     assert!(read(0, &forge(Manifest::PAYLOAD_TYPE, missing.as_bytes())).is_err());
 }
 
 #[test]
 fn integers_end_below_two_to_the_53() {
-    let digest = Digest::of(b"before");
     for (sequence, accepted) in [((1 << 53) - 1, true), (1 << 53, false), (u64::MAX, false)] {
-        let manifest = Manifest { sequence, previous: Some(digest), ..manifest() };
+        let manifest = Manifest { sequence, ..manifest() };
         let text = serde_json::to_vec(&manifest).unwrap();
         assert_eq!(read(0, &forge(Manifest::PAYLOAD_TYPE, &text)).is_ok(), accepted, "{sequence}");
     }
@@ -299,7 +302,10 @@ fn other_versions_suites_and_policies_are_newer_and_other_types_are_not() {
         (format!("{family}1+jsonx"), text.clone(), false),
         (format!("{family}{}+json", "9".repeat(400)), text.clone(), false),
         (format!("{family}1+json"), text.replace(r#""suite":2"#, r#""suite":3"#), true),
-        (format!("{family}1+json"), text.replace("participants", "care-team"), true),
+        (format!("{family}1+json"), text.replace("clinician-shares", "care-team"), true),
+        (format!("{family}1+json"), text.replace(r#""role":"clinician""#, r#""role":"guardian""#), true),
+        (format!("{family}1+json"), text.replace(r#""role":"clinician""#, r#""role":"Guardian""#), false),
+        (format!("{family}1+json"), text.replace(r#""replaces":null"#, r#""replaces":[1]"#), true),
         (format!("{family}1+json"), text.replace(r#""suite":2"#, r#""suite":-3"#), false),
     ] {
         let outcome = read(0, &forge(&payload_type, payload.as_bytes()));

@@ -253,9 +253,9 @@ impl KeyList {
         self.devices.iter().find(|device| device.key_id() == id && device.roles.contains(&role))
     }
 
-    /// Whether it names a device with this key id, in any role.
-    pub fn has_device(&self, id: KeyId) -> bool {
-        self.devices.iter().any(|device| device.key_id() == id)
+    /// The device with this key id, in whatever roles.
+    pub fn any_device(&self, id: KeyId) -> Option<&DeviceKey> {
+        self.devices.iter().find(|device| device.key_id() == id)
     }
 
     /// The removed device with this key id.

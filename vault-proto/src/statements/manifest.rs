@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::{Allowance, MAX_WORDS, Role, is_ascending, unknown_word};
 use crate::envelope::Statement;
 use crate::ids::{AccountId, ConsultationId, Digest, KeyId, OrganisationId, RecordingId, RecordingSalt};
 use crate::timestamp::Timestamp;
@@ -59,29 +60,56 @@ impl TryFrom<u8> for Suite {
     }
 }
 
-/// Who may become a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// As what somebody reads a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Policy {
-    /// The patient and the clinician of the consultation, and those to whom one of them grants it.
-    Participants,
+pub enum ReaderRole {
+    /// Its patient.
+    Patient,
+    /// Its clinician.
+    Clinician,
 }
 
-/// One reader named by a manifest: an account and the encryption key its file key is wrapped to.
+impl ReaderRole {
+    /// As what a reader has to be certified.
+    pub const fn certified(self) -> Role {
+        match self {
+            Self::Patient => Role::Patient,
+            Self::Clinician => Role::Clinician,
+        }
+    }
+}
+
+/// One reader of a recording, and the encryption key that the recording's key is wrapped to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RecipientKey {
+pub struct Reader {
     /// The reader.
     pub account: AccountId,
     /// Key id of the reader's encryption key, listed in the reader's key list.
     pub key: KeyId,
+    /// As what it reads.
+    pub role: ReaderRole,
+    /// First second at which it does not read any more; null if it reads for good.
+    pub until: Option<Timestamp>,
+}
+
+/// A place that is null in this version of the format: whatever else stands there is of a newer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NotYet;
+
+impl NotYet {
+    /// If `payload` has something in `field`: that.
+    pub(super) fn newer(payload: &serde_json::Value, field: &str) -> Option<String> {
+        payload.get(field).filter(|value| !value.is_null()).map(|_| format!("{field:?} that is not null"))
+    }
 }
 
 /// What a recording is and who may read it; signed by the sealing device and stored before the first part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Suite of every header of the recording.
+    /// Suite of the recording's key, of its readers' keys, and so of every header of the recording.
     pub suite: Suite,
     /// The recording: [`RecordingId::of`] the sealer key and the salt.
     pub recording: RecordingId,
@@ -95,24 +123,28 @@ pub struct Manifest {
     pub patient: AccountId,
     /// The clinician.
     pub clinician: AccountId,
-    /// The readers, one key each: under [`Policy::Participants`] the patient, then the clinician.
-    pub recipients: Vec<RecipientKey>,
+    /// Key id of the recording's own recipient: every segment and the details are sealed to it alone.
+    pub key: KeyId,
+    /// SHA-256 of the key object of generation 0, which holds the identity of that recipient for the readers.
+    pub key_object: Digest,
+    /// The readers: the patient, then the clinician.
+    pub readers: Vec<Reader>,
     /// Account whose device seals.
     pub sealer: AccountId,
     /// Key id of the device key that signs this manifest and every seal of the recording.
     pub sealer_key: KeyId,
-    /// Number of this manifest in the chain of its sealer key, from 1.
+    /// Number of this manifest among all that its sealer key signs, from 1: none is used twice.
     pub sequence: u64,
-    /// Digest of the manifest before it in that chain; null for the first.
-    pub previous: Option<Digest>,
     /// SHA-256 of the `credentials` object: the certificates and key lists as at sealing.
     pub credentials: Digest,
     /// SHA-256 of the last directory checkpoint the sealer saw; null while its server publishes none.
     pub directory_checkpoint: Option<Digest>,
     /// When the recording began, by the sealing device's clock.
     pub created: Timestamp,
-    /// Who may become a reader.
-    pub policy: Policy,
+    /// What its patient allowed her clinicians when it was sealed, ascending: `allows` of her key list.
+    pub policy: Vec<Allowance>,
+    /// The recording whose content was sealed anew in this one.
+    pub replaces: NotYet,
 }
 
 impl Statement for Manifest {
@@ -126,22 +158,29 @@ impl Statement for Manifest {
         if self.patient == self.clinician {
             return Err("patient and clinician are the same account");
         }
-        let readers: Vec<AccountId> = self.recipients.iter().map(|r| r.account).collect();
-        if readers != self.participants().readers().map(|(reader, _)| reader) {
-            return Err("the recipients must be the patient, then the clinician, and nobody else");
+        let readers: Vec<_> = self.readers.iter().map(|r| (r.account, r.role, r.until)).collect();
+        if readers != self.participants().readers().map(|(reader, role)| (reader, role, None)) {
+            return Err("the readers must be the patient, then the clinician, and nobody else");
         }
-        if self.sequence == 0 || (self.sequence == 1) != self.previous.is_none() {
-            return Err("the sequence number and the previous manifest do not fit each other");
+        if self.sequence == 0 {
+            return Err("manifests are numbered from 1");
+        }
+        if self.policy.len() > MAX_WORDS || !is_ascending(&self.policy) {
+            return Err("its policy is more than 16 words, or they do not ascend");
         }
         Ok(())
     }
 
     fn unknown_choice(payload: &serde_json::Value) -> Option<String> {
-        if let Some(suite) = Suite::unknown(payload.get("suite")?) {
+        if let Some(suite) = payload.get("suite").and_then(Suite::unknown) {
             return Some(suite);
         }
-        let policy = payload.get("policy")?.as_str()?;
-        let known = serde_json::from_value::<Policy>(policy.into()).is_ok();
-        (!known).then(|| format!("policy {:?}", policy.chars().take(40).collect::<String>()))
+        let roles = || {
+            let readers = payload.get("readers")?.as_array()?.iter();
+            Some(readers.filter_map(|reader| reader.get("role").cloned()).collect::<Vec<_>>().into())
+        };
+        let role = || unknown_word::<ReaderRole>("role of a reader", &roles()?);
+        let policy = || unknown_word::<Allowance>("policy", payload.get("policy")?);
+        role().or_else(policy).or_else(|| NotYet::newer(payload, "replaces"))
     }
 }

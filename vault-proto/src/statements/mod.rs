@@ -21,7 +21,7 @@ pub use device::Device;
 pub use export::Export;
 pub use final_seal::{FinalSeal, RecordingStatus};
 pub use key_list::{Allowance, DeviceKey, DeviceRole, EncryptionKey, KeyList, RemovedDevice};
-pub use manifest::{Manifest, Policy, RecipientKey, Suite};
+pub use manifest::{Manifest, NotYet, Reader, ReaderRole, Suite};
 pub use participants::Participants;
 pub use recording_list::RecordingList;
 pub use revocations::Revocations;
@@ -32,7 +32,7 @@ pub use segment_seal::SegmentSeal;
 const MAX_LABEL: usize = 128;
 
 /// Whether a label a person reads is short, on one line, and free of control and direction-changing characters.
-fn is_plain_label(text: &str) -> bool {
+pub fn is_plain_label(text: &str) -> bool {
     let deceptive = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().count() <= MAX_LABEL && !text.chars().any(|c| c.is_control() || deceptive(c))
 }

@@ -1,6 +1,6 @@
 use crate::ids::AccountId;
 
-use super::{Manifest, Role};
+use super::{Manifest, ReaderRole, Role};
 
 /// Whom a recording is of, and who sealed it: the one place that says who reads it and who may seal it (FORMAT.md,
 /// "Kinds" and "Trust"). Server, readers, sealers and exports ask here.
@@ -15,9 +15,9 @@ pub struct Participants {
 }
 
 impl Participants {
-    /// Who reads it, and as what each is certified, in the order of a manifest's recipients.
-    pub const fn readers(&self) -> [(AccountId, Role); 2] {
-        [(self.patient, Role::Patient), (self.clinician, Role::Clinician)]
+    /// Who reads it, and as what, in the order of a manifest's readers.
+    pub const fn readers(&self) -> [(AccountId, ReaderRole); 2] {
+        [(self.patient, ReaderRole::Patient), (self.clinician, ReaderRole::Clinician)]
     }
 
     /// Whether `account` reads it.
@@ -41,7 +41,11 @@ impl Participants {
 
     /// Whether its sealer may seal it, certified as `role`: as a recorder, or in that role as one of its readers.
     pub fn may_be_sealed_as(&self, role: Role) -> bool {
-        role == Role::Recorder || self.readers().contains(&(self.sealer, role))
+        role == Role::Recorder
+            || self
+                .readers()
+                .iter()
+                .any(|(reader, as_what)| (*reader, as_what.certified()) == (self.sealer, role))
     }
 }
 

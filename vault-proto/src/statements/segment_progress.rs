@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::NotYet;
 use crate::envelope::Statement;
 use crate::geometry::{BodyShape, MAX_SEGMENTS, PartChunks};
 use crate::ids::Digest;
@@ -23,14 +24,16 @@ pub struct SegmentProgress {
     pub parts: u32,
     /// RFC 6962 root over these parts' SHA-256 hashes.
     pub parts_root: Digest,
-    /// HKDF of the file key under the segment's context, as the seal will have it.
-    pub key_commitment: Digest,
+    /// SHA-256 of the segment's header.
+    pub header: Digest,
     /// Digest of the seal of the segment before; null for segment 0.
     pub previous: Option<Digest>,
     /// When the last byte of these parts was recorded, by the sealing device's clock.
     pub recorded: Timestamp,
     /// How many chunks each part of the segment has but the last.
     pub part_chunks: PartChunks,
+    /// What is recorded and no part yet, where a server keeps that.
+    pub tail: NotYet,
 }
 
 impl Statement for SegmentProgress {
@@ -48,6 +51,10 @@ impl Statement for SegmentProgress {
             return Err("no segment can have this number of parts");
         }
         Ok(())
+    }
+
+    fn unknown_choice(payload: &serde_json::Value) -> Option<String> {
+        NotYet::newer(payload, "tail")
     }
 }
 

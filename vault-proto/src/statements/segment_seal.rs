@@ -23,8 +23,8 @@ pub struct SegmentSeal {
     pub parts_root: Digest,
     /// Whether the body ends with age's final chunk or was cut at a part boundary.
     pub end: BodyEnd,
-    /// HKDF of the file key under the segment's context: a header that unwraps to another key is refused.
-    pub key_commitment: Digest,
+    /// SHA-256 of the segment's header.
+    pub header: Digest,
     /// Digest of the seal of the segment before; null for segment 0.
     pub previous: Option<Digest>,
     /// How many chunks each part has but the last.

@@ -30,7 +30,10 @@ impl BlobKey {
     /// [`ProblemCode::Forbidden`] if the permit's action does not reach this kind of object.
     pub fn new(permit: &Permit, object: Object) -> Result<Self, Problem> {
         let recording = permit.recording().ok_or(Problem::from(ProblemCode::Forbidden))?;
-        let content = matches!(object, Object::Header { .. } | Object::Body { .. } | Object::Details);
+        let content = matches!(
+            object,
+            Object::Key { .. } | Object::Header { .. } | Object::Body { .. } | Object::Details
+        );
         let reached = match permit.action().access() {
             Access::Create | Access::Seal => true,
             Access::Statements => !content,

@@ -5,10 +5,10 @@ use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::labels::details_context;
 use vault_proto::problem::ProblemCode;
 use vault_proto::sealed_header::SealedHeader;
-use vault_proto::statements::{FinalSeal, Manifest, SegmentSeal};
+use vault_proto::statements::{FinalSeal, SegmentSeal};
 
 use super::recordings::measured;
-use super::{Vault, parse_statement, statement_refused};
+use super::{RECIPIENTS, Vault, parse_statement, statement_refused, stored_manifest};
 use crate::authorize::{Action, Permit};
 use crate::blob::{BlobKey, Object};
 use crate::event::{Caller, Event};
@@ -54,15 +54,10 @@ pub fn store_details(
                 Err(ProblemCode::Conflict.into())
             };
         }
-        let manifest = parse_statement::<Manifest>(&row.manifest)
-            .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
-        let suite = manifest.unverified().suite;
-        let (header, header_length) =
-            SealedHeader::parse_prefix(body, &details_context(&manifest.digest()), suite)
-                .map_err(|_| refused("The details do not begin with a sealed header of this recording."))?;
-        if header.readers().len() != manifest.unverified().recipients.len() {
-            return Err(refused("The details do not have one stanza for each recipient of the manifest."));
-        }
+        let manifest = stored_manifest(&row)?;
+        let (context, suite) = (details_context(&manifest.digest()), manifest.unverified().suite);
+        let (_, header_length) = SealedHeader::parse_prefix(body, &context, suite, RECIPIENTS)
+            .map_err(|_| refused("The details do not begin with a sealed header of this recording."))?;
         if body.len() < header_length.saturating_add(MIN_PAYLOAD) {
             return Err(refused("The details are cut off."));
         }

@@ -94,12 +94,15 @@ impl Rows {
 }
 
 /// What a file is, by the order in which an operation writes: objects before the row that names them, and objects of a
-/// segment, details and final seal only once the recording has its row. Rows of recordings are never dropped; those of
-/// segments only by their sealer's order, which stays on record.
+/// segment, details, final seal and keys of later generations only once the recording has its row. Rows of recordings
+/// are never dropped; those of segments only by their sealer's order, which stays on record.
 fn classify(file: &StoredFile, files: &[StoredFile], rows: &Rows) -> Class {
     let Some(recording) = &rows.recording else {
         return match (file.segment, file.object) {
-            (Some(_), _) | (None, Some(Object::Details | Object::Final)) => Class::Contradiction,
+            (Some(_), _)
+            | (None, Some(Object::Details | Object::Final | Object::Key { generation: 1.. })) => {
+                Class::Contradiction
+            }
             // With its manifest a recording is one, whatever the index says.
             _ if files.iter().any(|file| file.object == Some(Object::Manifest)) => Class::Unexplained,
             _ => Class::Leftover,
@@ -114,14 +117,14 @@ fn classify(file: &StoredFile, files: &[StoredFile], rows: &Rows) -> Class {
         return named(match object {
             Object::Details => recording.details,
             Object::Final => recording.final_seal,
+            Object::Key { generation } => generation == 0,
             _ => true,
         });
     };
     let row = rows.segments.get(&index);
     match row.and_then(|row| row.segment) {
         Some(segment) => named(match object {
-            Object::Header { generation, .. } => generation <= segment.header_generation,
-            Object::Body { .. } => true,
+            Object::Header { .. } | Object::Body { .. } => true,
             _ => segment.sealed,
         }),
         None => {

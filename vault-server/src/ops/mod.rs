@@ -19,6 +19,7 @@ use vault_proto::geometry::MAX_PART;
 use vault_proto::ids::{OrganisationId, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::{CheckedManifest, Refusal};
+use vault_proto::statements::Manifest;
 use vault_proto::timestamp::Timestamp;
 use vault_proto::trust::Known;
 
@@ -27,7 +28,7 @@ use crate::blob::{BlobError, BlobKey, BlobStore, Day, Object};
 use crate::event::Caller;
 use crate::limits::Limits;
 use crate::problem::Problem;
-use crate::store::{Store, StoreError};
+use crate::store::{RecordingRow, Store, StoreError};
 use known::KnownIssuers;
 use locks::KeyedLocks;
 use room::Room;
@@ -169,6 +170,9 @@ impl fmt::Debug for Vault {
     }
 }
 
+/// Recipients of a header of a segment and of that of the details: the recording's key.
+const RECIPIENTS: usize = 1;
+
 /// Why a statement is refused, in words that hold no part of it.
 fn statement_refused(refusal: &Refusal) -> Problem {
     Problem::with_detail(
@@ -180,6 +184,11 @@ fn statement_refused(refusal: &Refusal) -> Problem {
             Refusal::NewerFormat(_) => "It is of a newer format than this server knows.",
         },
     )
+}
+
+/// The manifest of a stored recording.
+fn stored_manifest(row: &RecordingRow) -> Result<Envelope<Manifest>, Problem> {
+    Envelope::parse(&row.manifest).map_err(|_| Problem::internal(&"a stored manifest is damaged"))
 }
 
 fn parse_statement<T: Statement>(bytes: &[u8]) -> Result<Envelope<T>, Problem> {

@@ -1,9 +1,11 @@
 //! Creating, listing and describing recordings (PROTOCOL.md, sections 4.2 and 4.3).
 
 use serde::Deserialize;
+use vault_proto::base64;
 use vault_proto::envelope::MAX_ENVELOPE;
 use vault_proto::http_signature::MAX_SKEW_SECONDS;
 use vault_proto::ids::{AccountId, Digest, RecordingId};
+use vault_proto::key_object::check_key_object;
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::CheckedManifest;
 use vault_proto::statements::Manifest;
@@ -11,7 +13,7 @@ use vault_proto::wire::{
     DEFAULT_PAGE, Last, MAX_PAGE, RecordingEntry, RecordingPage, RecordingRecord, SegmentRecord,
 };
 
-use super::{Vault, parse_statement, statement_refused};
+use super::{Vault, parse_statement, statement_refused, stored_manifest};
 use crate::authorize::{Action, Parties, Permit, authorize, authorize_newest_manifest};
 use crate::blob::{BlobKey, Object};
 use crate::event::{Caller, Event};
@@ -28,6 +30,7 @@ const MAX_AHEAD_SECONDS: i64 = MAX_SKEW_SECONDS;
 #[serde(deny_unknown_fields)]
 struct CreateText {
     manifest: String,
+    key: String,
     credentials: String,
 }
 
@@ -43,14 +46,15 @@ pub struct ListRequest {
     pub prefix: Option<String>,
 }
 
-/// Stores a manifest and its credentials, from the body of the request.
+/// Stores a manifest, its key object and its credentials, from the body of the request.
 ///
 /// # Errors
 /// [`ProblemCode::BadRequest`], [`ProblemCode::Forbidden`], [`ProblemCode::StatementRefused`],
 /// [`ProblemCode::Conflict`], [`ProblemCode::StorageFull`].
 pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Problem> {
     let text: CreateText = serde_json::from_slice(body)
-        .map_err(|_| Problem::bad_request("The body is not a manifest with its credentials."))?;
+        .map_err(|_| Problem::bad_request("The body is not a manifest with its key and credentials."))?;
+    let key = base64::decode(&text.key).ok_or_else(|| Problem::bad_request("The key is not base64."))?;
     let envelope = parse_statement::<Manifest>(text.manifest.as_bytes())?;
     let manifest = envelope.unverified();
     let permit = authorize(&caller.actor, Action::CreateRecording, Some(&Parties::of(manifest)))?;
@@ -63,11 +67,16 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
         &known,
     )
     .map_err(|refusal| statement_refused(&refusal))?;
+    check_key_object(manifest, &key).map_err(|refusal| statement_refused(&refusal))?;
     if manifest.sequence >= super::accounts::MAX_NUMBER {
         return Err(Problem::with_detail(ProblemCode::StatementRefused, "The sequence number is too large."));
     }
-    let credentials_length = u32::try_from(text.credentials.len()).unwrap_or(u32::MAX);
-    let recording = NewRecording { manifest: envelope.clone(), credentials_length };
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let recording = NewRecording {
+        manifest: envelope.clone(),
+        key_length: length(&key),
+        credentials_length: length(text.credentials.as_bytes()),
+    };
     vault.recording_locks.exclusive(manifest.recording, || {
         if vault.store.would_create(&permit, &recording)? == Stored::Same {
             return Ok(Stored::Same);
@@ -81,9 +90,10 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
             let detail = format!("It was created later than the server's time, {}.", caller.at);
             return Err(Problem::with_detail(ProblemCode::StatementRefused, detail));
         }
-        let length = text.manifest.len().saturating_add(text.credentials.len());
+        let length = text.manifest.len().saturating_add(key.len()).saturating_add(text.credentials.len());
         let room = vault.room.for_new(&*vault.blobs, u64::try_from(length).unwrap_or(u64::MAX))?;
         check_objects_without_row(vault, &permit, text.manifest.as_bytes())?;
+        vault.put_unnamed(&BlobKey::new(&permit, Object::Key { generation: 0 })?, &key)?;
         vault.put_unnamed(&BlobKey::new(&permit, Object::Credentials)?, text.credentials.as_bytes())?;
         vault.put_unnamed(&BlobKey::new(&permit, Object::Manifest)?, text.manifest.as_bytes())?;
         let event = Event::permitted(&permit, caller);
@@ -98,7 +108,8 @@ fn check_objects_without_row(vault: &Vault, permit: &Permit, manifest: &[u8]) ->
     let recording = permit.recording().ok_or(Problem::not_found())?;
     for file in vault.blobs.files(recording)? {
         match (file.segment, file.object) {
-            (Some(_), _) | (None, Some(Object::Details | Object::Final)) => {
+            (Some(_), _)
+            | (None, Some(Object::Details | Object::Final | Object::Key { generation: 1.. })) => {
                 return Err(Problem::internal(&format_args!("the index does not know {}", file.name)));
             }
             (None, Some(Object::Manifest)) => {
@@ -166,7 +177,6 @@ fn text(bytes: Vec<u8>) -> Result<String, Problem> {
 fn segment_record(row: SegmentRow) -> Result<SegmentRecord, Problem> {
     Ok(SegmentRecord {
         track: row.track,
-        header_generation: row.header_generation,
         parts: row.parts,
         bytes: row.bytes,
         seal: row.seal.map(text).transpose()?,
@@ -183,8 +193,7 @@ pub fn record(vault: &Vault, caller: &Caller, recording: RecordingId) -> Result<
     let row = vault.store.recording(&permit)?;
     let segments = vault.store.segments(&permit)?;
     let credentials = vault.blobs.get(&BlobKey::new(&permit, Object::Credentials)?)?;
-    let manifest = parse_statement::<Manifest>(&row.manifest)
-        .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
+    let manifest = stored_manifest(&row)?;
     if Digest::of(&credentials) != manifest.unverified().credentials {
         return Err(Problem::internal(&"the stored credentials are damaged"));
     }
@@ -196,6 +205,28 @@ pub fn record(vault: &Vault, caller: &Caller, recording: RecordingId) -> Result<
         details_bytes: row.details.map(|details| details.length),
         last_stored: row.last_stored,
     })
+}
+
+/// The key object of a generation.
+///
+/// # Errors
+/// [`ProblemCode::NotFound`], also if there is no such generation.
+pub fn key(
+    vault: &Vault,
+    caller: &Caller,
+    recording: RecordingId,
+    generation: u32,
+) -> Result<Vec<u8>, Problem> {
+    let permit = vault.permit(caller, Action::FetchKey, recording)?;
+    if generation != 0 {
+        return Err(Problem::not_found());
+    }
+    let manifest = stored_manifest(&vault.store.recording(&permit)?)?;
+    let key = vault.blobs.get(&BlobKey::new(&permit, Object::Key { generation })?)?;
+    if Digest::of(&key) != manifest.unverified().key_object {
+        return Err(Problem::internal(&"a stored key is not the one that its manifest names"));
+    }
+    Ok(key)
 }
 
 /// Most bytes of memory that [`record`] takes until its answer is encoded.

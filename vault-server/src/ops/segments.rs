@@ -8,11 +8,11 @@ use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::labels::{DETAILS_TRACK, context};
 use vault_proto::problem::ProblemCode;
 use vault_proto::sealed_header::SealedHeader;
-use vault_proto::statements::{Manifest, SegmentProgress, SegmentSeal};
+use vault_proto::statements::{SegmentProgress, SegmentSeal};
 use vault_proto::tree::parts_root;
 use vault_proto::wire::OpenSegment;
 
-use super::{Vault, parse_statement, statement_refused};
+use super::{RECIPIENTS, Vault, parse_statement, statement_refused, stored_manifest};
 use crate::authorize::{Action, Permit};
 use crate::blob::{BlobError, BlobKey, BodyReader, Day, Object};
 use crate::event::{Caller, Event};
@@ -80,14 +80,10 @@ pub fn open(
     }
     vault.segment_locks.exclusive((recording, index), || {
         let row = vault.store.recording(&permit)?;
-        let manifest = parse_statement::<Manifest>(&row.manifest)
-            .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
+        let manifest = stored_manifest(&row)?;
         let expected = context(&manifest.digest(), index, request.track);
-        let sealed = SealedHeader::parse(&header, &expected, manifest.unverified().suite)
+        SealedHeader::parse(&header, &expected, manifest.unverified().suite, RECIPIENTS)
             .map_err(|_| refused("The header is not a sealed header of this segment and suite."))?;
-        if sealed.readers().len() != manifest.unverified().recipients.len() {
-            return Err(refused("The header does not have one stanza for each recipient of the manifest."));
-        }
         let header_length = u32::try_from(header.len()).unwrap_or(u32::MAX);
         let OpenSegment { track, part_chunks, .. } = request;
         let segment = NewSegment { index, track, part_chunks, header: Digest::of(&header), header_length };
@@ -106,9 +102,8 @@ pub fn open(
             return Err(ProblemCode::OutOfOrder.into());
         }
         let key = |object| BlobKey::new(&permit, object);
-        let generation = 0;
         let room = vault.room.for_new(&*vault.blobs, u64::from(header_length))?;
-        let header_key = key(Object::Header { segment: index, generation })?;
+        let header_key = key(Object::Header { segment: index })?;
         match dropped_body(vault, &permit, &key(Object::Body { segment: index })?, index)? {
             // The sealer dropped it whole: its header goes like its bytes, and leaves nothing however often.
             Dropped::Emptied => vault.blobs.put(&header_key, &header)?,
@@ -248,9 +243,7 @@ fn check_progress(
     let progress = envelope
         .verify(caller.actor.key_id, &caller.device)
         .map_err(|_| refused("The progress is not signed by the recording's sealer."))?;
-    let row = vault.store.recording(permit)?;
-    let manifest = parse_statement::<Manifest>(&row.manifest)
-        .map_err(|_| Problem::internal(&"a stored manifest is damaged"))?;
+    let manifest = stored_manifest(&vault.store.recording(permit)?)?;
     let previous = match segment.checked_sub(1) {
         None => None,
         Some(previous) => segment_to_fill(vault, permit, previous)?.seal,
@@ -260,6 +253,7 @@ fn check_progress(
     let fits = progress.manifest == manifest.digest()
         && progress.index == segment
         && progress.track == open.track
+        && progress.header == open.header
         && progress.part_chunks == open.part_chunks
         && part.checked_add(1) == Some(progress.parts)
         && progress.previous == previous.map(|seal| seal.digest());
@@ -299,8 +293,11 @@ pub fn seal(
         let seal = manifest
             .check_seal(index, previous.as_ref(), &envelope)
             .map_err(|refusal| statement_refused(&refusal))?;
-        if seal.track != segment.track || seal.part_chunks != segment.part_chunks {
-            return Err(refused("The seal is for another track, or for parts of another size."));
+        let fits = seal.track == segment.track
+            && seal.header == segment.header
+            && seal.part_chunks == segment.part_chunks;
+        if !fits {
+            return Err(refused("The seal is for another track or header, or for parts of another size."));
         }
         if segment.parts < seal.parts {
             return Err(Problem::with_detail(ProblemCode::OutOfOrder, "Not all parts are stored yet."));
@@ -386,7 +383,7 @@ pub fn part_hashes_size(
     Ok(usize::try_from(parts).unwrap_or(usize::MAX).saturating_mul(each).saturating_add(16 * 1024))
 }
 
-/// A segment's current header and its generation.
+/// A segment's header.
 ///
 /// # Errors
 /// [`ProblemCode::NotFound`].
@@ -395,18 +392,16 @@ pub fn header(
     caller: &Caller,
     recording: RecordingId,
     segment: u32,
-) -> Result<(Vec<u8>, u32), Problem> {
+) -> Result<Vec<u8>, Problem> {
     let permit = vault.permit(caller, Action::FetchHeader, recording)?;
     // Nobody abandons the segment between the row and the bytes.
     vault.segment_locks.shared((recording, segment), || {
         let row = vault.store.segment(&permit, segment)?;
-        let generation = row.header_generation;
-        let header = vault.blobs.get(&BlobKey::new(&permit, Object::Header { segment, generation })?)?;
-        // The row's digest is that of the first generation.
-        if generation == 0 && Digest::of(&header) != row.header {
+        let header = vault.blobs.get(&BlobKey::new(&permit, Object::Header { segment })?)?;
+        if Digest::of(&header) != row.header {
             return Err(Problem::internal(&"a stored header is not the one that its row names"));
         }
-        Ok((header, generation))
+        Ok(header)
     })
 }
 

@@ -1,11 +1,14 @@
-//! `/v1/recordings` and `/v1/recordings/{recording}`.
+//! `/v1/recordings`, `/v1/recordings/{recording}` and its `/keys/{generation}`.
 
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use vault_proto::key_object::MAX_KEY_OBJECT;
 use vault_proto::wire::MAX_JSON_BODY;
 
 use super::signed::{Signed, SignedGet};
-use super::{App, as_json, id, json, stored};
+use super::{App, as_bytes, as_json, id, json, number, stored};
+use crate::event::Caller;
+use crate::ops::Vault;
 use crate::ops::recordings::{self, ListRequest};
 use crate::problem::Problem;
 
@@ -37,4 +40,15 @@ pub(crate) async fn record(
         app.run(request.account(), move |vault| recordings::record_size(vault, &caller, recording)).await?;
     app.answer(request, size, move |vault, caller| recordings::record(vault, caller, recording), as_json)
         .await
+}
+
+pub(crate) async fn key(
+    State(app): State<App>,
+    Path((recording, generation)): Path<(String, String)>,
+    request: SignedGet,
+) -> Result<Response, Problem> {
+    let (recording, generation) = (id(&recording)?, number(&generation)?);
+    let operation =
+        move |vault: &Vault, caller: &Caller| recordings::key(vault, caller, recording, generation);
+    app.answer(request, MAX_KEY_OBJECT, operation, as_bytes).await
 }

@@ -1,7 +1,7 @@
 //! `/v1/recordings/{recording}/segments/{segment}` and what lies under it, but for the body.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::HeaderValue;
 use axum::response::Response;
 use vault_proto::geometry::MAX_PART;
 use vault_proto::wire::{MAX_JSON_BODY, MAX_SEAL, SEGMENT_PROGRESS};
@@ -11,8 +11,6 @@ use super::{App, as_bytes, bytes, id, number, stored};
 use crate::event::Caller;
 use crate::ops::{Vault, segments};
 use crate::problem::Problem;
-
-const X_HEADER_GENERATION: HeaderName = HeaderName::from_static("x-header-generation");
 
 type SegmentPath = Path<(String, String)>;
 
@@ -88,10 +86,7 @@ pub(crate) async fn header(
     request: SignedGet,
 ) -> Result<Response, Problem> {
     let (recording, segment) = (id(&recording)?, number(&segment)?);
-    let (header, generation) = app
-        .run(request.account(), move |vault| segments::header(vault, &request.caller, recording, segment))
-        .await?;
-    let mut response = bytes(header);
-    response.headers_mut().insert(X_HEADER_GENERATION, HeaderValue::from(generation));
-    Ok(response)
+    app.run(request.account(), move |vault| segments::header(vault, &request.caller, recording, segment))
+        .await
+        .map(bytes)
 }

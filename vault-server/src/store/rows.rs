@@ -94,6 +94,8 @@ pub struct NewNonce {
 pub struct NewRecording {
     /// The manifest.
     pub manifest: Envelope<Manifest>,
+    /// Bytes of its key object of generation 0.
+    pub key_length: u32,
     /// Bytes of its credentials object.
     pub credentials_length: u32,
 }
@@ -144,7 +146,7 @@ pub struct NewSegment {
     pub track: u8,
     /// How many chunks each of its parts has but the last.
     pub part_chunks: PartChunks,
-    /// SHA-256 of its header, generation 0.
+    /// SHA-256 of its header.
     pub header: Digest,
     /// Bytes of that header.
     pub header_length: u32,
@@ -159,10 +161,8 @@ pub struct SegmentRow {
     pub track: u8,
     /// How many chunks each of its parts has but the last.
     pub part_chunks: PartChunks,
-    /// SHA-256 of its header, generation 0.
+    /// SHA-256 of its header.
     pub header: Digest,
-    /// Generation of its current header.
-    pub header_generation: u32,
     /// Parts from part 0 to the first gap or the first part that is not full, that one included.
     pub parts: u32,
     /// Ciphertext bytes of these parts.
@@ -242,7 +242,8 @@ pub struct FinalRow {
     pub envelope: Vec<u8>,
 }
 
-/// Which objects of a recording, and of one segment of it, rows name.
+/// Which objects of a recording, and of one segment of it, rows name; its manifest, credentials and key of generation 0
+/// always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Named {
     /// Whether it has details.
@@ -255,11 +256,9 @@ pub struct Named {
     pub abandoned: bool,
 }
 
-/// Which objects of a segment rows name; its body always.
+/// Which objects of a segment rows name; its header and body always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamedSegment {
-    /// The generation of its current header.
-    pub header_generation: u32,
     /// Whether it has a seal and a list of parts.
     pub sealed: bool,
 }

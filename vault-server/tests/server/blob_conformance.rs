@@ -15,9 +15,10 @@ fn conforms(reopen: impl Fn() -> Box<dyn BlobStore>) {
     let objects = [
         Object::Manifest,
         Object::Credentials,
-        Object::Header { segment: 0, generation: 0 },
-        Object::Header { segment: 0, generation: 1 },
-        Object::Header { segment: 1, generation: 0 },
+        Object::Key { generation: 0 },
+        Object::Key { generation: 1 },
+        Object::Header { segment: 0 },
+        Object::Header { segment: 1 },
         Object::Parts { segment: 0 },
         Object::Seal { segment: 0 },
         Object::Details,
@@ -81,6 +82,7 @@ pub(crate) fn parties(recording: RecordingId) -> Parties {
 
 fn permit(account: u8, role: Role, action: Action, recording: RecordingId) -> Permit {
     let actor = Actor {
+        has_auth: true,
         account: AccountId::from_bytes([account; 32]),
         key_id: KeyId::from_bytes([4; 32]),
         role,
@@ -110,14 +112,14 @@ fn a_permit_names_only_what_its_action_reaches() {
     let recording = RecordingId::from_bytes([1; 16]);
     let statements = permit(3, Role::Recorder, Action::FetchStatements, recording);
     let content = permit(1, Role::Patient, Action::FetchBody, recording);
-    let header = Object::Header { segment: 0, generation: 0 };
     for (object, is_content) in [
         (Object::Manifest, false),
         (Object::Credentials, false),
         (Object::Parts { segment: 0 }, false),
         (Object::Seal { segment: 0 }, false),
         (Object::Final, false),
-        (header, true),
+        (Object::Key { generation: 0 }, true),
+        (Object::Header { segment: 0 }, true),
         (Object::Body { segment: 0 }, true),
         (Object::Details, true),
     ] {

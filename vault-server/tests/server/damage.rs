@@ -12,7 +12,8 @@ async fn what_is_short_or_missing_is_a_failure_and_no_shorter_answer() {
     let id = draft.id();
     let places = [
         ("seg/0/body", path::body(&id, 0)),
-        ("seg/0/header.0", path::header(&id, 0)),
+        ("seg/0/header", path::header(&id, 0)),
+        ("key.0", path::key(&id, 0)),
         ("details", path::details(&id)),
         ("credentials", path::recording(&id)),
     ];
@@ -67,7 +68,7 @@ async fn a_row_that_cannot_be_read_is_not_taken_for_none() {
     // Another header for the same segment, which would be written over the one that a row names.
     let other = Draft::open_with(1, &draft.header(0, 1));
     server.put(&clinician, path::segment(&draft.id(), 0), other).await.refused(ProblemCode::Internal);
-    let file = server.data().join(format!("blobs/rec/{}/seg/0/header.0", draft.id()));
+    let file = server.data().join(format!("blobs/rec/{}/seg/0/header", draft.id()));
     assert!(std::fs::read(file).unwrap() == draft.header(0, 0));
     server.open(&draft, 1).await.refused(ProblemCode::Internal);
     assert!(!server.data().join(format!("blobs/rec/{}/seg/1", draft.id())).exists());

@@ -39,8 +39,15 @@ impl Scene {
 }
 
 /// Everything that is read of a recording: statements, then content.
-fn readings(id: &RecordingId) -> [String; 5] {
-    [path::recording(id), path::parts(id, 0), path::header(id, 0), path::body(id, 0), path::details(id)]
+fn readings(id: &RecordingId) -> [String; 6] {
+    [
+        path::recording(id),
+        path::parts(id, 0),
+        path::key(id, 0),
+        path::header(id, 0),
+        path::body(id, 0),
+        path::details(id),
+    ]
 }
 
 #[tokio::test]
@@ -150,6 +157,7 @@ async fn what_was_begun_is_finished_by_the_device_that_began_it() {
         // She sees where she is, and reads nothing.
         server.get(clinician, path::recording(&id)).await.ok(200);
         server.get(clinician, path::parts(&id, 0)).await.ok(200);
+        server.get(clinician, path::key(&id, 0)).await.refused(ProblemCode::CertificateExpired);
         server.get(clinician, path::header(&id, 0)).await.refused(ProblemCode::CertificateExpired);
         server.get(clinician, path::recording(&foreign.id())).await.refused(ProblemCode::CertificateExpired);
         let bytes = parts[1].clone();

@@ -84,6 +84,7 @@ fn on_a_full_disk_nothing_becomes_visible_and_the_part_can_come_again() {
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let caller = Caller {
         actor: Actor {
+            has_auth: true,
             account: clinician.account(),
             key_id: clinician.device_id(),
             role: Role::Clinician,

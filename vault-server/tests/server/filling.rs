@@ -1,14 +1,17 @@
 use data_encoding::BASE64;
 use ed25519_dalek::Signer as _;
+use reqwest::Method;
 use vault_proto::envelope::Statement as _;
 use vault_proto::geometry::{BodyEnd, MAX_PART, PartChunks};
-use vault_proto::ids::Digest;
-use vault_proto::labels::context;
+use vault_proto::http_signature::CoveredHeader;
+use vault_proto::ids::{Digest, KeyId};
+use vault_proto::key_object::MAX_KEY_OBJECT;
+use vault_proto::labels::{context, details_context, key_context};
 use vault_proto::problem::ProblemCode;
-use vault_proto::statements::{Manifest, Role, SegmentSeal};
+use vault_proto::statements::{Manifest, Role, SegmentProgress, SegmentSeal};
 use vault_proto::wire::{RecordingRecord, path};
 
-use crate::support::{Draft, NOW, Organisation, Person, Server, Validity, at, header};
+use crate::support::{Call, Draft, NOW, Organisation, Person, Server, Validity, at, header, key_object};
 
 struct Scene {
     organisation: Organisation,
@@ -105,6 +108,84 @@ async fn a_manifest_is_checked_before_it_is_stored() {
     server.post(recorder, path::RECORDINGS, scene.draft(1).create()).await.ok(200);
 }
 
+/// As far as that needs no key: what readers could not open, or would open as that of another recording, is not begun.
+#[tokio::test]
+async fn a_key_object_is_checked_before_anything_is_stored() {
+    let scene = scene().await;
+    let (server, recorder) = (&scene.server, &scene.recorder);
+    let draft = || scene.draft(1);
+    let (right, context) = (draft().key_object, draft().key_context());
+    let Manifest { tenant, recording, key, .. } = *draft().manifest.unverified();
+    let of_length = |length: usize| {
+        let mut object = right.clone();
+        object.resize(length, 0);
+        object
+    };
+    let elsewhere = [
+        scene.draft(2).key_object,
+        key_object(&key_context(&Organisation::new(50).id(), &recording, &key), 2),
+        key_object(&key_context(&tenant, &recording, &KeyId::from_bytes([0xce; 32])), 2),
+        draft().header(0, 0),
+    ];
+    let for_others = [
+        key_object(&context, 0),
+        key_object(&context, 1),
+        key_object(&context, 3),
+        right[1..].to_vec(),
+        Vec::new(),
+        // A header, and behind it less than a nonce and a tag.
+        header(&context, 2),
+        of_length(header(&context, 2).len() + 31),
+    ];
+    let mut altered = right.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    let shorter = right[..right.len() - 1].to_vec();
+    let not_signed = [altered, shorter, of_length(right.len() + 1)]
+        .map(|key_object| Draft { key_object, ..draft() })
+        .into_iter()
+        .chain([draft().with_key_object(of_length(MAX_KEY_OBJECT + 1))]);
+    let signed = |objects: Vec<Vec<u8>>, detail| {
+        objects.into_iter().map(move |object| (draft().with_key_object(object), detail))
+    };
+    let refused = signed(elsewhere.to_vec(), "It belongs to another recording or segment.")
+        .chain(signed(for_others.to_vec(), "It is not sealed by anyone who was entitled to at that time."))
+        .chain(not_signed.map(|draft| (draft, "It does not fit what it must follow from.")));
+    let nothing_is_stored = async || {
+        assert!(!server.data().join(format!("blobs/rec/{recording}")).exists());
+        server.get(recorder, path::recording(&recording)).await.refused(ProblemCode::NotFound);
+    };
+    for (number, (draft, detail)) in refused.enumerate() {
+        let answer = server.post(recorder, path::RECORDINGS, draft.create()).await;
+        let problem = answer.refused(ProblemCode::StatementRefused);
+        assert_eq!(problem.detail.as_deref(), Some(detail), "{number}");
+        nothing_is_stored().await;
+    }
+    let body = String::from_utf8(draft().create()).unwrap();
+    let spelt = BASE64.encode(&right);
+    assert!(spelt.ends_with('='));
+    for wrong in [spelt.trim_end_matches('='), &format!("{spelt}\\n"), &format!("{spelt}AAAA"), "*", "null"] {
+        let body = match wrong {
+            "null" => body.replace(&format!("\"{spelt}\""), "null"),
+            wrong => body.replace(&spelt, wrong),
+        };
+        let answer = server.post(recorder, path::RECORDINGS, body.into_bytes()).await;
+        answer.refused(ProblemCode::BadRequest);
+        nothing_is_stored().await;
+    }
+    let without = body.replace(&format!("\"key\":\"{spelt}\","), "");
+    assert!(without.len() < body.len() - spelt.len());
+    server.post(recorder, path::RECORDINGS, without.into_bytes()).await.refused(ProblemCode::BadRequest);
+    nothing_is_stored().await;
+
+    let longest = draft().with_key_object(of_length(MAX_KEY_OBJECT));
+    server.create(&longest).await;
+    let fetched = server.get(&scene.patient, path::key(&longest.id(), 0)).await.ok(200).body;
+    assert!(fetched == longest.key_object);
+    // Another key is another manifest.
+    server.post(recorder, path::RECORDINGS, draft().create()).await.refused(ProblemCode::Conflict);
+    server.post(recorder, path::RECORDINGS, longest.create()).await.ok(200);
+}
+
 #[tokio::test]
 async fn segments_open_in_order_with_their_own_header() {
     let scene = scene().await;
@@ -122,8 +203,9 @@ async fn segments_open_in_order_with_their_own_header() {
         draft.header(1, 0),
         draft.header(0, 1),
         scene.draft(2).header(0, 0),
-        header(&context(&manifest, 0, 0), 1),
-        header(&context(&manifest, 0, 0), 3),
+        header(&context(&manifest, 0, 0), 0),
+        header(&context(&manifest, 0, 0), 2),
+        header(&draft.key_context(), 1),
         trailing,
         b"age-encryption.org/v1\n".to_vec(),
         Vec::new(),
@@ -260,6 +342,7 @@ async fn a_seal_must_fit_what_is_stored() {
         SegmentSeal { parts_root: Digest::of(b"another root"), ..seal.clone() },
         SegmentSeal { body_length: shorter, ..seal.clone() },
         SegmentSeal { track: 1, ..seal.clone() },
+        SegmentSeal { header: Digest::of(b"another header"), ..seal.clone() },
         SegmentSeal { manifest: Digest::of(b"another manifest"), ..seal.clone() },
         SegmentSeal { index: 1, previous: Some(Digest::of(b"x")), ..seal.clone() },
     ];
@@ -274,11 +357,55 @@ async fn a_seal_must_fit_what_is_stored() {
         .await
         .refused(ProblemCode::StatementRefused);
     put(&seal).await.ok(201);
-    let later = SegmentSeal { key_commitment: Digest::of(b"another"), ..seal.clone() };
+    let later = SegmentSeal { header: Digest::of(b"another header"), ..seal.clone() };
     put(&later).await.refused(ProblemCode::Conflict);
     // Sealed: the same part is still the same, and nothing is added.
     server.part(&draft, 0, 0, &parts[0]).await.ok(200);
     server.part(&draft, 0, 2, &parts[0][16..]).await.refused(ProblemCode::OutOfOrder);
+}
+
+/// A part whose progress is another's is not stored either.
+#[tokio::test]
+async fn progress_must_be_that_of_its_part() {
+    let scene = scene().await;
+    let (server, recorder) = (&scene.server, &scene.recorder);
+    let draft = scene.draft(1);
+    server.begin(&draft).await;
+    let parts = draft.parts(0, 2_500_000);
+    let put = async |part: u32, envelope: &[u8]| {
+        let bytes = parts[part as usize].clone();
+        let mut call = Call::new(&recorder.device, Method::PUT, path::part(&draft.id(), 0, part), bytes);
+        let value = String::from_utf8(envelope.to_vec()).unwrap();
+        call.headers = vec![(CoveredHeader::SegmentProgress.name().to_owned(), value)];
+        server.call(call).await
+    };
+    let stored = async || -> (u32, Option<String>) {
+        let record: RecordingRecord = server.get(recorder, path::recording(&draft.id())).await.ok(200).json();
+        (record.segments[0].parts, record.segments[0].progress.clone())
+    };
+    let right = draft.segment_progress(&parts[..1]);
+    let wrong = [
+        SegmentProgress { header: Digest::of(b"another header"), ..right.clone() },
+        SegmentProgress { header: Digest::of(&draft.key_object), ..right.clone() },
+        SegmentProgress { manifest: Digest::of(b"another manifest"), ..right.clone() },
+        SegmentProgress { track: 1, ..right.clone() },
+        SegmentProgress { index: 1, previous: Some(Digest::of(b"x")), ..right.clone() },
+        SegmentProgress { part_chunks: PartChunks::FIVE, ..right.clone() },
+        SegmentProgress { parts: 2, ..right.clone() },
+    ];
+    for wrong in &wrong {
+        put(0, draft.sign_progress(wrong).bytes()).await.refused(ProblemCode::StatementRefused);
+    }
+    let other_signer = Draft { sealer: &scene.patient, ..scene.draft(1) };
+    put(0, other_signer.sign_progress(&right).bytes()).await.refused(ProblemCode::StatementRefused);
+    put(0, draft.manifest.bytes()).await.refused(ProblemCode::StatementRefused);
+    assert_eq!(stored().await, (0, None));
+    for number in 0..2u32 {
+        let progress = draft.sign_progress(&draft.segment_progress(&parts[..=number as usize]));
+        put(number, progress.bytes()).await.ok(201);
+        let envelope = String::from_utf8(progress.bytes().to_vec()).unwrap();
+        assert_eq!(stored().await, (number + 1, Some(envelope)));
+    }
 }
 
 #[tokio::test]
@@ -306,6 +433,11 @@ async fn a_recording_ends_once_and_in_order() {
     let header_length = details.len() - 500;
     for wrong in [&details[..header_length + 31], &details[1..], draft.header(0, 0).as_slice(), &[]] {
         put_details(wrong).await.refused(ProblemCode::StatementRefused);
+    }
+    for recipients in [0, 2] {
+        let mut wrong = header(&details_context(&draft.manifest.digest()), recipients);
+        wrong.extend(&details[header_length..]);
+        put_details(&wrong).await.refused(ProblemCode::StatementRefused);
     }
     let mut other = details.clone();
     *other.last_mut().unwrap() ^= 1;
@@ -374,7 +506,8 @@ async fn an_id_is_its_devices_alone_to_begin() {
         {
             let manifest = Manifest { recording, salt, ..own.manifest.unverified().clone() };
             let body = serde_json::json!({
-                "manifest": forged(&stranger, &manifest), "credentials": own.credentials,
+                "manifest": forged(&stranger, &manifest), "key": BASE64.encode(&own.key_object),
+                "credentials": own.credentials,
             });
             let answer = scene.server.post(&stranger, path::RECORDINGS, body.to_string().into_bytes()).await;
             let mut problem = answer.refused(ProblemCode::StatementRefused);
@@ -388,7 +521,8 @@ async fn an_id_is_its_devices_alone_to_begin() {
     scene.server.post(&scene.recorder, path::RECORDINGS, nowhere.create()).await.ok(201);
     let other = Manifest { consultation: "other".parse().unwrap(), ..there.manifest.unverified().clone() };
     let body = serde_json::json!({
-        "manifest": forged(&scene.recorder, &other), "credentials": there.credentials,
+        "manifest": forged(&scene.recorder, &other), "key": BASE64.encode(&there.key_object),
+        "credentials": there.credentials,
     });
     scene
         .server

@@ -57,6 +57,7 @@ async fn a_full_disk_serves_every_read_and_none_twice() {
         [
             path::RECORDINGS.to_owned(),
             path::recording(&draft.id()),
+            path::key(&draft.id(), 0),
             path::body(&draft.id(), 0),
             path::details(&draft.id()),
             path::account(&clinician.account()),

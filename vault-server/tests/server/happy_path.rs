@@ -99,9 +99,8 @@ async fn a_recording_is_stored_and_fetched() {
         assert!(fetched.body == parts.concat());
         assert_eq!(fetched.headers["etag"], format!("\"{}\"", seals[0].unverified().parts_root));
         assert!(server.get(reader, path::body(&id, 1)).await.ok(200).body == kept[0]);
-        let header = server.get(reader, path::header(&id, 0)).await.ok(200);
-        assert_eq!(header.body, draft.header(0, 0));
-        assert_eq!(header.headers["x-header-generation"], "0");
+        assert_eq!(server.get(reader, path::key(&id, 0)).await.ok(200).body, draft.key_object);
+        assert_eq!(server.get(reader, path::header(&id, 0)).await.ok(200).body, draft.header(0, 0));
         assert_eq!(server.get(reader, path::details(&id)).await.ok(200).body, details);
     }
     // The blobs alone are enough.
@@ -109,7 +108,8 @@ async fn a_recording_is_stored_and_fetched() {
     let blob = |name: &str| std::fs::read(folder.join(name)).unwrap();
     assert_eq!(blob("manifest"), draft.manifest.bytes());
     assert_eq!(blob("credentials"), draft.credentials.as_bytes());
-    assert_eq!(blob("seg/0/header.0"), draft.header(0, 0));
+    assert_eq!(blob("key.0"), draft.key_object);
+    assert_eq!(blob("seg/0/header"), draft.header(0, 0));
     assert!(blob("seg/0/body") == parts.concat());
     assert_eq!(blob("seg/1/parts"), Digest::of(&kept[0]).as_bytes());
     assert_eq!(blob("seg/0/seal"), seals[0].bytes());

@@ -88,13 +88,14 @@ async fn old_leftovers_are_set_aside_and_nothing_else() {
     // know.
     let unexplained = [
         gone.join("manifest"),
+        gone.join("key.0"),
         gone.join("credentials"),
         gone.join(".0011223344556677.new"),
         open_folder.join("details"),
         open_folder.join("final"),
         open_folder.join("seg/0/seal"),
         open_folder.join("seg/0/parts"),
-        open_folder.join("seg/0/header.1"),
+        open_folder.join("key.1"),
     ];
     for path in &unexplained {
         leave(path, 2 * DAY);
@@ -104,12 +105,13 @@ async fn old_leftovers_are_set_aside_and_nothing_else() {
         age_of(Path::new(file), 2 * DAY);
     }
     let old = [
+        never.join("key.0"),
         never.join("credentials"),
-        open_folder.join("seg/1/header.0"),
+        open_folder.join("seg/1/header"),
         finished_folder.join(".0011223344556677.new"),
         finished_folder.join("seg/0/.8899aabbccddeeff.new"),
     ];
-    let young = [never.join(".8899aabbccddeeff.new"), finished_folder.join("seg/2/header.0")];
+    let young = [never.join(".8899aabbccddeeff.new"), finished_folder.join("seg/2/header")];
     for path in &old {
         leave(path, DAY + Duration::from_secs(60));
     }
@@ -124,7 +126,7 @@ async fn old_leftovers_are_set_aside_and_nothing_else() {
     let mut server = server.restart().await;
     let done = server.collected().await;
     let expected =
-        Collection { recordings: 4, set_aside: 5, young: 2, unexplained: 8, ..Collection::default() };
+        Collection { recordings: 4, set_aside: 6, young: 2, unexplained: 9, ..Collection::default() };
     assert_eq!(done, expected);
     let mut left = all_files(&rec);
     left.retain(|(path, _)| !young.iter().any(|young| young.display().to_string() == *path));
@@ -150,9 +152,9 @@ async fn old_leftovers_are_set_aside_and_nothing_else() {
     // By hand, once no server uses the folder: no more than was said, then the rest.
     let program = collect_by_hand(data.path(), &["--older-than", "0h", "--at-most", "3"]);
     assert_eq!(program.status.code(), Some(0), "{}", String::from_utf8_lossy(&program.stderr));
-    assert!(String::from_utf8(program.stdout).unwrap().contains("3 moved, 4 left, 0 too young"));
+    assert!(String::from_utf8(program.stdout).unwrap().contains("3 moved, 5 left, 0 too young"));
     let program = collect_by_hand(data.path(), &["--older-than", "0h"]);
-    assert!(String::from_utf8(program.stdout).unwrap().contains("4 moved, 0 left, 0 too young"));
+    assert!(String::from_utf8(program.stdout).unwrap().contains("5 moved, 0 left, 0 too young"));
     assert!(all_files(&rec) == staying);
     assert!(!never.exists());
 }
@@ -280,6 +282,7 @@ fn small(folder: &Path, clinician: &Person) -> Small {
         Arc::new(|| at(NOW)),
     ));
     let actor = Actor {
+        has_auth: true,
         account: clinician.account(),
         key_id: clinician.device_id(),
         role: Role::Clinician,
@@ -314,7 +317,7 @@ fn what_gains_its_row_meanwhile_stays() {
     // What was there before was no such object, so it was set aside when the object came.
     assert_eq!(done, Collection { recordings: 1, ..Collection::default() });
     assert_eq!(std::fs::read(place.join("credentials")).unwrap(), draft.credentials.as_bytes());
-    assert_eq!(names(&place), ["credentials", "manifest", "seg/0/body", "seg/0/header.0"]);
+    assert_eq!(names(&place), ["credentials", "key.0", "manifest", "seg/0/body", "seg/0/header"]);
     let day = &at(NOW).to_string()[..10];
     let kept = folder.path().join(format!("leftovers/{day}/rec/{}/credentials", draft.id()));
     assert_eq!(std::fs::read(kept).unwrap(), b"left behind");
@@ -327,9 +330,15 @@ fn what_no_crash_leaves_stops_the_search() {
     let (organisation, patient, clinician) = people();
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let rec = format!("blobs/rec/{}", draft.id());
-    for name in
-        ["seg/0/header.0", "seg/0/body", "seg/3/seal", "details", "final", "seg/0/.0011223344556677.new"]
-    {
+    for name in [
+        "seg/0/header",
+        "seg/0/body",
+        "seg/3/seal",
+        "key.1",
+        "details",
+        "final",
+        "seg/0/.0011223344556677.new",
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let small = small(folder.path(), &clinician);
         leave(&folder.path().join(&rec).join(name), Duration::ZERO);
@@ -431,12 +440,14 @@ fn missing_objects_are_told_and_nothing_is_touched() {
     leave(&rec.join("00112233445566778899aabbccddeeff/credentials"), 2 * DAY);
     let place = rec.join(draft.id().to_string());
     File::options().write(true).open(place.join("seg/0/body")).unwrap().set_len(10).unwrap();
-    std::fs::remove_file(place.join("seg/0/header.0")).unwrap();
+    let shorter = draft.key_object.len() as u64 - 1;
+    File::options().write(true).open(place.join("key.0")).unwrap().set_len(shorter).unwrap();
+    std::fs::remove_file(place.join("seg/0/header")).unwrap();
     let before = all_files(&rec);
     let done = collect(&small.vault, &search(), &|| true).unwrap();
-    assert_eq!(done, Collection { recordings: 2, missing: 2, left: 1, ..Collection::default() });
+    assert_eq!(done, Collection { recordings: 2, missing: 3, left: 1, ..Collection::default() });
     assert!(all_files(&rec) == before);
     std::fs::remove_dir_all(&place).unwrap();
     let done = collect(&small.vault, &search(), &|| true).unwrap();
-    assert_eq!(done, Collection { recordings: 1, missing: 4, left: 1, ..Collection::default() });
+    assert_eq!(done, Collection { recordings: 1, missing: 5, left: 1, ..Collection::default() });
 }

@@ -44,6 +44,8 @@ mod request_signatures;
 #[cfg(test)]
 mod room;
 #[cfg(test)]
+mod seal_only_devices;
+#[cfg(test)]
 mod shut_out;
 #[cfg(test)]
 mod store_conformance;

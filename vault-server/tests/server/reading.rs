@@ -48,7 +48,9 @@ async fn nobody_reads_or_notices_what_is_not_theirs() {
             let sealer = std::ptr::eq(*caller, &recorder);
             let statements = [path::recording as fn(&RecordingId) -> String, |id| path::parts(id, 0)];
             let content = [
-                (|id| path::header(id, 0)) as fn(&RecordingId) -> String,
+                (|id| path::key(id, 0)) as fn(&RecordingId) -> String,
+                |id| path::key(id, 1),
+                |id| path::header(id, 0),
                 |id| path::body(id, 0),
                 path::details,
             ];
@@ -58,7 +60,9 @@ async fn nobody_reads_or_notices_what_is_not_theirs() {
                 .chain(content.iter().map(|place| (place, reader)))
             {
                 let answer = server.get(caller, place(&id)).await;
-                if allowed {
+                if allowed && place(&id) == path::key(&id, 1) {
+                    answer.refused(ProblemCode::NotFound);
+                } else if allowed {
                     answer.ok(200);
                 } else if sealer {
                     answer.refused(ProblemCode::Forbidden);
@@ -95,6 +99,23 @@ async fn nobody_reads_or_notices_what_is_not_theirs() {
         let page: RecordingPage = server.get(outsider, path::RECORDINGS).await.ok(200).json();
         assert_eq!(page.recordings, []);
     }
+}
+
+#[tokio::test]
+async fn a_key_is_asked_for_by_its_generation() {
+    let (organisation, patient, clinician, server) = clinic().await;
+    let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
+    server.create(&draft).await;
+    let place = path::key(&draft.id(), 0);
+    let answer = server.get(&patient, &place).await.ok(200);
+    assert_eq!(answer.body, draft.key_object);
+    assert_eq!(answer.headers["cache-control"], "private, no-store");
+    let keys = place.strip_suffix('0').unwrap();
+    for none in ["1", "4294967295", "4294967296", "00", "+0", "%2B0", "-1", "x", "", "0/"] {
+        server.get(&patient, format!("{keys}{none}")).await.refused(ProblemCode::NotFound);
+    }
+    let unsigned = server.send(Method::GET, &place, &[], Vec::new()).await;
+    unsigned.refused(ProblemCode::SignatureMissing);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ fn statements(people: &[&Person]) -> u64 {
 
 /// Bytes that are stored of a recording that has begun.
 fn begun(draft: &Draft<'_>) -> u64 {
-    (draft.manifest.bytes().len() + draft.credentials.len()) as u64
+    (draft.manifest.bytes().len() + draft.key_object.len() + draft.credentials.len()) as u64
 }
 
 /// Room for three parts and many that come at once: three are stored, the others leave nothing, and there is room again

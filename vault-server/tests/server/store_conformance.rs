@@ -1,6 +1,7 @@
 use vault_proto::geometry::PartChunks;
 use vault_proto::http_signature::Nonce;
 use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
+use vault_proto::object::Object;
 use vault_proto::statements::{Participants, Role};
 use vault_proto::wire::{COMPARISON_LIFETIME, MAX_COMPARISONS, MAX_EMPTY_RECORDINGS};
 use vault_server::authorize::{
@@ -42,6 +43,7 @@ fn conforms(reopen: impl Fn() -> Box<dyn Store>) {
 fn caller(person: &Person, role: Role) -> Caller {
     Caller {
         actor: Actor {
+            has_auth: true,
             account: person.account(),
             key_id: person.device_id(),
             role,
@@ -180,8 +182,11 @@ fn accounts(reopen: &impl Fn() -> Box<dyn Store>, organisation: &Organisation, o
 }
 
 fn new_recording(draft: &Draft<'_>) -> NewRecording {
-    let credentials_length = u32::try_from(draft.credentials.len()).unwrap();
-    NewRecording { manifest: draft.manifest.clone(), credentials_length }
+    NewRecording {
+        manifest: draft.manifest.clone(),
+        key_length: u32::try_from(draft.key_object.len()).unwrap(),
+        credentials_length: u32::try_from(draft.credentials.len()).unwrap(),
+    }
 }
 
 fn recordings(reopen: &impl Fn() -> Box<dyn Store>, drafts: &[&Draft<'_>], patient: &Person) {
@@ -199,6 +204,13 @@ fn recordings(reopen: &impl Fn() -> Box<dyn Store>, drafts: &[&Draft<'_>], patie
     let store = reopen();
     let parties = Parties::of(drafts[0].manifest.unverified());
     assert_eq!(store.parties(drafts[0].id()).unwrap(), Some(parties));
+    let named = store.named_recordings(0).unwrap();
+    assert_eq!(named.len(), 2);
+    for (named, draft) in named.iter().zip(drafts) {
+        let key = (Object::Key { generation: 0 }, draft.key_object.len() as u64);
+        assert_eq!(named.recording, draft.id());
+        assert_eq!(named.objects, [(Object::Manifest, 1), (Object::Credentials, 1), key]);
+    }
     let permit = authorize(&caller(patient, Role::Patient).actor, Action::ListRecordings, None).unwrap();
     let list = |after, limit| -> Vec<RecordingId> {
         let query = ListQuery { after, limit, prefix: None };
@@ -334,7 +346,7 @@ fn endings(reopen: &impl Fn() -> Box<dyn Store>, draft: &Draft<'_>) {
     let for_another = FinalRow { last_seal: Digest::of(b"another"), ..last.clone() };
     assert!(matches!(put(&for_another), Err(StoreError::OutOfOrder)));
     let named = || store.named(draft.id(), Some(0)).unwrap().unwrap();
-    let segment = Some(NamedSegment { header_generation: 0, sealed: true });
+    let segment = Some(NamedSegment { sealed: true });
     assert_eq!(named(), Named { details: true, final_seal: false, segment, abandoned: false });
     assert_eq!(put(&last).unwrap().stored, Stored::New);
     assert_eq!(named(), Named { details: true, final_seal: true, segment, abandoned: false });
@@ -409,8 +421,8 @@ fn growth(store: &dyn Store, patient: &Person, clinician: &Person) {
         counted = counted.checked_add_signed(change.bytes).unwrap();
         assert_eq!(store.stored_bytes().unwrap(), counted);
     };
-    let statements = draft.manifest.bytes().len() + draft.credentials.len();
-    changed(store.create_recording(&permit, &event, &new_recording(&draft)).unwrap(), statements);
+    let objects = draft.manifest.bytes().len() + draft.key_object.len() + draft.credentials.len();
+    changed(store.create_recording(&permit, &event, &new_recording(&draft)).unwrap(), objects);
     let segment = NewSegment {
         index: 0,
         track: 0,
@@ -448,7 +460,8 @@ fn growth(store: &dyn Store, patient: &Person, clinician: &Person) {
 fn newest_manifests(store: &dyn Store, organisation: &Organisation, patient: &Person, clinician: &Person) {
     let (one, other) = (organisation.person(22, Role::Recorder), organisation.person(23, Role::Recorder));
     let newest = |account: AccountId, key_id| {
-        let actor = Actor { account, key_id, role: Role::Recorder, standing: Standing::InForce };
+        let actor =
+            Actor { account, key_id, has_auth: true, role: Role::Recorder, standing: Standing::InForce };
         store.newest_manifest(&authorize_newest_manifest(&actor, account).unwrap()).unwrap()
     };
     assert_eq!(newest(one.account(), one.device_id()), None);

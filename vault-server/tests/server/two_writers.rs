@@ -5,17 +5,16 @@ use vault_proto::ids::Digest;
 use vault_proto::labels::context;
 use vault_proto::problem::ProblemCode;
 use vault_proto::sealed_header::context_stanza;
+use vault_proto::statements::SegmentSeal;
 use vault_proto::wire::path;
 
 use crate::support::{Call, Draft, clinic};
 
 /// A header of segment 0, different for each writer.
 fn header_of(draft: &Draft<'_>, writer: u8) -> Vec<u8> {
-    let mut stanzas = vec![context_stanza(&context(&draft.manifest.digest(), 0, 0)).unwrap()];
-    for _ in 0..2 {
-        stanzas.push(Stanza::new("X25519", vec![encode_argument(&[writer; 32])], vec![writer; 32]).unwrap());
-    }
-    Header::new(stanzas, [writer; 32]).unwrap().encode()
+    let context = context_stanza(&context(&draft.manifest.digest(), 0, 0)).unwrap();
+    let stanza = Stanza::new("X25519", vec![encode_argument(&[writer; 32])], vec![writer; 32]).unwrap();
+    Header::new(vec![context, stanza], [writer; 32]).unwrap().encode()
 }
 
 /// Two processes of one device fill one segment, over connections of their own, in opposite orders: one header wins,
@@ -62,16 +61,21 @@ async fn of_two_writers_of_one_segment_one_wins() {
         stored.push(part.to_vec());
     }
     assert_eq!(stored.len(), own.len());
-    let seal = |parts: &[Vec<u8>]| {
-        draft.sign_seal(&draft.segment_seal(0, parts, BodyEnd::Final, None)).bytes().to_vec()
+    let seal = |parts: &[Vec<u8>], header: &[u8]| {
+        let seal = draft.segment_seal(0, parts, BodyEnd::Final, None);
+        draft.sign_seal(&SegmentSeal { header: Digest::of(header), ..seal }).bytes().to_vec()
     };
     let put = async |seal| server.put(&clinician, path::seal(&draft.id(), 0), seal).await;
     for parts in [&own, &other] {
         if *parts != stored {
-            put(seal(parts)).await.refused(ProblemCode::StatementRefused);
+            put(seal(parts, &header)).await.refused(ProblemCode::StatementRefused);
         }
     }
-    put(seal(&stored)).await.ok(201);
+    // Whose header lost cannot seal what readers would get with the other one.
+    for lost in headers.iter().filter(|other| **other != header) {
+        put(seal(&stored, lost)).await.refused(ProblemCode::StatementRefused);
+    }
+    put(seal(&stored, &header)).await.ok(201);
 }
 
 /// One process abandons the segment and fills it anew while another still sends parts of the old one: whatever came

@@ -100,11 +100,12 @@ pub(super) fn create(db: &Connection, recording: &NewRecording, at: Timestamp) -
         return Ok(Stored::Same);
     }
     let manifest = recording.manifest.unverified();
+    let objects = i64::from(recording.key_length).saturating_add(i64::from(recording.credentials_length));
     write(
         db,
         "INSERT INTO recordings
-             (recording, patient, clinician, sealer, sealer_key, sequence, manifest, stored, last_stored)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             (recording, patient, clinician, sealer, sealer_key, sequence, manifest, key_length, stored, last_stored)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         (
             manifest.recording.as_bytes(),
             manifest.patient.as_bytes(),
@@ -113,7 +114,8 @@ pub(super) fn create(db: &Connection, recording: &NewRecording, at: Timestamp) -
             manifest.sealer_key.as_bytes(),
             sequence(recording)?,
             recording.manifest.bytes(),
-            length(recording.manifest.bytes())?.saturating_add(i64::from(recording.credentials_length)),
+            recording.key_length,
+            length(recording.manifest.bytes())?.saturating_add(objects),
             at.unix_seconds(),
         ),
     )?;

@@ -15,7 +15,6 @@ struct Columns {
     track: u8,
     part_chunks: u8,
     header: [u8; 32],
-    header_generation: u32,
     parts: u32,
     bytes: i64,
     ended: bool,
@@ -24,7 +23,7 @@ struct Columns {
     progress: Option<Vec<u8>>,
 }
 
-const COLUMNS: &str = "segment, track, part_chunks, header, header_generation, run_parts, run_bytes, run_ended, parts_root, seal,
+const COLUMNS: &str = "segment, track, part_chunks, header, run_parts, run_bytes, run_ended, parts_root, seal,
     (SELECT envelope FROM progress
      WHERE progress.number = segments.number AND progress.segment = segments.segment AND progress.parts <= run_parts
      ORDER BY progress.parts DESC LIMIT 1)";
@@ -36,13 +35,12 @@ impl Columns {
             track: row.get(1)?,
             part_chunks: row.get(2)?,
             header: row.get(3)?,
-            header_generation: row.get(4)?,
-            parts: row.get(5)?,
-            bytes: row.get(6)?,
-            ended: row.get(7)?,
-            parts_root: row.get(8)?,
-            seal: row.get(9)?,
-            progress: row.get(10)?,
+            parts: row.get(4)?,
+            bytes: row.get(5)?,
+            ended: row.get(6)?,
+            parts_root: row.get(7)?,
+            seal: row.get(8)?,
+            progress: row.get(9)?,
         })
     }
 
@@ -56,7 +54,6 @@ impl Columns {
             track: self.track,
             part_chunks: self.part_chunks()?,
             header: Digest::from_bytes(self.header),
-            header_generation: self.header_generation,
             parts: self.parts,
             bytes: u64::try_from(self.bytes).map_err(|error| damaged(&error))?,
             parts_root: self.parts_root.map(Digest::from_bytes),

@@ -171,6 +171,15 @@ impl Person {
         self.key_list.unverified().encryption[0].key_id()
     }
 
+    /// The same person at another device, in these roles; the key list with both is theirs from now on.
+    pub(crate) fn at_another_device(&self, seed: u8, roles: Vec<DeviceRole>) -> Person {
+        let device = SigningKey::from_bytes(&[seed; 32]);
+        let mut list = self.next_key_list(&[&self.device, &device]).unverified().clone();
+        list.devices[1].roles = roles;
+        let key_list = signed(&list, KeyId::of_account_root(&list.root), &self.root);
+        Person { root: self.root.clone(), device, chain: self.chain.clone(), key_list }
+    }
+
     /// The next key list, with these devices.
     pub(crate) fn next_key_list(&self, devices: &[&SigningKey]) -> Envelope<KeyList> {
         key_list(&self.root, Some(&self.key_list), devices, YEAR)

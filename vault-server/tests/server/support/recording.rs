@@ -3,11 +3,11 @@ use vault_proto::age_header::{Header, Stanza, encode_argument};
 use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::{BodyEnd, PartChunks, body_length};
-use vault_proto::ids::{Digest, OrganisationId, RecordingId, RecordingSalt};
-use vault_proto::labels::{context, details_context};
+use vault_proto::ids::{Digest, KeyId, OrganisationId, RecordingId, RecordingSalt};
+use vault_proto::labels::{context, details_context, key_context};
 use vault_proto::sealed_header::context_stanza;
 use vault_proto::statements::{
-    FinalSeal, Manifest, Policy, RecipientKey, RecordingStatus, SegmentSeal, Suite,
+    FinalSeal, Manifest, NotYet, Reader, ReaderRole, RecordingStatus, SegmentProgress, SegmentSeal, Suite,
 };
 use vault_proto::tree::parts_root;
 use vault_proto::wire::{CreateRecording, OpenSegment};
@@ -22,16 +22,24 @@ pub(crate) const PART_CHUNKS: PartChunks = PartChunks::FIFTEEN;
 pub(crate) struct Draft<'a> {
     pub(crate) sealer: &'a Person,
     pub(crate) manifest: Envelope<Manifest>,
+    pub(crate) key_object: Vec<u8>,
     pub(crate) credentials: String,
 }
 
-/// A header with this context and so many readers; its stanzas hold no real keys.
-pub(crate) fn header(context: &Digest, readers: u8) -> Vec<u8> {
+/// A header with this context and so many recipients; its stanzas hold no real keys.
+pub(crate) fn header(context: &Digest, recipients: u8) -> Vec<u8> {
     let mut stanzas = vec![context_stanza(context).unwrap()];
-    for reader in 0..readers {
-        stanzas.push(Stanza::new("X25519", vec![encode_argument(&[reader; 32])], vec![reader; 32]).unwrap());
+    for number in 0..recipients {
+        stanzas.push(Stanza::new("X25519", vec![encode_argument(&[number; 32])], vec![number; 32]).unwrap());
     }
     Header::new(stanzas, [7; 32]).unwrap().encode()
+}
+
+/// A key object with this context and so many readers: header, nonce and one chunk, none of which hold a real key.
+pub(crate) fn key_object(context: &Digest, readers: u8) -> Vec<u8> {
+    let mut object = header(context, readers);
+    object.extend(pattern(98, 16 + 75 + 16));
+    object
 }
 
 /// Bytes that differ everywhere, so that swapped or shifted pieces show.
@@ -72,29 +80,39 @@ impl<'a> Draft<'a> {
         let mut salt = [0xab; 16];
         salt[8..].copy_from_slice(&id.to_be_bytes());
         let salt = RecordingSalt::from_bytes(salt);
-        let recipient =
-            |person: &Person| RecipientKey { account: person.account(), key: person.encryption_key() };
+        let recording = RecordingId::of(&sealer.device_id(), &salt);
+        let key = KeyId::from_bytes([0xcd; 32]);
+        let key_object = key_object(&key_context(&tenant, &recording, &key), 2);
+        let reader = |person: &Person, role| Reader {
+            account: person.account(),
+            key: person.encryption_key(),
+            role,
+            until: None,
+        };
         let manifest = Manifest {
             suite: Suite::X25519,
-            recording: RecordingId::of(&sealer.device_id(), &salt),
+            recording,
             salt,
             tenant,
             consultation: "consultation-1".parse().unwrap(),
             patient: patient.account(),
             clinician: clinician.account(),
-            recipients: vec![recipient(patient), recipient(clinician)],
+            key,
+            key_object: Digest::of(&key_object),
+            readers: vec![reader(patient, ReaderRole::Patient), reader(clinician, ReaderRole::Clinician)],
             sealer: sealer.account(),
             sealer_key: sealer.device_id(),
             sequence: id,
-            previous: (id > 1).then(|| Digest::of(b"the manifest before")),
             credentials: Digest::of(&credentials),
             directory_checkpoint: None,
             created: at(created),
-            policy: Policy::Participants,
+            policy: Vec::new(),
+            replaces: NotYet,
         };
         Self {
             sealer,
             manifest: signed(&manifest, sealer.device_id(), &sealer.device),
+            key_object,
             credentials: String::from_utf8(credentials).unwrap(),
         }
     }
@@ -111,6 +129,18 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The same recording, signed over this key object.
+    pub(crate) fn with_key_object(self, key_object: Vec<u8>) -> Self {
+        let manifest = Manifest { key_object: Digest::of(&key_object), ..self.manifest.unverified().clone() };
+        Self { manifest: signed(&manifest, self.sealer.device_id(), &self.sealer.device), key_object, ..self }
+    }
+
+    /// What its key object is bound to.
+    pub(crate) fn key_context(&self) -> Digest {
+        let Manifest { tenant, recording, key, .. } = self.manifest.unverified();
+        key_context(tenant, recording, key)
+    }
+
     pub(crate) fn id(&self) -> RecordingId {
         self.manifest.unverified().recording
     }
@@ -118,13 +148,14 @@ impl<'a> Draft<'a> {
     pub(crate) fn create(&self) -> Vec<u8> {
         serde_json::to_vec(&CreateRecording {
             manifest: self.manifest.clone(),
+            key: BASE64.encode(&self.key_object),
             credentials: self.credentials.clone(),
         })
         .unwrap()
     }
 
     pub(crate) fn header(&self, index: u32, track: u8) -> Vec<u8> {
-        header(&context(&self.manifest.digest(), index, track), 2)
+        header(&context(&self.manifest.digest(), index, track), 1)
     }
 
     pub(crate) fn open(&self, index: u32, track: u8) -> Vec<u8> {
@@ -165,7 +196,7 @@ impl<'a> Draft<'a> {
             parts: parts.len() as u32,
             parts_root: parts_root(&hashes),
             end,
-            key_commitment: Digest::of(b"commitment"),
+            header: Digest::of(&self.header(index, 0)),
             previous: previous.map(Envelope::digest),
             part_chunks: PART_CHUNKS,
         }
@@ -175,8 +206,31 @@ impl<'a> Draft<'a> {
         signed(seal, self.sealer.device_id(), &self.sealer.device)
     }
 
+    /// Progress of segment 0 up to and with the last of these parts.
+    pub(crate) fn segment_progress(&self, parts: &[Vec<u8>]) -> SegmentProgress {
+        let SegmentSeal { manifest, index, track, parts, parts_root, header, previous, part_chunks, .. } =
+            self.segment_seal(0, parts, BodyEnd::Cut, None);
+        let recorded = at(NOW);
+        SegmentProgress {
+            manifest,
+            index,
+            track,
+            parts,
+            parts_root,
+            header,
+            previous,
+            recorded,
+            part_chunks,
+            tail: NotYet,
+        }
+    }
+
+    pub(crate) fn sign_progress(&self, progress: &SegmentProgress) -> Envelope<SegmentProgress> {
+        signed(progress, self.sealer.device_id(), &self.sealer.device)
+    }
+
     pub(crate) fn details(&self) -> Vec<u8> {
-        let mut details = header(&details_context(&self.manifest.digest()), 2);
+        let mut details = header(&details_context(&self.manifest.digest()), 1);
         details.extend(pattern(99, 500));
         details
     }

@@ -1,0 +1,39 @@
+//! Key objects: a recording's own identity, sealed to its readers (FORMAT.md, "Key object").
+//!
+//! What needs no key of them is checked here, by the server before it stores one, by a scrubber, and by a reader before
+//! it unwraps anything.
+
+use crate::geometry::{CHUNK_TAG, PAYLOAD_NONCE};
+use crate::ids::Digest;
+use crate::labels;
+use crate::recording::Refusal;
+use crate::sealed_header::{MAX_SEALED_HEADER, SealedHeader, SealedHeaderError};
+use crate::statements::Manifest;
+
+/// Most bytes of the text in a key object.
+pub const MAX_KEY_TEXT: usize = 1024;
+/// Most bytes of a key object: its header, the payload nonce, its text and one tag.
+pub const MAX_KEY_OBJECT: usize = MAX_SEALED_HEADER + PAYLOAD_NONCE + MAX_KEY_TEXT + CHUNK_TAG;
+
+/// Checks a key object of generation 0 as far as that needs no key. Gives its header and how long that is.
+///
+/// # Errors
+/// [`Refusal::NotEntitled`] if it was never sealed for a recording, or its sealer made it for others than the readers;
+/// [`Refusal::MixUp`] if it is that of another recording; [`Refusal::Damaged`] if it is not the one that was signed.
+pub fn check_key_object(manifest: &Manifest, object: &[u8]) -> Result<(SealedHeader, usize), Refusal> {
+    let context = labels::key_context(&manifest.tenant, &manifest.recording, &manifest.key);
+    let parsed = SealedHeader::parse_prefix(object, &context, manifest.suite, manifest.readers.len());
+    let is_signed = object.len() <= MAX_KEY_OBJECT && Digest::of(object) == manifest.key_object;
+    match parsed {
+        Err(error @ SealedHeaderError::NoContext) => Err(Refusal::NotEntitled(format!("its key: {error}"))),
+        Err(error @ SealedHeaderError::OtherContext) => Err(Refusal::MixUp(format!("its key: {error}"))),
+        _ if !is_signed => {
+            Err(Refusal::Damaged("its key is not the one that its manifest was signed with".to_owned()))
+        }
+        Err(error) => Err(Refusal::NotEntitled(format!("its sealer made its key for others: {error}"))),
+        Ok((_, length)) if object.len() < length + PAYLOAD_NONCE + CHUNK_TAG => {
+            Err(Refusal::NotEntitled("its sealer made its key without a text".to_owned()))
+        }
+        Ok(parsed) => Ok(parsed),
+    }
+}
