@@ -19,6 +19,7 @@ pub(crate) fn next_key_list(
     name: &str,
     device: &Device,
     epoch: u32,
+    change: impl FnOnce(&mut KeyList),
 ) -> envelope::Envelope<KeyList> {
     let seed = Seed::from_words(scene.facts.words.get(name).unwrap()).unwrap_or_else(|_| panic!("24 words"));
     let root = seed.account_root();
@@ -27,13 +28,14 @@ pub(crate) fn next_key_list(
     let next = seed.identity(suite, epoch).unwrap_or_else(|_| panic!("an identity"));
     // The device holds no other identity: nothing can be opened with it that is sealed from here on.
     let encryption = vec![EncryptionKey { suite, recipient: next.recipient().to_string() }];
-    let list = KeyList {
+    let mut list = KeyList {
         number: before.number + 1,
         previous: Some(device.member.key_list.digest()),
         epoch,
         encryption,
         ..before.clone()
     };
+    change(&mut list);
     envelope::sign(&list, KeyId::of_account_root(&list.root), |bytes| root.sign(bytes)).unwrap()
 }
 
@@ -94,7 +96,7 @@ fn row_01_server_hands_out_an_older_key_list() {
     let scene = Scene::new();
     let attack = Attack::new(&scene, "row_01_server_hands_out_an_older_key_list");
     let anna = scene.device("anna");
-    submit(&scene, &anna, next_key_list(&scene, "anna", &anna, 2));
+    submit(&scene, &anna, next_key_list(&scene, "anna", &anna, 2, |_| {}));
     // The new key is taken without asking, as it is signed by the same root; that pins it.
     seal_truthfully(&scene);
     scene.server().inject(Fault::on(FaultKind::OldKeyList, scene.account("anna")));
@@ -156,7 +158,7 @@ fn row_16_low_order_share_in_a_header() {
 /// Puts a key list into the database as the operator can, and a signature under it that only its holder can make.
 fn store_list_with_recipient(scene: &mut Scene, name: &str, recipient: &str) {
     let device = scene.device(name);
-    let list = next_key_list(scene, name, &device, 2);
+    let list = next_key_list(scene, name, &device, 2, |_| {});
     let seed = Seed::from_words(scene.facts.words.get(name).unwrap()).unwrap_or_else(|_| panic!("24 words"));
     let mut statement = list.unverified().clone();
     statement.encryption[0].recipient = recipient.to_owned();

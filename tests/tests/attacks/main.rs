@@ -14,6 +14,7 @@ mod keys;
 mod mix_ups;
 mod parts;
 mod planted;
+mod removed_devices;
 mod requests;
 mod secrets;
 mod statements;

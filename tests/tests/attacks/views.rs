@@ -168,7 +168,7 @@ fn row_12_yesterdays_database() {
     scene.start();
     let anna = scene.device("anna");
     // Of the same epoch, so that she goes on opening with the identity that she has.
-    submit(&scene, &anna, next_key_list(&scene, "anna", &anna, 1));
+    submit(&scene, &anna, next_key_list(&scene, "anna", &anna, 1, |_| {}));
     let today = seal_truthfully(&scene);
     assert!(Attack::new(&scene, NAME).run("anna", &["open", &today], true).output.is_some());
     scene.stop();
@@ -248,13 +248,13 @@ fn row_12_split_view() {
     copy_folder(&scene.data(), &before);
     scene.start();
     let anna = scene.device("anna");
-    submit(&scene, &anna, next_key_list(&scene, "anna", &anna, 2));
+    submit(&scene, &anna, next_key_list(&scene, "anna", &anna, 2, |_| {}));
     seal_truthfully(&scene);
     scene.stop();
     std::fs::remove_dir_all(scene.data()).unwrap();
     copy_folder(&before, &scene.data());
     scene.start();
-    submit(&scene, &anna, next_key_list(&scene, "anna", &anna, 3));
+    submit(&scene, &anna, next_key_list(&scene, "anna", &anna, 3, |_| {}));
     let both = (scene.account("anna"), scene.account("dora"));
     Attack::new(&scene, NAME).seal_refused(
         "split-view of a key list",

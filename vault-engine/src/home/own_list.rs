@@ -62,6 +62,15 @@ pub async fn check(home: &Home, shown: ListEntry) -> Result<(), ClientError> {
     Ok(())
 }
 
+/// Whether the account has been shown a recording before.
+///
+/// # Errors
+/// [`ClientError::Disk`].
+pub(crate) async fn names(home: &Home, recording: RecordingId) -> Result<bool, ClientError> {
+    let list = read(home).await?.map(|list| list.object.recordings).unwrap_or_default();
+    Ok(list.iter().any(|entry| entry.recording == recording))
+}
+
 /// As [`check`], and from then on the list names the recording as it was shown. For whoever has checked its statements,
 /// before the first byte of content is released, or has signed them.
 ///

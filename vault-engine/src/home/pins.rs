@@ -13,6 +13,7 @@ use vault_proto::statements::{IssuerCertificate, KeyList};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::trust::Known;
 
+use crate::effects::Lock;
 use crate::error::ClientError;
 use crate::home::Home;
 
@@ -30,6 +31,9 @@ pub(crate) struct Pin {
     pub(crate) key_lists: Vec<Envelope<KeyList>>,
     /// Its newest certificate.
     pub(crate) certificate: Issued,
+    /// Whether somebody here has named it. One that was only met as the sealer of a recording was not, and so is not
+    /// what the beginning of an id means.
+    pub(crate) is_named: bool,
     /// Whether two people compared its keys.
     pub(crate) standing: Standing,
     /// Digits that were shown and not answered yet.
@@ -97,14 +101,47 @@ pub(crate) async fn update(
     account: AccountId,
     change: impl FnOnce(Option<&Pin>) -> Result<Pin, ClientError>,
 ) -> Result<Pin, ClientError> {
-    let _lock = home.lock("pins").await?;
+    let lock = home.lock("pins").await?;
+    replace(home, account, Some(lock), change).await
+}
+
+/// As [`update`]; in a home that cannot be written to the change is made, and not kept.
+pub(crate) async fn update_if_writable(
+    home: &Home,
+    account: AccountId,
+    change: impl FnOnce(Option<&Pin>) -> Result<Pin, ClientError>,
+) -> Result<Pin, ClientError> {
+    let lock = home.lock_if_writable("pins").await?;
+    replace(home, account, lock, change).await
+}
+
+async fn replace(
+    home: &Home,
+    account: AccountId,
+    lock: Option<Lock>,
+    change: impl FnOnce(Option<&Pin>) -> Result<Pin, ClientError>,
+) -> Result<Pin, ClientError> {
     let name = Home::pin_name(&account);
     let before: Option<Pin> = home.read_json(&name).await?;
     let after = change(before.as_ref())?;
-    if before.as_ref() != Some(&after) {
+    if lock.is_some() && before.as_ref() != Some(&after) {
         home.write_json(&name, &after).await?;
     }
     Ok(after)
+}
+
+/// Accounts that somebody here has named.
+///
+/// # Errors
+/// [`ClientError::Disk`].
+pub(crate) async fn named_accounts(home: &Home) -> Result<Vec<AccountId>, ClientError> {
+    let mut named = Vec::new();
+    for account in home.pinned_accounts().await? {
+        if read(home, account).await?.is_some_and(|pin| pin.is_named) {
+            named.push(account);
+        }
+    }
+    Ok(named)
 }
 
 /// The pin of an account; `None` if it was never met.

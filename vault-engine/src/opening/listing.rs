@@ -15,7 +15,7 @@ use vault_proto::wire::{self, RecordingEntry, RecordingPage};
 
 use crate::error::ClientError;
 use crate::home::own_list;
-use crate::opening::recording::{Completeness, MAX_PAGE_BODY, RemoteRecording};
+use crate::opening::recording::{Completeness, MAX_PAGE_BODY, Met, RemoteRecording};
 use crate::session::Session;
 
 /// Recordings that are looked at at the same time.
@@ -131,6 +131,7 @@ async fn ask(session: &Session) -> Result<Listing, ClientError> {
     let mut listing = Listing::default();
     let mut after: Option<String> = None;
     let mut seen = HashSet::new();
+    let met = Met::default();
     loop {
         let query = after.as_ref().map(|cursor| format!("after={cursor}"));
         let page: RecordingPage =
@@ -140,7 +141,7 @@ async fn ask(session: &Session) -> Result<Listing, ClientError> {
         if new < page.recordings.len() || (new == 0 && page.next.is_some()) {
             return Err(session.connection.off_protocol("its list repeats itself".to_owned()));
         }
-        let entries = stream::iter(page.recordings).map(|entry| look_at(session, entry));
+        let entries = stream::iter(page.recordings).map(|entry| look_at(session, entry, &met));
         let mut entries = std::pin::pin!(entries.buffered(IN_FLIGHT));
         while let Some(entry) = entries.next().await {
             match entry {
@@ -171,13 +172,15 @@ fn is_cursor(text: &str) -> bool {
 async fn look_at(
     session: &Session,
     entry: RecordingEntry,
+    met: &Met,
 ) -> Result<ListedRecording, (RecordingId, ClientError)> {
     let recording = entry.recording;
-    check(session, recording).await.map_err(|error| (recording, error))
+    check(session, recording, met).await.map_err(|error| (recording, error))
 }
 
-async fn check(session: &Session, recording: RecordingId) -> Result<ListedRecording, ClientError> {
-    let mut listed = describe(session, &RemoteRecording::fetch_unknown(session, recording).await?).await?;
+async fn check(session: &Session, recording: RecordingId, met: &Met) -> Result<ListedRecording, ClientError> {
+    let remote = RemoteRecording::fetch_unknown(session, recording, met).await?;
+    let mut listed = describe(session, &remote).await?;
     // A list is not for seeking, and one of many recordings would hold many indexes.
     for track in listed.details.iter_mut().flat_map(|details| &mut details.tracks) {
         track.seek = None;

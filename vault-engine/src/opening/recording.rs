@@ -1,8 +1,8 @@
 //! Fetching a recording, checking it and opening it; nothing is handed on before its own check (FORMAT.md, "Opening").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_lock::OnceCell;
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use vault_core::opening::Opening;
 use vault_core::recording_key::{RecordingKey, check_reader};
 use vault_proto::envelope::{Envelope, Verified};
 use vault_proto::ids::{AccountId, Digest, RecordingId};
+use vault_proto::key_chain::KeyListChain;
 use vault_proto::key_object::MAX_KEY_OBJECT;
 use vault_proto::object::Object;
 use vault_proto::problem::ProblemCode;
@@ -32,7 +33,7 @@ use crate::home::own_list;
 use crate::home::pins;
 use crate::server::recording::MAX_RECORD;
 use crate::session::Session;
-use crate::trust::directory::{check_prefix, only_match};
+use crate::trust::directory::{self, check_prefix, only_match};
 
 /// Parts that are fetched and opened ahead of the one being written.
 const IN_FLIGHT: usize = 4;
@@ -105,6 +106,23 @@ async fn known_of_parties(session: &Session, record: &RecordingRecord) -> Result
     pins::known(&session.home, session.enrolment.organisation, parties).await
 }
 
+/// Whom a person was shown something of, and who was looked up for it: each sealer once, however many recordings there
+/// are.
+#[derive(Default)]
+pub(super) struct Met(Mutex<HashMap<AccountId, KeyListChain>>);
+
+impl Met {
+    async fn meet(&self, session: &Session, account: AccountId) -> Result<KeyListChain, ClientError> {
+        let met = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(chain) = met().get(&account) {
+            return Ok(chain.clone());
+        }
+        let chain = directory::meet(session, account).await?;
+        met().insert(account, chain.clone());
+        Ok(chain)
+    }
+}
+
 impl RemoteRecording {
     /// Fetches and checks the statements of `requested`, the id that the caller asked for, and that they agree with
     /// what this account knows of it: an id names one recording for good, and a recording has one end.
@@ -112,7 +130,7 @@ impl RemoteRecording {
     /// # Errors
     /// [`ClientError::NotFound`], or [`ClientError::Open`] for the first check that fails.
     pub async fn fetch(session: &Session, requested: RecordingId) -> Result<Self, ClientError> {
-        let remote = Self::fetch_unknown(session, requested).await?;
+        let remote = Self::fetch_unknown(session, requested, &Met::default()).await?;
         own_list::check(&session.home, remote.entry()).await?;
         Ok(remote)
     }
@@ -121,6 +139,7 @@ impl RemoteRecording {
     pub(super) async fn fetch_unknown(
         session: &Session,
         requested: RecordingId,
+        met: &Met,
     ) -> Result<Self, ClientError> {
         let path = wire::path::recording(&requested);
         let record: RecordingRecord = match session.connection.get_json(&path, None, MAX_RECORD).await {
@@ -136,19 +155,22 @@ impl RemoteRecording {
             .map_while(|segment| segment.seal.clone())
             .map(String::into_bytes)
             .collect();
-        let known = known_of_parties(session, &record).await?;
-        let checked = CheckedRecording::check(
-            requested,
-            session.enrolment.organisation,
-            &StoredStatements {
-                manifest: record.manifest.as_bytes(),
-                credentials: record.credentials.as_bytes(),
-                seals: &seals,
-                progress: newest_progress(&record, seals.len()),
-                final_seal: record.final_seal.as_deref().map(str::as_bytes),
-            },
-            &known,
-        )?;
+        let mut known = known_of_parties(session, &record).await?;
+        let stored = StoredStatements {
+            manifest: record.manifest.as_bytes(),
+            credentials: record.credentials.as_bytes(),
+            seals: &seals,
+            progress: newest_progress(&record, seals.len()),
+            final_seal: record.final_seal.as_deref().map(str::as_bytes),
+        };
+        let organisation = session.enrolment.organisation;
+        let mut checked = CheckedRecording::check(requested, organisation, &stored, &known)?;
+        let sealer = checked.manifest().sealer;
+        // What its sealer's device removed since would seal, under whatever date, is refused before it is ever known.
+        if sealer != session.account.id && !own_list::names(&session.home, requested).await? {
+            known.learn_key_lists(sealer, met.meet(session, sealer).await?);
+            checked = CheckedRecording::check(requested, organisation, &stored, &known)?;
+        }
         Ok(Self { record, checked, key_object: OnceCell::new() })
     }
 

@@ -2,9 +2,9 @@
 //! the account's own signatures and what was seen before allow (FORMAT.md, "Trust").
 
 use serde::{Deserialize, Serialize};
-use vault_proto::credentials::{CertificateChain, Issued, Member, TrustError, TrustProblem};
+use vault_proto::credentials::{CertificateChain, Issued, Member, SignedMember, TrustError, TrustProblem};
 use vault_proto::envelope::{Envelope, StatementError};
-use vault_proto::ids::{AccountId, MIN_PREFIX};
+use vault_proto::ids::{AccountId, MIN_PREFIX, OrganisationId};
 use vault_proto::key_chain::KeyListChain;
 use vault_proto::problem::ProblemCode;
 use vault_proto::timestamp::Timestamp;
@@ -178,57 +178,102 @@ async fn look_up_signer(
     signer: Option<Signer>,
 ) -> Result<(TrustedMember, Pin), ClientError> {
     let Session { home, enrolment, .. } = session;
-    let Checked { entry, chain, trusted } = fetch(session, account, signer).await?;
-    let refuse = |problem| TrustError { account, problem };
-    let newest = chain.newest();
+    let (entry, trusted) = fetch(session, account, signer).await?;
     // The account's own key list needs no pin: it lies in the home.
     let own = account::profile(home).await?.key_list;
     if own.unverified().account == account {
-        chain.check_seen(own.unverified().number, own.digest()).map_err(refuse)?;
+        let refuse = |problem| TrustError { account, problem };
+        entry.chain.check_seen(own.unverified().number, own.digest()).map_err(refuse)?;
     }
-    let certificate = Issued::of(&trusted.member.certificate);
-    let pin = pins::update(home, account, |seen| {
-        if let Some(seen) = seen {
-            if seen.organisation != enrolment.organisation {
-                let found = enrolment.organisation;
-                let problem = TrustProblem::OrganisationChanged { pinned: seen.organisation, found };
-                return Err(TrustError { account, problem }.into());
-            }
-            chain.check_seen(seen.number, seen.key_list).map_err(refuse)?;
-            if certificate < seen.certificate {
-                let (served, seen) = (certificate.at, seen.certificate.at);
-                let problem = TrustProblem::CertificateRolledBack { served, seen };
-                return Err(TrustError { account, problem }.into());
-            }
-        }
-        Ok(Pin {
-            organisation: enrolment.organisation,
-            number: newest.number,
-            key_list: newest.digest(),
-            key_lists: entry.key_lists.clone(),
-            certificate,
-            standing: seen.map_or_else(Standing::default, |seen| seen.standing),
-            shown: seen.and_then(|seen| seen.shown.clone()),
-        })
-    })
-    .await?;
+    let organisation = enrolment.organisation;
+    let pin = pins::update(home, account, |seen| entry.pinned(organisation, account, seen, true)).await?;
     pins::learn_issuer(home, &trusted.member.issuer, trusted.verified.chain().issuer()).await?;
     Ok((trusted, pin))
 }
 
-/// What the server says of an account, checked as far as it can be without anything that was seen before.
-struct Checked {
-    entry: DirectoryEntry,
-    chain: KeyListChain,
-    trusted: TrustedMember,
+/// Takes in what the directory says of the keys of `account`, whatever has become of its certificate: for whoever is
+/// shown something that it sealed. A device that was removed since is known to be from then on, also where a server
+/// goes back to an older list.
+///
+/// # Errors
+/// [`ClientError::Trust`], naming the account, if it is not there, does not check, or is older than what was seen.
+pub(crate) async fn meet(session: &Session, account: AccountId) -> Result<KeyListChain, ClientError> {
+    let Session { home, enrolment, .. } = session;
+    let entry = fetch_entry(session, account).await?;
+    let organisation = enrolment.organisation;
+    let met = |seen: Option<&Pin>| entry.pinned(organisation, account, seen, false);
+    pins::update_if_writable(home, account, met).await?;
+    pins::learn_issuer(home, &entry.member.issuer, entry.signed.chain().issuer()).await?;
+    Ok(entry.chain)
 }
 
+/// What the server says of an account, with all signatures, checked as far as it can be without anything that was seen
+/// before. Whether it counts is not looked at.
+struct CheckedEntry {
+    entry: DirectoryEntry,
+    chain: KeyListChain,
+    member: Member,
+    signed: SignedMember,
+}
+
+impl CheckedEntry {
+    /// The pin that takes the place of `seen`, if what the server says does not fall behind it.
+    fn pinned(
+        &self,
+        organisation: OrganisationId,
+        account: AccountId,
+        seen: Option<&Pin>,
+        is_named: bool,
+    ) -> Result<Pin, ClientError> {
+        let refuse = |problem| TrustError { account, problem };
+        let certificate = Issued::of(&self.member.certificate);
+        if let Some(seen) = seen {
+            if seen.organisation != organisation {
+                let problem =
+                    TrustProblem::OrganisationChanged { pinned: seen.organisation, found: organisation };
+                return Err(refuse(problem).into());
+            }
+            self.chain.check_seen(seen.number, seen.key_list).map_err(refuse)?;
+            if certificate < seen.certificate {
+                let (served, seen) = (certificate.at, seen.certificate.at);
+                return Err(refuse(TrustProblem::CertificateRolledBack { served, seen }).into());
+            }
+        }
+        let newest = self.chain.newest();
+        Ok(Pin {
+            organisation,
+            number: newest.number,
+            key_list: newest.digest(),
+            key_lists: self.entry.key_lists.clone(),
+            certificate,
+            is_named: is_named || seen.is_some_and(|seen| seen.is_named),
+            standing: seen.map_or_else(Standing::default, |seen| seen.standing),
+            shown: seen.and_then(|seen| seen.shown.clone()),
+        })
+    }
+}
+
+/// An account whose keys count now, or would seal as `signer`.
 async fn fetch(
     session: &Session,
     account: AccountId,
     signer: Option<Signer>,
-) -> Result<Checked, ClientError> {
-    let Session { home, enrolment, connection, .. } = session;
+) -> Result<(CheckedEntry, TrustedMember), ClientError> {
+    let Session { home, enrolment, .. } = session;
+    let entry = fetch_entry(session, account).await?;
+    if account == session.account.id {
+        // Also one that has ended: its holder is to know.
+        learn_own_certificate(home, entry.entry.chain()).await?;
+    }
+    let mut known = pins::known(home, enrolment.organisation, []).await?;
+    known.learn_key_lists(account, entry.chain.clone());
+    let verified = known.check_now(entry.signed.clone(), signer, session.effects().timestamp()?)?;
+    let trusted = TrustedMember { member: entry.member.clone(), verified };
+    Ok((entry, trusted))
+}
+
+async fn fetch_entry(session: &Session, account: AccountId) -> Result<CheckedEntry, ClientError> {
+    let Session { enrolment, connection, .. } = session;
     let missing = || TrustError { account, problem: TrustProblem::Missing };
     let path = wire::path::account(&account);
     let entry: EntryText = match connection.get_json(&path, None, MAX_ENTRY).await {
@@ -241,14 +286,7 @@ async fn fetch(
     let chain = KeyListChain::check(account, &entry.key_lists)?;
     let member = entry.current().ok_or_else(missing)?;
     let signed = member.verify_signatures(enrolment.organisation, account)?;
-    if account == session.account.id {
-        // Also one that has ended: its holder is to know.
-        learn_own_certificate(home, entry.chain()).await?;
-    }
-    let mut known = pins::known(home, enrolment.organisation, []).await?;
-    known.learn_key_lists(account, chain.clone());
-    let verified = known.check_now(signed, signer, session.effects().timestamp()?)?;
-    Ok(Checked { entry, chain, trusted: TrustedMember { member, verified } })
+    Ok(CheckedEntry { entry, chain, member, signed })
 }
 
 /// Asks the server for the certificate of the home's own account: a registrar may have brought another one there. What
@@ -308,7 +346,7 @@ async fn learn_own_certificate(home: &Home, chain: CertificateChain) -> Result<(
 pub async fn first_contact(session: &Session, prefix: &str) -> Result<VerifiedMember, ClientError> {
     check_prefix(prefix, "an account", AccountId::BYTES * 2)?;
     let account = ask(&session.connection, prefix).await?;
-    Ok(fetch(session, account, None).await?.trusted.verified)
+    Ok(fetch(session, account, None).await?.1.verified)
 }
 
 async fn ask(connection: &Connection, prefix: &str) -> Result<AccountId, ClientError> {
@@ -351,8 +389,7 @@ pub async fn resolve_near(home: &Home, text: &str) -> Result<Option<AccountId>, 
         }
         other => other,
     })?;
-    let near: Vec<AccountId> = home
-        .pinned_accounts()
+    let near: Vec<AccountId> = pins::named_accounts(home)
         .await?
         .into_iter()
         .filter(|account| account.to_string().starts_with(text))
