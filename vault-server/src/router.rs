@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -50,5 +52,14 @@ pub(crate) fn router(app: App, log: Arc<RequestLog>) -> Router {
         .with_state(app)
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, MAX_REQUEST_TIME))
         .layer(CatchPanicLayer::new())
+        .layer(from_fn(spelt_once))
         .layer(from_fn_with_state(log, answer))
+}
+
+/// A path has one spelling: no id and no number in it needs an escape, and what is signed is what was typed.
+async fn spelt_once(request: Request, next: Next) -> Response {
+    if request.uri().path().contains('%') {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    next.run(request).await
 }
