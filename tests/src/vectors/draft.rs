@@ -108,6 +108,8 @@ pub struct Draft<'a> {
     pub on_payload: PayloadHook<'a>,
     /// Changes the stanzas before the MAC is made.
     pub on_stanzas: FileHook<'a, Vec<Stanza>>,
+    /// Changes a header before it is hashed.
+    pub on_header: FileHook<'a, Vec<u8>>,
     /// Changes what follows a header before it is hashed.
     pub on_body: FileHook<'a, Vec<u8>>,
     /// Changes a seal before it is signed.
@@ -191,6 +193,7 @@ impl<'a> Draft<'a> {
             on_manifest: Box::new(|_| {}),
             on_payload: Box::new(|_, _| {}),
             on_stanzas: Box::new(|_, _, _| {}),
+            on_header: Box::new(|_, _, _| {}),
             on_body: Box::new(|_, _, _| {}),
             on_seal: Box::new(|_| {}),
             on_final: Box::new(|_| {}),
@@ -291,7 +294,9 @@ impl<'a> Draft<'a> {
             stanzas.push(wrap(recipient, &file_key, ephemeral));
         }
         (self.on_stanzas)(file, &file_key, &mut stanzas);
-        header(stanzas, &file_key)
+        let mut header = header(stanzas, &file_key);
+        (self.on_header)(file, &file_key, &mut header);
+        header
     }
 
     fn file_key(&self, file: AgeFile) -> FileKey {

@@ -13,7 +13,9 @@ use super::Outcome::{self, Damaged, MixUp, NotEntitled};
 use super::Scenario;
 use super::cast::{Cast, time};
 use super::draft::{AgeFile, Draft, Recording, hashes_of, recording_key};
-use super::primitives::{FileKey, Payload, digest, fixed_bytes, header, signed, wrap, wrap_to_everybody};
+use super::primitives::{
+    FileKey, Payload, digest, fixed_bytes, header, signed, wrap, wrap_pq_with_low_order, wrap_to_everybody,
+};
 
 /// The scenarios.
 #[must_use]
@@ -47,6 +49,14 @@ fn in_segments<'a>(
             }
         });
     })
+}
+
+/// Exchanges the last character of 32 bytes in base64, whose last two bits are not used, for one that says the same.
+fn set_unused_bit(character: &mut u8) {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let value = ALPHABET.iter().position(|letter| letter == character).unwrap();
+    assert_eq!(value % 4, 0);
+    *character = ALPHABET[value + 1];
 }
 
 fn context_of(index: u32, track: u8, name: &str) -> Stanza {
@@ -174,6 +184,46 @@ fn stanzas(cast: &Cast) -> Vec<Scenario> {
             },
         ),
     ];
+    let written = |name: &str, text: &str, change: fn(&str) -> usize| {
+        forge(cast, (name, text, Damaged), |draft| {
+            draft.on_header = Box::new(move |file, _, header| {
+                if matches!(file, AgeFile::Segment(_)) {
+                    let text = String::from_utf8(header.clone()).unwrap();
+                    set_unused_bit(&mut header[change(&text)]);
+                }
+            });
+        })
+    };
+    all.extend([
+        in_segments(
+            cast,
+            ("stanza-share-not-canonical", "a key share in base64 with a bit that is not used", Damaged),
+            |_, stanzas| {
+                let mut share = stanzas[1].args()[0].clone().into_bytes();
+                set_unused_bit(share.last_mut().unwrap());
+                let args = vec![String::from_utf8(share).unwrap()];
+                stanzas[1] = Stanza::new(stanzas[1].tag(), args, stanzas[1].body().to_vec()).unwrap();
+            },
+        ),
+        written(
+            "stanza-body-not-canonical",
+            "a stanza body in base64 with a bit that is not used",
+            |header| header.find("\n--- ").unwrap() - 1,
+        ),
+        written("stanza-mac-not-canonical", "a MAC in base64 with a bit that is not used", |header| {
+            header.len() - 2
+        }),
+    ]);
+    let name = "stanza-pq-low-order-share-that-fits";
+    let mut draft = Draft::new(cast, Suite::Pq, name, &[(0, 60)]);
+    draft.on_stanzas = Box::new(move |file, file_key, stanzas| {
+        if matches!(file, AgeFile::Segment(_)) {
+            let secret = fixed_bytes(&format!("{name} key"));
+            stanzas[1] = wrap_pq_with_low_order(&stanzas[1], &secret, file_key);
+        }
+    });
+    let text = "a pq stanza that wraps the file key with an X25519 share of low order";
+    all.push(Scenario::refused(name, text, cast, &draft.record(), Damaged));
     let name = "stanza-pq-cut-short";
     let mut draft = Draft::new(cast, Suite::Pq, name, &[(0, 60)]);
     draft.on_stanzas = Box::new(|file, _, stanzas| {
@@ -252,6 +302,17 @@ fn streams(cast: &Cast) -> Vec<Scenario> {
             .with(|objects| objects.final_seal = None)
         })
         .collect();
+    let name = "stream-cut-with-a-final-mark";
+    let mut draft =
+        Draft::new(cast, Suite::X25519, name, &[(0, CHUNK_PLAINTEXT)]).in_parts_of(PartChunks::ONE).cut(0);
+    let plaintext = draft.takes[0].plaintext.clone();
+    draft.on_body = Box::new(move |file, file_key, body| {
+        if matches!(file, AgeFile::Segment(_)) {
+            *body = Payload::new(file_key, nonce).all(&plaintext, super::draft::FINAL).bytes();
+        }
+    });
+    let text = "a body that is cut, and whose last chunk is marked as final";
+    all.push(Scenario::refused(name, text, cast, &draft.record(), NotEntitled));
     all.push(forge(
         cast,
         ("stream-of-another-key", "a body made with another key than its header wraps", NotEntitled),
@@ -285,6 +346,10 @@ fn seals(cast: &Cast) -> Vec<Scenario> {
             seal.index = 1;
             seal.previous = Some(Digest::of(b"a seal"));
         }),
+        seal(("seal-index-of-10000", "an index that no segment has", Damaged), |seal| {
+            seal.index = 10_000;
+            seal.previous = Some(Digest::of(b"a seal"));
+        }),
         seal(("seal-other-track", "a track other than that of the header's context", MixUp), |seal| {
             seal.track = 9;
         }),
@@ -305,6 +370,16 @@ fn seals(cast: &Cast) -> Vec<Scenario> {
             draft.on_seal = Box::new(|seal| seal.body_length += 1);
             draft.on_final = Box::new(|seal| seal.total_length += 1);
         }),
+        forge(
+            cast,
+            ("seal-root-of-more-parts", "the root of a list with a hash more than there are parts", Damaged),
+            |draft| {
+                let hashes = hashes_of(&draft.record().objects.segments[0].body, draft.part_chunks);
+                let root = tree::parts_root(&[hashes[0], digest]);
+                draft.on_seal = Box::new(move |seal| seal.parts_root = root);
+            },
+        )
+        .with(|objects| objects.segments[0].parts.extend(digest.as_bytes())),
         forge(
             cast,
             ("seal-broken-chain", "a second segment that follows on another first", Damaged),

@@ -201,6 +201,21 @@ fn refused(cast: &Cast) -> Vec<Scenario> {
         says(cast, ("of-a-later-segment", "of segment 2, after one sealed segment", MixUp), false, |it| {
             it.index = 2;
         }),
+        says(cast, ("of-segment-10000", "of a segment that no recording has", Damaged), false, |it| {
+            it.index = 10_000;
+        }),
+        says(
+            cast,
+            ("of-the-track-of-the-details", "of the track that stands for the details", Damaged),
+            false,
+            |it| {
+                it.track = 255;
+            },
+        ),
+        says(cast, ("on-no-seal", "of the second segment, following on none", Damaged), false, |it| {
+            it.previous = None;
+        }),
+        says(cast, ("beyond-1020-chunks", "of 69 parts of 15 chunks", Damaged), false, |it| it.parts = 69),
         says(cast, ("on-another-seal", "following on another seal", Damaged), false, move |it| {
             it.previous = Some(other);
         }),

@@ -2,7 +2,7 @@
 
 use vault_core::signing_key::SigningKey;
 use vault_proto::envelope::Statement as _;
-use vault_proto::ids::{Digest, KeyId, PublicKey};
+use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey};
 use vault_proto::statements::{
     Allowance, Certificate, DeviceKey, DeviceRole, EncryptionKey, KeyList, RemovedDevice, Suite,
 };
@@ -135,6 +135,20 @@ fn devices(cast: &Cast) -> Vec<Scenario> {
         issuer(
             cast,
             (
+                "chain-organisation-of-small-order",
+                "an organisation root for which one signature fits everything",
+                Damaged,
+            ),
+            |issuer| {
+                let mut bytes = [0; 32];
+                bytes[0] = 1;
+                issuer.root = PublicKey::from_bytes(bytes);
+                issuer.organisation = OrganisationId::of_root(&issuer.root);
+            },
+        ),
+        issuer(
+            cast,
+            (
                 "chain-issuer-of-small-order",
                 "an issuer's key for which one signature fits everything",
                 Damaged,
@@ -150,6 +164,7 @@ fn devices(cast: &Cast) -> Vec<Scenario> {
         ("keys-device-with-a-role-in-capitals", "a device with a role in capitals", "\"seal\"", "\"Seal\""),
         ("keys-of-fraction-epochs", "an epoch with a point", "\"epoch\":1", "\"epoch\":1.0"),
         ("keys-of-too-high-an-epoch", "an epoch of 2^32", "\"epoch\":1", "\"epoch\":4294967296"),
+        ("keys-of-an-epoch-that-wraps", "an epoch of 2^32 + 1", "\"epoch\":1", "\"epoch\":4294967297"),
         ("keys-that-expire", "a key list with a field that none has", "\"encryption\"", EXPIRES),
     ] {
         all.push(respelt(cast, (name, text, Damaged), |payload| payload.replace(from, to)));
@@ -193,6 +208,19 @@ fn removed_devices(cast: &Cast) -> Vec<Scenario> {
     ];
     for (name, text, outcome, allows) in [
         ("keys-allows-no-word", "an allowed word in capitals", Damaged, "[\"Clinician-shares\"]"),
+        ("keys-allows-an-empty-word", "an allowed word of no character", Damaged, "[\"\"]"),
+        (
+            "keys-allows-a-word-of-33-characters",
+            "an allowed word of 33 characters",
+            Damaged,
+            "[\"a-word-that-is-one-letter-too-long\"]",
+        ),
+        (
+            "newer-allowed-word-of-32-characters",
+            "an unknown word of 32 characters",
+            NewerFormat,
+            "[\"0-word-of-thirty-two-characters0\"]",
+        ),
         ("keys-allows-null", "null in place of the allowed words", Damaged, "null"),
         ("newer-allowed-word", "an allowed word that is unknown", NewerFormat, "[\"everybody-reads\"]"),
     ] {
@@ -229,6 +257,12 @@ fn signed_list(person: &Person, payload_type: &str, payload: &str) -> String {
 fn chained(cast: &Cast) -> Vec<Scenario> {
     let refused = |name, text, change: fn(&mut KeyList)| key_list(cast, (name, text, Damaged), change);
     vec![
+        refused("chain-root-of-small-order", "a root for which one signature fits every list", |list| {
+            let mut bytes = [0; 32];
+            bytes[0] = 1;
+            list.root = PublicKey::from_bytes(bytes);
+            list.account = AccountId::of_root(&list.root);
+        }),
         refused("keys-number-zero", "a key list of number 0", |list| list.number = 0),
         refused("keys-first-with-a-previous", "a first key list that names one before it", |list| {
             list.previous = Some(Digest::of(b"a list"));
@@ -239,10 +273,24 @@ fn chained(cast: &Cast) -> Vec<Scenario> {
     ]
 }
 
+/// A certificate whose label has a byte that no UTF-8 has.
+fn label_of_bytes(cast: &Cast) -> Scenario {
+    credentials(cast, ("chain-label-is-no-text", "a label that is no UTF-8", Damaged), |members| {
+        let statement = Certificate { label: Some("Dr E?".to_owned()), ..cast.certificate(&cast.clinician) };
+        let mut payload = serde_json::to_vec(&statement).unwrap();
+        let at = payload.iter().position(|byte| *byte == b'?').unwrap();
+        payload[at] = 0xff;
+        let issuer = KeyId::of_issuer(&PublicKey::from_bytes(cast.issuer.public()));
+        let signed = envelope(Certificate::PAYLOAD_TYPE, &payload, issuer, &cast.issuer);
+        members[SEALER].certificate = String::from_utf8(signed).unwrap();
+    })
+}
+
 fn labels(cast: &Cast) -> Vec<Scenario> {
     let labelled =
         |name, text, change: fn(&mut Certificate)| certificate(cast, (name, text, Damaged), change);
     vec![
+        label_of_bytes(cast),
         labelled("chain-label-too-long", "a label of 129 characters", |c| c.label = Some("a".repeat(129))),
         labelled("chain-label-of-two-lines", "a label with a line feed", |c| {
             c.label = Some("Dr Ex\nample".to_owned());
@@ -272,6 +320,7 @@ fn versions(cast: &Cast) -> Vec<Scenario> {
         ("respelt-version-01", "01", Damaged),
         ("respelt-version-02", "02", Damaged),
         ("respelt-version-of-ten-digits", "1000000000", Damaged),
+        ("respelt-version-of-letters", "2b", Damaged),
     ]
     .into_iter()
     .map(|(name, version, outcome)| {

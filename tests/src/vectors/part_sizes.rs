@@ -1,12 +1,15 @@
 //! Segments in parts of each size, and seals that say another one.
 
 use vault_proto::geometry::PartChunks;
+use vault_proto::ids::Digest;
 use vault_proto::statements::Suite;
+use vault_proto::tree;
 
 use super::Outcome::Damaged;
 use super::Scenario;
 use super::cast::Cast;
-use super::draft::Draft;
+use super::draft::{Draft, hashes_of};
+use super::primitives::fixed_bytes;
 
 /// Plaintext bytes of a chunk.
 const CHUNK: usize = 65_536;
@@ -19,6 +22,8 @@ pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
         .map(|size| opens(cast, size))
         .collect();
     all.push(cut(cast));
+    all.push(throughout(cast));
+    all.push(beyond(cast));
     all.extend(refused(cast));
     all
 }
@@ -44,6 +49,48 @@ fn cut(cast: &Cast) -> Scenario {
         cast,
         &recording,
     )
+}
+
+/// A segment that is in parts of two chunks, and says so.
+fn throughout(cast: &Cast) -> Scenario {
+    let name = "parts-of-2-chunks-throughout";
+    let draft = || Draft::new(cast, Suite::X25519, name, &[(0, 4 * CHUNK)]);
+    let body = draft().record().objects.segments.remove(0).body;
+    let (first, second) = body.split_at(16 + 2 * 65_552);
+    let hashes = [Digest::of(first), Digest::of(second)];
+    let mut sealed = draft();
+    sealed.on_seal = Box::new(move |seal| seal.parts_root = tree::parts_root(&hashes));
+    sealed.on_payload = Box::new(|kind, payload| {
+        if kind.contains("segment-seal") {
+            let text = String::from_utf8(payload.clone()).unwrap();
+            let text = text.replace(r#""parts":1"#, r#""parts":2"#);
+            *payload = text.replace(r#""part_chunks":15"#, r#""part_chunks":2"#).into_bytes();
+        }
+    });
+    let text = "a segment in parts of two chunks, which there are not";
+    Scenario::refused(name, text, cast, &sealed.record(), Damaged)
+        .with(|objects| objects.segments[0].parts = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect())
+}
+
+/// A segment of 1,021 chunks, of which no more than a part is there.
+fn beyond(cast: &Cast) -> Scenario {
+    let name = "parts-of-beyond-1020-chunks-with-their-list";
+    let draft = || Draft::new(cast, Suite::X25519, name, &[(0, 4 * CHUNK)]).in_parts_of(PartChunks::THREE);
+    let first = hashes_of(&draft().record().objects.segments.remove(0).body, PartChunks::THREE).remove(0);
+    let mut hashes = vec![first];
+    hashes.extend((1..=340).map(|part| Digest::from_bytes(fixed_bytes(&format!("{name} {part}")))));
+    let root = tree::parts_root(&hashes);
+    let mut sealed = draft();
+    sealed.on_seal = Box::new(move |seal| {
+        seal.parts_root = root;
+        seal.parts = 341;
+        seal.body_length = 16 + 1_021 * 65_552;
+    });
+    let text = "the list of a body of 1,021 chunks, whose first part is there";
+    Scenario::refused(name, text, cast, &sealed.record(), Damaged).with(|objects| {
+        objects.segments[0].parts = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+        objects.final_seal = None;
+    })
 }
 
 /// What a seal of four chunks in parts of three says instead, all of it signed.

@@ -104,6 +104,35 @@ pub fn wrap_to_everybody(recipient: &Recipient, file_key: &FileKey) -> Stanza {
     x25519_stanza(&[0; 32], &public, &[0; 32], file_key)
 }
 
+/// The pq stanza with its X25519 share exchanged for one of low order, and with the file key wrapped as fits that: HPKE
+/// base mode (RFC 9180), from the shared secret on. `secret` is the recipient's.
+#[must_use]
+pub fn wrap_pq_with_low_order(stanza: &Stanza, secret: &[u8; 32], file_key: &FileKey) -> Stanza {
+    const SUITE: [u8; 10] = *b"HPKE\x64\x7a\x00\x01\x00\x03";
+    let mut enc = data_encoding::BASE64_NOPAD.decode(stanza.args()[0].as_bytes()).unwrap();
+    enc[1088..].fill(0);
+    let secret = <XWing as Kem>::PrivateKey::from_bytes(secret).unwrap();
+    let shared =
+        XWing::decap(&secret, None, &<XWing as Kem>::EncappedKey::from_bytes(&enc).unwrap()).unwrap();
+    let extract = |salt: &[u8], label: &[u8], input: &[u8]| {
+        let input = [b"HPKE-v1", &SUITE[..], label, input].concat();
+        Hkdf::<Sha256>::extract(Some(salt), &input).0.to_vec()
+    };
+    let psk = extract(&[], b"psk_id_hash", &[]);
+    let info = extract(&[], b"info_hash", b"age-encryption.org/mlkem768x25519");
+    let context = [&[0][..], &psk, &info].concat();
+    let secret = Hkdf::<Sha256>::from_prk(&extract(&shared.0, b"secret", &[])).unwrap();
+    let expand = |label: &[u8], out: &mut [u8]| {
+        let length = u16::try_from(out.len()).unwrap().to_be_bytes();
+        let info = [&length[..], b"HPKE-v1", &SUITE, label, &context].concat();
+        secret.expand(&info, out).unwrap();
+    };
+    let (mut key, mut nonce) = ([0; 32], [0; 12]);
+    expand(b"key", &mut key);
+    expand(b"base_nonce", &mut nonce);
+    Stanza::new(stanza.tag(), vec![encode_argument(&enc)], seal(&key, nonce, file_key)).unwrap()
+}
+
 fn x25519_stanza(share: &[u8; 32], public: &[u8; 32], shared: &[u8; 32], file_key: &[u8]) -> Stanza {
     let key = derive(&[&share[..], public].concat(), shared, b"age-encryption.org/v1/X25519");
     Stanza::new("X25519", vec![encode_argument(share)], seal(&key, [0; 12], file_key)).unwrap()

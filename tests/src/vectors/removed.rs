@@ -195,5 +195,14 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
             &[&first],
             |list| list.epoch = 2,
         ),
+        refused(
+            "keys-of-a-lower-epoch",
+            "the key list after the one that the reader knows has a lower epoch",
+            &[&KeyList { epoch: 2, encryption: vec![key_of_epoch(cast, 2)], ..first.clone() }],
+            |list| {
+                list.epoch = 1;
+                list.encryption = vec![key_of_epoch(&Cast::of("hospital"), 1)];
+            },
+        ),
     ]
 }

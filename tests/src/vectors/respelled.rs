@@ -1,8 +1,8 @@
 //! Payloads that are truly signed and spelled otherwise: outside the grammar, or of a newer format.
 
-use vault_proto::envelope::Statement as _;
+use vault_proto::envelope::{MAX_PAYLOAD, Statement as _};
 use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey, RecordingId, RecordingSalt};
-use vault_proto::statements::{Allowance, KeyList, Manifest, ReaderRole, Suite};
+use vault_proto::statements::{Allowance, KeyList, Manifest, Reader, ReaderRole, Suite};
 
 use super::Outcome::{self, Damaged, MixUp, NewerFormat, NotEntitled};
 use super::Scenario;
@@ -14,7 +14,10 @@ use super::primitives::{envelope, taken_apart};
 /// The scenarios.
 #[must_use]
 pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
-    [payloads(cast), policies(cast), newer(cast)].into_iter().flatten().collect()
+    [payloads(cast), consultations(cast), sizes(cast), policies(cast), newer(cast)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Writes a payload otherwise.
@@ -90,6 +93,27 @@ fn payloads(cast: &Cast) -> Vec<Scenario> {
         (SEAL, "payload-number-with-a-point", "an index of 0.0", |text| {
             text.replace(r#""index":0"#, r#""index":0.0"#).into()
         }),
+        (SEAL, "payload-number-with-an-exponent", "an index of 0e0", |text| {
+            text.replace(r#""index":0"#, r#""index":0e0"#).into()
+        }),
+        (SEAL, "payload-index-that-wraps", "an index of 2^32", |text| {
+            text.replace(r#""index":0"#, r#""index":4294967296"#).into()
+        }),
+        (SEAL, "payload-track-that-wraps", "a track of 256", |text| {
+            text.replace(r#""track":0"#, r#""track":256"#).into()
+        }),
+        (SEAL, "payload-parts-that-wrap", "2^32 + 1 parts", |text| {
+            text.replace(r#""parts":1"#, r#""parts":4294967297"#).into()
+        }),
+        (SEAL, "payload-unknown-end", "an end that is not known", |text| {
+            text.replace(r#""end":"final""#, r#""end":"open""#).into()
+        }),
+        (FINAL, "payload-segments-that-wrap", "2^32 + 1 segments", |text| {
+            text.replace(r#""segments":1"#, r#""segments":4294967297"#).into()
+        }),
+        (MANIFEST, "payload-time-before-1970", "a time before all times", |text| {
+            text.replace("2026-11-21T09:30:00Z", "1969-12-31T23:59:59Z").into()
+        }),
         (SEAL, "payload-negative-number", "a track of -1", |text| {
             text.replace(r#""track":0"#, r#""track":-1"#).into()
         }),
@@ -131,6 +155,14 @@ fn payloads(cast: &Cast) -> Vec<Scenario> {
         manifest(("manifest-one-person", "a patient who is the clinician", Damaged), |manifest| {
             manifest.patient = manifest.clinician;
         }),
+        manifest(
+            ("manifest-one-person-in-both-roles", "a reader who is the patient and the clinician", Damaged),
+            |manifest| {
+                manifest.patient = manifest.clinician;
+                let clinician = manifest.readers[1];
+                manifest.readers[0] = Reader { role: ReaderRole::Patient, ..clinician };
+            },
+        ),
         manifest(
             ("manifest-of-another-device", "an id that the sealer's device key does not make", Damaged),
             |manifest| {
@@ -186,6 +218,60 @@ fn payloads(cast: &Cast) -> Vec<Scenario> {
         }),
     ]);
     all
+}
+
+/// Consultation ids at the bounds of their form.
+fn consultations(cast: &Cast) -> Vec<Scenario> {
+    let all = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-";
+    let longest: String = all.chars().cycle().take(128).collect();
+    let recording = |name: &str, consultation: &str| {
+        let mut draft = Draft::new(cast, Suite::X25519, name, &[(0, 600)]);
+        let consultation = format!("{consultation:?}");
+        draft.on_payload = Box::new(move |kind, payload| {
+            if kind == Manifest::PAYLOAD_TYPE {
+                let text = String::from_utf8(payload.clone()).unwrap();
+                *payload = text.replace("\"2026-0421:7\"", &consultation).into_bytes();
+            }
+        });
+        draft.record()
+    };
+    let name = "opens-consultation-of-128-characters";
+    let text = "a consultation id of 128 characters, all that there are";
+    let mut scenarios = vec![Scenario::opened(name, text, cast, &recording(name, &longest))];
+    for (name, text, consultation) in [
+        ("manifest-consultation-empty", "a consultation id of no character", ""),
+        (
+            "manifest-consultation-of-129-characters",
+            "a consultation id of 129 characters",
+            &format!("{longest}a"),
+        ),
+        ("manifest-consultation-with-a-space", "a consultation id with a space", "2026 7"),
+        ("manifest-consultation-with-a-slash", "a consultation id that goes up a folder", "../7"),
+    ] {
+        scenarios.push(Scenario::refused(name, text, cast, &recording(name, consultation), Damaged));
+    }
+    scenarios
+}
+
+/// Payloads of the largest size and above.
+fn sizes(cast: &Cast) -> Vec<Scenario> {
+    let recording = |name: &str, size: usize| {
+        let mut draft = Draft::new(cast, Suite::X25519, name, &[(0, 600)]);
+        draft.on_payload = Box::new(move |kind, payload| {
+            if kind == Manifest::PAYLOAD_TYPE {
+                let space = vec![b' '; size - payload.len()];
+                payload.splice(1..1, space);
+            }
+        });
+        draft.record()
+    };
+    let (name, larger) = ("opens-payload-of-65536-bytes", "payload-of-65537-bytes");
+    let text = "a manifest that white space makes as large as a payload may be";
+    let too_large = recording(larger, MAX_PAYLOAD + 1);
+    vec![
+        Scenario::opened(name, text, cast, &recording(name, MAX_PAYLOAD)),
+        Scenario::refused(larger, "a manifest that is a byte larger", cast, &too_large, Damaged),
+    ]
 }
 
 /// A payload with another digest or id behind the first `mark`.

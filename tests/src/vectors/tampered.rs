@@ -541,6 +541,19 @@ fn respelt(cast: &Cast) -> Vec<Scenario> {
                 let at = text.find(r#""keyid":""#).unwrap() + 9;
                 o.manifest = [&text[..at], &"0".repeat(64), &text[at + 64..]].concat().into();
             }),
+            (
+                "respelt-signature-that-wraps",
+                "a signature whose scalar is more by the order",
+                NotEntitled,
+                |o| {
+                    let mark = r#""sig":""#;
+                    let text = String::from_utf8(o.manifest.clone()).unwrap();
+                    let at = text.find(mark).unwrap() + mark.len();
+                    let mut signature = BASE64.decode(&text.as_bytes()[at..at + 88]).unwrap();
+                    add_order(&mut signature[32..]);
+                    o.manifest = [&text[..at], &BASE64.encode(&signature), &text[at + 88..]].concat().into();
+                },
+            ),
             ("respelt-header-line-ends", "a header with carriage returns", Damaged, |o| {
                 let text = String::from_utf8(o.segments[0].header.clone()).unwrap();
                 o.segments[0].header = text.replace('\n', "\r\n").into();
@@ -550,6 +563,20 @@ fn respelt(cast: &Cast) -> Vec<Scenario> {
             }),
         ],
     )
+}
+
+/// Adds the order of Ed25519's group to a scalar.
+fn add_order(scalar: &mut [u8]) {
+    let order = data_encoding::HEXLOWER
+        .decode(b"edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010")
+        .unwrap();
+    let mut carried = 0;
+    for (byte, order) in scalar.iter_mut().zip(order) {
+        let sum = u16::from(*byte) + u16::from(order) + carried;
+        [*byte, _] = sum.to_le_bytes();
+        carried = sum >> 8;
+    }
+    assert_eq!(carried, 0);
 }
 
 /// Every signed statement of a recording in the place of every other kind.

@@ -2,7 +2,7 @@
 
 use vault_core::signing_key::SigningKey;
 use vault_proto::envelope::Statement;
-use vault_proto::ids::{KeyId, PublicKey, RecordingId};
+use vault_proto::ids::{Digest, KeyId, PublicKey, RecordingId};
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, IssuerCertificate, KeyList, Manifest, Role, Suite,
 };
@@ -16,7 +16,7 @@ use super::primitives::{fixed_bytes, signed, taken_apart};
 /// The scenarios.
 #[must_use]
 pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
-    [readers(cast), sealers(cast), windows(cast), chains(cast), confused(cast)]
+    [readers(cast), sealers(cast), windows(cast), chains(cast), respelt_credentials(cast), confused(cast)]
         .into_iter()
         .flatten()
         .collect()
@@ -357,6 +357,15 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
         ),
         credentials(
             cast,
+            ("chain-key-list-by-another", "the sealer's keys in another account's key list", NotEntitled),
+            |members| {
+                let KeyList { account, root, .. } = cast.key_list(&cast.other, SUITE);
+                let list = KeyList { account, root, ..cast.key_list(&cast.clinician, SUITE) };
+                members[SEALER].key_list = cast.sign_key_list(&cast.other, &list);
+            },
+        ),
+        credentials(
+            cast,
             ("chain-root-of-another", "a key list signed by another root", NotEntitled),
             |members| {
                 let list = cast.key_list(&cast.clinician, SUITE);
@@ -431,7 +440,75 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
     draft.on_manifest = Box::new(move |manifest| manifest.tenant = pinned);
     let text = "a manifest that names the pinned organisation, with credentials of another";
     all.push(Scenario::refused(name, text, cast, &draft.record(), NotEntitled));
+
+    let name = "chain-tenant-of-elsewhere";
+    let mut draft = Draft::new(cast, SUITE, name, &[(0, 250)]);
+    let tenant = elsewhere.organisation();
+    draft.on_manifest = Box::new(move |manifest| manifest.tenant = tenant);
+    let text = "a manifest that names another organisation, with credentials of the pinned one";
+    all.push(Scenario::refused(name, text, cast, &draft.record(), NotEntitled));
+
+    // An issuer of the other organisation, who certifies for the pinned one.
+    let certified = |members: &mut Vec<MemberText>, issuer: &IssuerCertificate| {
+        members[SEALER].issuer = elsewhere.sign_issuer(issuer);
+        members[SEALER].certificate = elsewhere.sign_certificate(&cast.certificate(&cast.clinician));
+    };
+    all.push(credentials(
+        cast,
+        (
+            "chain-issuer-of-elsewhere",
+            "an issuer of another organisation, who names the pinned one",
+            NotEntitled,
+        ),
+        |members| certified(members, &elsewhere.issuer_certificate()),
+    ));
+    all.push(credentials(
+        cast,
+        ("chain-organisation-is-no-hash", "the pinned organisation's id beside another root", Damaged),
+        |members| {
+            let organisation = cast.organisation();
+            certified(members, &IssuerCertificate { organisation, ..elsewhere.issuer_certificate() });
+        },
+    ));
     all
+}
+
+/// Spells a credentials object otherwise.
+type Respell = fn(&str) -> String;
+
+/// Credentials objects that are spelt otherwise, as the manifest says.
+fn respelt_credentials(cast: &Cast) -> Vec<Scenario> {
+    let cases: [(&str, &str, Respell); 4] = [
+        ("white-space", "a space in the credentials", |text| text.replacen(':', ": ", 1)),
+        ("order", "a member's issuer behind its key list", |text| {
+            let from = text.find(r#""issuer""#).unwrap();
+            let to = text.find(r#""certificate""#).unwrap();
+            let end = text.find(r#""},{"#).unwrap() + 1;
+            let (issuer, rest) = (&text[from..to - 1], &text[to..end]);
+            format!("{}{rest},{issuer}{}", &text[..from], &text[end..])
+        }),
+        ("unknown-field", "a field more in a member", |text| {
+            text.replacen(r#"{"issuer""#, r#"{"extra":"","issuer""#, 1)
+        }),
+        ("repeated-field", "a member's certificate twice", |text| {
+            text.replacen(r#""certificate""#, r#""certificate":"","certificate""#, 1)
+        }),
+    ];
+    cases
+        .into_iter()
+        .map(|(what, text, change)| {
+            let name = format!("chain-respelt-{what}");
+            let true_ones = Draft::new(cast, SUITE, &name, &[(0, 250)]).record().objects.credentials;
+            let true_ones = String::from_utf8(true_ones).unwrap();
+            let changed = change(&true_ones);
+            assert_ne!(changed, true_ones);
+            let mut draft = Draft::new(cast, SUITE, &name, &[(0, 250)]);
+            let digest = Digest::of(changed.as_bytes());
+            draft.on_manifest = Box::new(move |manifest| manifest.credentials = digest);
+            Scenario::refused(&name, text, cast, &draft.record(), Damaged)
+                .with(|objects| objects.credentials = changed.into_bytes())
+        })
+        .collect()
 }
 
 /// Each statement of a member in the place of each other one.
