@@ -17,6 +17,7 @@ use vault_core::details::{Details, Track};
 use vault_core::seed::Seed;
 use vault_core::webm::SeekIndexer;
 use vault_proto::compare::grouped;
+use vault_proto::credentials::Credentials;
 use vault_proto::http_signature::{
     CoveredHeader, Nonce, SignatureInput, content_digest_value, signature_value,
 };
@@ -192,7 +193,10 @@ fn payloads() -> Vec<Vec<u8>> {
 }
 
 fn objects() -> Vec<Vec<u8>> {
-    let mut objects: Vec<_> = vector_files(|name| name == "credentials").into_iter().take(4).collect();
+    // What is refused, the search comes to by itself.
+    let taken = |bytes: &Vec<u8>| Credentials::parse(bytes).is_ok();
+    let credentials = vector_files(|name| name == "credentials").into_iter();
+    let mut objects: Vec<_> = credentials.filter(taken).take(4).collect();
     let (recording, digest) = ("0".repeat(32), "0".repeat(64));
     let entry = |recording: &str, seal: &str| {
         format!(r#"{{"recording":"{recording}","manifest":"{digest}","final_seal":{seal}}}"#)
@@ -205,7 +209,8 @@ fn objects() -> Vec<Vec<u8>> {
 }
 
 fn headers() -> Vec<Vec<u8>> {
-    vector_files(|name| name == "details" || name.starts_with("header.")).into_iter().take(40).collect()
+    let of_age = |name: &str| name == "details" || name == "header" || name.starts_with("key.");
+    vector_files(of_age).into_iter().take(40).collect()
 }
 
 fn request() -> Vec<u8> {
