@@ -146,6 +146,21 @@ pub fn open_any<R: BufRead>(identities: &[&Identity], mut input: R) -> Result<Pa
     open_payload(&file_key, &header, input)
 }
 
+/// Opens the body of a small age file whose content has at most `limit` bytes: what follows its header, whose file key
+/// was unwrapped.
+///
+/// # Errors
+/// [`OpenError`]; nothing is released then.
+pub(crate) fn read_body(
+    file_key: &FileKey,
+    header: &vault_proto::age_header::Header,
+    body: &[u8],
+    limit: usize,
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    // The content is shorter than the body, so one reservation is enough for it.
+    Ok(open_payload(file_key, header, body)?.read_whole(body.len(), limit)?)
+}
+
 /// Opens the payload that `input` stands at.
 pub(crate) fn open_payload<R: BufRead>(
     file_key: &FileKey,

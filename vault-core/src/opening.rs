@@ -11,12 +11,12 @@ use vault_proto::sealed_header::{SealedHeader, SealedHeaderError};
 use vault_proto::tree;
 use vault_proto::wire::MAX_DETAILS;
 
+use crate::age_file;
 use crate::details::Details;
 use crate::file_key::FileKey;
 use crate::identity::{UnwrapError, unwrap_header};
 pub use crate::open_error::OpenError;
 use crate::payload::PayloadOpener;
-use crate::payload_reader::PayloadReader;
 use crate::recording_key::RecordingKey;
 
 /// A recording whose statements were checked, and its key.
@@ -126,11 +126,7 @@ impl<'a> Opening<'a> {
         let file_key = self.unwrap(what, &header)?;
         let body = object.get(length..).unwrap_or_default();
         let forged = |error: String| not_entitled(format!("{what} do not open with their own key ({error})"));
-        let (nonce, chunks) = body.split_first_chunk().ok_or_else(|| forged("no payload".to_owned()))?;
-        let opener = PayloadOpener::new(&file_key, header.header(), nonce)
-            .map_err(|error| forged(error.to_string()))?;
-        let text = PayloadReader::new(chunks, opener)
-            .read_whole(chunks.len(), MAX_DETAILS)
+        let text = age_file::read_body(&file_key, header.header(), body, MAX_DETAILS)
             .map_err(|error| forged(error.to_string()))?;
         serde_json::from_slice(&text).map_err(|_| damaged(format!("{what} are not of a known form")))
     }

@@ -14,8 +14,6 @@ use zeroize::Zeroizing;
 use crate::age_file::{self, SealError};
 use crate::identity::{Identity, unwrap_header};
 use crate::open_error::OpenError;
-use crate::payload::PayloadOpener;
-use crate::payload_reader::PayloadReader;
 use crate::random::RandomError;
 use crate::recipient::Recipient;
 
@@ -88,13 +86,8 @@ impl RecordingKey {
         };
         let file_key =
             unwrap_header(&[identity], header.header()).map_err(|error| forged(error.to_string()))?;
-        file_key.verify(header.header()).map_err(|error| forged(error.to_string()))?;
         let body = object.get(length..).unwrap_or_default();
-        let (nonce, chunks) = body.split_first_chunk().ok_or_else(|| forged("it has no text".to_owned()))?;
-        let opener = PayloadOpener::new(&file_key, header.header(), nonce)
-            .map_err(|error| forged(error.to_string()))?;
-        let text = PayloadReader::new(chunks, opener)
-            .read_whole(chunks.len(), MAX_KEY_TEXT)
+        let text = age_file::read_body(&file_key, header.header(), body, MAX_KEY_TEXT)
             .map_err(|error| forged(error.to_string()))?;
         let key = parse_text(&text).ok_or_else(|| forged("it is no identity".to_owned()))?;
         if key.0.suite() != manifest.suite || key.id() != manifest.key {

@@ -9,8 +9,6 @@ use crate::ids::Digest;
 use crate::labels::CONTEXT_STANZA;
 use crate::statements::Suite;
 
-/// Most readers of a key object.
-pub const MAX_READERS: usize = 16;
 /// Most bytes of a sealed header: sixteen `pq` stanzas take under 32 KiB.
 pub const MAX_SEALED_HEADER: usize = 32 * 1024;
 

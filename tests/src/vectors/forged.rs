@@ -6,13 +6,14 @@ use vault_proto::geometry::{CHUNK_PLAINTEXT, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::Digest;
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
-use vault_proto::statements::{NotYet, SegmentProgress, Suite};
+use vault_proto::statements::Suite;
 use vault_proto::tree;
 
 use super::Outcome::{self, Damaged, MixUp, NotEntitled};
 use super::Scenario;
-use super::cast::{Cast, time};
+use super::cast::Cast;
 use super::draft::{AgeFile, Draft, Recording, hashes_of, recording_key};
+use super::growing::first_progress;
 use super::primitives::{
     FileKey, Payload, digest, fixed_bytes, header, signed, wrap, wrap_pq_with_low_order, wrap_to_everybody,
 };
@@ -585,18 +586,7 @@ fn reauthored(cast: &Cast) -> Vec<Scenario> {
     let takes = [(0, MAX_PART_PLAINTEXT)];
     let recording = Draft::new(cast, Suite::X25519, name, &takes).cut(0).record();
     let text = "a growing segment whose true progress stands beside a header that another reader made";
-    let progress = SegmentProgress {
-        manifest: recording.seals[0].manifest,
-        index: 0,
-        track: 0,
-        parts: 1,
-        parts_root: recording.seals[0].parts_root,
-        header: recording.seals[0].header,
-        previous: None,
-        recorded: time("2026-11-21T09:31:07Z"),
-        part_chunks: recording.seals[0].part_chunks,
-        tail: NotYet,
-    };
+    let progress = first_progress(&recording.seals[0]);
     let progress = signed(&progress, recording.manifest.sealer_key, &cast.clinician.device);
     all.push(Scenario::refused(name, text, cast, &recording, NotEntitled).with(|objects| {
         let segment = &mut objects.segments[0];

@@ -33,12 +33,17 @@ fn progress_of(recording: &Recording) -> SegmentProgress {
     let seal = &recording.seals[1];
     let hashes: Vec<Digest> =
         parts_of(&recording.objects.segments[1].body, seal.part_chunks).take(1).map(Digest::of).collect();
+    SegmentProgress { parts_root: tree::parts_root(&hashes), ..first_progress(seal) }
+}
+
+/// What the sealer said of a segment when its first part was there, if that is all of it.
+pub(super) fn first_progress(seal: &SegmentSeal) -> SegmentProgress {
     SegmentProgress {
         manifest: seal.manifest,
-        index: 1,
-        track: 0,
+        index: seal.index,
+        track: seal.track,
         parts: 1,
-        parts_root: tree::parts_root(&hashes),
+        parts_root: seal.parts_root,
         header: seal.header,
         previous: seal.previous,
         recorded: time("2026-11-21T09:31:07Z"),
@@ -84,18 +89,8 @@ fn of_the_sealed_segment(cast: &Cast) -> Scenario {
     let name = "progress-of-the-last-sealed-segment";
     let recording = short(cast, name);
     let text = "the sealer died between two segments: progress of the sealed one only says until when it was recorded";
-    let progress = SegmentProgress {
-        manifest: recording.seals[0].manifest,
-        index: 0,
-        track: 0,
-        parts: 1,
-        parts_root: Digest::from_bytes(fixed_bytes("parts of its own")),
-        header: recording.seals[0].header,
-        previous: None,
-        recorded: time("2026-11-21T09:31:07Z"),
-        part_chunks: recording.seals[0].part_chunks,
-        tail: NotYet,
-    };
+    let parts_root = Digest::from_bytes(fixed_bytes("parts of its own"));
+    let progress = SegmentProgress { parts_root, ..first_progress(&recording.seals[0]) };
     Scenario::opened(name, text, cast, &recording).ending(CutOff).with(|objects| {
         objects.segments[0].progress = by_device(cast, &recording, &progress);
         objects.final_seal = None;

@@ -68,6 +68,13 @@ fn row_02_server_overwrites_wrapped_keys() {
         server.inject(Fault::swap(FaultKind::SwapKey, id, scene.id(other)));
         attack.open_refused(&format!("the wrapped key of {other}"), "anna", id, 13, "Mix-up");
     }
+    for (what, (_, place)) in ["key", "header"].into_iter().zip(wrapped) {
+        let mut objects = truth.clone();
+        place(&mut objects).extend([0; 40_000]);
+        server.clear();
+        server.stand_in(id, objects, None);
+        attack.open_refused(&format!("a {what} with 40,000 bytes more"), "anna", id, 11, "no more");
+    }
     server.collude_with(&scene.home("dora"), PASSPHRASE);
     for (kind, words) in [
         (FaultKind::HeaderAddsReader, "2 recipients instead of 1"),

@@ -18,7 +18,7 @@ use vault_proto::key_chain::KeyListChain;
 use vault_proto::key_object::MAX_KEY_OBJECT;
 use vault_proto::object::Object;
 use vault_proto::problem::ProblemCode;
-use vault_proto::recording::{CheckedRecording, ProvenSegment, StoredStatements};
+use vault_proto::recording::{CheckedManifest, CheckedRecording, ProvenSegment, StoredStatements};
 use vault_proto::recording_list::ListEntry;
 use vault_proto::statements::{Manifest, RecordingStatus};
 use vault_proto::timestamp::Timestamp;
@@ -164,13 +164,16 @@ impl RemoteRecording {
             final_seal: record.final_seal.as_deref().map(str::as_bytes),
         };
         let organisation = session.enrolment.organisation;
-        let mut checked = CheckedRecording::check(requested, organisation, &stored, &known)?;
-        let sealer = checked.manifest().sealer;
-        // What its sealer's device removed since would seal, under whatever date, is refused before it is ever known.
-        if sealer != session.account.id && !own_list::names(&session.home, requested).await? {
-            known.learn_key_lists(sealer, met.meet(session, sealer).await?);
-            checked = CheckedRecording::check(requested, organisation, &stored, &known)?;
+        if !own_list::names(&session.home, requested).await? {
+            // Whoever would not be entitled by what is known already is not asked for.
+            let manifest =
+                CheckedManifest::check(requested, organisation, stored.manifest, stored.credentials, &known)?;
+            let sealer = manifest.sealer().account();
+            if sealer != session.account.id {
+                known.learn_key_lists(sealer, met.meet(session, sealer).await?);
+            }
         }
+        let checked = CheckedRecording::check(requested, organisation, &stored, &known)?;
         Ok(Self { record, checked, key_object: OnceCell::new() })
     }
 

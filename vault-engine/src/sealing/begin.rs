@@ -190,8 +190,18 @@ pub(super) fn recording_sealer(begin: &Begin, session: &Session) -> Result<Recor
         credentials,
         &Known::default(),
     )?;
-    let key = begin.recipient.parse().map_err(|_| SealError::OtherKey)?;
-    Ok(RecordingSealer::new(manifest, key)?)
+    let other_key = || ClientError::Declined {
+        what:
+            "the note of this upload names another key than the one it was begun with: this home was changed"
+                .to_owned(),
+        next: "Go on with a copy of the home from before that, or seal it again as a new recording."
+            .to_owned(),
+    };
+    let key = begin.recipient.parse().map_err(|_| other_key())?;
+    RecordingSealer::new(manifest, key).map_err(|error| match error {
+        SealError::OtherKey => other_key(),
+        error => error.into(),
+    })
 }
 
 /// A manifest that this very device signed.

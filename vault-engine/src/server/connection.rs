@@ -13,6 +13,7 @@ use vault_proto::http_signature::{
 };
 use vault_proto::ids::{Digest, KeyId, PublicKey};
 use vault_proto::problem::Problem;
+use vault_proto::recording::Refusal;
 
 use crate::effects::{self, Effects, Method, NoAnswer};
 use crate::error::{ClientError, is_passing};
@@ -95,12 +96,17 @@ enum Failure {
     Lasting(ClientError),
     /// The server says that there is no such thing, or not so much of it.
     Absent(ClientError),
+    /// The answer is longer than what was asked for can be.
+    TooLong(ClientError),
 }
 
 impl From<Failure> for ClientError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Passing(error) | Failure::Lasting(error) | Failure::Absent(error) => error,
+            Failure::Passing(error)
+            | Failure::Lasting(error)
+            | Failure::Absent(error)
+            | Failure::TooLong(error) => error,
         }
     }
 }
@@ -184,10 +190,11 @@ impl Connection {
         Ok(self.send(&Request { query, range, ..Request::bare(Method::Get, path) }, limit).await?)
     }
 
-    /// As [`Self::get`], of something that must be there: `None` if the server answers 404 or 416, with whatever body.
+    /// As [`Self::get`], of something that was sealed and must be there: `None` if the server answers 404 or 416, with
+    /// whatever body.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`]; [`Refusal::Damaged`] for more than `limit` bytes: what was sealed has fewer.
     pub async fn get_stored(
         &self,
         path: &str,
@@ -197,6 +204,10 @@ impl Connection {
         match self.send(&Request { range, ..Request::bare(Method::Get, path) }, limit).await {
             Ok(body) => Ok(Some(body)),
             Err(Failure::Absent(_)) => Ok(None),
+            Err(Failure::TooLong(_)) => {
+                let what = format!("the server hands out more than {limit} bytes where there can be no more");
+                Err(Refusal::Damaged(what).into())
+            }
             Err(failure) => Err(failure.into()),
         }
     }
@@ -286,22 +297,20 @@ impl Connection {
             Err(NoAnswer::TooLong(status)) if !(200..300).contains(&status) => {
                 return Err(self.refusal(request, status, b""));
             }
-            Err(NoAnswer::TooLong(_)) => {
-                return Err(Failure::Lasting(
-                    self.off_protocol(format!("an answer of more than {limit} bytes")),
-                ));
-            }
+            Err(NoAnswer::TooLong(_)) => return Err(self.too_long(limit)),
         };
         if (200..300).contains(&status) {
             // Who carries out a fetch keeps to its limit; nothing here rests on that.
             if body.len() > limit {
-                return Err(Failure::Lasting(
-                    self.off_protocol(format!("an answer of more than {limit} bytes")),
-                ));
+                return Err(self.too_long(limit));
             }
             return Ok(body);
         }
         Err(self.refusal(request, status, &body))
+    }
+
+    fn too_long(&self, limit: usize) -> Failure {
+        Failure::TooLong(self.off_protocol(format!("an answer of more than {limit} bytes")))
     }
 
     async fn sign(&self, request: &Request<'_>, limit: usize) -> Result<effects::Request, ClientError> {

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Allowance, MAX_WORDS, Role, is_ascending, unknown_word};
+use super::{Allowance, MAX_WORDS, NotYet, Role, is_ascending, unknown_word};
 use crate::envelope::Statement;
 use crate::ids::{AccountId, ConsultationId, Digest, KeyId, OrganisationId, RecordingId, RecordingSalt};
 use crate::timestamp::Timestamp;
@@ -92,17 +92,6 @@ pub struct Reader {
     pub role: ReaderRole,
     /// First second at which it does not read any more; null if it reads for good.
     pub until: Option<Timestamp>,
-}
-
-/// A place that is null in this version of the format: whatever else stands there is of a newer one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct NotYet;
-
-impl NotYet {
-    /// If `payload` has something in `field`: that.
-    pub(super) fn newer(payload: &serde_json::Value, field: &str) -> Option<String> {
-        payload.get(field).filter(|value| !value.is_null()).map(|_| format!("{field:?} that is not null"))
-    }
 }
 
 /// What a recording is and who may read it; signed by the sealing device and stored before the first part.

@@ -497,20 +497,21 @@ async fn an_id_is_its_devices_alone_to_begin() {
     scene.server.post(&scene.recorder, path::RECORDINGS, there.create()).await.ok(201);
     let nowhere = scene.draft(2);
 
+    let post = async |draft: &Draft<'_>, manifest: &Manifest| {
+        let body = serde_json::json!({
+            "manifest": forged(draft.sealer, manifest),
+            "key": BASE64.encode(&draft.key_object),
+            "credentials": draft.credentials,
+        });
+        scene.server.post(draft.sealer, path::RECORDINGS, body.to_string().into_bytes()).await
+    };
     let mut answers = Vec::new();
     for (number, wanted) in (1..).zip([&there, &nowhere]) {
         let own = Draft::new(&scene.organisation, number, &scene.patient, &scene.clinician, &stranger);
-        let wanted = wanted.manifest.unverified();
-        for (recording, salt) in
-            [(wanted.recording, wanted.salt), (wanted.recording, own.manifest.unverified().salt)]
-        {
-            let manifest = Manifest { recording, salt, ..own.manifest.unverified().clone() };
-            let body = serde_json::json!({
-                "manifest": forged(&stranger, &manifest), "key": BASE64.encode(&own.key_object),
-                "credentials": own.credentials,
-            });
-            let answer = scene.server.post(&stranger, path::RECORDINGS, body.to_string().into_bytes()).await;
-            let mut problem = answer.refused(ProblemCode::StatementRefused);
+        let (wanted, honest) = (wanted.manifest.unverified(), own.manifest.unverified());
+        for salt in [wanted.salt, honest.salt] {
+            let manifest = Manifest { recording: wanted.recording, salt, ..honest.clone() };
+            let mut problem = post(&own, &manifest).await.refused(ProblemCode::StatementRefused);
             problem.request_id = None;
             answers.push(serde_json::to_string(&problem).unwrap());
         }
@@ -520,13 +521,5 @@ async fn an_id_is_its_devices_alone_to_begin() {
     // The device itself begins what it may begin, and is told of its own conflicts.
     scene.server.post(&scene.recorder, path::RECORDINGS, nowhere.create()).await.ok(201);
     let other = Manifest { consultation: "other".parse().unwrap(), ..there.manifest.unverified().clone() };
-    let body = serde_json::json!({
-        "manifest": forged(&scene.recorder, &other), "key": BASE64.encode(&there.key_object),
-        "credentials": there.credentials,
-    });
-    scene
-        .server
-        .post(&scene.recorder, path::RECORDINGS, body.to_string().into_bytes())
-        .await
-        .refused(ProblemCode::Conflict);
+    post(&there, &other).await.refused(ProblemCode::Conflict);
 }

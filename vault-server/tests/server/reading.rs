@@ -111,19 +111,13 @@ async fn a_key_is_asked_for_by_its_generation() {
     assert_eq!(answer.body, draft.key_object);
     assert_eq!(answer.headers["cache-control"], "private, no-store");
     let keys = place.strip_suffix('0').unwrap();
-    for none in ["1", "4294967295", "4294967296", "00", "+0", "%2B0", "-1", "x", "", "0/", "%30"] {
+    for none in ["1", "4294967295", "4294967296", "00", "+0", "%2B0", "-1", "x", "", "0/"] {
         server.get(&patient, format!("{keys}{none}")).await.refused(ProblemCode::NotFound);
     }
     // One spelling of everything, not of numbers alone.
-    for escaped in [
-        place.replacen("keys", "%6beys", 1),
-        place.replacen(
-            &draft.id().to_string()[..1],
-            &format!("%{:02x}", draft.id().to_string().as_bytes()[0]),
-            1,
-        ),
-    ] {
-        server.get(&patient, escaped).await.refused(ProblemCode::NotFound);
+    for (plain, escaped) in [("/v1/", "/%761/"), ("/keys/", "/%6beys/"), ("/keys/0", "/keys/%30")] {
+        assert!(place.contains(plain));
+        server.get(&patient, place.replace(plain, escaped)).await.refused(ProblemCode::NotFound);
     }
     let unsigned = server.send(Method::GET, &place, &[], Vec::new()).await;
     unsigned.refused(ProblemCode::SignatureMissing);
