@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use secrecy::SecretString;
 use vault_core::identity_file::RegistrarSecrets;
 use vault_core::seed::Seed;
-use vault_proto::envelope::{self, Envelope};
-use vault_proto::ids::{AccountId, KeyId, PublicKey};
+use vault_proto::envelope::{self, Envelope, payload_digest};
+use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey};
 use vault_proto::statements::{Certificate, IssuerCertificate, KeyList};
 use vault_proto::timestamp::Timestamp;
 
@@ -86,19 +86,29 @@ impl Directory {
 
     /// A statement column of an account.
     pub fn statement(&self, person: &Person, column: &str) -> Vec<u8> {
-        let sql = format!("SELECT {column} FROM accounts WHERE account = ?1");
+        let sql =
+            format!("SELECT envelope FROM accounts JOIN statements ON digest = {column} WHERE account = ?1");
         self.0.query_row(&sql, [Self::id(person)], |row| row.get(0)).expect("the account is stored")
     }
 
     /// Replaces a statement column of an account.
     pub fn set_statement(&self, person: &Person, column: &str, bytes: &[u8]) {
+        let digest = self.add_statement(bytes);
         let sql = format!("UPDATE accounts SET {column} = ?1 WHERE account = ?2");
-        assert_eq!(self.0.execute(&sql, (bytes, Self::id(person))).expect("it is written"), 1);
+        assert_eq!(self.0.execute(&sql, (digest, Self::id(person))).expect("it is written"), 1);
+    }
+
+    /// Adds a statement, in place of one with another signature; one that is no envelope under the digest of its bytes.
+    fn add_statement(&self, bytes: &[u8]) -> Vec<u8> {
+        let digest = payload_digest(bytes).unwrap_or_else(|| Digest::of(bytes)).as_bytes().to_vec();
+        let sql = "INSERT OR REPLACE INTO statements (digest, envelope) VALUES (?1, ?2)";
+        self.0.execute(sql, (&digest, bytes)).expect("it is written");
+        digest
     }
 
     /// A key list of an account.
     pub fn key_list(&self, person: &Person, number: u32) -> Envelope<KeyList> {
-        let sql = "SELECT envelope FROM key_lists WHERE account = ?1 AND number = ?2";
+        let sql = "SELECT envelope FROM key_lists JOIN statements ON digest = key_list WHERE account = ?1 AND number = ?2";
         let bytes: Vec<u8> =
             self.0.query_row(sql, (Self::id(person), number), |row| row.get(0)).expect("it is stored");
         Envelope::parse(&bytes).expect("a key list")
@@ -106,8 +116,9 @@ impl Directory {
 
     /// Stores a key list of an account, in place of one of that number.
     pub fn set_key_list(&self, person: &Person, number: u32, bytes: &[u8]) {
-        let sql = "INSERT OR REPLACE INTO key_lists (account, number, envelope) VALUES (?1, ?2, ?3)";
-        self.0.execute(sql, (Self::id(person), number, bytes)).expect("it is written");
+        let digest = self.add_statement(bytes);
+        let sql = "INSERT OR REPLACE INTO key_lists (account, number, key_list) VALUES (?1, ?2, ?3)";
+        self.0.execute(sql, (Self::id(person), number, digest)).expect("it is written");
     }
 
     /// Drops a key list of an account.

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
-use vault_proto::credentials::{CertificateChain, Member};
+use vault_proto::members::{CertificateChain, MemberStatements};
 
 use crate::command::{run, run_for_words, vault_cli, words_of};
 use crate::hostile::{HostileServer, Objects};
@@ -187,7 +187,7 @@ fn found(world: &World) -> Facts {
         let chain = run(&other, ["registrar", "certify", &account, "--role", role]).text();
         let chain: CertificateChain = serde_json::from_str(&chain).expect("a certificate chain");
         let key_list = device.member.key_list.clone();
-        Member { issuer: chain.issuer, certificate: chain.certificate, key_list }
+        MemberStatements { issuer: chain.issuer, certificate: chain.certificate, key_list }
     };
     let members = [member(&anna, "patient"), member(&dora, "clinician")];
     let [patient, clinician] = &members;

@@ -1,6 +1,7 @@
 //! A sealing device without the command line: the SDK's own sealer, for recordings that the command line does not make
 //! (several tracks and segments) and for devices that misbehave.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,10 +17,11 @@ use vault_core::signing_key::SigningKey;
 use vault_engine::effects::Method;
 use vault_engine::home::account::{self, Account, Unlocked};
 use vault_engine::server::connection::Connection;
-use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope, Verified};
 use vault_proto::geometry::{MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, RecordingId, RecordingSalt};
+use vault_proto::members::{CertificateChain, MemberStatements};
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::statements::{
     EncryptionKey, FinalSeal, Manifest, NotYet, Reader, ReaderRole, RecordingStatus, SegmentSeal,
 };
@@ -35,7 +37,7 @@ pub struct Device {
     /// The key that signs for it.
     pub key: SigningKey,
     /// Its own statements.
-    pub member: Member,
+    pub member: MemberStatements,
     /// Its home.
     pub home: PathBuf,
 }
@@ -45,11 +47,11 @@ pub struct Plan<'a> {
     /// The organisation.
     pub tenant: OrganisationId,
     /// The patient.
-    pub patient: &'a Member,
+    pub patient: &'a MemberStatements,
     /// The clinician.
-    pub clinician: &'a Member,
+    pub clinician: &'a MemberStatements,
     /// The sealer's statements.
-    pub sealer: &'a Member,
+    pub sealer: &'a MemberStatements,
     /// Title.
     pub title: &'a str,
     /// Track and plaintext of each segment.
@@ -66,8 +68,8 @@ pub struct Begun {
     pub key: Recipient,
     /// The key object.
     pub key_object: Vec<u8>,
-    /// The credentials object.
-    pub credentials: String,
+    /// The statements that it names.
+    pub statements: BTreeMap<Digest, String>,
 }
 
 /// Numbers that no chain of a command line reaches.
@@ -87,22 +89,27 @@ impl Device {
             (unlocked, account::profile(&known).await.expect("a profile"))
         });
         let chain = profile.chain.expect("a certificate");
-        let member =
-            Member { issuer: chain.issuer, certificate: chain.certificate, key_list: profile.key_list };
+        let CertificateChain { issuer, certificate } = chain;
+        let member = MemberStatements { issuer, certificate, key_list: profile.key_list };
         Self { account, key, member, home: home.to_owned() }
     }
 
     /// Signs a manifest.
     pub fn begin(&self, plan: &Plan<'_>) -> Begun {
-        let mut members = vec![plan.patient.clone(), plan.clinician.clone()];
-        if !members.iter().any(|member| member.claimed_account() == self.account.id) {
-            members.push(plan.sealer.clone());
+        let account = |member: &MemberStatements| member.certificate.unverified().account;
+        let mut people = vec![plan.patient, plan.clinician];
+        if !people.iter().any(|member| account(member) == self.account.id) {
+            people.push(plan.sealer);
         }
-        let credentials = Credentials { members }.to_bytes().expect("credentials");
-        let key = |member: &Member| {
+        people.sort_by_key(|member| account(member));
+        let mut named = NamedStatements::default();
+        for member in &people {
+            member.put_into(&mut named);
+        }
+        let key = |member: &MemberStatements| {
             member.key_list.unverified().encryption.first().expect("an encryption key").clone()
         };
-        let keys = [plan.patient, plan.clinician].map(|member| (member.claimed_account(), key(member)));
+        let keys = [plan.patient, plan.clinician].map(|member| (account(member), key(member)));
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).expect("random bytes");
         let salt = RecordingSalt::from_bytes(salt);
@@ -136,7 +143,7 @@ impl Device {
             sealer: self.account.id,
             sealer_key,
             sequence,
-            credentials: Digest::of(&credentials),
+            members: people.iter().map(|member| member.member(account(member))).collect(),
             directory_checkpoint: None,
             created: now().expect("a clock"),
             policy: Vec::new(),
@@ -147,7 +154,8 @@ impl Device {
         let envelope = self.key.sign_statement(unsigned).expect("a manifest");
         let manifest = envelope.verify(manifest.sealer_key, &public).expect("its own signature");
         let key = own_key.recipient().clone();
-        Begun { envelope, manifest, key, key_object, credentials: text(&credentials) }
+        let statements = named.iter().map(|(digest, envelope)| (*digest, text(envelope))).collect();
+        Begun { envelope, manifest, key, key_object, statements }
     }
 
     /// Seals a recording, as an honest device does.
@@ -195,7 +203,7 @@ impl Device {
         let objects = Objects {
             manifest: text(begun.envelope.bytes()),
             key: begun.key_object,
-            credentials: begun.credentials,
+            statements: begun.statements,
             segments,
             details,
             final_seal: Some(text(final_seal.bytes())),
@@ -237,7 +245,7 @@ impl Device {
         let objects = Objects {
             manifest: text(begun.envelope.bytes()),
             key: begun.key_object,
-            credentials: begun.credentials,
+            statements: begun.statements,
             segments: vec![objects],
             details,
             final_seal: Some(text(final_seal.bytes())),
@@ -259,7 +267,8 @@ impl Device {
         runtime().block_on(async {
             let manifest = Envelope::parse(objects.manifest.as_bytes()).expect("a manifest");
             let key = data_encoding::BASE64.encode(&objects.key);
-            let body = CreateRecording { manifest, key, credentials: objects.credentials.clone() };
+            let statements = objects.statements.values().cloned().collect();
+            let body = CreateRecording { manifest, key, statements };
             connection.send_json(Method::Post, wire::path::RECORDINGS, &body).await.expect("created");
             for (index, segment) in (0u32..).zip(&objects.segments) {
                 let seal = segment.seal.clone().expect("a seal");

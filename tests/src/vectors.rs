@@ -9,12 +9,14 @@
     reason = "a builder of test data fails by panicking, as the tests that use it do"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vault_proto::ids::{AccountId, Digest, OrganisationId, RecordingId};
+use vault_proto::object::{STATEMENTS, statement_path};
 
 pub mod cast;
 pub mod draft;
@@ -23,6 +25,7 @@ pub mod growing;
 pub mod issuers;
 pub mod key_objects;
 pub mod keys_and_certificates;
+pub mod members;
 pub mod part_sizes;
 pub mod primitives;
 pub mod reader;
@@ -134,7 +137,7 @@ impl Scenario {
             objects: recording.objects.clone(),
         };
         let mut all = Vec::new();
-        let mut tracks = std::collections::BTreeMap::<u8, Vec<u8>>::new();
+        let mut tracks = BTreeMap::<u8, Vec<u8>>::new();
         for take in &recording.takes {
             all.extend_from_slice(&take.plaintext);
             tracks.entry(take.track).or_default().extend_from_slice(&take.plaintext);
@@ -209,6 +212,7 @@ pub fn scenarios() -> Vec<Scenario> {
         key_objects::scenarios(&cast),
         respelled::scenarios(&cast),
         untrusted::scenarios(&cast),
+        members::scenarios(&cast),
         keys_and_certificates::scenarios(&cast),
         issuers::scenarios(&cast),
         removed::scenarios(&cast),
@@ -248,7 +252,12 @@ pub fn write(root: &Path, scenario: &Scenario) -> io::Result<()> {
     };
     let objects = &scenario.objects;
     put("manifest", &objects.manifest)?;
-    put("credentials", &objects.credentials)?;
+    if !objects.statements.is_empty() {
+        fs::create_dir_all(folder.join(STATEMENTS))?;
+    }
+    for (digest, envelope) in &objects.statements {
+        put(&statement_path(digest), envelope)?;
+    }
     put("key.0", &objects.key)?;
     put("key.1", &objects.later_key)?;
     for (index, segment) in objects.segments.iter().enumerate() {
@@ -264,6 +273,21 @@ pub fn write(root: &Path, scenario: &Scenario) -> io::Result<()> {
     put("scenario.json", &text)
 }
 
+/// What lies in the folder of a scenario's statements.
+fn statements(folder: &Path) -> io::Result<BTreeMap<Digest, Vec<u8>>> {
+    let mut statements = BTreeMap::new();
+    let entries = match fs::read_dir(folder.join(STATEMENTS)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(statements),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let digest = entry.file_name().to_string_lossy().parse().map_err(io::Error::other)?;
+        statements.insert(digest, fs::read(entry.path())?);
+    }
+    Ok(statements)
+}
+
 /// Reads a scenario's folder.
 ///
 /// # Errors
@@ -275,7 +299,7 @@ pub fn read(folder: &Path) -> io::Result<Scenario> {
     };
     let mut objects = Objects {
         manifest: get("manifest")?.unwrap_or_default(),
-        credentials: get("credentials")?.unwrap_or_default(),
+        statements: statements(folder)?,
         key: get("key.0")?.unwrap_or_default(),
         later_key: get("key.1")?.unwrap_or_default(),
         segments: Vec::new(),

@@ -7,7 +7,7 @@ use vault_engine::Session;
 use vault_engine::error::ClientError;
 use vault_engine::home::Enrolment;
 use vault_engine::home::account::{self, Unlocked};
-use vault_proto::credentials::CertificateChain;
+use vault_proto::members::CertificateChain;
 
 use crate::home_folder::HomeFolder;
 use crate::http::HttpClient;

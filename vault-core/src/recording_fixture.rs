@@ -1,9 +1,10 @@
 //! A whole sealed recording for the tests of sealing, opening and seeking.
 
-use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope, Verified};
 use vault_proto::geometry::{BodyEnd, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId, RecordingSalt};
+use vault_proto::members::MemberStatements;
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, NotYet, Reader,
@@ -58,7 +59,7 @@ pub(crate) struct Begun {
     pub(crate) clinician: Person,
     pub(crate) key: RecordingKey,
     pub(crate) key_object: Vec<u8>,
-    pub(crate) credentials: Vec<u8>,
+    pub(crate) named: NamedStatements,
     pub(crate) manifest_bytes: Vec<u8>,
     pub(crate) manifest: Verified<Manifest>,
 }
@@ -139,7 +140,7 @@ pub(crate) fn begin(suite: Suite) -> Begun {
         };
         let root_id = KeyId::of_organisation_root(&public(&root));
         let list_id = KeyId::of_account_root(&public(&person.root));
-        Member {
+        MemberStatements {
             issuer: envelope::sign(&issuer_statement, root_id, |bytes| root.sign(bytes)).unwrap(),
             certificate: envelope::sign(&certificate, KeyId::of_issuer(&public(&issuer)), |bytes| {
                 issuer.sign(bytes)
@@ -148,8 +149,13 @@ pub(crate) fn begin(suite: Suite) -> Begun {
             key_list: envelope::sign(&list, list_id, |bytes| person.root.sign(bytes)).unwrap(),
         }
     };
-    let members = vec![member(&patient, Role::Patient), member(&clinician, Role::Clinician)];
-    let credentials = Credentials { members }.to_bytes().unwrap();
+    let (mut named, mut members) = (NamedStatements::default(), Vec::new());
+    for (person, role) in [(&patient, Role::Patient), (&clinician, Role::Clinician)] {
+        let statements = member(person, role);
+        statements.put_into(&mut named);
+        members.push(statements.member(person.account()));
+    }
+    members.sort_unstable_by_key(|member| member.account);
     let sealer_key = device_key_id(&clinician.device);
     let salt = RecordingSalt::from_bytes([5; 16]);
     let recording = RecordingId::of(&sealer_key, &salt);
@@ -172,7 +178,7 @@ pub(crate) fn begin(suite: Suite) -> Begun {
         sealer: clinician.account(),
         sealer_key,
         sequence: 1,
-        credentials: Digest::of(&credentials),
+        members,
         directory_checkpoint: None,
         created: time(0),
         policy: Vec::new(),
@@ -187,7 +193,7 @@ pub(crate) fn begin(suite: Suite) -> Begun {
         clinician,
         key,
         key_object,
-        credentials,
+        named,
         manifest_bytes: signed.bytes().to_vec(),
         manifest: verified,
     }
@@ -255,7 +261,7 @@ impl Stored {
             begun.organisation,
             &StoredStatements {
                 manifest: &begun.manifest_bytes,
-                credentials: &begun.credentials,
+                named: &begun.named,
                 seals: &seals,
                 progress: None,
                 final_seal: Some(&self.final_seal),

@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use vault_core::opening::OpenError;
-use vault_proto::credentials::TrustError;
 use vault_proto::ids::{AccountId, Digest, RecordingId};
+use vault_proto::members::TrustError;
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
 use vault_proto::timestamp::Timestamp;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use vault_proto::credentials::{CertificateChain, TrustError, TrustProblem};
 use vault_proto::envelope::{Envelope, Statement, Unsigned};
+use vault_proto::members::{CertificateChain, TrustError, TrustProblem};
 use vault_proto::wire::{self, Enrol};
 
 use crate::effects::{Effects, Method};
@@ -12,6 +12,7 @@ use crate::home::account::{self, Account};
 use crate::home::pins;
 use crate::home::{Enrolment, Home};
 use crate::server::connection::Connection;
+use crate::server::statements::FetchedStatements;
 
 /// Somebody who asks one server in one account's name. Everything that records, lists, opens, plays or compares takes
 /// one.
@@ -25,6 +26,7 @@ pub struct Session {
     pub(crate) enrolment: Enrolment,
     pub(crate) account: Account,
     pub(crate) connection: Connection,
+    pub(crate) statements: FetchedStatements,
 }
 
 impl Session {
@@ -44,7 +46,7 @@ impl Session {
             connection = connection.with_retry_for(retry_for);
         }
         connection.server().clone_into(&mut enrolment.server);
-        Ok(Self { home, enrolment, account, connection })
+        Ok(Self { home, enrolment, account, connection, statements: FetchedStatements::default() })
     }
 
     /// The same session, whose requests are tried again for so long; see [`Connection::with_retry_for`].
@@ -58,7 +60,7 @@ impl Session {
     /// [`ClientError::Trust`] if the certificate is not one of that organisation for this account, or the home is
     /// pinned to another organisation; nothing is sent then. Else what the server says, or [`ClientError::Disk`].
     pub async fn enrol(&self, chain: CertificateChain) -> Result<(), ClientError> {
-        let Self { home, enrolment, account, connection } = self;
+        let Self { home, enrolment, account, connection, .. } = self;
         match home.enrolment().await {
             Ok(before) if before.organisation != enrolment.organisation => {
                 let pinned = before.organisation;

@@ -22,12 +22,10 @@ pub const MAX_DESCRIPTION: usize = 1024 * 1024;
 
 /// Files of an export that prove what it is.
 pub mod proof {
-    /// The account's certificate and keys: a credentials object with one member.
-    pub const ACCOUNT: &str = "proof/account";
     /// The account's newest list, as signed.
     pub const LIST: &str = "proof/list";
     /// What the list names.
     pub const LIST_OBJECT: &str = "proof/list-object";
-    /// What was signed over the sums. The only file, beside these, that they do not name.
+    /// What was signed over the sums, and whose device signed it. The only file, beside these, that they do not name.
     pub const EXPORT: &str = "proof/export";
 }

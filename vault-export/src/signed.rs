@@ -5,9 +5,10 @@ use std::str;
 
 use vault_engine::error::ClientError;
 use vault_engine::home::own_list::OwnList;
-use vault_proto::credentials::Credentials;
 use vault_proto::envelope::{Envelope, Statement, StatementError, Verified};
-use vault_proto::ids::{AccountId, OrganisationId};
+use vault_proto::ids::{AccountId, Digest, OrganisationId};
+use vault_proto::members::FoundMember;
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::recording::Refusal;
 use vault_proto::recording_list::{CheckedList, check_export};
 use vault_proto::statements::{Export, RecordingList};
@@ -17,8 +18,8 @@ use crate::sums::{Sums, read_sums};
 
 /// Whose an export claims to be. Nothing of it is checked yet.
 pub struct Claim {
-    credentials: Credentials,
     list: Envelope<RecordingList>,
+    export: Envelope<Export>,
 }
 
 /// What an export says of itself, with the signatures checked.
@@ -44,12 +45,12 @@ pub enum ListAge {
 }
 
 impl Claim {
-    /// Reads [`proof::ACCOUNT`](crate::layout::proof::ACCOUNT) and [`proof::LIST`](crate::layout::proof::LIST).
+    /// Reads [`proof::LIST`](crate::layout::proof::LIST) and [`proof::EXPORT`](crate::layout::proof::EXPORT).
     ///
     /// # Errors
     /// [`ClientError::Open`].
-    pub fn parse(credentials: &[u8], list: &[u8]) -> Result<Self, ClientError> {
-        Ok(Self { credentials: Credentials::parse(credentials).map_err(unreadable)?, list: parse(list)? })
+    pub fn parse(list: &[u8], export: &[u8]) -> Result<Self, ClientError> {
+        Ok(Self { list: parse(list)?, export: parse(export)? })
     }
 
     /// The account that it claims to be of.
@@ -62,9 +63,14 @@ impl Claim {
         self.list.unverified().organisation
     }
 
+    /// The statements by which its account is trusted.
+    pub fn named_statements(&self) -> impl Iterator<Item = Digest> {
+        self.export.unverified().member.statements()
+    }
+
     /// Checks that a device of `account`, whom `organisation` certifies, signed this list with what it names, and that
-    /// it signed these sums. The others are [`proof::LIST_OBJECT`](crate::layout::proof::LIST_OBJECT), [`SUMS`] and
-    /// [`proof::EXPORT`](crate::layout::proof::EXPORT).
+    /// it signed these sums. `named` are the statements of [`Self::named_statements`]; the others are
+    /// [`proof::LIST_OBJECT`](crate::layout::proof::LIST_OBJECT) and [`SUMS`].
     ///
     /// # Errors
     /// [`ClientError::Open`] for the first check that fails.
@@ -72,16 +78,20 @@ impl Claim {
         &self,
         organisation: OrganisationId,
         account: AccountId,
+        named: &NamedStatements,
         list_object: &[u8],
         sums: &[u8],
-        export: &[u8],
     ) -> Result<Signed, ClientError> {
-        let member = self
-            .credentials
-            .verify_signatures(organisation, account)
+        let claimed = &self.export.unverified().member;
+        if claimed.account != account {
+            return Err(Refusal::MixUp("it is the export of another account".to_owned()).into());
+        }
+        let member = FoundMember::find(claimed, Some(self.export.key_id()), named)
+            .map_err(unreadable)?
+            .verify_signatures(organisation)
             .map_err(|error| Refusal::NotEntitled(error.to_string()))?;
         let list = CheckedList::check(&member, &self.list, list_object)?;
-        let export = check_export(&member, &list, &parse::<Export>(export)?, sums)?;
+        let export = check_export(&member, &list, &self.export, sums)?;
         let sums = str::from_utf8(sums).ok().and_then(read_sums);
         let sums = sums.ok_or_else(|| Refusal::Damaged(format!("{SUMS} is not of the usual form")))?;
         Ok(Signed { list, export, sums })

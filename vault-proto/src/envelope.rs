@@ -66,6 +66,12 @@ pub enum StatementError {
         /// What is not known.
         what: String,
     },
+    /// A statement that another one names by its digest is not there.
+    #[error("the {0} that belongs to it is missing")]
+    NotThere(&'static str),
+    /// What lies under a digest that another statement names does not have it.
+    #[error("the {0} is not the one that belongs to it")]
+    OtherDigest(&'static str),
     /// Signed by another key than the one that must have signed it, or altered.
     #[error("the {0} does not carry a valid signature of the key that must have signed it")]
     Signature(&'static str),
@@ -323,6 +329,17 @@ impl<T: Statement> Envelope<T> {
             .map_err(|SignatureError| refused())?;
         Ok(Verified { statement: self.statement.clone(), digest: self.digest(), signer: *key })
     }
+}
+
+/// SHA-256 of the payload of an envelope, of whatever kind and version; `None` if it is not the canonical spelling of an
+/// envelope.
+pub fn payload_digest(bytes: &[u8]) -> Option<Digest> {
+    if bytes.len() > MAX_ENVELOPE {
+        return None;
+    }
+    let text: EnvelopeText = serde_json::from_slice(bytes).ok()?;
+    let is_canonical = serde_json::to_vec(&text).ok().as_deref() == Some(bytes);
+    is_canonical.then(|| base64::decode(&text.payload).map(|payload| Digest::of(&payload))).flatten()
 }
 
 /// A signature that does not verify, or a key that is no valid Ed25519 public key.

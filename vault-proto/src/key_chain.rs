@@ -1,8 +1,8 @@
 //! The key lists of an account, each following on the one before (FORMAT.md, "Trust").
 
-use crate::credentials::{TrustError, TrustProblem, verify_key_list};
 use crate::envelope::{Envelope, Verified};
 use crate::ids::{AccountId, Digest};
+use crate::members::{TrustError, TrustProblem, verify_key_list};
 use crate::statements::KeyList;
 
 /// Whether `list` can be the one after `before` in the chain of their account.

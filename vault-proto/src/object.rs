@@ -1,13 +1,15 @@
-//! The objects of a recording and their names (FORMAT.md, "Objects of a recording"): the same in a store and in an
-//! export.
+//! The objects of a recording and of the statements beside it, and their names (FORMAT.md, "Objects"): the same in a
+//! store and in an export.
 //!
 //! A name has one spelling. What [`Object::name`] writes is the only text that [`Object::parse`] reads as that object,
 //! so who lists a folder takes no foreign file for an object and writes none twice.
 
-use crate::ids::RecordingId;
+use crate::ids::{Digest, RecordingId};
 
 /// Folder of all recordings in a store or an export.
 pub const RECORDINGS: &str = "rec";
+/// Folder of all statements in a store or an export, beside that of the recordings.
+pub const STATEMENTS: &str = "statements";
 /// Folder of all segments, in the folder of a recording.
 pub const SEGMENTS: &str = "seg";
 
@@ -16,8 +18,6 @@ pub const SEGMENTS: &str = "seg";
 pub enum Object {
     /// The manifest's envelope.
     Manifest,
-    /// The credentials object.
-    Credentials,
     /// The recording's key for its readers, of one generation.
     Key {
         /// The generation, from 0.
@@ -58,7 +58,7 @@ impl Object {
     /// The segment that it is an object of; `None` if it is one of the whole recording.
     pub const fn segment(self) -> Option<u32> {
         match self {
-            Self::Manifest | Self::Credentials | Self::Key { .. } | Self::Details | Self::Final => None,
+            Self::Manifest | Self::Key { .. } | Self::Details | Self::Final => None,
             Self::Header { segment }
             | Self::Body { segment }
             | Self::Parts { segment }
@@ -72,7 +72,6 @@ impl Object {
         let of = |segment, last: &str| format!("{}/{last}", segment_folder(segment));
         match self {
             Self::Manifest => "manifest".to_owned(),
-            Self::Credentials => "credentials".to_owned(),
             Self::Key { generation } => format!("key.{generation}"),
             Self::Header { segment } => of(segment, "header"),
             Self::Body { segment } => of(segment, "body"),
@@ -89,7 +88,6 @@ impl Object {
         let Some((segment, last)) = name.strip_prefix("seg/").and_then(|name| name.split_once('/')) else {
             return match name {
                 "manifest" => Some(Self::Manifest),
-                "credentials" => Some(Self::Credentials),
                 "details" => Some(Self::Details),
                 "final" => Some(Self::Final),
                 key => Some(Self::Key { generation: parse_number(key.strip_prefix("key.")?)? }),
@@ -118,6 +116,16 @@ impl Object {
     }
 }
 
+/// Name of a statement in a store or an export, `statements/<digest>`: there it lies once, whoever names it.
+pub fn statement_path(digest: &Digest) -> String {
+    format!("{STATEMENTS}/{digest}")
+}
+
+/// The digest of the statement with a name in a store or an export; `None` if no statement has this name.
+pub fn parse_statement_path(path: &str) -> Option<Digest> {
+    path.strip_prefix(STATEMENTS)?.strip_prefix('/')?.parse().ok()
+}
+
 /// Name of a recording's folder in a store or an export, `rec/<id>`.
 pub fn recording_folder(recording: &RecordingId) -> String {
     format!("{RECORDINGS}/{recording}")
@@ -141,13 +149,12 @@ mod tests {
 
     fn any_object() -> impl Strategy<Value = Object> {
         let number = prop_oneof![0u32..12, any::<u32>()];
-        (0..10, number.clone(), number).prop_map(|(kind, segment, generation)| match kind {
+        (0..9, number.clone(), number).prop_map(|(kind, segment, generation)| match kind {
             0 => Object::Manifest,
-            1 => Object::Credentials,
-            2 => Object::Details,
-            3 => Object::Final,
-            4 => Object::Header { segment },
-            8 => Object::Key { generation },
+            1 => Object::Details,
+            2 => Object::Final,
+            3 => Object::Header { segment },
+            4 => Object::Key { generation },
             5 => Object::Body { segment },
             6 => Object::Parts { segment },
             7 => Object::Seal { segment },
@@ -161,7 +168,6 @@ mod tests {
         let folder = format!("rec/{}", "ab".repeat(16));
         for (object, name) in [
             (Object::Manifest, "manifest"),
-            (Object::Credentials, "credentials"),
             (Object::Key { generation: 12 }, "key.12"),
             (Object::Header { segment: 0 }, "seg/0/header"),
             (Object::Body { segment: 10 }, "seg/10/body"),
@@ -222,6 +228,26 @@ mod tests {
         assert_eq!(Object::parse_path(&format!("rec/{id}/manifest")), None, "an id in capitals");
         assert_eq!(Object::parse_path("rec/abab/manifest"), None);
         assert_eq!(Object::parse_path("manifest"), None);
+    }
+
+    #[test]
+    fn a_statement_has_one_name() {
+        let name = format!("statements/{}", "ab".repeat(32));
+        let digest = Digest::from_bytes([0xab; 32]);
+        assert_eq!(statement_path(&digest), name);
+        assert_eq!(parse_statement_path(&name), Some(digest));
+        let id = "ab".repeat(32);
+        for wrong in [
+            id.clone(),
+            format!("statements/{}", id.to_uppercase()),
+            format!("statements/{}", &id[..62]),
+            format!("statements//{id}"),
+            format!("statements/{id}/"),
+            format!("statements{id}"),
+            format!("rec/statements/{id}"),
+        ] {
+            assert_eq!(parse_statement_path(&wrong), None, "{wrong}");
+        }
     }
 
     proptest! {

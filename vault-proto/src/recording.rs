@@ -3,10 +3,11 @@
 //! No secret enters here: the server, a scrubber and a reader run the same code. A reader goes on to headers and parts
 //! only with a [`CheckedRecording`].
 
-use crate::credentials::{Credentials, TrustError, TrustProblem, verify_issuer};
 use crate::envelope::{Envelope, StatementError, Verified};
 use crate::geometry::BodyShape;
 use crate::ids::{Digest, OrganisationId, RecordingId};
+use crate::members::{FoundMember, TrustError, TrustProblem, verify_issuer};
+use crate::named_statements::NamedStatements;
 use crate::statements::{DeviceRole, FinalSeal, Manifest, Reader, ReaderRole, SegmentProgress, SegmentSeal};
 use crate::timestamp::Timestamp;
 use crate::trust::{Known, Signer, VerifiedMember};
@@ -41,8 +42,8 @@ pub struct CheckedManifest {
 pub struct StoredStatements<'a> {
     /// The manifest's envelope.
     pub manifest: &'a [u8],
-    /// The credentials object.
-    pub credentials: &'a [u8],
+    /// The statements that the manifest names, and any others.
+    pub named: &'a NamedStatements,
     /// The envelopes of the segments' seals, in the order of the segments.
     pub seals: &'a [Vec<u8>],
     /// The envelope of the newest progress: of the segment after the last sealed one, or of that one.
@@ -97,48 +98,69 @@ pub(crate) fn unreadable(error: StatementError) -> Refusal {
     }
 }
 
+/// What of a manifest is checked before the statements that it names: that it parses, is of the recording that was asked
+/// for, and of the pinned organisation. Its signature is not.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn claimed_manifest(
+    requested: RecordingId,
+    organisation: OrganisationId,
+    manifest: &[u8],
+) -> Result<Envelope<Manifest>, Refusal> {
+    let envelope = Envelope::<Manifest>::parse(manifest).map_err(unreadable)?;
+    let claimed = envelope.unverified();
+    if claimed.recording != requested {
+        return Err(Refusal::MixUp(format!("its manifest is that of recording {}", claimed.recording)));
+    }
+    if claimed.tenant != organisation {
+        return Err(Refusal::NotEntitled(format!(
+            "it was sealed under another organisation ({})",
+            claimed.tenant.short()
+        )));
+    }
+    Ok(envelope)
+}
+
 impl CheckedManifest {
-    /// Checks a manifest against the id the *caller* asked for, its credentials, the pinned organisation and what is
-    /// `known` of it and its accounts.
+    /// Checks a manifest against the id the *caller* asked for, the statements that it names, the pinned organisation
+    /// and what is `known` of it and its accounts.
     ///
     /// # Errors
     /// [`Refusal::MixUp`] before any signature is looked at if the id differs; [`Refusal::NotEntitled`] if the sealer
     /// was not certified, not entitled, or its device key does not verify; [`Refusal::Damaged`] or
-    /// [`Refusal::NewerFormat`] if bytes cannot be read; [`Refusal::Damaged`] if the credentials hold anybody else.
+    /// [`Refusal::NewerFormat`] if bytes cannot be read, or a statement that it names is not there.
     pub fn check(
         requested: RecordingId,
         organisation: OrganisationId,
         manifest: &[u8],
-        credentials: &[u8],
+        named: &NamedStatements,
         known: &Known,
     ) -> Result<Self, Refusal> {
-        let envelope = Envelope::<Manifest>::parse(manifest).map_err(unreadable)?;
+        let envelope = claimed_manifest(requested, organisation, manifest)?;
         let claimed = envelope.unverified();
-        if claimed.recording != requested {
-            return Err(Refusal::MixUp(format!("its manifest is that of recording {}", claimed.recording)));
-        }
-        if claimed.tenant != organisation {
-            return Err(Refusal::NotEntitled(format!(
-                "it was sealed under another organisation ({})",
-                claimed.tenant.short()
-            )));
-        }
-        if Digest::of(credentials) != claimed.credentials {
-            return Err(Refusal::Damaged(
-                "the credentials are not those its manifest was signed with".to_owned(),
-            ));
-        }
-        let credentials = Credentials::parse(credentials).map_err(unreadable)?;
+        let members = claimed
+            .members
+            .iter()
+            .map(|member| {
+                let signer = (member.account == claimed.sealer).then_some(claimed.sealer_key);
+                FoundMember::find(member, signer, named)
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(unreadable)?;
         let not_entitled = |error: TrustError| Refusal::NotEntitled(error.to_string());
         let at = claimed.created;
         let mut known = known.clone();
-        for member in &credentials.members {
-            if let Ok(issuer) = verify_issuer(&member.issuer, organisation) {
+        for member in &members {
+            if let Ok(issuer) = verify_issuer(member.issuer(), organisation) {
                 known.learn_issuer(&issuer);
             }
         }
         let certified = |account, signer| {
-            known.check_at(credentials.verify_signatures(organisation, account)?, signer, at)
+            // Its own check has seen that there is a member for each.
+            let member = members.iter().find(|member| member.account() == account);
+            let member = member.ok_or(TrustError { account, problem: TrustProblem::Missing })?;
+            known.check_at(member.verify_signatures(organisation)?, signer, at)
         };
         let signer =
             Signer { key: claimed.sealer_key, role: DeviceRole::Seal, sequence: Some(claimed.sequence) };
@@ -165,12 +187,6 @@ impl CheckedManifest {
                 ));
             }
             readers.push(reader);
-        }
-        // Last: one that is missing was told by name above, and what a wrong one is called does not depend on others.
-        if !credentials.are_of(&claimed.participants().all()) {
-            return Err(Refusal::Damaged(
-                "its credentials are not those of its patient, its clinician and its sealer alone".to_owned(),
-            ));
         }
         Ok(Self { manifest, sealer, readers })
     }
@@ -302,8 +318,7 @@ impl CheckedRecording {
         stored: &StoredStatements<'_>,
         known: &Known,
     ) -> Result<Self, Refusal> {
-        let manifest =
-            CheckedManifest::check(requested, organisation, stored.manifest, stored.credentials, known)?;
+        let manifest = CheckedManifest::check(requested, organisation, stored.manifest, stored.named, known)?;
         let mut seals: Vec<Verified<SegmentSeal>> = Vec::with_capacity(stored.seals.len());
         for (index, seal) in (0u32..).zip(stored.seals) {
             let seal = Envelope::parse(seal).map_err(unreadable)?;

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::credentials::{SignedMember, TrustError, TrustProblem};
 use crate::envelope::{Envelope, StatementError, Verified, place};
 use crate::ids::{Digest, RecordingId};
+use crate::members::{SignedMember, TrustError, TrustProblem};
 use crate::recording::{Refusal, unreadable};
 use crate::statements::{DeviceRole, Export, RecordingList};
 
@@ -187,7 +187,7 @@ pub fn check_export(
     sums: &[u8],
 ) -> Result<Verified<Export>, Refusal> {
     let export = verify_own(member, export)?;
-    if export.account != member.account() {
+    if export.member.account != member.account() {
         return Err(Refusal::MixUp("it is the export of another account".to_owned()));
     }
     if export.list != list.statement.digest() {

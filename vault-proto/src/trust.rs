@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::credentials::{CLOCK_LENIENCE, SignedChain, SignedMember, TrustError, TrustProblem};
 use crate::envelope::{Envelope, Verified};
 use crate::ids::{AccountId, Digest, KeyId};
 use crate::key_chain::KeyListChain;
+use crate::members::{CLOCK_LENIENCE, SignedChain, SignedMember, TrustError, TrustProblem};
 use crate::revocation_entries::RevocationEntries;
 use crate::statements::{DeviceRole, IssuerCertificate, KeyList, Participants, Revocations, Role};
 use crate::timestamp::Timestamp;

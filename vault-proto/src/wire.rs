@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::credentials::{CertificateChain, Member};
 use crate::envelope::Envelope;
 use crate::geometry::PartChunks;
 use crate::ids::{AccountId, ComparisonNonce, Digest, OrganisationId, RecordingId};
+use crate::members::{CertificateChain, MemberStatements};
 use crate::statements::{Certificate, IssuerCertificate, KeyList, Manifest};
 use crate::timestamp::Timestamp;
 
@@ -40,6 +40,11 @@ pub const MAX_PAGE: u32 = 500;
 /// Most matches that a prefix look-up names; one more makes it ambiguous all the same.
 pub const MAX_MATCHES: u32 = 10;
 
+/// Most statements that are sent with a manifest: each that seventeen members name.
+pub const MAX_SENT_STATEMENTS: usize = 17 * 4;
+/// Most statements that are asked for at a time.
+pub const MAX_ASKED_STATEMENTS: usize = 32;
+
 /// Seconds for which a comparison is kept.
 pub const COMPARISON_LIFETIME: i64 = 600;
 
@@ -57,6 +62,8 @@ pub mod path {
     pub const ACCOUNTS: &str = "/v1/accounts";
     /// Recordings: create, list.
     pub const RECORDINGS: &str = "/v1/recordings";
+    /// Statements by their digests.
+    pub const STATEMENTS: &str = "/v1/statements";
 
     /// One account.
     pub fn account(account: &AccountId) -> String {
@@ -180,9 +187,9 @@ impl DirectoryEntry {
         CertificateChain { issuer: self.issuer.clone(), certificate: self.certificate.clone() }
     }
 
-    /// The entry with its current key list only, as a credentials object holds it; `None` if it has no key list.
-    pub fn current(&self) -> Option<Member> {
-        Some(Member {
+    /// The entry with its current key list only; `None` if it has no key list.
+    pub fn current(&self) -> Option<MemberStatements> {
+        Some(MemberStatements {
             issuer: self.issuer.clone(),
             certificate: self.certificate.clone(),
             key_list: self.key_lists.last()?.clone(),
@@ -233,8 +240,9 @@ pub struct CreateRecording {
     pub manifest: Envelope<Manifest>,
     /// The key object of generation 0, in standard base64.
     pub key: String,
-    /// The credentials object, verbatim.
-    pub credentials: String,
+    /// Statements that the manifest names: those that the server lacks, and any others, at most
+    /// [`MAX_SENT_STATEMENTS`].
+    pub statements: Vec<String>,
 }
 
 /// `PUT /v1/recordings/{id}/segments/{index}`.
@@ -247,6 +255,14 @@ pub struct OpenSegment {
     pub part_chunks: PartChunks,
     /// The sealed header, in standard base64.
     pub header: String,
+}
+
+/// `GET /v1/statements`: envelopes in the order in which their digests were asked for. Each stands as a string that the
+/// client parses itself: one damaged statement must not make the others unreadable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statements {
+    /// The envelopes.
+    pub statements: Vec<String>,
 }
 
 /// `GET /v1/recordings`: one page, newest first.
@@ -277,8 +293,6 @@ pub struct RecordingEntry {
 pub struct RecordingRecord {
     /// The manifest's envelope.
     pub manifest: String,
-    /// The credentials object.
-    pub credentials: String,
     /// The segments, from index 0.
     pub segments: Vec<SegmentRecord>,
     /// The final seal's envelope, once there is one.
@@ -330,9 +344,10 @@ mod tests {
         takes_more::<ComparisonState>(&format!(r#"{{"own":{side},"other":{side},"first":true}}"#));
         let entry = format!(r#"{{"recording":"{}","finished":true,"bytes":7}}"#, &ID[..32]);
         takes_more::<RecordingPage>(&format!(r#"{{"recordings":[{entry}],"next":null}}"#));
+        takes_more::<Statements>(r#"{"statements":["s"]}"#);
         let segment = r#"{"track":0,"parts":1,"bytes":33,"seal":null,"progress":null}"#;
         takes_more::<RecordingRecord>(&format!(
-            r#"{{"manifest":"m","credentials":"c","segments":[{segment}],"final_seal":null,"details_bytes":null,"last_stored":"2026-11-21T09:30:00Z"}}"#
+            r#"{{"manifest":"m","segments":[{segment}],"final_seal":null,"details_bytes":null,"last_stored":"2026-11-21T09:30:00Z"}}"#
         ));
         let open = r#"{"track":0,"part_chunks":15,"header":""}"#;
         assert!(serde_json::from_str::<OpenSegment>(open).is_ok());

@@ -8,19 +8,26 @@ CREATE TABLE vault (
     commits      INTEGER NOT NULL CHECK (commits >= 0)
 ) STRICT;
 
+-- Statements that are named by their digests: those of accounts, and those of members of recordings. Each once and for
+-- good; each is an object as well.
+CREATE TABLE statements (
+    digest   BLOB PRIMARY KEY CHECK (length(digest) = 32),
+    envelope BLOB NOT NULL
+) STRICT;
+
 -- Accounts: the current certificate, and every key list from number 1.
 CREATE TABLE accounts (
     account     BLOB PRIMARY KEY CHECK (length(account) = 32),
-    issuer      BLOB NOT NULL,
-    certificate BLOB NOT NULL
+    issuer      BLOB NOT NULL REFERENCES statements (digest),
+    certificate BLOB NOT NULL REFERENCES statements (digest)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE key_lists (
     account  BLOB NOT NULL REFERENCES accounts (account),
     number   INTEGER NOT NULL CHECK (number >= 1),
-    envelope BLOB NOT NULL,
+    key_list BLOB NOT NULL REFERENCES statements (digest),
     PRIMARY KEY (account, number)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- Devices of the current key lists. A key belongs to one account.
 CREATE TABLE devices (

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use http::header::{HOST, IF_RANGE};
 use http::request::Parts;
 use http::{HeaderMap, uri};
-use vault_proto::credentials::{Member, TrustProblem};
 use vault_proto::http_signature::{
     CONTENT_DIGEST, CoveredHeader, MAX_SKEW_SECONDS, RequestTarget, SIGNATURE, SIGNATURE_INPUT,
     SignatureInput, parse_content_digest, parse_signature,
 };
 use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey};
+use vault_proto::members::{MemberStatements, TrustProblem};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::{DeviceKey, DeviceRole};
 use vault_proto::timestamp::Timestamp;
@@ -62,7 +62,7 @@ pub struct SignedHead {
 #[derive(Debug)]
 pub struct Authenticated {
     account: AccountId,
-    member: Member,
+    member: MemberStatements,
     device: DeviceKey,
     at: Timestamp,
 }

@@ -46,6 +46,8 @@ pub enum Action {
     LookUpAccount,
     /// Fetch the newest manifest that the calling device has signed.
     FetchNewestManifest,
+    /// Fetch statements by their digests.
+    FetchNamedStatements,
     /// Replace an account's certificate by a newer one.
     ReplaceCertificate,
     /// Store a commitment in the caller's own side of a comparison of keys.
@@ -95,6 +97,8 @@ pub(crate) enum Access {
     LookUp,
     /// As `Enrolled`; about the caller's own account.
     Own,
+    /// As `Enrolled`; about what others name by a digest, which nobody knows who has not seen that.
+    Named,
     /// As `Enrolled`; about the caller's own recordings.
     List,
     /// The manifest's sealer, entitled to seal.
@@ -114,6 +118,7 @@ impl Action {
             Self::FindAccounts => "find-accounts",
             Self::LookUpAccount => "look-up-account",
             Self::FetchNewestManifest => "fetch-newest-manifest",
+            Self::FetchNamedStatements => "fetch-named-statements",
             Self::ReplaceCertificate => "replace-certificate",
             Self::CommitComparison => "commit-comparison",
             Self::RevealComparison => "reveal-comparison",
@@ -146,6 +151,7 @@ impl Action {
             | Self::WithdrawComparison => Access::Enrolled,
             Self::LookUpAccount => Access::LookUp,
             Self::FetchNewestManifest => Access::Own,
+            Self::FetchNamedStatements => Access::Named,
             Self::ListRecordings => Access::List,
             Self::CreateRecording => Access::Create,
             Self::OpenSegment
@@ -224,7 +230,7 @@ impl Permit {
 pub fn authorize(actor: &Actor, action: Action, recording: Option<&Parties>) -> Result<Permit, Problem> {
     let access = action.access();
     let Some(parties) = recording else {
-        return if matches!(access, Access::Enrolled | Access::List) {
+        return if matches!(access, Access::Enrolled | Access::Named | Access::List) {
             permit(actor, action, Subject::Nothing)
         } else {
             Err(Problem::not_found())
@@ -234,7 +240,7 @@ pub fn authorize(actor: &Actor, action: Action, recording: Option<&Parties>) -> 
         return Err(Problem::not_found());
     }
     let allowed = match access {
-        Access::Enrolled | Access::LookUp | Access::Own | Access::List => false,
+        Access::Enrolled | Access::LookUp | Access::Own | Access::Named | Access::List => false,
         Access::Create => is_sealing_device(actor, parties) && parties.people.may_be_sealed_as(actor.role),
         Access::Seal => is_sealing_device(actor, parties),
         Access::Statements => true,
@@ -300,7 +306,13 @@ fn permit(actor: &Actor, action: Action, subject: Subject<'_>) -> Result<Permit,
 /// What a device does that seals and does nothing else: whoever holds it gets at nothing that its account can read.
 fn is_part_of_sealing(actor: &Actor, action: Action, subject: Subject<'_>) -> bool {
     match (action, subject) {
-        (Action::FindAccounts | Action::LookUpAccount | Action::FetchNewestManifest, _) => true,
+        (
+            Action::FindAccounts
+            | Action::LookUpAccount
+            | Action::FetchNewestManifest
+            | Action::FetchNamedStatements,
+            _,
+        ) => true,
         (_, Subject::Recording(parties)) => {
             // Whoever goes on has to see what is there, and who seals needs nothing that only readers get.
             action.access() != Access::Content && is_sealing_device(actor, parties)
@@ -316,6 +328,8 @@ fn outlives_certificate(actor: &Actor, access: Access, subject: Subject<'_>, sec
         // Its own recordings only: stores leave out those of which it is not the patient.
         (Access::List, _) => actor.role == Role::Patient,
         (Access::LookUp, Subject::Account { known }) => known,
+        // What she opens is proved by them.
+        (Access::Named, Subject::Nothing) => true,
         // Where a restored home finds what it may still finish.
         (Access::Own, Subject::Account { .. }) => seconds < FINISHING_SECONDS,
         (Access::Statements | Access::Content, Subject::Recording(parties))

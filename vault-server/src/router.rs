@@ -14,7 +14,9 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::request_log::RequestLog;
 use crate::routes::answers::answer;
-use crate::routes::{App, accounts, body, comparisons, details_and_final, health, recordings, segments};
+use crate::routes::{
+    App, accounts, body, comparisons, details_and_final, health, recordings, segments, statements,
+};
 
 /// Time from a request's head to the head of its answer.
 const MAX_REQUEST_TIME: Duration = Duration::from_secs(120);
@@ -33,6 +35,7 @@ pub(crate) fn router(app: App, log: Arc<RequestLog>) -> Router {
         .route("/v1/comparisons/{account}", get(comparisons::state).delete(comparisons::withdraw))
         .route("/v1/comparisons/{account}/commitment", put(comparisons::commit))
         .route("/v1/comparisons/{account}/nonce", put(comparisons::reveal))
+        .route("/v1/statements", get(statements::fetch))
         .route("/v1/recordings", post(recordings::create).get(recordings::list))
         .route(one, get(recordings::record))
         .route(&format!("{one}/keys/{{generation}}"), get(recordings::key))

@@ -18,12 +18,12 @@ use vault_core::signing_key::SigningKey;
 use vault_core::webm::{Indexed, SeekIndex, SeekIndexer};
 use vault_proto::age_header::Header;
 use vault_proto::byte_ranges::{self, Requested};
-use vault_proto::credentials::Credentials;
-use vault_proto::envelope::{Envelope, Statement};
+use vault_proto::envelope::{Envelope, Statement, StatementError, payload_digest};
 use vault_proto::http_signature::{
     SignatureInput, content_digest_value, parse_content_digest, parse_signature, signature_value,
 };
 use vault_proto::ids::{AccountId, ConsultationId, Digest, KeyId, OrganisationId, PublicKey, RecordingId};
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::problem::Problem;
 use vault_proto::recording_list::ListObject;
 use vault_proto::revocation_entries::RevocationEntries;
@@ -135,7 +135,35 @@ fn envelope(data: &[u8]) -> bool {
     let kinds: [fn(&[u8]) -> bool; 11] = of_each_kind!(parse);
     let accepted = kinds.iter().filter(|parse| parse(data)).count();
     assert!(accepted <= 1, "one statement is of two kinds");
+    named(data);
     accepted == 1
+}
+
+/// The same, found by its digest: what has one is found under it and under no other, as what it is and as nothing else.
+fn named(data: &[u8]) {
+    fn find<T: Statement>(statements: &NamedStatements, digest: &Digest, bytes: &[u8]) -> bool {
+        let found = statements.get::<T>(digest);
+        let parsed = Envelope::<T>::parse(bytes);
+        match (&found, &parsed) {
+            (Ok(found), Ok(parsed)) => assert_eq!((found.digest(), found.bytes()), (*digest, parsed.bytes())),
+            (Err(found), Err(parsed)) => assert_eq!(found, parsed),
+            _ => panic!("a statement is not what it is under its digest"),
+        }
+        found.is_ok()
+    }
+    let digest = payload_digest(data);
+    let mut statements = NamedStatements::default();
+    assert_eq!(statements.insert_any(data), digest.is_some());
+    let Some(digest) = digest else {
+        assert!(Envelope::<Manifest>::parse(data).is_err(), "a statement has no digest");
+        return;
+    };
+    let kinds: [fn(&NamedStatements, &Digest, &[u8]) -> bool; 11] = of_each_kind!(find);
+    assert!(kinds.iter().filter(|find| find(&statements, &digest, data)).count() <= 1);
+    let other = Digest::of(digest.as_bytes());
+    statements.insert(other, data);
+    let refused = statements.get::<Manifest>(&other).err();
+    assert_eq!(refused, Some(StatementError::OtherDigest(Manifest::NAME)));
 }
 
 /// What is signed, behind a byte that says as what.
@@ -160,11 +188,10 @@ fn statement(data: &[u8]) -> bool {
     kinds.get(usize::from(*kind)).is_some_and(|parse| parse(payload))
 }
 
-/// What statements carry the hash of: the list of recordings, the credentials, the entries of revocations.
+/// What statements carry the hash of: the list of recordings, the entries of revocations.
 fn object(data: &[u8]) -> bool {
     let list = ListObject::parse(data).ok().map(|list| list.to_bytes());
-    let entries = || Some(RevocationEntries::parse(data).ok()?.to_bytes());
-    let written = list.or_else(entries).or_else(|| Some(Credentials::parse(data).ok()?.to_bytes()));
+    let written = list.or_else(|| Some(RevocationEntries::parse(data).ok()?.to_bytes()));
     if let Some(written) = &written {
         assert_eq!(written.as_deref().ok(), Some(data), "one object has two spellings");
     }
@@ -232,6 +259,7 @@ fn answer(data: &[u8]) -> bool {
         parse::<wire::CreateRecording>,
         parse::<wire::OpenSegment>,
         parse::<wire::RecordingPage>,
+        parse::<wire::Statements>,
         parse::<wire::RecordingRecord>,
         parse::<Problem>,
     ]

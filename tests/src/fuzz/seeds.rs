@@ -17,12 +17,12 @@ use vault_core::details::{Details, Track};
 use vault_core::seed::Seed;
 use vault_core::webm::SeekIndexer;
 use vault_proto::compare::grouped;
-use vault_proto::credentials::Credentials;
+use vault_proto::envelope::Envelope;
 use vault_proto::http_signature::{
     CoveredHeader, Nonce, SignatureInput, content_digest_value, signature_value,
 };
 use vault_proto::ids::{Digest, PublicKey};
-use vault_proto::statements::Suite;
+use vault_proto::statements::{Manifest, Suite};
 
 use crate::vectors;
 
@@ -129,17 +129,10 @@ fn vector_files(wanted: impl Fn(&str) -> bool) -> BTreeSet<Vec<u8>> {
 }
 
 fn envelopes() -> Vec<Vec<u8>> {
-    let mut envelopes = vector_files(|name| matches!(name, "manifest" | "final" | "seal" | "progress"));
-    // Those of the accounts stand as texts in the credentials.
-    for credentials in vector_files(|name| name == "credentials") {
-        let Ok(credentials) = serde_json::from_slice::<Value>(&credentials) else { continue };
-        for member in credentials["members"].as_array().into_iter().flatten() {
-            let texts =
-                ["issuer", "certificate", "key_list"].into_iter().filter_map(|name| member[name].as_str());
-            envelopes.extend(texts.map(|text| text.as_bytes().to_vec()));
-        }
-    }
-    envelopes.into_iter().collect()
+    let is_envelope = |name: &str| {
+        matches!(name, "manifest" | "final" | "seal" | "progress") || name.parse::<Digest>().is_ok()
+    };
+    vector_files(is_envelope).into_iter().collect()
 }
 
 /// Payloads of these envelopes behind the number that `statement` reads, and of the statements that no vector holds.
@@ -173,13 +166,14 @@ fn payloads() -> Vec<Vec<u8>> {
     let list = format!(
         r#"{{"account":"{id}","organisation":"{id}","number":2,"previous":"{id}","created":"{time}","recordings":1,"entries":"{id}"}}"#
     );
-    let export = format!(r#"{{"account":"{id}","list":"{id}","created":"{time}","sums":"{id}"}}"#);
-    let mut key = fs::read_to_string(vectors::folder().join("opens-two-parts").join("credentials")).unwrap();
-    key = serde_json::from_str::<Value>(&key).unwrap()["members"][0]["key_list"].as_str().unwrap().to_owned();
-    let list_of_keys = BASE64
-        .decode(serde_json::from_str::<Value>(&key).unwrap()["payload"].as_str().unwrap().as_bytes())
-        .unwrap();
-    let list_of_keys: Value = serde_json::from_slice(&list_of_keys).unwrap();
+    let member = format!(
+        r#"{{"account":"{id}","issuer":"{id}","certificate":"{id}","key_list":"{id}","device":null}}"#
+    );
+    let export = format!(r#"{{"member":{member},"list":"{id}","created":"{time}","sums":"{id}"}}"#);
+    let [_, _, key_list] = of_first_member();
+    let payload = serde_json::from_str::<Value>(&key_list).unwrap()["payload"].take();
+    let list_of_keys: Value =
+        serde_json::from_slice(&BASE64.decode(payload.as_str().unwrap().as_bytes()).unwrap()).unwrap();
     let device = format!(
         r#"{{"account":"{id}","key_list":"{id}","key":{},"roles":["auth","seal"],"by":"{id}","created":"{time}"}}"#,
         list_of_keys["devices"][0]["key"]
@@ -192,20 +186,26 @@ fn payloads() -> Vec<Vec<u8>> {
     payloads.into_iter().collect()
 }
 
+/// Issuer's certificate, certificate and key list of the first member of a recording.
+fn of_first_member() -> [String; 3] {
+    let scenario = vectors::read(&vectors::folder().join("opens-two-parts")).unwrap();
+    let manifest = Envelope::<Manifest>::parse(&scenario.objects.manifest).unwrap();
+    let member = manifest.unverified().members[0];
+    [member.issuer, member.certificate, member.key_list]
+        .map(|digest| String::from_utf8(scenario.objects.statements[&digest].clone()).unwrap())
+}
+
 fn objects() -> Vec<Vec<u8>> {
-    // What is refused, the search comes to by itself.
-    let taken = |bytes: &Vec<u8>| Credentials::parse(bytes).is_ok();
-    let credentials = vector_files(|name| name == "credentials").into_iter();
-    let mut objects: Vec<_> = credentials.filter(taken).take(4).collect();
     let (recording, digest) = ("0".repeat(32), "0".repeat(64));
     let entry = |recording: &str, seal: &str| {
         format!(r#"{{"recording":"{recording}","manifest":"{digest}","final_seal":{seal}}}"#)
     };
     let entries = [entry(&recording, "null"), entry(&recording.replace('0', "1"), &format!("\"{digest}\""))];
     let revoked = format!(r#"{{"account":"{digest}","ended":"2026-11-21T09:30:00Z","key_list":2}}"#);
-    objects.push(format!(r#"{{"entries":[{revoked}]}}"#).into_bytes());
-    objects.push(format!(r#"{{"recordings":[{}]}}"#, entries.join(",")).into_bytes());
-    objects
+    vec![
+        format!(r#"{{"entries":[{revoked}]}}"#).into_bytes(),
+        format!(r#"{{"recordings":[{}]}}"#, entries.join(",")).into_bytes(),
+    ]
 }
 
 fn headers() -> Vec<Vec<u8>> {
@@ -227,21 +227,20 @@ fn request() -> Vec<u8> {
 
 fn answers() -> Vec<Vec<u8>> {
     let text = |name: &str| fs::read_to_string(vectors::folder().join("opens-two-parts").join(name)).unwrap();
-    let (manifest, credentials, seal) = (text("manifest"), text("credentials"), text("seg/0/seal"));
+    let (manifest, seal) = (text("manifest"), text("seg/0/seal"));
     let (id, recording, time) = ("0".repeat(64), "0".repeat(32), "2026-11-21T09:30:00Z");
-    let members: Value = serde_json::from_str(&credentials).unwrap();
-    let member = &members["members"][0];
-    let envelope = |name: &str| serde_json::from_str::<Value>(member[name].as_str().unwrap()).unwrap();
+    let [issuer, certificate, key_list] = of_first_member();
     [
         json!({ "organisation": id, "time": time, "version": "0.1.0" }),
-        json!({ "issuer": envelope("issuer"), "certificate": envelope("certificate"), "key_lists": [envelope("key_list")] }),
+        json!({ "issuer": issuer, "certificate": certificate, "key_lists": [key_list] }),
         json!({ "accounts": [id] }),
         json!({ "own": { "commitment": id, "nonce": null }, "other": { "commitment": id, "nonce": id }, "first": true }),
-        json!({ "manifest": serde_json::from_str::<Value>(&manifest).unwrap(), "key": "YWdl", "credentials": credentials }),
+        json!({ "manifest": manifest, "key": "YWdl", "statements": [issuer, certificate] }),
+        json!({ "statements": [key_list] }),
         json!({ "track": 0, "part_chunks": 3, "header": "YWdl" }),
         json!({ "recordings": [{ "recording": recording, "finished": true, "bytes": 7 }], "next": "x" }),
         json!({
-            "manifest": manifest, "credentials": credentials, "final_seal": null, "details_bytes": 7, "last_stored": time,
+            "manifest": manifest, "final_seal": null, "details_bytes": 7, "last_stored": time,
             "segments": [{ "track": 0, "parts": 2, "bytes": 7, "seal": seal, "progress": null }],
         }),
         json!({ "type": "urn:recording-vault:problem:not-found", "title": "x", "status": 404, "code": "not-found" }),

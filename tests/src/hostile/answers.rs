@@ -5,13 +5,12 @@ use vault_core::payload::PayloadSealer;
 use vault_core::recipient::Recipient;
 use vault_core::signing_key::SigningKey;
 use vault_proto::age_header::Header;
-use vault_proto::credentials::Credentials;
 use vault_proto::envelope::{self, Envelope};
 use vault_proto::geometry::{CHUNK_CIPHERTEXT, PartChunks, body_length};
 use vault_proto::ids::Digest;
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
-use vault_proto::statements::{Reader, ReaderRole, SegmentSeal, Suite};
+use vault_proto::statements::{KeyList, Reader, ReaderRole, Role, SegmentSeal, Suite};
 
 use super::directory::OwnKeys;
 use super::fault::FaultKind;
@@ -45,14 +44,14 @@ pub(super) fn lie(
         FaultKind::SwapManifest => {
             if let Some(other) = other {
                 objects.manifest.clone_from(&other.manifest);
-                objects.credentials.clone_from(&other.credentials);
+                objects.statements.clone_from(&other.statements);
             }
         }
-        FaultKind::SwapCredentials => {
-            if let Some(other) = other {
-                objects.credentials.clone_from(&other.credentials);
-            }
-        }
+        FaultKind::SwapStatements
+        | FaultKind::SwapKinds
+        | FaultKind::OwnStatements
+        | FaultKind::EditStatements
+        | FaultKind::HideStatements => lie_about_statements(kind, objects, other, own),
         FaultKind::SwapFinal => {
             if let Some(other) = other {
                 objects.final_seal.clone_from(&other.final_seal);
@@ -179,12 +178,61 @@ fn lie_about_parts(kind: FaultKind, parts: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// Keys of the manifest's readers, from the credentials.
+/// Puts others in the place of the statements that the manifest names, under their digests.
+fn lie_about_statements(kind: FaultKind, objects: &mut Objects, other: Option<&Objects>, own: &OwnKeys) {
+    let Some(manifest) = objects.manifest() else { return };
+    let foreign = other.and_then(|other| Some((other, other.manifest()?)));
+    let made = own.member(Role::Patient, manifest.created);
+    for (at, member) in manifest.members.iter().enumerate() {
+        let truth = objects.statements.clone();
+        let statement = |digest: &Digest| truth.get(digest).cloned().unwrap_or_default();
+        let mut set = |digest: Digest, envelope: String| drop(objects.statements.insert(digest, envelope));
+        let own = |envelope: &[u8]| String::from_utf8_lossy(envelope).into_owned();
+        match kind {
+            FaultKind::SwapStatements => {
+                // Of the member in the next place, who is somebody else.
+                let Some((other, theirs)) = &foreign else { return };
+                let next = (at + 1) % theirs.members.len();
+                let Some(next) = theirs.members.get(next) else { return };
+                let theirs = |digest: &Digest| other.statements.get(digest).cloned().unwrap_or_default();
+                set(member.certificate, theirs(&next.certificate));
+                set(member.key_list, theirs(&next.key_list));
+            }
+            FaultKind::SwapKinds => set(member.key_list, statement(&member.certificate)),
+            FaultKind::OwnStatements => {
+                set(member.issuer, own(made.issuer.bytes()));
+                set(member.certificate, own(made.certificate.bytes()));
+                set(member.key_list, own(made.key_list.bytes()));
+            }
+            FaultKind::EditStatements => {
+                for digest in member.statements() {
+                    set(digest, with_other_signature(&statement(&digest)));
+                }
+            }
+            _ => drop(objects.statements.remove(&member.key_list)),
+        }
+    }
+}
+
+/// An envelope whose signature is another one: the last digits of an envelope are its signature.
+fn with_other_signature(envelope: &str) -> String {
+    let mut bytes = envelope.as_bytes().to_vec();
+    let at = bytes.len().saturating_sub(40);
+    if let Some(digit) = bytes.get_mut(at) {
+        *digit = if *digit == b'A' { b'B' } else { b'A' };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Keys of the manifest's readers, from their key lists.
 fn readers(objects: &Objects) -> Vec<Recipient> {
     let manifest = objects.manifest().expect("a stored manifest");
-    let credentials = Credentials::parse(objects.credentials.as_bytes()).expect("stored credentials");
-    let lists: Vec<_> =
-        credentials.members.iter().map(|member| member.key_list.unverified().clone()).collect();
+    let named = objects.named();
+    let lists: Vec<_> = manifest
+        .members
+        .iter()
+        .map(|member| named.get::<KeyList>(&member.key_list).expect("a stored key list").unverified().clone())
+        .collect();
     let key = |reader: &Reader| {
         lists.iter().find_map(|list| list.encryption_key(reader.key)).expect("a listed key").recipient.clone()
     };

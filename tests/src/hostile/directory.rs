@@ -5,9 +5,10 @@ use vault_core::recipient::Recipient;
 use vault_core::recording_key::RecordingKey;
 use vault_core::sealing::{RecordingSealer, device_key_id, prepare_manifest};
 use vault_core::signing_key::SigningKey;
-use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{self, Envelope};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId, RecordingSalt};
+use vault_proto::members::MemberStatements;
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, NotYet, Reader,
     ReaderRole, RecordingStatus, Role, Suite,
@@ -137,9 +138,10 @@ impl OwnKeys {
         (issuer_certificate.expect("a certificate"), certificate.expect("a certificate"))
     }
 
-    fn member(&self, role: Role, at: Timestamp) -> Member {
+    /// The operator's own account, as he certifies it.
+    pub(super) fn member(&self, role: Role, at: Timestamp) -> MemberStatements {
         let (issuer, certificate) = self.certify(self.account(), role, at);
-        Member { issuer, certificate, key_list: self.key_list(at) }
+        MemberStatements { issuer, certificate, key_list: self.key_list(at) }
     }
 
     /// A recording for `patient` that this operator sealed himself, under the tenant that the patient pinned.
@@ -153,8 +155,14 @@ impl OwnKeys {
         let clinician = self.member(Role::Clinician, at);
         let theirs = patient.key_list.unverified().encryption.first()?.clone();
         let own = self.recipient(theirs.suite);
-        let patient_account = patient.claimed_account();
-        let credentials = Credentials { members: vec![patient, clinician] }.to_bytes().ok()?;
+        let patient_account = patient.certificate.unverified().account;
+        let mut named = NamedStatements::default();
+        let mut members = Vec::new();
+        for (account, statements) in [(patient_account, &patient), (self.account(), &clinician)] {
+            statements.put_into(&mut named);
+            members.push(statements.member(account));
+        }
+        members.sort_unstable_by_key(|member| member.account);
         let key = RecordingKey::generate(theirs.suite).ok()?;
         let recipients = [theirs.recipient.parse().ok()?, own.clone()];
         let key_object = key.seal(&tenant, &self.recording(), &recipients).ok()?;
@@ -176,7 +184,7 @@ impl OwnKeys {
             sealer: self.account(),
             sealer_key: device_key_id(&self.device),
             sequence: 1,
-            credentials: Digest::of(&credentials),
+            members,
             directory_checkpoint: None,
             created: at,
             policy: Vec::new(),
@@ -206,7 +214,10 @@ impl OwnKeys {
         Some(Objects {
             manifest: text(envelope.bytes())?,
             key: key_object,
-            credentials: text(&credentials)?,
+            statements: named
+                .iter()
+                .map(|(digest, envelope)| Some((*digest, text(envelope)?)))
+                .collect::<Option<_>>()?,
             segments: vec![objects],
             details,
             final_seal: text(final_seal.bytes()),

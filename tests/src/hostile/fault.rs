@@ -43,10 +43,20 @@ faults! {
     SwapRecording "swap-recording" "hands out another recording in its place, whole";
     /// Every object comes from another recording of the same patient.
     SwapRecordingSamePatient "swap-recording-same-patient" "hands out another recording of the same patient, whole";
-    /// Manifest and credentials of another recording.
-    SwapManifest "swap-manifest" "hands out the manifest and credentials of another recording";
-    /// Credentials of another recording.
-    SwapCredentials "swap-credentials" "hands out the credentials of another recording";
+    /// The manifest of another recording, with the statements that it names.
+    SwapManifest "swap-manifest" "hands out the manifest of another recording";
+    /// Under the digests of its statements, those of another recording of the same kind.
+    SwapStatements "swap-statements" "hands out another account's statements under the digests that the manifest names";
+    /// Under the digests of its key lists, certificates of the same accounts.
+    SwapKinds "swap-kinds" "hands out certificates under the digests of key lists";
+    /// A statement by the operator under the digest of one of its statements.
+    OwnStatements "own-statements" "hands out statements that the operator made under the digests that the manifest names";
+    /// A signature that was changed.
+    EditStatements "edit-statements" "changes one digit of the signatures of its statements";
+    /// The statements are denied.
+    HideStatements "hide-statements" "denies one of the statements that the manifest names";
+    /// Fewer statements than were asked for.
+    FewerStatements "fewer-statements" "answers with fewer statements than were asked for";
     /// Segment 0 of another recording, with its seal.
     SwapSegment "swap-segment" "puts a segment of another recording in, with its seal";
     /// Segments 0 and 1 of the same recording are exchanged.

@@ -1,14 +1,17 @@
 //! The objects of one recording as an operator holds them, and as he may hand them out instead.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use data_encoding::BASE64;
 use vault_core::identity::Identity;
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::PartChunks;
-use vault_proto::ids::Digest;
+use vault_proto::ids::{AccountId, Digest};
 use vault_proto::key_object::MAX_KEY_TEXT;
-use vault_proto::statements::{Manifest, SegmentSeal};
+use vault_proto::named_statements::NamedStatements;
+use vault_proto::object::{STATEMENTS, statement_path};
+use vault_proto::statements::{Manifest, Member, SegmentSeal};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::{RecordingRecord, SegmentRecord};
 
@@ -19,8 +22,8 @@ pub struct Objects {
     pub manifest: String,
     /// The key object, generation 0.
     pub key: Vec<u8>,
-    /// The credentials object.
-    pub credentials: String,
+    /// The statements that the manifest names, by their digests: they lie beside the recordings.
+    pub statements: BTreeMap<Digest, String>,
     /// The segments, from index 0.
     pub segments: Vec<SegmentObjects>,
     /// The details object.
@@ -42,12 +45,23 @@ pub struct SegmentObjects {
     pub seal: Option<String>,
 }
 
+/// The root of the store or export that a recording's folder, `rec/<id>`, lies in.
+fn root_of(folder: &Path) -> &Path {
+    folder.parent().and_then(Path::parent).expect("the folder of a recording lies in a store")
+}
+
 impl Objects {
     /// Reads a recording's folder; `None` if there is none.
     pub fn read(folder: &Path) -> Option<Self> {
         let text = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
         let bytes = |name: &str| std::fs::read(folder.join(name)).unwrap_or_default();
         let manifest = text("manifest")?;
+        let named = Envelope::<Manifest>::parse(manifest.as_bytes()).ok();
+        let named = named.map(|manifest| manifest.unverified().named_statements()).unwrap_or_default();
+        let root = root_of(folder);
+        let statement = |digest: Digest| {
+            Some((digest, std::fs::read_to_string(root.join(statement_path(&digest))).ok()?))
+        };
         let segments = (0..)
             .map(|index| format!("seg/{index}"))
             .take_while(|segment| folder.join(segment).is_dir())
@@ -65,14 +79,14 @@ impl Objects {
         Some(Self {
             manifest,
             key: bytes("key.0"),
-            credentials: text("credentials").unwrap_or_default(),
+            statements: named.into_iter().filter_map(statement).collect(),
             segments,
             details: bytes("details"),
             final_seal: text("final"),
         })
     }
 
-    /// Writes a recording's folder.
+    /// Writes a recording's folder, and the statements beside it.
     pub fn write(&self, folder: &Path) {
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
@@ -80,7 +94,11 @@ impl Objects {
             std::fs::write(path, bytes).expect("the object is written");
         };
         write("manifest", self.manifest.as_bytes());
-        write("credentials", self.credentials.as_bytes());
+        let statements = root_of(folder).join(STATEMENTS);
+        std::fs::create_dir_all(&statements).expect("the folder is made");
+        for (digest, envelope) in &self.statements {
+            std::fs::write(statements.join(digest.to_string()), envelope).expect("the object is written");
+        }
         write("key.0", &self.key);
         write("details", &self.details);
         if let Some(seal) = &self.final_seal {
@@ -94,6 +112,22 @@ impl Objects {
                 write(&format!("seg/{index}/seal"), seal.as_bytes());
             }
         }
+    }
+
+    /// The statements that the manifest names, as whoever checks it takes them.
+    pub fn named(&self) -> NamedStatements {
+        let bytes = |envelope: &String| envelope.clone().into_bytes().into();
+        self.statements.iter().map(|(digest, envelope)| (*digest, bytes(envelope))).collect()
+    }
+
+    /// The member of the manifest that is this account.
+    ///
+    /// # Panics
+    /// If the manifest does not parse, or has no such member.
+    pub fn member(&self, account: AccountId) -> Member {
+        let manifest = self.manifest().expect("a manifest");
+        let member = manifest.members.iter().find(|member| member.account == account);
+        *member.expect("a member of the recording")
     }
 
     /// The manifest's statement, unchecked.
@@ -111,7 +145,6 @@ impl Objects {
     pub fn record(&self, last_stored: Timestamp) -> RecordingRecord {
         RecordingRecord {
             manifest: self.manifest.clone(),
-            credentials: self.credentials.clone(),
             segments: self.segments.iter().map(SegmentObjects::record).collect(),
             final_seal: self.final_seal.clone(),
             details_bytes: self.final_seal.as_ref().map(|_| self.details.len() as u64),

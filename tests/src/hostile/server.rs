@@ -1,6 +1,6 @@
 //! The listener: truth from the real server, lies from [`super::answers`] and [`super::directory`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use vault_client::home_folder::HomeFolder;
 use vault_engine::home::account;
 use vault_proto::http_signature::{SIGNATURE_INPUT, SignatureInput};
-use vault_proto::ids::{AccountId, OrganisationId, RecordingId};
+use vault_proto::ids::{AccountId, Digest, OrganisationId, RecordingId};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::{self, RecordingEntry, RecordingPage};
 
@@ -269,6 +269,7 @@ impl Drop for HostileServer {
 enum Asked<'a> {
     List,
     Account(&'a str),
+    Statements,
     Record(&'a str),
     Key(&'a str),
     Details(&'a str),
@@ -285,6 +286,7 @@ impl<'a> Asked<'a> {
         match pieces.as_slice() {
             ["v1", "recordings"] => Self::List,
             ["v1", "accounts", account] => Self::Account(account),
+            ["v1", "statements"] => Self::Statements,
             ["v1", "recordings", id] => Self::Record(id),
             ["v1", "recordings", id, "keys", "0"] => Self::Key(id),
             ["v1", "recordings", id, "details"] => Self::Details(id),
@@ -338,7 +340,8 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
             }
             _ => {}
         }
-        if let Some(lie) = front.lie(&asked, caller, range.as_deref()) {
+        let query = parts.uri.query();
+        if let Some(lie) = front.lie(&asked, caller, range.as_deref(), query) {
             return lie;
         }
     }
@@ -372,10 +375,17 @@ impl Front {
     }
 
     /// The lie for a GET, if there is one.
-    fn lie(&self, asked: &Asked<'_>, caller: Option<AccountId>, range: Option<&str>) -> Option<Response> {
+    fn lie(
+        &self,
+        asked: &Asked<'_>,
+        caller: Option<AccountId>,
+        range: Option<&str>,
+        query: Option<&str>,
+    ) -> Option<Response> {
         match asked {
             Asked::List => self.list(caller),
             Asked::Account(account) => self.account(account, caller),
+            Asked::Statements => self.statements(query, caller),
             Asked::Other => None,
             _ => {
                 let recording = asked.recording()?;
@@ -396,6 +406,40 @@ impl Front {
                 Some(hand_out(&objects, asked, &faults, range))
             }
         }
+    }
+
+    /// The statements that were asked for, if a recording that this caller was shown lies about one of them.
+    fn statements(&self, query: Option<&str>, caller: Option<AccountId>) -> Option<Response> {
+        let digests: Vec<Digest> = query
+            .unwrap_or_default()
+            .split('&')
+            .filter_map(|field| field.strip_prefix("digest=")?.parse().ok())
+            .collect();
+        let told = locked(&self.told);
+        let shown: Vec<(BTreeSet<Digest>, &Objects)> = told
+            .iter()
+            .filter(|((_, of), _)| *of == caller)
+            .filter_map(|(_, objects)| Some((objects.manifest()?.named_statements(), objects)))
+            .collect();
+        let shown_of = |digest: &Digest| shown.iter().find(|(named, _)| named.contains(digest));
+        if !digests.iter().any(|digest| shown_of(digest).is_some()) {
+            return None;
+        }
+        let mut statements = Vec::new();
+        for digest in &digests {
+            let envelope = match shown_of(digest) {
+                Some((_, objects)) => objects.statements.get(digest).cloned(),
+                None => self.view.statement(digest),
+            };
+            match envelope {
+                Some(envelope) => statements.push(envelope),
+                None => return Some(not_found()),
+            }
+        }
+        if self.faults("", caller).iter().any(|fault| fault.kind == FaultKind::FewerStatements) {
+            statements.pop();
+        }
+        Some(axum::Json(wire::Statements { statements }).into_response())
     }
 
     fn list(&self, caller: Option<AccountId>) -> Option<Response> {

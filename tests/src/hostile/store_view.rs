@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use rusqlite::{Connection, OpenFlags};
-use vault_proto::ids::{AccountId, KeyId, RecordingId};
+use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
+use vault_proto::object::statement_path;
 use vault_proto::wire::{RecordingEntry, RecordingPage};
 
 use super::objects::Objects;
@@ -29,6 +30,11 @@ impl StoreView {
         // What is no id must not name a place outside the store.
         let recording: RecordingId = recording.parse().ok()?;
         Objects::read(&self.recordings_folder().join(recording.to_string()))
+    }
+
+    /// A statement by its digest.
+    pub(super) fn statement(&self, digest: &Digest) -> Option<String> {
+        std::fs::read_to_string(self.data.join("blobs").join(statement_path(digest))).ok()
     }
 
     /// All recordings, in the order of their ids.
@@ -89,13 +95,16 @@ impl StoreView {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_default();
         let (issuer, certificate) = database
             .query_row(
-                "SELECT issuer, certificate FROM accounts WHERE account = ?1",
+                "SELECT issuers.envelope, certificates.envelope
+                 FROM accounts JOIN statements AS issuers ON issuers.digest = issuer
+                      JOIN statements AS certificates ON certificates.digest = certificate
+                 WHERE account = ?1",
                 [&account.as_bytes()[..]],
                 |row| Ok((text(row.get(0)?), text(row.get(1)?))),
             )
             .ok()?;
         let mut rows =
-            database.prepare("SELECT envelope FROM key_lists WHERE account = ?1 ORDER BY number").ok()?;
+            database.prepare("SELECT envelope FROM key_lists JOIN statements ON digest = key_list WHERE account = ?1 ORDER BY number").ok()?;
         let lists = rows.query_map([&account.as_bytes()[..]], |row| row.get::<_, Vec<u8>>(0)).ok()?;
         let lists: Vec<String> = lists.flatten().map(text).collect();
         Some(serde_json::json!({ "issuer": issuer, "certificate": certificate, "key_lists": lists }))

@@ -1,17 +1,16 @@
 //! The people of the vectors: an organisation and its accounts, all with fixed keys.
 
-use serde::Serialize;
 use vault_core::identity::Identity;
 use vault_core::seed::Seed;
 use vault_core::signing_key::SigningKey;
 use vault_proto::envelope::Statement;
 use vault_proto::ids::{AccountId, KeyId, OrganisationId, PublicKey};
 use vault_proto::statements::{
-    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Role, Suite,
+    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Member, Role, Suite,
 };
 use vault_proto::timestamp::Timestamp;
 
-use super::primitives::{fixed_bytes, signed};
+use super::primitives::{digest, fixed_bytes, signed};
 
 /// A time of the vectors.
 #[must_use]
@@ -63,26 +62,39 @@ pub fn key_of(identity: &Identity) -> KeyId {
     KeyId::of_recipient(&identity.recipient().to_string())
 }
 
-/// One member of a credentials object, as text.
-#[derive(Clone, Serialize)]
+/// One member of a manifest, with the statements that it names as envelopes.
+#[derive(Clone)]
 pub struct MemberText {
+    /// The account.
+    pub account: AccountId,
     /// The issuer's certificate.
     pub issuer: String,
     /// The account's certificate.
     pub certificate: String,
     /// The account's key list.
     pub key_list: String,
+    /// What added the signing device to it.
+    pub device: Option<String>,
 }
 
-#[derive(Serialize)]
-struct CredentialsText<'a> {
-    members: &'a [MemberText],
-}
+impl MemberText {
+    /// The statements.
+    pub fn statements(&self) -> impl Iterator<Item = &String> {
+        [&self.issuer, &self.certificate, &self.key_list].into_iter().chain(&self.device)
+    }
 
-/// The bytes of a credentials object.
-#[must_use]
-pub fn credentials(members: &[MemberText]) -> Vec<u8> {
-    serde_json::to_vec(&CredentialsText { members }).unwrap()
+    /// What names them.
+    #[must_use]
+    pub fn named(&self) -> Member {
+        let digest = |envelope: &String| digest(envelope.as_bytes());
+        Member {
+            account: self.account,
+            issuer: digest(&self.issuer),
+            certificate: digest(&self.certificate),
+            key_list: digest(&self.key_list),
+            device: self.device.as_ref().map(digest),
+        }
+    }
 }
 
 /// An organisation and those it certifies.
@@ -204,10 +216,12 @@ impl Cast {
         text(statement, KeyId::of_account_root(&PublicKey::from_bytes(root.public())), &root)
     }
 
-    /// A person's part of a credentials object.
+    /// A person as a manifest names her whose key list has the device that seals, or who does not seal.
     #[must_use]
     pub fn member(&self, person: &Person, suite: Suite) -> MemberText {
         MemberText {
+            account: person.account,
+            device: None,
             issuer: self.sign_issuer(&self.issuer_certificate()),
             certificate: self.sign_certificate(&self.certificate(person)),
             key_list: self.sign_key_list(person, &self.key_list(person, suite)),

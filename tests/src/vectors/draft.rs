@@ -1,5 +1,7 @@
 //! A recording in the making, with a hook at every step where it can be made wrong.
 
+use std::collections::BTreeMap;
+
 use vault_core::identity::Identity;
 use vault_core::signing_key::SigningKey;
 use vault_proto::age_header::Stanza;
@@ -9,11 +11,11 @@ use vault_proto::ids::{Digest, RecordingId, RecordingSalt};
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
 use vault_proto::statements::{
-    FinalSeal, Manifest, NotYet, Reader, ReaderRole, RecordingStatus, SegmentSeal, Suite,
+    FinalSeal, Manifest, Member, NotYet, Reader, ReaderRole, RecordingStatus, SegmentSeal, Suite,
 };
 use vault_proto::tree;
 
-use super::cast::{Cast, MemberText, Person, credentials, key_of, time};
+use super::cast::{Cast, MemberText, Person, key_of, time};
 use super::primitives::{FileKey, Payload, digest, envelope, fixed_bytes, header, identity_text, wrap};
 
 /// The objects of one segment, by their names in the format.
@@ -36,8 +38,8 @@ pub struct Segment {
 pub struct Objects {
     /// `manifest`.
     pub manifest: Vec<u8>,
-    /// `credentials`.
-    pub credentials: Vec<u8>,
+    /// `statements/<digest>`.
+    pub statements: BTreeMap<Digest, Vec<u8>>,
     /// `key.0`.
     pub key: Vec<u8>,
     /// `key.1`; empty where there is none.
@@ -96,7 +98,7 @@ pub struct Draft<'a> {
     pub takes: Vec<Take>,
     /// How many chunks a part has.
     pub part_chunks: PartChunks,
-    /// Changes the members before they become the credentials object.
+    /// Changes the members, which are patient, clinician and sealer, before the manifest names them, ascending.
     pub on_members: Hook<'a, Vec<MemberText>>,
     /// Changes the text of the key object before it is sealed.
     pub on_key_text: Hook<'a, String>,
@@ -168,6 +170,27 @@ pub fn parts_of(body: &[u8], part_chunks: PartChunks) -> impl Iterator<Item = &[
 #[must_use]
 pub fn hashes_of(body: &[u8], part_chunks: PartChunks) -> Vec<Digest> {
     parts_of(body, part_chunks).map(Digest::of).collect()
+}
+
+impl Objects {
+    /// The envelope of a statement that the manifest names.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn statement(&mut self, digest: &Digest) -> &mut Vec<u8> {
+        self.statements.get_mut(digest).unwrap()
+    }
+}
+
+impl Recording {
+    /// What the manifest names of an account.
+    ///
+    /// # Panics
+    /// If it names no such account.
+    #[must_use]
+    pub fn member(&self, person: &Person) -> Member {
+        *self.manifest.members.iter().find(|member| member.account == person.account).unwrap()
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -243,7 +266,7 @@ impl<'a> Draft<'a> {
         [&self.cast.patient, &self.cast.clinician]
     }
 
-    fn manifest(&self, credentials: &[u8]) -> Manifest {
+    fn manifest(&self, members: &[MemberText]) -> Manifest {
         let salt = fixed_bytes(&format!("{} recording", self.name));
         let salt = RecordingSalt::from_bytes(*salt.first_chunk().unwrap());
         let reader = |(person, role): (&Person, ReaderRole)| Reader {
@@ -253,6 +276,8 @@ impl<'a> Draft<'a> {
             until: None,
         };
         let roles = [ReaderRole::Patient, ReaderRole::Clinician];
+        let mut members: Vec<Member> = members.iter().map(MemberText::named).collect();
+        members.sort_by_key(|member| member.account);
         Manifest {
             suite: self.suite,
             recording: RecordingId::of(&self.sealer.device_id(), &salt),
@@ -267,7 +292,7 @@ impl<'a> Draft<'a> {
             sealer: self.sealer.account,
             sealer_key: self.sealer.device_id(),
             sequence: 1,
-            credentials: Digest::of(credentials),
+            members,
             directory_checkpoint: None,
             created: time("2026-11-21T09:30:00Z"),
             policy: Vec::new(),
@@ -341,13 +366,17 @@ impl<'a> Draft<'a> {
     pub fn record(&self) -> Recording {
         let mut members = self.members();
         (self.on_members)(&mut members);
-        let credentials = credentials(&members);
-        let mut manifest = self.manifest(&credentials);
+        let statements = members
+            .iter()
+            .flat_map(MemberText::statements)
+            .map(|envelope| (digest(envelope.as_bytes()), envelope.clone().into_bytes()))
+            .collect();
+        let mut manifest = self.manifest(&members);
         (self.on_manifest)(&mut manifest);
         let key = self.key_object(&manifest);
         manifest.key_object = Digest::of(&key);
         let id = manifest.recording;
-        let mut objects = Objects { manifest: self.sign(&manifest), credentials, key, ..Objects::default() };
+        let mut objects = Objects { manifest: self.sign(&manifest), statements, key, ..Objects::default() };
         let manifest_digest = digest(&objects.manifest);
 
         let key = [recording_key(self.suite, &self.name)];

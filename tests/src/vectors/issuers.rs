@@ -11,7 +11,7 @@ use super::Scenario;
 use super::cast::{Cast, MemberText, time};
 use super::draft::Draft;
 use super::primitives::{envelope, fixed_bytes, signed};
-use super::untrusted::{SEALER, SUITE, certificate, credentials, issuer};
+use super::untrusted::{SEALER, SUITE, certificate, issuer, members};
 
 /// The scenarios.
 #[must_use]
@@ -113,7 +113,7 @@ fn unknown_words(cast: &Cast) -> Vec<Scenario> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let issuer_saying =
         |(name, what, outcome): (&str, &str, Outcome), from: &'static str, to: &'static str| {
-            credentials(cast, (name, what, outcome), move |members| {
+            members(cast, (name, what, outcome), move |members| {
                 let payload = serde_json::to_string(&cast.issuer_certificate()).unwrap();
                 let changed = payload.replace(from, to);
                 assert_ne!(changed, payload);
@@ -122,7 +122,7 @@ fn unknown_words(cast: &Cast) -> Vec<Scenario> {
             })
         };
     let certificate_saying = |(name, what, outcome): (&str, &str, Outcome), to: &'static str| {
-        credentials(cast, (name, what, outcome), move |members| {
+        members(cast, (name, what, outcome), move |members| {
             let payload = serde_json::to_string(&cast.certificate(&cast.clinician)).unwrap();
             let changed = payload.replace("\"clinician\"", to);
             assert_ne!(changed, payload);
@@ -168,7 +168,7 @@ fn second_issuer(cast: &Cast, members: &mut [MemberText], number: u64, from: Tim
 fn ended(cast: &Cast) -> Vec<Scenario> {
     let created = "2026-11-21T09:30:00Z";
     let text = "a second issuer's certificate, which ends the clinician's issuer at `created`";
-    let ended = credentials(cast, ("window-issuer-ended", text, NotEntitled), move |members| {
+    let ended = members(cast, ("window-issuer-ended", text, NotEntitled), move |members| {
         second_issuer(cast, members, 2, time(created));
     });
     let opened = |name: &str, text: &str, number: u64, from: &'static str| {

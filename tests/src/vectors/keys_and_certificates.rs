@@ -12,7 +12,7 @@ use super::Scenario;
 use super::cast::{Cast, Person};
 use super::draft::Draft;
 use super::primitives::{envelope, fixed_bytes};
-use super::untrusted::{SEALER, SUITE, certificate, credentials, issuer, key_list};
+use super::untrusted::{SEALER, SUITE, certificate, issuer, key_list, members};
 
 /// The scenarios.
 #[must_use]
@@ -240,7 +240,7 @@ const EXPIRES: &str = "\"expires\":\"2029-03-01T00:00:00Z\",\"encryption\"";
 
 /// The clinician's key list with another payload.
 fn respelt(cast: &Cast, what: (&str, &str, Outcome), change: impl Fn(String) -> String) -> Scenario {
-    credentials(cast, what, |members| {
+    members(cast, what, |members| {
         let list = serde_json::to_string(&cast.key_list(&cast.clinician, SUITE)).unwrap();
         let changed = change(list.clone());
         assert_ne!(changed, list);
@@ -275,7 +275,7 @@ fn chained(cast: &Cast) -> Vec<Scenario> {
 
 /// A certificate whose label has a byte that no UTF-8 has.
 fn label_of_bytes(cast: &Cast) -> Scenario {
-    credentials(cast, ("chain-label-is-no-text", "a label that is no UTF-8", Damaged), |members| {
+    members(cast, ("chain-label-is-no-text", "a label that is no UTF-8", Damaged), |members| {
         let statement = Certificate { label: Some("Dr E?".to_owned()), ..cast.certificate(&cast.clinician) };
         let mut payload = serde_json::to_vec(&statement).unwrap();
         let at = payload.iter().position(|byte| *byte == b'?').unwrap();
@@ -324,7 +324,7 @@ fn versions(cast: &Cast) -> Vec<Scenario> {
     ]
     .into_iter()
     .map(|(name, version, outcome)| {
-        credentials(cast, (name, &format!("a key list of version {version:?}"), outcome), move |members| {
+        members(cast, (name, &format!("a key list of version {version:?}"), outcome), move |members| {
             let list = serde_json::to_string(&cast.key_list(&cast.clinician, SUITE)).unwrap();
             members[SEALER].key_list = signed_list(&cast.clinician, &of(version), &list);
         })

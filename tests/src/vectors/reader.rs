@@ -83,7 +83,11 @@ fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecord
         description.organisation,
         &StoredStatements {
             manifest: &objects.manifest,
-            credentials: &objects.credentials,
+            named: &objects
+                .statements
+                .iter()
+                .map(|(digest, bytes)| (*digest, bytes.as_slice().into()))
+                .collect(),
             seals: &seals,
             progress,
             final_seal: objects.final_seal.as_deref(),

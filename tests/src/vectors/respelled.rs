@@ -201,9 +201,12 @@ fn payloads(cast: &Cast) -> Vec<Scenario> {
         manifest(("manifest-sequence-from-zero", "number 0 of its chain", Damaged), |manifest| {
             manifest.sequence = 0;
         }),
-        manifest(("manifest-of-other-credentials", "the digest of other credentials", Damaged), |manifest| {
-            manifest.credentials = Digest::of(b"other credentials");
-        }),
+        manifest(
+            ("manifest-of-another-key-list", "the digest of no statement that is there", Damaged),
+            |manifest| {
+                manifest.members[0].key_list = Digest::of(b"another key list");
+            },
+        ),
         manifest(("manifest-policy-descending", "a policy in another order", Damaged), |manifest| {
             manifest.policy = vec![Allowance::ClinicianShares, Allowance::ClinicianReadmits];
         }),
@@ -377,20 +380,15 @@ fn newer(cast: &Cast) -> Vec<Scenario> {
             });
         }));
     }
-    all.push(forge(
-        cast,
-        ("newer-key-list", "a key list of a newer version in the credentials", NewerFormat),
-        |draft| {
-            draft.on_members = Box::new(|members| {
-                let root = cast.patient.seed.account_root();
-                let key_id = KeyId::of_account_root(&PublicKey::from_bytes(root.public()));
-                let payload = taken_apart(members[0].key_list.as_bytes()).1;
-                let payload_type = "application/vnd.recording-vault.key-list.v2+json";
-                members[0].key_list =
-                    String::from_utf8(envelope(payload_type, &payload, key_id, &root)).unwrap();
-            });
-        },
-    ));
+    all.push(forge(cast, ("newer-key-list", "a key list of a newer version", NewerFormat), |draft| {
+        draft.on_members = Box::new(|members| {
+            let root = cast.patient.seed.account_root();
+            let key_id = KeyId::of_account_root(&PublicKey::from_bytes(root.public()));
+            let payload = taken_apart(members[0].key_list.as_bytes()).1;
+            let payload_type = "application/vnd.recording-vault.key-list.v2+json";
+            members[0].key_list = String::from_utf8(envelope(payload_type, &payload, key_id, &root)).unwrap();
+        });
+    }));
     all.push(forge(
         cast,
         ("newer-suite-in-key-list", "a key list with a key of suite 3", NewerFormat),

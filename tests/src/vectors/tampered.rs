@@ -110,9 +110,6 @@ fn altered(cast: &Cast) -> Vec<Scenario> {
             ("altered-manifest-type", "a character of the manifest's payload type", Damaged, |o| {
                 replace(&mut o.manifest, "vault.manifest", "vault.manifesT");
             }),
-            ("altered-credentials", "a character in the credentials", Damaged, |o| {
-                alter_after(&mut o.credentials, r#"\"sig\":\""#);
-            }),
             ("altered-seal-signature", "a byte of a seal's signature", NotEntitled, |o| {
                 alter_after(&mut o.segments[0].seal, r#""sig":""#);
             }),
@@ -363,7 +360,7 @@ fn missing(cast: &Cast) -> Vec<Scenario> {
         &recording,
         &[
             ("missing-manifest", "no manifest", Damaged, |o| o.manifest.clear()),
-            ("missing-credentials", "no credentials", Damaged, |o| o.credentials.clear()),
+            ("missing-statements", "no statement of a member", Damaged, |o| o.statements.clear()),
             ("missing-key", "no key object", Damaged, |o| o.key.clear()),
             ("missing-first-key", "a key object of generation 1 and none of generation 0", Damaged, |o| {
                 o.later_key = std::mem::take(&mut o.key);
@@ -441,9 +438,6 @@ fn lengths(cast: &Cast) -> Vec<Scenario> {
                 o.segments[0].parts.extend_from_within(..);
             }),
             ("longer-parts-by-a-byte", "a byte behind a part list", Damaged, |o| o.segments[0].parts.push(0)),
-            ("longer-credentials", "a line feed behind the credentials", Damaged, |o| {
-                o.credentials.push(b'\n')
-            }),
         ],
     );
     let details = changed(

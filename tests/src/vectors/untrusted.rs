@@ -2,7 +2,7 @@
 
 use vault_core::signing_key::SigningKey;
 use vault_proto::envelope::Statement;
-use vault_proto::ids::{Digest, KeyId, PublicKey, RecordingId};
+use vault_proto::ids::{KeyId, PublicKey, RecordingId};
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, IssuerCertificate, KeyList, Manifest, Role, Suite,
 };
@@ -16,7 +16,7 @@ use super::primitives::{fixed_bytes, signed, taken_apart};
 /// The scenarios.
 #[must_use]
 pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
-    [readers(cast), sealers(cast), windows(cast), chains(cast), respelt_credentials(cast), confused(cast)]
+    [readers(cast), sealers(cast), windows(cast), chains(cast), confused(cast)]
         .into_iter()
         .flatten()
         .collect()
@@ -26,8 +26,8 @@ pub(super) const SUITE: Suite = Suite::X25519;
 /// Place of the sealer's member.
 pub(super) const SEALER: usize = 1;
 
-/// A recording whose credentials `change` has made wrong.
-pub(super) fn credentials<'a>(
+/// A recording whose members' statements `change` has made wrong.
+pub(super) fn members<'a>(
     cast: &'a Cast,
     (name, text, outcome): (&str, &str, Outcome),
     change: impl Fn(&mut Vec<MemberText>) + 'a,
@@ -42,7 +42,7 @@ pub(super) fn key_list<'a>(
     what: (&str, &str, Outcome),
     change: fn(&mut KeyList),
 ) -> Scenario {
-    credentials(cast, what, move |members| {
+    members(cast, what, move |members| {
         let mut list = cast.key_list(&cast.clinician, SUITE);
         change(&mut list);
         members[SEALER].key_list = cast.sign_key_list(&cast.clinician, &list);
@@ -54,7 +54,7 @@ pub(super) fn certificate<'a>(
     what: (&str, &str, Outcome),
     change: fn(&mut Certificate),
 ) -> Scenario {
-    credentials(cast, what, move |members| {
+    members(cast, what, move |members| {
         let mut certificate = cast.certificate(&cast.clinician);
         change(&mut certificate);
         members[SEALER].certificate = cast.sign_certificate(&certificate);
@@ -66,7 +66,7 @@ pub(super) fn issuer<'a>(
     what: (&str, &str, Outcome),
     change: fn(&mut IssuerCertificate),
 ) -> Scenario {
-    credentials(cast, what, move |members| {
+    members(cast, what, move |members| {
         let mut issuer = cast.issuer_certificate();
         change(&mut issuer);
         members[SEALER].issuer = cast.sign_issuer(&issuer);
@@ -209,14 +209,10 @@ fn sealers(cast: &Cast) -> Vec<Scenario> {
     all.push(Scenario::refused(name, text, cast, &draft.record(), NotEntitled));
 
     let name = "readers-in-another-role";
-    all.push(credentials(
-        cast,
-        (name, "a patient who is certified as a clinician", NotEntitled),
-        |members| {
-            let certificate = Certificate { role: Role::Clinician, ..cast.certificate(&cast.patient) };
-            members[0].certificate = cast.sign_certificate(&certificate);
-        },
-    ));
+    all.push(members(cast, (name, "a patient who is certified as a clinician", NotEntitled), |members| {
+        let certificate = Certificate { role: Role::Clinician, ..cast.certificate(&cast.patient) };
+        members[0].certificate = cast.sign_certificate(&certificate);
+    }));
     all
 }
 
@@ -316,46 +312,7 @@ fn windows(cast: &Cast) -> Vec<Scenario> {
 
 fn chains(cast: &Cast) -> Vec<Scenario> {
     let mut all = vec![
-        credentials(
-            cast,
-            ("chain-sealer-missing", "credentials without the sealer", NotEntitled),
-            |members| {
-                members.truncate(1);
-            },
-        ),
-        credentials(
-            cast,
-            ("chain-reader-missing", "credentials without the patient", NotEntitled),
-            |members| {
-                members.remove(0);
-            },
-        ),
-        credentials(cast, ("chain-empty", "credentials of nobody", NotEntitled), Vec::clear),
-        credentials(
-            cast,
-            ("chain-somebody-else", "credentials that also hold another patient", Damaged),
-            |members| {
-                members.push(cast.member(&cast.other, SUITE));
-            },
-        ),
-        credentials(cast, ("chain-reader-twice", "credentials with the patient twice", Damaged), |members| {
-            members.insert(1, members[0].clone());
-        }),
-        credentials(
-            cast,
-            ("chain-other-order", "credentials with the clinician first", Damaged),
-            |members| {
-                members.swap(0, SEALER);
-            },
-        ),
-        credentials(
-            cast,
-            ("chain-key-list-of-another", "another account's key list", NotEntitled),
-            |members| {
-                members[SEALER].key_list = members[0].key_list.clone();
-            },
-        ),
-        credentials(
+        members(
             cast,
             ("chain-key-list-by-another", "the sealer's keys in another account's key list", NotEntitled),
             |members| {
@@ -364,7 +321,7 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
                 members[SEALER].key_list = cast.sign_key_list(&cast.other, &list);
             },
         ),
-        credentials(
+        members(
             cast,
             ("chain-root-of-another", "a key list signed by another root", NotEntitled),
             |members| {
@@ -375,7 +332,7 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
                 members[SEALER].key_list = String::from_utf8(forged).unwrap();
             },
         ),
-        credentials(
+        members(
             cast,
             ("chain-account-is-no-hash", "an account id that is not that of its root", Damaged),
             |members| {
@@ -384,7 +341,7 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
                 members[SEALER].key_list = cast.sign_key_list(&cast.other, &list);
             },
         ),
-        credentials(
+        members(
             cast,
             ("chain-self-issued", "a certificate that its own account signed", NotEntitled),
             |members| {
@@ -394,7 +351,7 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
                 members[SEALER].certificate = String::from_utf8(forged).unwrap();
             },
         ),
-        credentials(
+        members(
             cast,
             ("chain-issued-by-the-root", "a certificate signed by the root", NotEntitled),
             |members| {
@@ -404,7 +361,7 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
                     String::from_utf8(signed(&certificate, issuer, &cast.root)).unwrap();
             },
         ),
-        credentials(
+        members(
             cast,
             ("chain-issuer-of-nobody", "an issuer that it certified itself", NotEntitled),
             |members| {
@@ -438,14 +395,14 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
     let mut draft = Draft::new(&elsewhere, SUITE, name, &[(0, 250)]);
     let pinned = cast.organisation();
     draft.on_manifest = Box::new(move |manifest| manifest.tenant = pinned);
-    let text = "a manifest that names the pinned organisation, with credentials of another";
+    let text = "a manifest that names the pinned organisation, with members of another";
     all.push(Scenario::refused(name, text, cast, &draft.record(), NotEntitled));
 
     let name = "chain-tenant-of-elsewhere";
     let mut draft = Draft::new(cast, SUITE, name, &[(0, 250)]);
     let tenant = elsewhere.organisation();
     draft.on_manifest = Box::new(move |manifest| manifest.tenant = tenant);
-    let text = "a manifest that names another organisation, with credentials of the pinned one";
+    let text = "a manifest that names another organisation, with members of the pinned one";
     all.push(Scenario::refused(name, text, cast, &draft.record(), NotEntitled));
 
     // An issuer of the other organisation, who certifies for the pinned one.
@@ -453,7 +410,7 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
         members[SEALER].issuer = elsewhere.sign_issuer(issuer);
         members[SEALER].certificate = elsewhere.sign_certificate(&cast.certificate(&cast.clinician));
     };
-    all.push(credentials(
+    all.push(members(
         cast,
         (
             "chain-issuer-of-elsewhere",
@@ -462,7 +419,7 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
         ),
         |members| certified(members, &elsewhere.issuer_certificate()),
     ));
-    all.push(credentials(
+    all.push(members(
         cast,
         ("chain-organisation-is-no-hash", "the pinned organisation's id beside another root", Damaged),
         |members| {
@@ -471,44 +428,6 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
         },
     ));
     all
-}
-
-/// Spells a credentials object otherwise.
-type Respell = fn(&str) -> String;
-
-/// Credentials objects that are spelt otherwise, as the manifest says.
-fn respelt_credentials(cast: &Cast) -> Vec<Scenario> {
-    let cases: [(&str, &str, Respell); 4] = [
-        ("white-space", "a space in the credentials", |text| text.replacen(':', ": ", 1)),
-        ("order", "a member's issuer behind its key list", |text| {
-            let from = text.find(r#""issuer""#).unwrap();
-            let to = text.find(r#""certificate""#).unwrap();
-            let end = text.find(r#""},{"#).unwrap() + 1;
-            let (issuer, rest) = (&text[from..to - 1], &text[to..end]);
-            format!("{}{rest},{issuer}{}", &text[..from], &text[end..])
-        }),
-        ("unknown-field", "a field more in a member", |text| {
-            text.replacen(r#"{"issuer""#, r#"{"extra":"","issuer""#, 1)
-        }),
-        ("repeated-field", "a member's certificate twice", |text| {
-            text.replacen(r#""certificate""#, r#""certificate":"","certificate""#, 1)
-        }),
-    ];
-    cases
-        .into_iter()
-        .map(|(what, text, change)| {
-            let name = format!("chain-respelt-{what}");
-            let true_ones = Draft::new(cast, SUITE, &name, &[(0, 250)]).record().objects.credentials;
-            let true_ones = String::from_utf8(true_ones).unwrap();
-            let changed = change(&true_ones);
-            assert_ne!(changed, true_ones);
-            let mut draft = Draft::new(cast, SUITE, &name, &[(0, 250)]);
-            let digest = Digest::of(changed.as_bytes());
-            draft.on_manifest = Box::new(move |manifest| manifest.credentials = digest);
-            Scenario::refused(&name, text, cast, &draft.record(), Damaged)
-                .with(|objects| objects.credentials = changed.into_bytes())
-        })
-        .collect()
 }
 
 /// Each statement of a member in the place of each other one.
@@ -527,7 +446,7 @@ fn confused(cast: &Cast) -> Vec<Scenario> {
             }
             let name = format!("confused-{from}-as-{to}");
             let text = format!("a member whose {to} is a {from}");
-            all.push(credentials(cast, (&name, &text, Damaged), move |members| {
+            all.push(members(cast, (&name, &text, Damaged), move |members| {
                 let taken = take(&mut members[SEALER]).clone();
                 *place(&mut members[SEALER]) = taken;
             }));
@@ -547,7 +466,7 @@ fn confused(cast: &Cast) -> Vec<Scenario> {
 }
 
 /// Makes another device key the sealer's, and the recording that key's.
-fn begin_with(manifest: &mut Manifest, sealer_key: KeyId) {
+pub(super) fn begin_with(manifest: &mut Manifest, sealer_key: KeyId) {
     manifest.sealer_key = sealer_key;
     manifest.recording = RecordingId::of(&sealer_key, &manifest.salt);
 }

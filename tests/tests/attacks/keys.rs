@@ -41,7 +41,7 @@ pub(crate) fn next_key_list(
 
 /// Stores an account's next key list through the protocol.
 pub(crate) fn submit(scene: &Scene, device: &Device, list: envelope::Envelope<KeyList>) {
-    let chain = vault_proto::credentials::CertificateChain {
+    let chain = vault_proto::members::CertificateChain {
         issuer: device.member.issuer.clone(),
         certificate: device.member.certificate.clone(),
     };
@@ -166,11 +166,13 @@ fn store_list_with_recipient(scene: &mut Scene, name: &str, recipient: &str) {
     let account = device.account.id;
     scene.stop();
     let database = rusqlite::Connection::open(scene.data().join("vault.db")).unwrap();
-    let done = database.execute(
-        "INSERT INTO key_lists (account, number, envelope) VALUES (?1, 2, ?2)",
-        (&account.as_bytes()[..], envelope.as_bytes()),
-    );
-    assert_eq!(done, Ok(1));
+    let digest = vault_proto::envelope::payload_digest(envelope.as_bytes()).unwrap();
+    for (sql, value) in [
+        ("INSERT INTO statements (digest, envelope) VALUES (?1, ?2)", envelope.as_bytes()),
+        ("INSERT INTO key_lists (account, number, key_list) VALUES (?2, 2, ?1)", &account.as_bytes()[..]),
+    ] {
+        assert_eq!(database.execute(sql, (&digest.as_bytes()[..], value)), Ok(1));
+    }
     drop(database);
     scene.start();
     // The real server does not parse it; the operator hands the row out as it is.

@@ -45,7 +45,7 @@ fn open_here(
         scene.facts.organisation.parse().unwrap(),
         &StoredStatements {
             manifest: objects.manifest.as_bytes(),
-            credentials: objects.credentials.as_bytes(),
+            named: &objects.named(),
             seals: &seals,
             progress: None,
             final_seal: objects.final_seal.as_deref().map(str::as_bytes),

@@ -1,5 +1,7 @@
 //! Rows 4 and 5: bits flipped, parts dropped, doubled, reordered, cut.
 
+use vault_proto::ids::Digest;
+use vault_proto::statements::Member;
 use vault_tests::attack::{Attack, run_in};
 use vault_tests::hostile::{Fault, FaultKind, Objects};
 use vault_tests::scene::{Scene, content};
@@ -9,18 +11,19 @@ use crate::open_here;
 /// Every place of a recording where bytes are stored, by name.
 type Place = (&'static str, fn(&mut Objects) -> &mut Vec<u8>);
 
-fn edit_statement(objects: &mut Objects, place: usize, edit: impl FnOnce(&mut Vec<u8>)) {
-    let mut texts = [
-        std::mem::take(&mut objects.manifest).into_bytes(),
-        std::mem::take(&mut objects.credentials).into_bytes(),
-        objects.final_seal.take().unwrap().into_bytes(),
-        objects.segments[0].seal.take().unwrap().into_bytes(),
-    ];
-    edit(&mut texts[place]);
-    let [manifest, credentials, final_seal, seal] =
-        texts.map(|text| String::from_utf8_lossy(&text).into_owned());
-    (objects.manifest, objects.credentials) = (manifest, credentials);
-    (objects.final_seal, objects.segments[0].seal) = (Some(final_seal), Some(seal));
+/// Where an envelope of a recording is kept, by name: its own, and those that its manifest names of its patient.
+type Envelope = (&'static str, fn(&mut Objects) -> &mut String);
+
+fn of_patient(objects: &mut Objects, named: fn(&Member) -> Digest) -> &mut String {
+    let digest = named(&objects.member(objects.manifest().unwrap().patient));
+    objects.statements.get_mut(&digest).unwrap()
+}
+
+fn edit_envelope(objects: &mut Objects, (_, place): Envelope, edit: impl FnOnce(&mut Vec<u8>)) {
+    let text = place(objects);
+    let mut bytes = std::mem::take(text).into_bytes();
+    edit(&mut bytes);
+    *text = String::from_utf8_lossy(&bytes).into_owned();
 }
 
 const OBJECTS: [Place; 5] = [
@@ -30,7 +33,14 @@ const OBJECTS: [Place; 5] = [
     ("body", |objects| &mut objects.segments[0].body),
     ("details", |objects| &mut objects.details),
 ];
-const STATEMENTS: [&str; 4] = ["manifest", "credentials", "final seal", "segment seal"];
+const STATEMENTS: [Envelope; 6] = [
+    ("manifest", |objects| &mut objects.manifest),
+    ("final seal", |objects| objects.final_seal.as_mut().unwrap()),
+    ("segment seal", |objects| objects.segments[0].seal.as_mut().unwrap()),
+    ("issuer's certificate", |objects| of_patient(objects, |member| member.issuer)),
+    ("certificate", |objects| of_patient(objects, |member| member.certificate)),
+    ("key list", |objects| of_patient(objects, |member| member.key_list)),
+];
 
 #[test]
 fn row_04_bits_flipped_anywhere() {
@@ -54,13 +64,13 @@ fn row_04_bits_flipped_anywhere() {
             refused(name, at, &objects);
         }
     }
-    for (place, name) in STATEMENTS.into_iter().enumerate() {
+    for place in STATEMENTS {
         let mut length = 0;
-        edit_statement(&mut truth.clone(), place, |text| length = text.len());
+        edit_envelope(&mut truth.clone(), place, |text| length = text.len());
         for at in (0..length).step_by((length / 300).max(1)).chain([length - 1]) {
             let mut objects = truth.clone();
-            edit_statement(&mut objects, place, |text| text[at] ^= 1 << (at % 7));
-            refused(name, at, &objects);
+            edit_envelope(&mut objects, place, |text| text[at] ^= 1 << (at % 7));
+            refused(place.0, at, &objects);
         }
     }
     assert!(tried > 2_000, "{tried}");
@@ -87,16 +97,15 @@ fn row_04_malleable_encryption() {
             );
         }
     }
-    for (place, name) in STATEMENTS.into_iter().enumerate() {
+    for place in STATEMENTS {
         let mut objects = scene.objects("o1");
         // The last digits of a statement are its signature: all before it stays well-formed.
-        edit_statement(&mut objects, place, |text| {
+        edit_envelope(&mut objects, place, |text| {
             let at = text.len() - 40;
             text[at] = if text[at] == b'A' { b'B' } else { b'A' };
         });
         scene.server().stand_in(recording, objects, None);
-        let exit = if name == "credentials" { 11 } else { 14 };
-        attack.open_refused(&format!("the signature of the {name} changed"), "anna", recording, exit, "");
+        attack.open_refused(&format!("the signature of the {} changed", place.0), "anna", recording, 14, "");
     }
     // A bit far into a long body: what came before is right, and what comes after never comes out.
     let recording = scene.id("p1");

@@ -197,7 +197,7 @@ fn two_faced(scene: &Scene) -> TwoFaced {
         Objects {
             manifest: text(begun.envelope.bytes()),
             key: begun.key_object.clone(),
-            credentials: begun.credentials.clone(),
+            statements: begun.statements.clone(),
             segments: vec![segment],
             details: details.clone(),
             final_seal: Some(text(final_seal.bytes())),

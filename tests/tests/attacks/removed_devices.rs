@@ -44,7 +44,7 @@ fn row_27_removed_device() {
         list.devices = vec![DeviceKey { key: device, roles: vec![DeviceRole::Auth, DeviceRole::Seal] }];
         list.removed = vec![RemovedDevice { key: removed, sequence: last, since: None }];
     });
-    let chain = vault_proto::credentials::CertificateChain {
+    let chain = vault_proto::members::CertificateChain {
         issuer: rex.member.issuer.clone(),
         certificate: rex.member.certificate.clone(),
     };

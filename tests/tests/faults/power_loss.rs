@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::{MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::Digest;
+use vault_proto::object::statement_path;
 use vault_proto::statements::Manifest;
 use vault_server::data_folder::{DataFolder, init};
 use vault_server::store::Store as _;
@@ -89,10 +90,15 @@ fn held(data: &Path) -> Result<(Rows, HashMap<String, Digest>), String> {
     for (id, manifest, details, final_seal) in recordings {
         let path = format!("/v1/recordings/{}", hexadecimal(id));
         check(path.clone(), digest_of(&folder(id).join("manifest")), Digest::of(&manifest))?;
-        if digest_of(&folder(id).join("credentials")).is_none() {
-            return Err(format!("{path} has no credentials"));
-        }
         let signed = Envelope::<Manifest>::parse(&manifest).map_err(|error| format!("{path}: {error}"))?;
+        for named in signed.unverified().named_statements() {
+            let sql = format!("SELECT envelope FROM statements WHERE digest = x'{named}'");
+            let Some(row) = rows.all(&sql, |row| row.get::<_, Vec<u8>>(0)).pop() else {
+                return Err(format!("{path} names a statement that no row has: {named}"));
+            };
+            let file = data.join("blobs").join(statement_path(&named));
+            check(format!("{path}/{named}"), digest_of(&file), Digest::of(&row))?;
+        }
         let key = signed.unverified().key_object;
         check(format!("{path}/keys/0"), digest_of(&folder(id).join("key.0")), key)?;
         if let Some(details) = details {

@@ -22,7 +22,7 @@ use vault_core::sealing::{RecordingSealer, prepare_manifest};
 use vault_core::signing_key::SigningKey;
 use vault_proto::geometry::{CHUNK_PLAINTEXT, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::{AccountId, Digest, KeyId, PublicKey, RecordingId, RecordingSalt};
-use vault_proto::statements::{Manifest, NotYet, Reader, ReaderRole, RecordingStatus, Suite};
+use vault_proto::statements::{Manifest, Member, NotYet, Reader, ReaderRole, RecordingStatus, Suite};
 use vault_tests::sealing_device::seal_segment;
 use vault_tests::vectors::cast::{Cast, key_of, time};
 use vault_tests::vectors::draft::{Draft, media};
@@ -33,6 +33,16 @@ struct Stored {
     segments: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)>,
     details: Vec<u8>,
     readers: [Identity; 2],
+}
+
+/// What a manifest names of these accounts; nothing here looks at it.
+fn members_of(accounts: &[AccountId]) -> Vec<Member> {
+    let named = Digest::of(b"");
+    let member =
+        |account| Member { account, issuer: named, certificate: named, key_list: named, device: None };
+    let mut accounts = accounts.to_vec();
+    accounts.sort_unstable();
+    accounts.into_iter().map(member).collect()
 }
 
 fn seal(suite: Suite, lengths: &[usize]) -> Stored {
@@ -63,7 +73,7 @@ fn seal(suite: Suite, lengths: &[usize]) -> Stored {
         sealer: accounts[1],
         sealer_key: cast.clinician.device_id(),
         sequence: 1,
-        credentials: Digest::of(b""),
+        members: members_of(&accounts),
         directory_checkpoint: None,
         created: time("2026-11-21T09:30:00Z"),
         policy: Vec::new(),

@@ -131,12 +131,12 @@ fn whole_run(umask: &'static str) {
     let left = site.path("data/blobs/rec/00112233445566778899aabbccddeeff");
     std::fs::DirBuilder::new().create(&left).unwrap();
     std::fs::set_permissions(&left, std::fs::Permissions::from_mode(0o700)).unwrap();
-    std::fs::write(left.join("credentials"), "left").unwrap();
-    std::fs::set_permissions(left.join("credentials"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(left.join("key.0"), "left").unwrap();
+    std::fs::set_permissions(left.join("key.0"), std::fs::Permissions::from_mode(0o600)).unwrap();
     end(&mut site.server("collect", &["--older-than", "0m"])).text();
     let data = site.private("data");
     assert!(
-        data.iter().any(|name| name.starts_with("data/leftovers/") && name.ends_with("/credentials")),
+        data.iter().any(|name| name.starts_with("data/leftovers/") && name.ends_with("/key.0")),
         "{data:?}"
     );
     for name in ["registrar", "patient", "export", "export-sealed"] {

@@ -8,8 +8,8 @@ use vault_core::passphrase_file::WorkFactor;
 use vault_engine::home::Enrolment;
 use vault_engine::home::account::{self, NewAccount};
 use vault_engine::server::connection::require_address;
-use vault_proto::credentials::CertificateChain;
 use vault_proto::ids::OrganisationId;
+use vault_proto::members::CertificateChain;
 use vault_proto::statements::Suite;
 
 use super::{home, session_options, warnings};

@@ -7,7 +7,7 @@ use vault_client::registrar::{self, CertificateRequest, NewOrganisation};
 use vault_core::passphrase_file::WorkFactor;
 use vault_engine::home::account;
 use vault_engine::trust::directory;
-use vault_proto::credentials::CertificateChain;
+use vault_proto::members::CertificateChain;
 
 use super::account::certificate_in;
 use super::output::Output;

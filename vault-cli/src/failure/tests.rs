@@ -7,8 +7,8 @@ use vault_core::passphrase_file::UnlockError;
 use vault_engine::error::{
     CompareProblem, CutOff, CutOffReason, Extent, KeptRecording, RecordingEnd, SourceChange, SourceFailure,
 };
-use vault_proto::credentials::{TrustError, TrustProblem};
 use vault_proto::ids::{AccountId, Digest, RecordingId};
+use vault_proto::members::{TrustError, TrustProblem};
 use vault_proto::problem::Problem;
 use vault_proto::statements::Role;
 use vault_proto::timestamp::Timestamp;

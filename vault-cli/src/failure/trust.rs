@@ -1,8 +1,8 @@
 //! What to say where keys cannot be trusted: somebody's, or this account's own.
 
 use vault_engine::error::CompareProblem;
-use vault_proto::credentials::{TrustError, TrustProblem};
 use vault_proto::ids::AccountId;
+use vault_proto::members::{TrustError, TrustProblem};
 
 use super::{Failure, Kind};
 

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use vault_proto::credentials::MAX_CREDENTIALS;
 use vault_proto::envelope::{MAX_ENVELOPE, Verified};
 use vault_proto::ids::{AccountId, Digest, OrganisationId, RecordingId};
 use vault_proto::object::{Object, recording_folder};
@@ -136,7 +135,7 @@ pub async fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, 
             ))
         })
     };
-    let claim = Claim::parse(&file(proof::ACCOUNT, MAX_CREDENTIALS)?, &file(proof::LIST, MAX_ENVELOPE)?)?;
+    let claim = Claim::parse(&file(proof::LIST, MAX_ENVELOPE)?, &file(proof::EXPORT, MAX_ENVELOPE)?)?;
     let pin = match home {
         Some(home) => home.enrolment().await.ok().zip(profile(home).await.ok()),
         None => None,
@@ -146,8 +145,8 @@ pub async fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, 
     let (home, pin) = if other_than.is_some() { (None, None) } else { (home, pin) };
     let (organisation, account) = pin.unwrap_or_else(|| (claim.organisation(), claim.account()));
     let (list_object, sums) = (file(proof::LIST_OBJECT, MAX_LIST)?, file(SUMS, MAX_SUMS)?);
-    let export = file(proof::EXPORT, MAX_ENVELOPE)?;
-    let signed = claim.check(organisation, account, &list_object, &sums, &export)?;
+    let named = objects::read_named(folder, claim.named_statements());
+    let signed = claim.check(organisation, account, &named, &list_object, &sums)?;
     let newest = match home {
         Some(home) => own_list::read(home).await?,
         None => None,

@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt as _};
 use vault_proto::envelope::{Envelope, Unsigned};
 use vault_proto::ids::{Digest, KeyId, RecordingId};
 use vault_proto::recording_list::ListEntry;
-use vault_proto::statements::{Export, RecordingList, Role};
+use vault_proto::statements::{Export, RecordingList};
 
 use super::folder::ExportFolder;
 use super::run::{ExportEvent, Present, Run};
@@ -206,8 +206,8 @@ async fn finish(
     failed: &[(RecordingId, ClientError)],
 ) -> Result<OwnList, ClientError> {
     let Run { session, folder, .. } = run;
-    let credentials = own_list::own_credentials(session.home()).await?;
-    let mut batch = folder.batch()?;
+    let statements = own_list::own_statements(session.home()).await?;
+    let mut batch = folder.batch("export")?;
     let mut sums = Sums::new();
     let mut described = Vec::new();
     for found in present.into_values() {
@@ -217,12 +217,12 @@ async fn finish(
     described.sort_by_key(|recording: &ExportedRecording| (Reverse(recording.created), recording.recording));
     let mut documents = match form {
         Form::Opened => {
-            let certificate = credentials.members.first().map(|member| member.certificate.unverified());
+            let certificate = statements.certificate.unverified();
             documents::of_opened(&Catalogue {
                 account: Person {
                     account: session.account().id,
-                    role: certificate.map_or(Role::Patient, |certificate| certificate.role),
-                    label: certificate.and_then(|certificate| certificate.label.clone()),
+                    role: certificate.role,
+                    label: certificate.label.clone(),
                 },
                 organisation: session.enrolment().organisation,
                 created: session.effects().timestamp()?,
@@ -232,13 +232,15 @@ async fn finish(
         }
         Form::Sealed => documents::of_sealed(),
     };
-    documents.extend(documents::of_account(&credentials, &list)?);
+    // Also those of recordings that are carried over, and of accounts as they were once: whatever lies there is signed.
+    sums.extend(kept::named_statements(folder)?);
+    documents.extend(documents::of_account(&statements, &list)?);
     for document in &documents {
         batch.put(&mut sums, &document.path, &document.bytes)?;
     }
     let sums = write_sums(&sums);
     let export = Export {
-        account: session.account().id,
+        member: statements.member(session.account().id),
         list: list.statement.digest(),
         created: session.effects().timestamp()?,
         sums: Digest::of(sums.as_bytes()),

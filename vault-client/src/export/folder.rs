@@ -17,7 +17,7 @@ use vault_export::layout::{INCOMPLETE, LOCK, RECORDINGS};
 use vault_export::sums::Sums;
 
 /// Folders of an export. A link in the place of one would lead what is written out of it.
-const FOLDERS: [&str; 5] = [INCOMPLETE, object::RECORDINGS, RECORDINGS, "proof", "fhir"];
+const FOLDERS: [&str; 6] = [INCOMPLETE, object::RECORDINGS, object::STATEMENTS, RECORDINGS, "proof", "fhir"];
 
 /// What stands in the lock file, by which a folder is known as an export's, and of which form.
 const fn mark(form: Form) -> &'static str {
@@ -147,9 +147,9 @@ impl ExportFolder {
         Ok(sums)
     }
 
-    /// Begins to write files that appear together.
-    pub(crate) fn batch(&self) -> Result<Batch<'_>, ClientError> {
-        Ok(Batch { folder: self, apart: self.apart("batch")?, files: Vec::new() })
+    /// Begins to write files that appear together; two that are written at the same time have different names.
+    pub(crate) fn batch(&self, name: &str) -> Result<Batch<'_>, ClientError> {
+        Ok(Batch { folder: self, apart: self.apart(&format!("{name}-batch"))?, files: Vec::new() })
     }
 
     /// Names of all files below a folder of the export, relative to the export.

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use vault_proto::envelope::{Envelope, MAX_ENVELOPE, Verified};
-use vault_proto::ids::RecordingId;
-use vault_proto::object::recording_folder;
+use vault_proto::envelope::{Envelope, MAX_ENVELOPE, Verified, payload_digest};
+use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::object::{STATEMENTS, parse_statement_path, recording_folder, statement_path};
 use vault_proto::recording::CheckedRecording;
 use vault_proto::statements::RecordingList;
 use vault_proto::trust::Known;
@@ -92,12 +92,41 @@ pub(super) fn check_shows_no_less(run: &Run<'_>, remote: &RemoteRecording) -> Re
     Ok(())
 }
 
+/// Writes the statements that a recording's manifest names, those that are not there yet.
+pub(super) fn write_named(run: &Run<'_>, remote: &RemoteRecording) -> Result<Sums, ClientError> {
+    let mut sums = Sums::new();
+    let mut batch = run.folder.batch(&remote.checked().manifest().recording.to_string())?;
+    for (digest, envelope) in remote.named_statements().iter() {
+        batch.put(&mut sums, &statement_path(digest), envelope)?;
+    }
+    batch.finish()?;
+    Ok(sums)
+}
+
+/// The statements of an export, whoever names them, as they lie in it now. Whatever else lies among them is none.
+pub(super) fn named_statements(folder: &ExportFolder) -> Result<Sums, ClientError> {
+    let mut sums = Sums::new();
+    for name in folder.names(STATEMENTS)? {
+        let path = format!("{STATEMENTS}/{name}");
+        let Some(digest) = parse_statement_path(&path) else {
+            continue;
+        };
+        let envelope = small_file(&folder.path(&path), MAX_ENVELOPE).ok().flatten();
+        if let Some(envelope) = envelope.filter(|envelope| payload_digest(envelope) == Some(digest)) {
+            sums.insert(path, Digest::of(&envelope));
+        }
+    }
+    Ok(sums)
+}
+
 /// Writes the statements of a recording as the specification names them, in place of older ones.
 pub(super) fn write_statements(run: &Run<'_>, remote: &RemoteRecording) -> Result<Sums, ClientError> {
+    let mut sums = write_named(run, remote)?;
     let recording = remote.checked().manifest().recording;
     let apart = run.folder.apart(&format!("{recording}-statements"))?;
     for (object, bytes) in remote.statements() {
         objects::write(&apart, object, &bytes)?;
     }
-    run.folder.appear(&apart, &recording_folder(&recording))
+    sums.extend(run.folder.appear(&apart, &recording_folder(&recording))?);
+    Ok(sums)
 }

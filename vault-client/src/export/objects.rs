@@ -5,14 +5,15 @@ use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::Path;
 
-use vault_proto::credentials::MAX_CREDENTIALS;
-use vault_proto::envelope::MAX_ENVELOPE;
+use vault_proto::envelope::{Envelope, MAX_ENVELOPE};
 use vault_proto::geometry::MAX_PARTS;
 use vault_proto::ids::{Digest, OrganisationId, RecordingId};
 use vault_proto::key_object::{MAX_KEY_OBJECT, check_key_object};
-use vault_proto::object::Object;
+use vault_proto::named_statements::NamedStatements;
+use vault_proto::object::{Object, statement_path};
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
 use vault_proto::sealed_header::MAX_SEALED_HEADER;
+use vault_proto::statements::Manifest;
 use vault_proto::tree;
 use vault_proto::trust::Known;
 use vault_proto::wire::MAX_DETAILS;
@@ -38,7 +39,6 @@ pub(crate) fn read(
         Some(bytes)
     };
     let manifest = file(Object::Manifest, MAX_ENVELOPE)?;
-    let credentials = file(Object::Credentials, MAX_CREDENTIALS).unwrap_or_default();
     let mut seals = Vec::new();
     let mut progress = None;
     let mut segment = 0;
@@ -51,14 +51,28 @@ pub(crate) fn read(
         segment += 1;
     }
     let final_seal = file(Object::Final, MAX_ENVELOPE);
+    // One that does not parse names nothing: its checks say what it is.
+    let claimed = Envelope::<Manifest>::parse(&manifest).ok();
+    let named = claimed.map(|claimed| claimed.unverified().named_statements()).unwrap_or_default();
+    let named = read_named(export, named);
+    sums.extend(named.iter().map(|(digest, envelope)| (statement_path(digest), Digest::of(envelope))));
     let stored = StoredStatements {
         manifest: &manifest,
-        credentials: &credentials,
+        named: &named,
         seals: &seals,
         progress: progress.as_deref(),
         final_seal: final_seal.as_deref(),
     };
     Some((CheckedRecording::check(recording, organisation, &stored, known), sums))
+}
+
+/// The statements with these digests, as far as they lie in the export.
+pub(crate) fn read_named(export: &Path, digests: impl IntoIterator<Item = Digest>) -> NamedStatements {
+    let read = |digest: Digest| {
+        let envelope = small_file(&export.join(statement_path(&digest)), MAX_ENVELOPE).ok()??;
+        Some((digest, envelope.into()))
+    };
+    digests.into_iter().filter_map(read).collect()
 }
 
 /// Checks the ciphertext of a recording whose statements were checked, as far as that needs no key: the key object,

@@ -66,7 +66,8 @@ pub(super) async fn fetch(run: &Run<'_>, recording: &ListedRecording) -> Result<
         Err(_) if run.session.account().id == recording.sealer => {}
         Err(error) => return Err(error),
     }
-    let sums = run.folder.appear(&apart, &recording_folder(&id))?;
+    let mut sums = kept::write_named(run, &remote)?;
+    sums.extend(run.folder.appear(&apart, &recording_folder(&id))?);
     let empty = remote.holds_nothing(run.session.home()).await?;
     Ok(Present { sums, described: None, empty, entry: Some(entry) })
 }

@@ -27,7 +27,11 @@ fn open(stored: &Stored, change: &dyn Fn(&str, &mut Vec<u8>)) -> Result<Vec<Vec<
         begun.organisation,
         &StoredStatements {
             manifest: &fetch("manifest", &begun.manifest_bytes),
-            credentials: &fetch("credentials", &begun.credentials),
+            named: &begun
+                .named
+                .iter()
+                .map(|(digest, envelope)| (*digest, fetch("statement", envelope).into()))
+                .collect(),
             seals: &seals,
             progress: None,
             final_seal: Some(&fetch("final", &stored.final_seal)),
@@ -54,7 +58,7 @@ fn open(stored: &Stored, change: &dyn Fn(&str, &mut Vec<u8>)) -> Result<Vec<Vec<
 }
 
 const OBJECTS: [&str; 9] =
-    ["manifest", "credentials", "key", "seal", "final", "details", "header", "parts", "body"];
+    ["manifest", "statement", "key", "seal", "final", "details", "header", "parts", "body"];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]

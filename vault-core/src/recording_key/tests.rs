@@ -19,7 +19,7 @@ fn signed_over(begun: &Begun, object: &[u8], change: impl Fn(&mut Manifest)) -> 
     let envelope = begun.clinician.device.sign_statement(unsigned).unwrap();
     let stored = StoredStatements {
         manifest: envelope.bytes(),
-        credentials: &begun.credentials,
+        named: &begun.named,
         seals: &[],
         progress: None,
         final_seal: None,

@@ -8,9 +8,9 @@ use vault_core::identity_file::DeviceSecrets;
 use vault_core::passphrase_file::WorkFactor;
 use vault_core::seed::Seed;
 use vault_core::signing_key::SigningKey;
-use vault_proto::credentials::{CertificateChain, Member, TrustError, TrustProblem};
 use vault_proto::envelope::{self, Envelope};
 use vault_proto::ids::{AccountId, KeyId, PublicKey};
+use vault_proto::members::{CertificateChain, MemberStatements, TrustError, TrustProblem};
 use vault_proto::statements::{DeviceKey, DeviceRole, EncryptionKey, KeyList, Suite};
 use zeroize::Zeroizing;
 
@@ -218,7 +218,7 @@ pub async fn expiry(home: &Home) -> Result<Option<TrustProblem>, ClientError> {
         return Ok(Some(TrustProblem::Missing));
     };
     let account = key_list.unverified().account;
-    let member = Member { issuer: chain.issuer, certificate: chain.certificate, key_list };
+    let member = MemberStatements { issuer: chain.issuer, certificate: chain.certificate, key_list };
     let now = home.effects().timestamp()?;
     let known = pins::known(home, enrolment.organisation, []).await?;
     let counts = || known.check_now(member.verify_signatures(enrolment.organisation, account)?, None, now);

@@ -8,9 +8,9 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::{Envelope, Unsigned};
 use vault_proto::ids::{Digest, KeyId, RecordingId};
+use vault_proto::members::{CertificateChain, MemberStatements};
 use vault_proto::recording::Refusal;
 use vault_proto::recording_list::{ListEntry, ListObject};
 use vault_proto::statements::RecordingList;
@@ -147,14 +147,14 @@ async fn sign(
     Ok(OwnList { statement, object, history })
 }
 
-/// What proves whose keys the account's lists and exports are signed with: a credentials object with one member. Its
-/// certificate may have ended; the account speaks for itself all the same.
+/// What proves whose keys the account's lists and exports are signed with. Its certificate may have ended; the account
+/// speaks for itself all the same.
 ///
 /// # Errors
 /// [`ClientError::NotSetUp`] before enrolment, or [`ClientError::Disk`].
-pub async fn own_credentials(home: &Home) -> Result<Credentials, ClientError> {
+pub async fn own_statements(home: &Home) -> Result<MemberStatements, ClientError> {
     let profile = profile(home).await?;
     let chain = profile.chain.ok_or(ClientError::NotSetUp(Missing::Certificate))?;
-    let member = Member { issuer: chain.issuer, certificate: chain.certificate, key_list: profile.key_list };
-    Ok(Credentials { members: vec![member] })
+    let CertificateChain { issuer, certificate } = chain;
+    Ok(MemberStatements { issuer, certificate, key_list: profile.key_list })
 }

@@ -5,10 +5,10 @@
 //! a pin that could be lost silently would protect nothing.
 
 use serde::{Deserialize, Serialize};
-use vault_proto::credentials::{Issued, verify_issuer};
 use vault_proto::envelope::{Envelope, Verified};
 use vault_proto::ids::{AccountId, Digest, OrganisationId};
 use vault_proto::key_chain::KeyListChain;
+use vault_proto::members::{Issued, verify_issuer};
 use vault_proto::statements::{IssuerCertificate, KeyList};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::trust::Known;

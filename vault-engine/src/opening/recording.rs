@@ -12,13 +12,16 @@ use sha2::{Digest as _, Sha256};
 use vault_core::details::Details;
 use vault_core::opening::Opening;
 use vault_core::recording_key::{RecordingKey, check_reader};
-use vault_proto::envelope::{Envelope, Verified};
+use vault_proto::envelope::Verified;
 use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::key_chain::KeyListChain;
 use vault_proto::key_object::MAX_KEY_OBJECT;
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::object::Object;
 use vault_proto::problem::ProblemCode;
-use vault_proto::recording::{CheckedManifest, CheckedRecording, ProvenSegment, StoredStatements};
+use vault_proto::recording::{
+    CheckedManifest, CheckedRecording, ProvenSegment, StoredStatements, claimed_manifest,
+};
 use vault_proto::recording_list::ListEntry;
 use vault_proto::statements::{Manifest, RecordingStatus};
 use vault_proto::timestamp::Timestamp;
@@ -43,6 +46,8 @@ pub(crate) const MAX_PAGE_BODY: usize = 1024 * 1024;
 /// A recording whose statements were fetched and checked.
 pub struct RemoteRecording {
     record: RecordingRecord,
+    /// The statements that its manifest names.
+    named: NamedStatements,
     checked: CheckedRecording,
     /// The key object, once it was asked for.
     key_object: OnceCell<Bytes>,
@@ -96,14 +101,8 @@ pub fn require_id(text: &str) -> Result<(), ClientError> {
 }
 
 /// What this home has seen of those that a recording names.
-async fn known_of_parties(session: &Session, record: &RecordingRecord) -> Result<Known, ClientError> {
-    // One that does not parse names nobody: its checks say what it is.
-    let manifest = Envelope::<Manifest>::parse(record.manifest.as_bytes()).ok();
-    let parties = manifest.map_or_else(Vec::new, |manifest| {
-        let Manifest { patient, clinician, sealer, .. } = manifest.unverified();
-        vec![*patient, *clinician, *sealer]
-    });
-    pins::known(&session.home, session.enrolment.organisation, parties).await
+async fn known_of_parties(session: &Session, manifest: &Manifest) -> Result<Known, ClientError> {
+    pins::known(&session.home, session.enrolment.organisation, manifest.participants().all()).await
 }
 
 /// Whom a person was shown something of, and who was looked up for it: each sealer once, however many recordings there
@@ -155,26 +154,30 @@ impl RemoteRecording {
             .map_while(|segment| segment.seal.clone())
             .map(String::into_bytes)
             .collect();
-        let mut known = known_of_parties(session, &record).await?;
+        let organisation = session.enrolment.organisation;
+        // Nothing is asked for because of a manifest that is another one than was asked for.
+        let claimed = claimed_manifest(requested, organisation, record.manifest.as_bytes())?;
+        let claimed = claimed.unverified();
+        let named = session.statements.named(&session.connection, &claimed.named_statements()).await?;
+        let mut known = known_of_parties(session, claimed).await?;
         let stored = StoredStatements {
             manifest: record.manifest.as_bytes(),
-            credentials: record.credentials.as_bytes(),
+            named: &named,
             seals: &seals,
             progress: newest_progress(&record, seals.len()),
             final_seal: record.final_seal.as_deref().map(str::as_bytes),
         };
-        let organisation = session.enrolment.organisation;
         if !own_list::names(&session.home, requested).await? {
             // Whoever would not be entitled by what is known already is not asked for.
             let manifest =
-                CheckedManifest::check(requested, organisation, stored.manifest, stored.credentials, &known)?;
+                CheckedManifest::check(requested, organisation, stored.manifest, stored.named, &known)?;
             let sealer = manifest.sealer().account();
             if sealer != session.account.id {
                 known.learn_key_lists(sealer, met.meet(session, sealer).await?);
             }
         }
         let checked = CheckedRecording::check(requested, organisation, &stored, &known)?;
-        Ok(Self { record, checked, key_object: OnceCell::new() })
+        Ok(Self { record, named, checked, key_object: OnceCell::new() })
     }
 
     /// What the accounts of this recording are called in their certificates, as they were at sealing; the
@@ -314,13 +317,15 @@ impl RemoteRecording {
         Ok(Some((Opening::new(&self.checked, &key).details(&object)?, object)))
     }
 
-    /// The statements that were checked, as the server has them.
+    /// The statements that its manifest names, as the server has them: each has the digest under which it lies.
+    pub const fn named_statements(&self) -> &NamedStatements {
+        &self.named
+    }
+
+    /// The recording's own statements, which were checked, as the server has them.
     pub fn statements(&self) -> Vec<(Object, Vec<u8>)> {
-        let RecordingRecord { manifest, credentials, segments, final_seal, .. } = &self.record;
-        let mut files = vec![
-            (Object::Manifest, manifest.clone().into_bytes()),
-            (Object::Credentials, credentials.clone().into_bytes()),
-        ];
+        let RecordingRecord { manifest, segments, final_seal, .. } = &self.record;
+        let mut files = vec![(Object::Manifest, manifest.clone().into_bytes())];
         let sealed = self.checked.seals().len();
         for (index, seal) in
             (0u32..).zip(segments.iter().take(sealed).filter_map(|segment| segment.seal.clone()))

@@ -9,7 +9,7 @@ use vault_core::details::MAX_TITLE;
 use vault_core::sealing::{self, RecordingSealer, SealError};
 use vault_proto::base64;
 use vault_proto::envelope::{Envelope, Verified};
-use vault_proto::ids::{Digest, KeyId};
+use vault_proto::ids::KeyId;
 use vault_proto::problem::ProblemCode;
 use vault_proto::recording::CheckedManifest;
 use vault_proto::recording_list::ListEntry;
@@ -103,18 +103,23 @@ impl Begun {
         title: Option<String>,
         real_time: bool,
     ) -> Result<Self, ClientError> {
-        let Session { connection, home, enrolment, account } = session;
-        let credentials = readers.credentials()?.to_bytes()?;
+        let Session { connection, home, enrolment, account, .. } = session;
         let _numbers = sequence::lock(home).await?;
         let (at, number) = (session.effects().timestamp()?, sequence::next(home).await?);
         let NewManifest { manifest, key, key_object } =
-            readers.manifest(enrolment, account, request, Digest::of(&credentials), number, at)?;
+            readers.manifest(enrolment, account, request, number, at)?;
         let manifest = session.sign(sealing::prepare_manifest(&manifest, account.device)?).await?;
-        let credentials =
-            String::from_utf8(credentials).map_err(|error| ClientError::Bug(error.to_string()))?;
+        // All of them, however many the server has: it takes each once, and what it holds now it may lack when this
+        // gets there.
+        let statements = readers
+            .named_statements()
+            .iter()
+            .map(|(_, envelope)| String::from_utf8(envelope.to_vec()))
+            .collect::<Result<_, _>>()
+            .map_err(|error| ClientError::Bug(error.to_string()))?;
         let server = connection.server().to_owned();
         let (recipient, key) = (key.to_string(), base64::encode(&key_object));
-        let begin = Begin { server, source, manifest, key, recipient, credentials, title, real_time };
+        let begin = Begin { server, source, manifest, key, recipient, statements, title, real_time };
         // Before anything is noted: what this very home refuses could never be taken up again. A clock that was set
         // back since the readers were looked up makes such a manifest.
         let sealer = recording_sealer(&begin, session)?;
@@ -181,13 +186,12 @@ pub(super) fn is_final_refusal(code: Option<ProblemCode>) -> bool {
 pub(super) fn recording_sealer(begin: &Begin, session: &Session) -> Result<RecordingSealer, ClientError> {
     let manifest = verify_own(&begin.manifest, &session.account)?;
     let organisation = session.enrolment.organisation;
-    let credentials = begin.credentials.as_bytes();
     // What was begun while all of them counted is sealed to its end.
     CheckedManifest::check(
         manifest.recording,
         organisation,
         begin.manifest.bytes(),
-        credentials,
+        &begin.named(),
         &Known::default(),
     )?;
     let other_key = || ClientError::Declined {

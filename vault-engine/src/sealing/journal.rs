@@ -13,6 +13,7 @@ use vault_proto::base64;
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::statements::{FinalSeal, Manifest, SegmentSeal};
 use vault_proto::wire::{CreateRecording, OpenSegment};
 
@@ -46,8 +47,8 @@ pub(super) struct Begin {
     pub(crate) key: String,
     /// The recording's recipient: what seals is public, and what opens is in the key object alone.
     pub(crate) recipient: String,
-    /// The credentials object.
-    pub(crate) credentials: String,
+    /// The statements that the manifest names, as envelopes.
+    pub(crate) statements: Vec<String>,
     /// The title, in an age file to the account's own identity, in base64; null if there is none.
     pub(crate) title: Option<String>,
     /// Whether the source came in real time, so that tracks are as long as it took to record them.
@@ -57,8 +58,18 @@ pub(super) struct Begin {
 impl Begin {
     /// What the server is asked for.
     pub(crate) fn to_create(&self) -> CreateRecording {
-        let Self { manifest, key, credentials, .. } = self;
-        CreateRecording { manifest: manifest.clone(), key: key.clone(), credentials: credentials.clone() }
+        let Self { manifest, key, statements, .. } = self;
+        CreateRecording { manifest: manifest.clone(), key: key.clone(), statements: statements.clone() }
+    }
+
+    /// The statements that the manifest names.
+    pub(crate) fn named(&self) -> NamedStatements {
+        let mut named = NamedStatements::default();
+        for envelope in &self.statements {
+            // What is none is missing from what is named.
+            named.insert_any(envelope.as_bytes());
+        }
+        named
     }
 }
 

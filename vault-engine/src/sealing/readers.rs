@@ -5,8 +5,9 @@ use std::time::Duration;
 use vault_core::recipient::Recipient;
 use vault_core::recording_key::RecordingKey;
 use vault_core::sealing::SealError;
-use vault_proto::credentials::{Credentials, TrustError, TrustProblem};
 use vault_proto::ids::{ConsultationId, ConsultationIdError, Digest, KeyId, RecordingId, RecordingSalt};
+use vault_proto::members::{TrustError, TrustProblem};
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::{DeviceRole, Manifest, NotYet, Participants, Reader, ReaderRole, Suite};
 use vault_proto::timestamp::Timestamp;
@@ -110,12 +111,21 @@ impl Readers {
         })
     }
 
-    /// The credentials object of a new recording.
-    pub(super) fn credentials(&self) -> Result<Credentials, ClientError> {
-        let known = || self.readers.iter().chain([&self.sealer]);
-        let member = |account| known().find(|known| known.verified.account() == account);
-        let members = self.people.all().into_iter().filter_map(member).map(|known| known.member.clone());
-        Ok(Credentials { members: members.collect() })
+    /// Everybody whom a new recording's manifest names, ascending.
+    fn members(&self) -> impl Iterator<Item = &TrustedMember> {
+        let known = |account| {
+            self.readers.iter().chain([&self.sealer]).find(|known| known.verified.account() == account)
+        };
+        self.people.ascending().into_iter().filter_map(known)
+    }
+
+    /// The statements that the manifest of a new recording names.
+    pub(super) fn named_statements(&self) -> NamedStatements {
+        let mut named = NamedStatements::default();
+        for known in self.members() {
+            known.statements.put_into(&mut named);
+        }
+        named
     }
 
     /// The manifest of a new recording, with the number `sequence` of its device, and its key for its readers.
@@ -124,7 +134,6 @@ impl Readers {
         enrolment: &Enrolment,
         account: &Account,
         request: &SealRequest,
-        credentials: Digest,
         sequence: u64,
         created: Timestamp,
     ) -> Result<NewManifest, ClientError> {
@@ -165,7 +174,7 @@ impl Readers {
             sealer: self.people.sealer,
             sealer_key,
             sequence,
-            credentials,
+            members: self.members().map(|known| known.statements.member(known.verified.account())).collect(),
             directory_checkpoint: None,
             created,
             policy: patient.verified.key_list().allows.clone(),

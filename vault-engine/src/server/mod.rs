@@ -1,4 +1,5 @@
-//! What is asked of the server: signed requests, and the statements of one recording.
+//! What is asked of the server: signed requests, the statements of one recording, and those that many recordings name.
 
 pub mod connection;
 pub(crate) mod recording;
+pub(crate) mod statements;

@@ -2,10 +2,12 @@
 //! the account's own signatures and what was seen before allow (FORMAT.md, "Trust").
 
 use serde::{Deserialize, Serialize};
-use vault_proto::credentials::{CertificateChain, Issued, Member, SignedMember, TrustError, TrustProblem};
 use vault_proto::envelope::{Envelope, StatementError};
 use vault_proto::ids::{AccountId, MIN_PREFIX, OrganisationId};
 use vault_proto::key_chain::KeyListChain;
+use vault_proto::members::{
+    CertificateChain, Issued, MemberStatements, SignedMember, TrustError, TrustProblem,
+};
 use vault_proto::problem::ProblemCode;
 use vault_proto::timestamp::Timestamp;
 use vault_proto::trust::{Signer, VerifiedMember};
@@ -49,8 +51,8 @@ impl EntryText {
 /// An account whose keys can be sealed to, with the statements that prove it.
 #[derive(Debug, Clone)]
 pub struct TrustedMember {
-    /// The statements, for a credentials object.
-    pub member: Member,
+    /// The statements.
+    pub statements: MemberStatements,
     /// What they prove.
     pub verified: VerifiedMember,
 }
@@ -87,7 +89,7 @@ pub(crate) async fn look_up_by(
         Fetched::Now => {
             let (trusted, pin) = look_up_signer(session, account, signer).await?;
             require_not_unequal(account, &pin)?;
-            remember(session, account, &trusted.member).await?;
+            remember(session, account, &trusted.statements).await?;
             Ok(trusted)
         }
         Fetched::Recently => {
@@ -109,7 +111,7 @@ fn require_not_unequal(account: AccountId, pin: &Pin) -> Result<(), TrustError> 
 #[serde(deny_unknown_fields)]
 struct Entry {
     fetched: Timestamp,
-    member: Member,
+    statements: MemberStatements,
 }
 
 /// Seconds for which an entry may be sealed to without asking the server.
@@ -121,19 +123,23 @@ fn entry_name(account: AccountId) -> String {
     format!("entries/{account}.json")
 }
 
-async fn remember(session: &Session, account: AccountId, member: &Member) -> Result<(), ClientError> {
+async fn remember(
+    session: &Session,
+    account: AccountId,
+    statements: &MemberStatements,
+) -> Result<(), ClientError> {
     let (home, fetched) = (&session.home, session.effects().timestamp()?);
     // One that cannot be read is only fetched again.
     let known: Option<Entry> = home.read_json(&entry_name(account)).await.unwrap_or(None);
     let is_fresh = |known: &Entry| {
-        known.member == *member
+        known.statements == *statements
             && known.fetched <= fetched
             && known.fetched.saturating_add(ENTRY_PRECISION) > fetched
     };
     if known.as_ref().is_some_and(is_fresh) {
         return Ok(());
     }
-    home.write_json(&entry_name(account), &Entry { fetched, member: member.clone() }).await
+    home.write_json(&entry_name(account), &Entry { fetched, statements: statements.clone() }).await
 }
 
 /// An account as it was looked up within the last 7 days, if its certificate and its keys count now, and are the newest
@@ -145,7 +151,7 @@ async fn remembered(
 ) -> Result<Option<TrustedMember>, ClientError> {
     let Session { home, enrolment, .. } = session;
     let now = session.effects().timestamp()?;
-    let Some(Entry { fetched, member }) = home.read_json(&entry_name(account)).await? else {
+    let Some(Entry { fetched, statements }) = home.read_json(&entry_name(account)).await? else {
         return Ok(None);
     };
     let Some(pin) = pins::read(home, account).await? else {
@@ -153,15 +159,15 @@ async fn remembered(
     };
     require_not_unequal(account, &pin)?;
     let is_newest = pin.organisation == enrolment.organisation
-        && pin.key_list == member.key_list.digest()
-        && pin.certificate == Issued::of(&member.certificate);
+        && pin.key_list == statements.key_list.digest()
+        && pin.certificate == Issued::of(&statements.certificate);
     if !is_newest || fetched > now || fetched.saturating_add(ENTRY_LIFETIME) < now {
         return Ok(None);
     }
     let known = pins::known(home, enrolment.organisation, [account]).await?;
-    let signed = member.verify_signatures(enrolment.organisation, account)?;
+    let signed = statements.verify_signatures(enrolment.organisation, account)?;
     let verified = known.check_now(signed, signer, now)?;
-    Ok(Some(TrustedMember { member, verified }))
+    Ok(Some(TrustedMember { statements, verified }))
 }
 
 /// As [`look_up`], but for an account that was found unequal too: only for comparing it again.
@@ -187,7 +193,7 @@ async fn look_up_signer(
     }
     let organisation = enrolment.organisation;
     let pin = pins::update(home, account, |seen| entry.pinned(organisation, account, seen, true)).await?;
-    pins::learn_issuer(home, &trusted.member.issuer, trusted.verified.chain().issuer()).await?;
+    pins::learn_issuer(home, &trusted.statements.issuer, trusted.verified.chain().issuer()).await?;
     Ok((trusted, pin))
 }
 
@@ -203,7 +209,7 @@ pub(crate) async fn meet(session: &Session, account: AccountId) -> Result<KeyLis
     let organisation = enrolment.organisation;
     let met = |seen: Option<&Pin>| entry.pinned(organisation, account, seen, false);
     pins::update_if_writable(home, account, met).await?;
-    pins::learn_issuer(home, &entry.member.issuer, entry.signed.chain().issuer()).await?;
+    pins::learn_issuer(home, &entry.statements.issuer, entry.signed.chain().issuer()).await?;
     Ok(entry.chain)
 }
 
@@ -212,7 +218,7 @@ pub(crate) async fn meet(session: &Session, account: AccountId) -> Result<KeyLis
 struct CheckedEntry {
     entry: DirectoryEntry,
     chain: KeyListChain,
-    member: Member,
+    statements: MemberStatements,
     signed: SignedMember,
 }
 
@@ -226,7 +232,7 @@ impl CheckedEntry {
         is_named: bool,
     ) -> Result<Pin, ClientError> {
         let refuse = |problem| TrustError { account, problem };
-        let certificate = Issued::of(&self.member.certificate);
+        let certificate = Issued::of(&self.statements.certificate);
         if let Some(seen) = seen {
             if seen.organisation != organisation {
                 let problem =
@@ -268,7 +274,7 @@ async fn fetch(
     let mut known = pins::known(home, enrolment.organisation, []).await?;
     known.learn_key_lists(account, entry.chain.clone());
     let verified = known.check_now(entry.signed.clone(), signer, session.effects().timestamp()?)?;
-    let trusted = TrustedMember { member: entry.member.clone(), verified };
+    let trusted = TrustedMember { statements: entry.statements.clone(), verified };
     Ok((entry, trusted))
 }
 
@@ -284,9 +290,9 @@ async fn fetch_entry(session: &Session, account: AccountId) -> Result<CheckedEnt
     };
     let entry = entry.parse().map_err(|error| TrustError { account, problem: error.into() })?;
     let chain = KeyListChain::check(account, &entry.key_lists)?;
-    let member = entry.current().ok_or_else(missing)?;
-    let signed = member.verify_signatures(enrolment.organisation, account)?;
-    Ok(CheckedEntry { entry, chain, member, signed })
+    let statements = entry.current().ok_or_else(missing)?;
+    let signed = statements.verify_signatures(enrolment.organisation, account)?;
+    Ok(CheckedEntry { entry, chain, statements, signed })
 }
 
 /// Asks the server for the certificate of the home's own account: a registrar may have brought another one there. What

@@ -14,10 +14,11 @@ use vault_core::signing_key::SigningKey;
 use vault_engine::effects::Method;
 use vault_engine::home::account::Account;
 use vault_proto::base64;
-use vault_proto::credentials::{CertificateChain, Credentials, Member};
 use vault_proto::envelope::{self, Envelope};
 use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId, RecordingSalt};
+use vault_proto::members::{CertificateChain, MemberStatements};
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::statements::{
     Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Manifest, NotYet, Reader,
     ReaderRole, RecordingStatus, Role, Suite,
@@ -72,9 +73,9 @@ impl Person {
         Reader { account: self.account, key, role, until: None }
     }
 
-    fn member(&self) -> Member {
+    fn statements(&self) -> MemberStatements {
         let CertificateChain { issuer, certificate } = self.chains[0].clone();
-        Member { issuer, certificate, key_list: self.key_lists[0].clone() }
+        MemberStatements { issuer, certificate, key_list: self.key_lists[0].clone() }
     }
 }
 
@@ -234,8 +235,13 @@ impl TrueRecording {
 /// Seals a recording of Anna and Dora with Dora's tablet, for good or up to where its sealer died.
 pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64) -> TrueRecording {
     let People { anna, dora, .. } = people;
-    let credentials = Credentials { members: vec![anna.member(), dora.member()] };
-    let credentials = credentials.to_bytes().expect("credentials");
+    let (mut named, mut members) = (NamedStatements::default(), Vec::new());
+    for person in [anna, dora] {
+        let statements = person.statements();
+        statements.put_into(&mut named);
+        members.push(statements.member(person.account));
+    }
+    members.sort_unstable_by_key(|member| member.account);
     let mut salt = [0; 16];
     salt.copy_from_slice(&random.bytes(16));
     let salt = RecordingSalt::from_bytes(salt);
@@ -258,7 +264,7 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64) -> TrueR
         sealer: dora.account,
         sealer_key,
         sequence,
-        credentials: Digest::of(&credentials),
+        members,
         directory_checkpoint: None,
         created: time(0),
         policy: Vec::new(),
@@ -271,7 +277,10 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64) -> TrueR
     let body = CreateRecording {
         manifest: manifest.clone(),
         key: base64::encode(&key_object),
-        credentials: String::from_utf8(credentials).expect("credentials are text"),
+        statements: named
+            .iter()
+            .map(|(_, envelope)| String::from_utf8(envelope.to_vec()).expect("an envelope is text"))
+            .collect(),
     };
     let json = |method, path: String, body: Vec<u8>| Sent { method, path, body: body.into(), progress: None };
     let body = serde_json::to_vec(&body).expect("a body");

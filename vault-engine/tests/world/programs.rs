@@ -11,8 +11,8 @@ use vault_engine::opening::media;
 use vault_engine::opening::recording::{Completeness, RemoteRecording};
 use vault_engine::opening::track::RemoteTrack;
 use vault_engine::{ClientError, Session};
-use vault_proto::credentials::CertificateChain;
 use vault_proto::ids::{AccountId, RecordingId};
+use vault_proto::members::CertificateChain;
 
 use crate::acquaintances;
 use crate::apps;

@@ -8,22 +8,23 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vault_engine::effects::{Method, Request};
 use vault_proto::base64;
-use vault_proto::credentials::{CertificateChain, verify_key_list};
-use vault_proto::envelope::Envelope;
+use vault_proto::envelope::{Envelope, payload_digest};
 use vault_proto::http_signature::{
     CONTENT_DIGEST, CoveredHeader, RequestTarget, SIGNATURE, SIGNATURE_INPUT, SignatureInput,
     parse_content_digest, parse_signature,
 };
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, RecordingId};
 use vault_proto::key_object::check_key_object;
+use vault_proto::members::{CertificateChain, verify_key_list};
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::CheckedManifest;
 use vault_proto::statements::{DeviceRole, KeyList};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::trust::Known;
 use vault_proto::wire::{
-    AccountMatches, CreateRecording, DirectoryEntry, Enrol, Last, RecordingEntry, RecordingPage,
-    SEGMENT_PROGRESS,
+    AccountMatches, CreateRecording, DirectoryEntry, Enrol, Last, MAX_ASKED_STATEMENTS, RecordingEntry,
+    RecordingPage, SEGMENT_PROGRESS, Statements,
 };
 
 use crate::comparisons::Comparisons;
@@ -46,6 +47,8 @@ pub(crate) struct Server {
     pub(crate) accounts: BTreeMap<AccountId, Enrolled>,
     nonces: HashSet<(KeyId, [u8; 16])>,
     pub(crate) recordings: Vec<Stored>,
+    /// What their manifests name.
+    statements: NamedStatements,
     pub(crate) comparisons: Comparisons,
     /// Words over which the world has to be told that something impossible came.
     pub(crate) seen: Seen,
@@ -202,6 +205,7 @@ impl Server {
             }
             (_, ["comparisons", other, rest @ ..]) => self.compare(now, actor, id(other)?, rest, asked),
             (Method::Post, ["recordings"]) => self.create(now, actor, &parse(asked.body)?),
+            (Method::Get, ["statements"]) => self.named(asked.query),
             (Method::Get, ["recordings"]) => self.page(actor, asked.query),
             (method, ["recordings", recording, rest @ ..]) => {
                 let recording: RecordingId = id(recording)?;
@@ -299,16 +303,23 @@ impl Server {
                 || (manifest.sealer_key == claimed.sealer_key && manifest.sequence == claimed.sequence)
         });
         if let Some(stored) = same {
-            let equal = stored.manifest == text && stored.credentials == body.credentials;
-            return if equal { unchanged() } else { Err(ProblemCode::Conflict) };
+            return if stored.manifest == text { unchanged() } else { Err(ProblemCode::Conflict) };
         }
         let organisation = self.organisation.ok_or(ProblemCode::Internal)?;
         let refused = ProblemCode::StatementRefused;
+        let mut named = self.statements.clone();
+        for envelope in &body.statements {
+            let digest = payload_digest(envelope.as_bytes()).ok_or(refused)?;
+            if !claimed.named_statements().contains(&digest) {
+                return Err(refused);
+            }
+            named.insert(digest, envelope.as_bytes());
+        }
         let checked = CheckedManifest::check(
             claimed.recording,
             organisation,
             body.manifest.bytes(),
-            body.credentials.as_bytes(),
+            &named,
             &Known::default(),
         );
         let checked = checked.map_err(|_| refused)?;
@@ -320,18 +331,32 @@ impl Server {
         if claimed.created.unix_seconds().abs_diff(now.unix_seconds()) > 30 * 24 * 3600 {
             return Err(refused);
         }
+        self.statements = named;
         self.recordings.push(Stored {
             id: claimed.recording,
             checked,
             manifest: text,
             key: key.into(),
-            credentials: body.credentials.clone(),
             segments: Vec::new(),
             details: None,
             final_seal: None,
             last_stored: now,
         });
         stored()
+    }
+
+    fn named(&self, query: Option<&str>) -> Answered {
+        let mut statements = Vec::new();
+        for field in query.unwrap_or_default().split('&') {
+            let digest = field.strip_prefix("digest=").ok_or(ProblemCode::BadRequest)?;
+            let digest = digest.parse().map_err(|_| ProblemCode::BadRequest)?;
+            let envelope = self.statements.bytes(&digest).ok_or(ProblemCode::NotFound)?;
+            statements.push(String::from_utf8_lossy(envelope).into_owned());
+        }
+        if statements.len() > MAX_ASKED_STATEMENTS {
+            return Err(ProblemCode::BadRequest);
+        }
+        json(&Statements { statements })
     }
 
     fn page(&self, actor: Actor, query: Option<&str>) -> Answered {

@@ -27,7 +27,6 @@ pub(crate) struct Stored {
     pub(crate) checked: CheckedManifest,
     pub(crate) manifest: String,
     pub(crate) key: Bytes,
-    pub(crate) credentials: String,
     pub(crate) segments: Vec<StoredSegment>,
     pub(crate) details: Option<Bytes>,
     pub(crate) final_seal: Option<Envelope<FinalSeal>>,
@@ -134,7 +133,6 @@ impl Stored {
         let text = |envelope: &Envelope<FinalSeal>| String::from_utf8_lossy(envelope.bytes()).into_owned();
         RecordingRecord {
             manifest: self.manifest.clone(),
-            credentials: self.credentials.clone(),
             segments: segments.collect(),
             final_seal: self.final_seal.as_ref().map(text),
             details_bytes: self.details.as_ref().map(|details| details.len() as u64),

@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use serde::Serialize;
 use vault_engine::error::ClientError;
 use vault_engine::home::own_list::OwnList;
-use vault_proto::credentials::Credentials;
+use vault_proto::members::MemberStatements;
+use vault_proto::named_statements::NamedStatements;
+use vault_proto::object::statement_path;
 
 use crate::layout::proof;
 use crate::made::catalogue::Catalogue;
@@ -63,12 +65,16 @@ pub fn of_sealed() -> Vec<Document> {
 ///
 /// # Errors
 /// [`ClientError::Bug`].
-pub fn of_account(credentials: &Credentials, list: &OwnList) -> Result<Vec<Document>, ClientError> {
-    Ok(vec![
-        Document::made(proof::ACCOUNT, credentials.to_bytes()?),
+pub fn of_account(statements: &MemberStatements, list: &OwnList) -> Result<Vec<Document>, ClientError> {
+    let mut named = NamedStatements::default();
+    statements.put_into(&mut named);
+    let statements =
+        named.iter().map(|(digest, envelope)| Document::made(statement_path(digest), envelope.to_vec()));
+    let list = [
         Document::made(proof::LIST, list.statement.bytes().to_vec()),
         Document::made(proof::LIST_OBJECT, list.object.to_bytes()?),
-    ])
+    ];
+    Ok(statements.chain(list).collect())
 }
 
 fn pretty<T: Serialize>(value: &T) -> Result<Vec<u8>, ClientError> {

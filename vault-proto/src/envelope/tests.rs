@@ -11,7 +11,7 @@ use crate::geometry::{BodyEnd, PartChunks, body_length};
 use crate::ids::{AccountId, OrganisationId, RecordingId, RecordingSalt};
 use crate::statements::{
     Allowance, Certificate, Device, DeviceKey, DeviceRole, EncryptionKey, EndedIssuer, FinalSeal, Guardian,
-    IssuerCertificate, KeyList, Manifest, NotYet, Reader, ReaderRole, RecordingStatus, RemovedDevice,
+    IssuerCertificate, KeyList, Manifest, Member, NotYet, Reader, ReaderRole, RecordingStatus, RemovedDevice,
     Revocations, Role, SegmentSeal, Suite,
 };
 use crate::timestamp::Timestamp;
@@ -50,6 +50,13 @@ fn forge(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 fn manifest() -> Manifest {
     let [patient, clinician] = [1, 2].map(|byte| AccountId::from_bytes([byte; 32]));
     let reader = |account, role| Reader { account, key: KeyId::from_bytes([3; 32]), role, until: None };
+    let member = |account| Member {
+        account,
+        issuer: Digest::of(b"issuer"),
+        certificate: Digest::of(b"certificate"),
+        key_list: Digest::of(b"key list"),
+        device: None,
+    };
     Manifest {
         suite: Suite::Pq,
         recording: RecordingId::of(&key_id(), &RecordingSalt::from_bytes([4; 16])),
@@ -64,7 +71,7 @@ fn manifest() -> Manifest {
         sealer: clinician,
         sealer_key: key_id(),
         sequence: 1,
-        credentials: Digest::of(b"credentials"),
+        members: [patient, clinician].map(member).to_vec(),
         directory_checkpoint: None,
         created: time(1),
         policy: vec![Allowance::ClinicianShares],

@@ -1,15 +1,16 @@
 use serde::{Deserialize, Serialize};
 
+use super::Member;
 use crate::envelope::Statement;
-use crate::ids::{AccountId, Digest};
+use crate::ids::Digest;
 use crate::timestamp::Timestamp;
 
 /// What an export holds: signed by the device that made it, once all of its files were there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
-    /// The account that took its recordings home.
-    pub account: AccountId,
+    /// The account that took its recordings home, with what proves that a device of it signed the list and this.
+    pub member: Member,
     /// Digest of the account's list of recordings at that time.
     pub list: Digest,
     /// When it was made, by the device's clock.

@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Allowance, MAX_WORDS, NotYet, Role, is_ascending, unknown_word};
+use super::{Allowance, MAX_WORDS, Member, NotYet, Role, is_ascending, unknown_word};
 use crate::envelope::Statement;
 use crate::ids::{AccountId, ConsultationId, Digest, KeyId, OrganisationId, RecordingId, RecordingSalt};
 use crate::timestamp::Timestamp;
@@ -124,8 +126,8 @@ pub struct Manifest {
     pub sealer_key: KeyId,
     /// Number of this manifest among all that its sealer key signs, from 1: none is used twice.
     pub sequence: u64,
-    /// SHA-256 of the `credentials` object: the certificates and key lists as at sealing.
-    pub credentials: Digest,
+    /// Its patient, its clinician and its sealer as at sealing, each once, ascending by account.
+    pub members: Vec<Member>,
     /// SHA-256 of the last directory checkpoint the sealer saw; null while its server publishes none.
     pub directory_checkpoint: Option<Digest>,
     /// When the recording began, by the sealing device's clock.
@@ -154,6 +156,11 @@ impl Statement for Manifest {
         if self.sequence == 0 {
             return Err("manifests are numbered from 1");
         }
+        if !self.members.iter().map(|member| member.account).eq(self.participants().ascending()) {
+            return Err(
+                "its members must be its patient, its clinician and its sealer, each once and ascending",
+            );
+        }
         if self.policy.len() > MAX_WORDS || !is_ascending(&self.policy) {
             return Err("its policy is more than 16 words, or they do not ascend");
         }
@@ -171,5 +178,17 @@ impl Statement for Manifest {
         let role = || unknown_word::<ReaderRole>("role of a reader", &roles()?);
         let policy = || unknown_word::<Allowance>("policy", payload.get("policy")?);
         role().or_else(policy).or_else(|| NotYet::newer(payload, "replaces"))
+    }
+}
+
+impl Manifest {
+    /// What it names of the account that sealed it.
+    pub fn sealing_member(&self) -> Option<&Member> {
+        self.members.iter().find(|member| member.account == self.sealer)
+    }
+
+    /// The statements that its members name, each once.
+    pub fn named_statements(&self) -> BTreeSet<Digest> {
+        self.members.iter().flat_map(Member::statements).collect()
     }
 }

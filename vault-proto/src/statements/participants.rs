@@ -34,6 +34,13 @@ impl Participants {
         all
     }
 
+    /// As [`Self::all`], ascending: the order of a manifest's members.
+    pub fn ascending(&self) -> Vec<AccountId> {
+        let mut all = self.all();
+        all.sort_unstable();
+        all
+    }
+
     /// Whether `account` takes part in it.
     pub fn has(&self, account: AccountId) -> bool {
         account == self.sealer || self.is_reader(account)
@@ -79,6 +86,9 @@ mod tests {
         assert_eq!(sealed_by(PATIENT).all(), [PATIENT, CLINICIAN]);
         assert_eq!(sealed_by(CLINICIAN).all(), [PATIENT, CLINICIAN]);
         assert_eq!(sealed_by(OTHER).all(), [PATIENT, CLINICIAN, OTHER]);
+        let turned = Participants { patient: OTHER, clinician: CLINICIAN, sealer: PATIENT };
+        assert_eq!(turned.all(), [OTHER, CLINICIAN, PATIENT]);
+        assert_eq!(turned.ascending(), [PATIENT, CLINICIAN, OTHER]);
     }
 
     #[test]

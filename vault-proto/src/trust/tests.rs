@@ -3,9 +3,9 @@
 use ed25519_dalek::Signer as _;
 
 use super::*;
-use crate::credentials::Member;
 use crate::envelope;
 use crate::ids::OrganisationId;
+use crate::members::MemberStatements;
 use crate::revocation_entries::RevocationEntry;
 use crate::signing_fixture::{key, signing_key, time};
 use crate::statements::{Certificate, Device, DeviceKey, EncryptionKey, EndedIssuer, RemovedDevice, Suite};
@@ -51,7 +51,7 @@ fn sign_issuer(issuer: &IssuerCertificate) -> Envelope<IssuerCertificate> {
 }
 
 fn verified_issuer(issuer: &IssuerCertificate) -> Verified<IssuerCertificate> {
-    crate::credentials::verify_issuer(&sign_issuer(issuer), organisation()).unwrap()
+    crate::members::verify_issuer(&sign_issuer(issuer), organisation()).unwrap()
 }
 
 fn certificate() -> Certificate {
@@ -114,7 +114,7 @@ fn without_phone() -> KeyList {
 fn member_of(issuer: &IssuerCertificate, certificate: &Certificate, list: &KeyList) -> SignedMember {
     let signer = signing_key(ISSUER);
     let key_id = KeyId::of_issuer(&key(ISSUER));
-    let member = Member {
+    let member = MemberStatements {
         issuer: sign_issuer(issuer),
         certificate: envelope::sign(certificate, key_id, |bytes| signer.sign(bytes).to_bytes()).unwrap(),
         key_list: sign_list(list),
@@ -199,7 +199,7 @@ fn certificates_count_within_their_windows() {
 #[test]
 fn a_role_that_the_issuer_may_not_certify_is_none() {
     let issuer = IssuerCertificate { roles: vec![Role::Patient], ..issuer() };
-    let member = Member {
+    let member = MemberStatements {
         issuer: sign_issuer(&issuer),
         certificate: envelope::sign(&certificate(), KeyId::of_issuer(&key(ISSUER)), |bytes| {
             signing_key(ISSUER).sign(bytes).to_bytes()

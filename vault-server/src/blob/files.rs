@@ -6,11 +6,13 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use vault_proto::geometry::MAX_PART;
-use vault_proto::ids::RecordingId;
-use vault_proto::object::{RECORDINGS, SEGMENTS, recording_folder, segment_folder};
+use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::object::{
+    RECORDINGS, SEGMENTS, STATEMENTS, recording_folder, segment_folder, statement_path,
+};
 
 use super::leftovers::Leftovers;
-use super::{BlobError, BlobKey, BlobStore, BodyReader, Day, StoredFile, listing};
+use super::{BlobError, BlobKey, BlobStore, BodyReader, Day, StoredFile, StoredStatement, listing};
 use crate::durable::{
     create_folder, create_folders, private_file, stop_unless_durable, sync_folder, sync_name,
     write_whole_file,
@@ -47,7 +49,12 @@ impl FileBlobs {
     /// # Errors
     /// [`BlobError::Full`], [`BlobError::Failed`].
     pub fn create(root: &Path) -> Result<(), BlobError> {
-        create_folders(root).and_then(|()| create_folder(&root.join(RECORDINGS))).map_err(classified)
+        let create = || {
+            create_folders(root)?;
+            create_folder(&root.join(RECORDINGS))?;
+            create_folder(&root.join(STATEMENTS))
+        };
+        create().map_err(classified)
     }
 
     /// Opens the store in `root`, which [`create`](Self::create) has made, and keeps what is set aside in `leftovers`.
@@ -67,7 +74,9 @@ impl FileBlobs {
         for entry in std::fs::read_dir(root)? {
             let name = entry?.file_name();
             let unused = match name.to_str() {
-                Some(RECORDINGS) => std::fs::read_dir(root.join(RECORDINGS))?.next().is_none(),
+                Some(name @ (RECORDINGS | STATEMENTS)) => {
+                    std::fs::read_dir(root.join(name))?.next().is_none()
+                }
                 Some(name) => matches!(name, "mark" | "commits" | PROBE) || listing::is_aside(name),
                 None => false,
             };
@@ -167,6 +176,21 @@ impl BlobStore for FileBlobs {
 
     fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
         std::fs::metadata(self.path(key)?).map(|metadata| metadata.len()).map_err(classified)
+    }
+
+    fn put_statement(&self, digest: &Digest, envelope: &[u8]) -> Result<(), BlobError> {
+        give_up();
+        write_whole_file(&self.root()?.join(statement_path(digest)), envelope).map_err(classified)
+    }
+
+    fn statement(&self, digest: &Digest) -> Result<Vec<u8>, BlobError> {
+        give_up();
+        std::fs::read(self.root()?.join(statement_path(digest))).map_err(classified)
+    }
+
+    fn statements(&self) -> Result<Vec<StoredStatement>, BlobError> {
+        give_up();
+        listing::statements(self.root()?).map_err(BlobError::Failed)
     }
 
     fn free_bytes(&self) -> Result<u64, BlobError> {

@@ -1,6 +1,6 @@
-//! What crashes left of the objects, set aside: `leftovers/<day>/rec/<id>/…`, each file under the name that it had.
-//! It is put back by copying the folder of a day over that of the objects, and unlinked once it has lain there for
-//! [`KEPT_DAYS`] days.
+//! What crashes left of the objects, set aside: `leftovers/<day>/rec/<id>/…` and `leftovers/<day>/statements/…`, each
+//! file under the name that it had. It is put back by copying the folder of a day over that of the objects, and
+//! unlinked once it has lain there for [`KEPT_DAYS`] days.
 //!
 //! A day counts when a server has searched for leftovers on it, and days only ever go forward: `leftovers/days` lists
 //! those that were counted, ascending. So neither a clock that was wrong for a while nor a server that was off makes
@@ -166,7 +166,12 @@ fn unlink_objects(folder: &Path) -> io::Result<u64> {
         }
         super::files::remove_empty_folder(folder, recording, None)?;
     }
-    for name in [vault_proto::object::RECORDINGS, ""] {
+    for file in listing::statements(folder)? {
+        std::fs::remove_file(folder.join(&file.name))?;
+        tracing::info!(file = %file.name, "unlinked a leftover that was set aside long ago");
+        unlinked += 1;
+    }
+    for name in [vault_proto::object::RECORDINGS, vault_proto::object::STATEMENTS, ""] {
         super::files::gone_is_fine(std::fs::remove_dir(folder.join(name)))?;
     }
     Ok(unlinked)
@@ -178,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    const NAME: &str = "rec/00112233445566778899aabbccddeeff/credentials";
+    const NAME: &str = "rec/00112233445566778899aabbccddeeff/key.0";
 
     fn day(number: i64) -> Day {
         Day::of(Timestamp::from_unix_seconds(1_795_000_000 + number * 86_400).unwrap())

@@ -3,11 +3,15 @@
 use std::fs::{DirEntry, ReadDir};
 use std::io;
 use std::path::Path;
+use std::time::SystemTime;
 
 use vault_proto::ids::RecordingId;
-use vault_proto::object::{Object, RECORDINGS, SEGMENTS, parse_number, recording_folder, segment_folder};
+use vault_proto::object::{
+    Object, RECORDINGS, SEGMENTS, STATEMENTS, parse_number, parse_statement_path, recording_folder,
+    segment_folder,
+};
 
-use super::StoredFile;
+use super::{StoredFile, StoredStatement};
 
 /// A folder's entries; none if there is no such folder.
 fn entries(folder: &Path) -> io::Result<Option<ReadDir>> {
@@ -53,6 +57,26 @@ pub(super) fn files(root: &Path, recording: RecordingId) -> io::Result<Vec<Store
     Ok(found)
 }
 
+pub(super) fn statements(root: &Path) -> io::Result<Vec<StoredStatement>> {
+    let mut found = Vec::new();
+    for entry in entries(&root.join(STATEMENTS))?.into_iter().flatten() {
+        let entry = entry?;
+        let last = entry.file_name();
+        let Some(last) = last.to_str() else {
+            continue;
+        };
+        let name = format!("{STATEMENTS}/{last}");
+        let digest = parse_statement_path(&name);
+        if digest.is_none() && !is_aside(last) {
+            continue;
+        }
+        if let Some((length, modified)) = measured(&entry)? {
+            found.push(StoredStatement { digest, length, modified, name });
+        }
+    }
+    Ok(found)
+}
+
 fn in_folder(
     root: &Path,
     folder: &str,
@@ -89,13 +113,17 @@ fn file(
     if object.is_none() && !is_aside(last) {
         return Ok(None);
     }
-    let metadata = match entry.metadata() {
-        Ok(metadata) if metadata.is_file() => metadata,
-        // Another thing under the name, or gone since the folder was read.
-        Ok(_) => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let (length, modified) = (metadata.len(), metadata.modified()?);
-    Ok(Some(StoredFile { recording, segment, object, length, modified, name }))
+    let measured = measured(entry)?;
+    Ok(measured.map(|(length, modified)| StoredFile { recording, segment, object, length, modified, name }))
+}
+
+/// The length of a file, and when it was last written to; `None` for another thing under its name, or if it is gone
+/// since the folder was read.
+fn measured(entry: &DirEntry) -> io::Result<Option<(u64, SystemTime)>> {
+    match entry.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(Some((metadata.len(), metadata.modified()?))),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -1,4 +1,4 @@
-//! Ciphertext and statements as bytes: the objects of FORMAT.md, "Objects of one recording".
+//! Ciphertext and statements as bytes: the objects of FORMAT.md, "Objects".
 
 mod files;
 mod leftovers;
@@ -9,7 +9,7 @@ pub use leftovers::{Day, KEPT_DAYS};
 
 use std::time::SystemTime;
 
-use vault_proto::ids::RecordingId;
+use vault_proto::ids::{Digest, RecordingId};
 pub use vault_proto::object::Object;
 use vault_proto::problem::ProblemCode;
 
@@ -38,7 +38,7 @@ impl BlobKey {
             Access::Create | Access::Seal => true,
             Access::Statements => !content,
             Access::Content => content,
-            Access::Enrolled | Access::LookUp | Access::Own | Access::List => false,
+            Access::Enrolled | Access::LookUp | Access::Own | Access::Named | Access::List => false,
         };
         if reached { Ok(Self { recording, object }) } else { Err(ProblemCode::Forbidden.into()) }
     }
@@ -58,6 +58,19 @@ pub struct StoredFile {
     pub segment: Option<u32>,
     /// What it is; `None` for one that was put aside and never got its name.
     pub object: Option<Object>,
+    /// Bytes that it has.
+    pub length: u64,
+    /// When it was last written to, by the clock of the store.
+    pub modified: SystemTime,
+    /// Its name below the root of the store.
+    pub name: String,
+}
+
+/// One file in the folder of the statements, as a search for leftovers finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredStatement {
+    /// The digest under which it lies; `None` for one that was put aside and never got its name.
+    pub digest: Option<Digest>,
     /// Bytes that it has.
     pub length: u64,
     /// When it was last written to, by the clock of the store.
@@ -166,6 +179,24 @@ pub trait BlobStore: Send + Sync {
     /// # Errors
     /// [`BlobError::NotFound`], [`BlobError::Failed`].
     fn size(&self, key: &BlobKey) -> Result<u64, BlobError>;
+
+    /// Stores a statement under its digest.
+    ///
+    /// # Errors
+    /// [`BlobError::Full`], [`BlobError::Failed`].
+    fn put_statement(&self, digest: &Digest, envelope: &[u8]) -> Result<(), BlobError>;
+
+    /// Reads a statement.
+    ///
+    /// # Errors
+    /// [`BlobError::NotFound`], [`BlobError::Failed`].
+    fn statement(&self, digest: &Digest) -> Result<Vec<u8>, BlobError>;
+
+    /// The files in the folder of the statements that this store has made.
+    ///
+    /// # Errors
+    /// [`BlobError::Failed`].
+    fn statements(&self) -> Result<Vec<StoredStatement>, BlobError>;
 
     /// Bytes that can still be written.
     ///

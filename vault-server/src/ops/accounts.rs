@@ -1,10 +1,10 @@
 //! Enrolment and the directory (PROTOCOL.md, section 4.1).
 
 use serde::Deserialize;
-use vault_proto::credentials::{CertificateChain, Member, verify_key_list};
 use vault_proto::envelope::{Envelope, Statement};
-use vault_proto::ids::AccountId;
+use vault_proto::ids::{AccountId, Digest};
 use vault_proto::key_chain::check_next;
+use vault_proto::members::{CertificateChain, MemberStatements, verify_key_list};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::KeyList;
 use vault_proto::timestamp::Timestamp;
@@ -76,7 +76,7 @@ impl Submission {
     /// # Errors
     /// [`ProblemCode::CredentialsRefused`].
     pub fn verify(&self, vault: &Vault, at: Timestamp) -> Result<VerifiedMember, Problem> {
-        let member = Member {
+        let member = MemberStatements {
             issuer: self.chain.issuer.clone(),
             certificate: self.chain.certificate.clone(),
             key_list: self.key_list.clone(),
@@ -115,11 +115,13 @@ pub fn enrol(vault: &Vault, caller: &Caller, submission: &Submission) -> Result<
             replaces,
         };
         // Who is enrolled goes on in a full store as well; how many key lists there are is bounded.
+        let statements = vault.unstored(&enrolment.statements())?;
         let room = match stored {
-            None => vault.room.for_new(&*vault.blobs, enrolment.length())?,
-            Some(_) => vault.room.for_ending(&*vault.blobs, enrolment.length())?,
+            None => vault.room.for_new(&*vault.blobs, length(&statements))?,
+            Some(_) => vault.room.for_ending(&*vault.blobs, length(&statements))?,
         };
-        room.settle(vault.store.enrol(&Event::enrolment(caller), &enrolment)?);
+        let event = Event::enrolment(caller);
+        room.settle(vault.with_statements(&statements, || Ok(vault.store.enrol(&event, &enrolment)?))?);
         if let Ok(chain) = submission.chain.verify_signatures(vault.organisation, enrolment.account) {
             vault.learn_issuer(&chain);
         }
@@ -127,10 +129,15 @@ pub fn enrol(vault: &Vault, caller: &Caller, submission: &Submission) -> Result<
     })
 }
 
+/// Bytes of statements.
+fn length(statements: &[(Digest, &[u8])]) -> u64 {
+    statements.iter().fold(0, |sum: u64, (_, envelope)| sum.saturating_add(envelope.len() as u64))
+}
+
 const NOT_FOLLOWING: &str = "The key list does not follow on the current one.";
 const NOT_NEWER: &str = "The certificate is not newer than the current one.";
 
-type Replaced = (vault_proto::ids::Digest, vault_proto::ids::Digest);
+type Replaced = (Digest, Digest);
 
 /// Checks that a submission follows on what is stored; returns what it replaces, `None` if it changes nothing.
 fn follow(entry: &DirectoryEntry, submission: &Submission) -> Result<Option<Replaced>, Problem> {
@@ -158,11 +165,17 @@ fn follow(entry: &DirectoryEntry, submission: &Submission) -> Result<Option<Repl
         )?;
     }
     let chain = entry.chain();
-    let same_chain = chain == submission.chain;
+    let same_chain = is_same(&chain, &submission.chain);
     if !same_chain && !submission.chain.is_newer_than(&chain) {
         return Err(refused(NOT_NEWER));
     }
     Ok((!same_list || !same_chain).then(|| (entry.certificate.digest(), current.digest())))
+}
+
+/// Whether two chains are of the same statements, however they are signed.
+fn is_same(one: &CertificateChain, other: &CertificateChain) -> bool {
+    let digests = |chain: &CertificateChain| (chain.issuer.digest(), chain.certificate.digest());
+    digests(one) == digests(other)
 }
 
 /// Checks that a key list drops or exchanges nothing that it must not of the current one, which was checked like this
@@ -211,7 +224,7 @@ pub fn replace_certificate(
     vault.accounts_lock.exclusive((), || {
         let entry = vault.store.directory_entry(account)?.ok_or(Problem::not_found())?.entry;
         let current = entry.chain();
-        if current == chain {
+        if is_same(&current, &chain) {
             return Ok(Stored::Same);
         }
         if !chain.is_newer_than(&current) {
@@ -223,11 +236,16 @@ pub fn replace_certificate(
         }
         let event = Event::permitted(&permit, caller);
         let replaces = current.certificate.digest();
-        let length =
-            (chain.issuer.bytes().len() as u64).saturating_add(chain.certificate.bytes().len() as u64);
+        let statements = vault.unstored(&[
+            (chain.issuer.digest(), chain.issuer.bytes()),
+            (chain.certificate.digest(), chain.certificate.bytes()),
+        ])?;
         // Also of a store that is full: who fills it can be ended, and who reads in it renewed.
-        let room = vault.room.for_ending(&*vault.blobs, length)?;
-        room.settle(vault.store.replace_certificate(&permit, &event, account, &chain, replaces)?);
+        let room = vault.room.for_ending(&*vault.blobs, length(&statements))?;
+        let change = vault.with_statements(&statements, || {
+            Ok(vault.store.replace_certificate(&permit, &event, account, &chain, replaces)?)
+        })?;
+        room.settle(change);
         vault.learn_issuer(&signed);
         Ok(Stored::New)
     })

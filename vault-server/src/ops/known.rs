@@ -2,9 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use vault_proto::credentials::{SignedChain, verify_issuer};
 use vault_proto::ids::AccountId;
 use vault_proto::key_chain::KeyListChain;
+use vault_proto::members::{SignedChain, verify_issuer};
 use vault_proto::trust::Known;
 
 use super::Vault;

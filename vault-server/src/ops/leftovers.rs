@@ -5,13 +5,14 @@
 //! and leaves everything as it is, if it finds what no crash leaves: then the index is older than the objects, or of
 //! another time. What it sets aside is kept for [`KEPT_DAYS`](crate::blob::KEPT_DAYS) days more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
-use vault_proto::ids::RecordingId;
+use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::object::statement_path;
 
 use super::Vault;
-use crate::blob::{BlobError, Day, Object, StoredFile};
+use crate::blob::{BlobError, Day, Object, StoredFile, StoredStatement};
 use crate::refusal::Reason;
 use crate::store::{Named, NamedRecording, StoreError};
 
@@ -146,10 +147,37 @@ struct Plan {
     done: Collection,
     /// Old leftovers, as many as may be set aside.
     leftovers: Vec<StoredFile>,
+    /// Likewise, in the folder of the statements.
+    statements: Vec<StoredStatement>,
     /// Old leftovers, all of them.
     found: u64,
     contradiction: Option<(RecordingId, String)>,
     contradictions: u64,
+}
+
+impl Plan {
+    /// Counts an old leftover; says whether it may be set aside.
+    fn count_leftover(&mut self, search: &Search, name: &str) -> bool {
+        self.found += 1;
+        if self.found <= search.at_most.saturating_add(MOST_LOGGED) {
+            tracing::info!(file = %name, "a leftover of a crash");
+        }
+        self.found <= search.at_most
+    }
+
+    fn count_unexplained(&mut self, name: &str) {
+        self.done.unexplained += 1;
+        if self.done.unexplained <= MOST_LOGGED {
+            tracing::warn!(file = %name, "no row names this, and it stays");
+        }
+    }
+
+    fn count_missing(&mut self, name: &str) {
+        self.done.missing += 1;
+        if self.done.missing <= MOST_LOGGED {
+            tracing::error!(object = %name, "a row names an object that is not there, or is too short");
+        }
+    }
 }
 
 /// Files and objects of one kind that are named in the log, each; of the others, how many there are.
@@ -171,6 +199,7 @@ pub fn collect(
     {
         return Ok(plan.done);
     }
+    look_at_statements(vault, search, &mut plan)?;
     if let Some((recording, object)) = plan.contradiction {
         let recordings = plan.contradictions;
         return Err(SearchError::Refused(Reason::UnknownObjects { recording, object, recordings }));
@@ -180,7 +209,7 @@ pub fn collect(
         return Err(SearchError::Refused(Reason::ManyLeftovers { found, at_most }));
     }
     let mut done = plan.done;
-    done.left = plan.found - plan.leftovers.len() as u64;
+    done.left = plan.found - plan.leftovers.len() as u64 - plan.statements.len() as u64;
     if done.missing > 0 {
         tracing::error!(
             missing = done.missing,
@@ -193,6 +222,15 @@ pub fn collect(
     let today = Day::of((vault.clock)());
     for file in &plan.leftovers {
         match set_aside(vault, file, &today) {
+            Ok(moved) => done.set_aside += u64::from(moved),
+            Err(error) => {
+                done.failed += 1;
+                tracing::warn!(file = %file.name, %error, "a leftover of a crash could not be set aside");
+            }
+        }
+    }
+    for file in &plan.statements {
+        match set_statement_aside(vault, file, &today) {
             Ok(moved) => done.set_aside += u64::from(moved),
             Err(error) => {
                 done.failed += 1;
@@ -232,10 +270,7 @@ fn look_for_missing(
             match found {
                 Ok(missing) => {
                     for name in missing {
-                        plan.done.missing += 1;
-                        if plan.done.missing <= MOST_LOGGED {
-                            tracing::error!(object = %name, "a row names an object that is not there, or is too short");
-                        }
+                        plan.count_missing(&name);
                     }
                 }
                 Err(error) => {
@@ -288,6 +323,45 @@ fn look_at_files(
     Ok(went_on)
 }
 
+/// Holds statements and their rows against each other. A statement is written before its row, and neither is ever
+/// dropped: so one without a row is what a crash left, or belongs to a newer index. It stays, for a recording whose
+/// manifest names it may be found again.
+fn look_at_statements(vault: &Vault, search: &Search, plan: &mut Plan) -> Result<(), SearchError> {
+    // Rows first: the object of a row that is there is there as well. Then files: what has no row now had none then,
+    // or got it since, and stays in both cases.
+    let mut rows: BTreeMap<Digest, u64> = BTreeMap::new();
+    loop {
+        let page = vault.store.statements_after(rows.last_key_value().map(|(digest, _)| digest))?;
+        if page.is_empty() {
+            break;
+        }
+        rows.extend(page);
+    }
+    let files = vault.blobs.statements()?;
+    let there: HashSet<Digest> = files
+        .iter()
+        .filter(|file| file.digest.as_ref().and_then(|digest| rows.get(digest)) == Some(&file.length))
+        .filter_map(|file| file.digest)
+        .collect();
+    for digest in rows.keys().filter(|digest| !there.contains(*digest)) {
+        plan.count_missing(&statement_path(digest));
+    }
+    for file in &files {
+        match file.digest {
+            Some(digest) if rows.contains_key(&digest) => {}
+            Some(digest) if vault.store.statement_size(&digest)?.is_some() => {}
+            Some(_) => plan.count_unexplained(&file.name),
+            None if file.modified >= search.before => plan.done.young += 1,
+            None => {
+                if plan.count_leftover(search, &file.name) {
+                    plan.statements.push(file.clone());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 fn look_at(
     vault: &Vault,
     recording: RecordingId,
@@ -303,20 +377,11 @@ fn look_at(
             Class::Named => {}
             Class::Leftover if file.modified >= search.before => plan.done.young += 1,
             Class::Leftover => {
-                plan.found += 1;
-                if plan.found <= search.at_most {
+                if plan.count_leftover(search, &file.name) {
                     plan.leftovers.push(file.clone());
                 }
-                if plan.found <= search.at_most.saturating_add(MOST_LOGGED) {
-                    tracing::info!(file = %file.name, "a leftover of a crash");
-                }
             }
-            Class::Unexplained => {
-                plan.done.unexplained += 1;
-                if plan.done.unexplained <= MOST_LOGGED {
-                    tracing::warn!(file = %file.name, "no row names this, and it stays");
-                }
-            }
+            Class::Unexplained => plan.count_unexplained(&file.name),
             Class::Contradiction => {
                 contradicts = true;
                 tracing::error!(file = %file.name, "the index does not know this, and no crash leaves it");
@@ -362,6 +427,19 @@ fn set_aside(vault: &Vault, found: &StoredFile, today: &Day) -> Result<bool, Sea
         remove_folder(vault, found.recording, found.segment)?;
     }
     Ok(moved)
+}
+
+/// Sets aside what was put aside in the folder of the statements and never named, unless it has become something else
+/// since it was found.
+fn set_statement_aside(vault: &Vault, found: &StoredStatement, today: &Day) -> Result<bool, SearchError> {
+    vault.statements_lock.exclusive((), || {
+        if !vault.blobs.statements()?.contains(found) {
+            return Ok(false);
+        }
+        vault.blobs.set_aside(&found.name, today)?;
+        tracing::info!(file = %found.name, "set aside a leftover of a crash");
+        Ok(true)
+    })
 }
 
 /// Removes a folder that is empty now. Nobody can be about to write into it: its recording or segment would have to be

@@ -10,6 +10,7 @@ mod locks;
 pub mod recordings;
 mod room;
 pub mod segments;
+pub mod statements;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use vault_proto::envelope::{Envelope, Statement};
 use vault_proto::geometry::MAX_PART;
 use vault_proto::ids::{OrganisationId, RecordingId};
 use vault_proto::problem::ProblemCode;
-use vault_proto::recording::{CheckedManifest, Refusal};
+use vault_proto::recording::{CheckedManifest, Refusal, claimed_manifest};
 use vault_proto::statements::Manifest;
 use vault_proto::timestamp::Timestamp;
 use vault_proto::trust::Known;
@@ -50,6 +51,8 @@ pub struct Vault {
     recording_locks: KeyedLocks<RecordingId>,
     segment_locks: KeyedLocks<(RecordingId, u32)>,
     part_locks: KeyedLocks<(RecordingId, u32, u32)>,
+    /// Taken last of all.
+    statements_lock: KeyedLocks<()>,
     room: Room,
     known_issuers: KnownIssuers,
 }
@@ -71,6 +74,7 @@ impl Vault {
             recording_locks: KeyedLocks::default(),
             segment_locks: KeyedLocks::default(),
             part_locks: KeyedLocks::default(),
+            statements_lock: KeyedLocks::default(),
             room: Room::default(),
             known_issuers: KnownIssuers::default(),
         }
@@ -145,9 +149,11 @@ impl Vault {
     fn checked_manifest(&self, permit: &Permit) -> Result<CheckedManifest, Problem> {
         let recording = permit.recording().ok_or(Problem::not_found())?;
         let manifest = self.blobs.get(&BlobKey::new(permit, Object::Manifest)?)?;
-        let credentials = self.blobs.get(&BlobKey::new(permit, Object::Credentials)?)?;
-        CheckedManifest::check(recording, self.organisation, &manifest, &credentials, &Known::default())
-            .map_err(|error| Problem::internal(&error))
+        let internal = |refusal: Refusal| Problem::internal(&refusal);
+        let claimed = claimed_manifest(recording, self.organisation, &manifest).map_err(internal)?;
+        let named = self.stored_statements(claimed.unverified())?;
+        CheckedManifest::check(recording, self.organisation, &manifest, &named, &Known::default())
+            .map_err(internal)
     }
 }
 

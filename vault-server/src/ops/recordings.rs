@@ -31,7 +31,7 @@ const MAX_AHEAD_SECONDS: i64 = MAX_SKEW_SECONDS;
 struct CreateText {
     manifest: String,
     key: String,
-    credentials: String,
+    statements: Vec<String>,
 }
 
 /// Which part of the caller's list is asked for, as it came.
@@ -46,24 +46,25 @@ pub struct ListRequest {
     pub prefix: Option<String>,
 }
 
-/// Stores a manifest, its key object and its credentials, from the body of the request.
+/// Stores a manifest, its key object and the statements that came with it, from the body of the request.
 ///
 /// # Errors
 /// [`ProblemCode::BadRequest`], [`ProblemCode::Forbidden`], [`ProblemCode::StatementRefused`],
 /// [`ProblemCode::Conflict`], [`ProblemCode::StorageFull`].
 pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Problem> {
     let text: CreateText = serde_json::from_slice(body)
-        .map_err(|_| Problem::bad_request("The body is not a manifest with its key and credentials."))?;
+        .map_err(|_| Problem::bad_request("The body is not a manifest with its key and statements."))?;
     let key = base64::decode(&text.key).ok_or_else(|| Problem::bad_request("The key is not base64."))?;
     let envelope = parse_statement::<Manifest>(text.manifest.as_bytes())?;
     let manifest = envelope.unverified();
     let permit = authorize(&caller.actor, Action::CreateRecording, Some(&Parties::of(manifest)))?;
+    let named = vault.named_by(manifest, &text.statements)?;
     let known = vault.known(manifest.participants().all())?;
     CheckedManifest::check(
         manifest.recording,
         vault.organisation,
         text.manifest.as_bytes(),
-        text.credentials.as_bytes(),
+        &named.statements,
         &known,
     )
     .map_err(|refusal| statement_refused(&refusal))?;
@@ -72,11 +73,10 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
         return Err(Problem::with_detail(ProblemCode::StatementRefused, "The sequence number is too large."));
     }
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    let recording = NewRecording {
-        manifest: envelope.clone(),
-        key_length: length(&key),
-        credentials_length: length(text.credentials.as_bytes()),
-    };
+    let recording =
+        NewRecording { manifest: envelope.clone(), key_length: length(&key), statements: named.new };
+    let statements: Vec<(Digest, &[u8])> =
+        recording.statements.iter().map(|(digest, envelope)| (*digest, envelope.as_slice())).collect();
     vault.recording_locks.exclusive(manifest.recording, || {
         if vault.store.would_create(&permit, &recording)? == Stored::Same {
             return Ok(Stored::Same);
@@ -90,14 +90,18 @@ pub fn create(vault: &Vault, caller: &Caller, body: &[u8]) -> Result<Stored, Pro
             let detail = format!("It was created later than the server's time, {}.", caller.at);
             return Err(Problem::with_detail(ProblemCode::StatementRefused, detail));
         }
-        let length = text.manifest.len().saturating_add(key.len()).saturating_add(text.credentials.len());
+        let length =
+            statements.iter().fold(text.manifest.len().saturating_add(key.len()), |sum, (_, envelope)| {
+                sum.saturating_add(envelope.len())
+            });
         let room = vault.room.for_new(&*vault.blobs, u64::try_from(length).unwrap_or(u64::MAX))?;
         check_objects_without_row(vault, &permit, text.manifest.as_bytes())?;
         vault.put_unnamed(&BlobKey::new(&permit, Object::Key { generation: 0 })?, &key)?;
-        vault.put_unnamed(&BlobKey::new(&permit, Object::Credentials)?, text.credentials.as_bytes())?;
         vault.put_unnamed(&BlobKey::new(&permit, Object::Manifest)?, text.manifest.as_bytes())?;
         let event = Event::permitted(&permit, caller);
-        let change = vault.store.create_recording(&permit, &event, &recording)?;
+        let change = vault.with_statements(&statements, || {
+            Ok(vault.store.create_recording(&permit, &event, &recording)?)
+        })?;
         room.settle(change.bytes);
         Ok(change.stored)
     })
@@ -192,14 +196,9 @@ pub fn record(vault: &Vault, caller: &Caller, recording: RecordingId) -> Result<
     let permit = vault.permit(caller, Action::FetchStatements, recording)?;
     let row = vault.store.recording(&permit)?;
     let segments = vault.store.segments(&permit)?;
-    let credentials = vault.blobs.get(&BlobKey::new(&permit, Object::Credentials)?)?;
-    let manifest = stored_manifest(&row)?;
-    if Digest::of(&credentials) != manifest.unverified().credentials {
-        return Err(Problem::internal(&"the stored credentials are damaged"));
-    }
+    stored_manifest(&row)?;
     Ok(RecordingRecord {
         manifest: text(row.manifest)?,
-        credentials: text(credentials)?,
         segments: segments.into_iter().map(segment_record).collect::<Result<_, _>>()?,
         final_seal: row.final_seal.map(text).transpose()?,
         details_bytes: row.details.map(|details| details.length),
@@ -235,8 +234,7 @@ pub fn key(
 /// [`ProblemCode::NotFound`].
 pub fn record_size(vault: &Vault, caller: &Caller, recording: RecordingId) -> Result<usize, Problem> {
     let permit = vault.permit(caller, Action::FetchStatements, recording)?;
-    let credentials = vault.blobs.size(&BlobKey::new(&permit, Object::Credentials)?)?;
-    Ok(super::size_while_encoded(credentials.saturating_add(vault.store.statements_size(&permit)?)))
+    Ok(super::size_while_encoded(vault.store.statements_size(&permit)?))
 }
 
 /// The newest manifest that the calling device has signed for `account`.

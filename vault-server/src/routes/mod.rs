@@ -12,6 +12,7 @@ pub(crate) mod recordings;
 pub(crate) mod segments;
 mod shares;
 mod signed;
+pub(crate) mod statements;
 mod strangers;
 
 use std::str::FromStr;

@@ -12,9 +12,9 @@ pub use rows::{
 pub use sqlite::{InspectionError, OpenError, SqliteStore};
 pub(crate) use sqlite::{READ_NONCES, inspect, is_fresh};
 
-use vault_proto::credentials::{CertificateChain, Member};
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, RecordingId};
+use vault_proto::members::{CertificateChain, MemberStatements};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::IssuerCertificate;
 use vault_proto::timestamp::Timestamp;
@@ -144,7 +144,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Failed`].
-    fn member_of_device(&self, key: KeyId) -> Result<Option<(AccountId, Member)>, StoreError>;
+    fn member_of_device(&self, key: KeyId) -> Result<Option<(AccountId, MemberStatements)>, StoreError>;
 
     /// What the directory says of an account that is enrolling or looked up.
     ///
@@ -181,8 +181,8 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<AccountId>, StoreError>;
 
-    /// Stores an account's certificate and key list in place of those of `replaces`. Gives how many bytes more are
-    /// stored than before. The event is that of a key list: a certificate that only replaces another says itself when
+    /// Stores an account's certificate and key list in place of those of `replaces`, which stay as statements. Gives how
+    /// many bytes more are stored than before. The event is that of a key list: a certificate that only replaces another says itself when
     /// and by whom it was made.
     ///
     /// # Errors
@@ -256,6 +256,26 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Failed`].
     fn withdraw_comparison(&self, permit: &Permit, other: AccountId) -> Result<Stored, StoreError>;
 
+    /// The envelope of the statement with this digest, of whoever it is; `None` if there is none. Who knows a digest has
+    /// seen what names it.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn statement(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Bytes of the envelope of the statement with this digest; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn statement_size(&self, digest: &Digest) -> Result<Option<u64>, StoreError>;
+
+    /// Some statements above `after`, ascending by digest, each with the bytes of its envelope; none if there are no
+    /// more. For the search for leftovers, which acts for nobody.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn statements_after(&self, after: Option<&Digest>) -> Result<Vec<(Digest, u64)>, StoreError>;
+
     /// Whose a recording is; `None` if it does not exist. For [`crate::authorize::authorize`], before any permit.
     ///
     /// # Errors
@@ -277,7 +297,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Failed`].
     fn newest_manifest(&self, permit: &Permit) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Stores a manifest.
+    /// Stores a manifest with the statements that came with it, those of them that are not there.
     ///
     /// # Errors
     /// As [`Self::would_create`].
@@ -300,7 +320,8 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Failed`].
     fn statements_size(&self, permit: &Permit) -> Result<u64, StoreError>;
 
-    /// Bytes of all that is stored for good: objects of recordings, each once, certificates and key lists.
+    /// Bytes of all that is stored for good: objects of recordings and statements that are named by their digests, each
+    /// once.
     ///
     /// # Errors
     /// [`StoreError::Failed`].

@@ -1,10 +1,10 @@
 //! What goes into a store and comes out of it.
 
-use vault_proto::credentials::CertificateChain;
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::PartChunks;
 use vault_proto::http_signature::Nonce;
 use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
+use vault_proto::members::CertificateChain;
 use vault_proto::object::Object;
 use vault_proto::statements::{KeyList, Manifest};
 use vault_proto::timestamp::Timestamp;
@@ -65,10 +65,14 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    /// Bytes of its statements.
-    pub fn length(&self) -> u64 {
-        let statements = [self.chain.issuer.bytes(), self.chain.certificate.bytes(), self.key_list.bytes()];
-        statements.iter().map(|bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)).sum()
+    /// Its statements: digests and envelopes.
+    pub fn statements(&self) -> [(Digest, &[u8]); 3] {
+        let CertificateChain { issuer, certificate } = &self.chain;
+        [
+            (issuer.digest(), issuer.bytes()),
+            (certificate.digest(), certificate.bytes()),
+            (self.key_list.digest(), self.key_list.bytes()),
+        ]
     }
 }
 
@@ -96,8 +100,8 @@ pub struct NewRecording {
     pub manifest: Envelope<Manifest>,
     /// Bytes of its key object of generation 0.
     pub key_length: u32,
-    /// Bytes of its credentials object.
-    pub credentials_length: u32,
+    /// Statements that it names and that are not stored yet, as far as is known: digests and envelopes.
+    pub statements: Vec<(Digest, Vec<u8>)>,
 }
 
 /// What is stored of a recording as a whole.
@@ -242,8 +246,7 @@ pub struct FinalRow {
     pub envelope: Vec<u8>,
 }
 
-/// Which objects of a recording, and of one segment of it, rows name; its manifest, credentials and key of generation 0
-/// always.
+/// Which objects of a recording, and of one segment of it, rows name; its manifest and key of generation 0 always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Named {
     /// Whether it has details.

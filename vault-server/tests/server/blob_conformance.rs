@@ -1,4 +1,4 @@
-use vault_proto::ids::{AccountId, KeyId, RecordingId};
+use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
 use vault_proto::statements::{Participants, Role};
 use vault_server::authorize::{Action, Actor, Parties, Permit, Standing, authorize};
 use vault_server::blob::{BlobError, BlobKey, BlobStore, Object};
@@ -14,7 +14,6 @@ fn conforms(reopen: impl Fn() -> Box<dyn BlobStore>) {
     store.check_ready().unwrap();
     let objects = [
         Object::Manifest,
-        Object::Credentials,
         Object::Key { generation: 0 },
         Object::Key { generation: 1 },
         Object::Header { segment: 0 },
@@ -40,7 +39,21 @@ fn conforms(reopen: impl Fn() -> Box<dyn BlobStore>) {
     store.write_part(&body, 0, b"head").unwrap();
     store.write_part(&body, 0, b"HEAD").unwrap();
 
+    let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
+    assert!(matches!(store.statement(&one), Err(BlobError::NotFound)));
+    store.put_statement(&one, b"first").unwrap();
+    store.put_statement(&one, &[1; 70_000]).unwrap();
+    store.put_statement(&two, b"other").unwrap();
+
     let store = reopen();
+    assert_eq!(store.statement(&one).unwrap(), vec![1; 70_000]);
+    assert_eq!(store.statement(&two).unwrap(), b"other");
+    let mut listed: Vec<_> =
+        store.statements().unwrap().iter().map(|file| (file.digest, file.length)).collect();
+    listed.sort();
+    let mut expected = vec![(Some(one), 70_000), (Some(two), 5)];
+    expected.sort();
+    assert_eq!(listed, expected);
     for (number, object) in (0u8..).zip(objects) {
         assert_eq!(store.get(&name(object)).unwrap(), vec![number; 70_000]);
     }
@@ -114,7 +127,6 @@ fn a_permit_names_only_what_its_action_reaches() {
     let content = permit(1, Role::Patient, Action::FetchBody, recording);
     for (object, is_content) in [
         (Object::Manifest, false),
-        (Object::Credentials, false),
         (Object::Parts { segment: 0 }, false),
         (Object::Seal { segment: 0 }, false),
         (Object::Final, false),

@@ -15,7 +15,6 @@ async fn what_is_short_or_missing_is_a_failure_and_no_shorter_answer() {
         ("seg/0/header", path::header(&id, 0)),
         ("key.0", path::key(&id, 0)),
         ("details", path::details(&id)),
-        ("credentials", path::recording(&id)),
     ];
     for (name, place) in places {
         let file = server.data().join(format!("blobs/rec/{id}/{name}"));

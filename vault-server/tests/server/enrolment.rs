@@ -1,6 +1,6 @@
 use ed25519_dalek::SigningKey;
 use reqwest::Method;
-use vault_proto::credentials::CertificateChain;
+use vault_proto::members::CertificateChain;
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::{AccountMatches, DirectoryEntry, Enrol, path};

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
 use reqwest::Method;
-use vault_proto::ids::RecordingId;
+use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::path;
 use vault_server::authorize::{Action, Actor, Parties, Standing, authorize};
-use vault_server::blob::{BlobError, BlobKey, BlobStore, BodyReader, Day, FileBlobs, StoredFile};
+use vault_server::blob::{
+    BlobError, BlobKey, BlobStore, BodyReader, Day, FileBlobs, StoredFile, StoredStatement,
+};
 use vault_server::event::Caller;
 use vault_server::ops::{Vault, recordings, segments};
 use vault_server::store::{Store, Stored};
@@ -48,6 +50,18 @@ impl BlobStore for FullDisk {
 
     fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
         self.0.size(key)
+    }
+
+    fn put_statement(&self, digest: &Digest, envelope: &[u8]) -> Result<(), BlobError> {
+        self.0.put_statement(digest, envelope)
+    }
+
+    fn statement(&self, digest: &Digest) -> Result<Vec<u8>, BlobError> {
+        self.0.statement(digest)
+    }
+
+    fn statements(&self) -> Result<Vec<StoredStatement>, BlobError> {
+        self.0.statements()
     }
 
     fn free_bytes(&self) -> Result<u64, BlobError> {

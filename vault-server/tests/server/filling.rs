@@ -92,13 +92,10 @@ async fn a_manifest_is_checked_before_it_is_stored() {
     server.create(&own).await;
     let foreign = Draft::new(organisation, 8, patient, clinician, &second);
     create(&second, &foreign, ProblemCode::Forbidden).await;
-    // A patient certified as clinician, in the credentials alone.
+    // A clinician whom another organisation certified.
     let impostor = Organisation::new(50).person(11, Role::Clinician);
     let uncertified = Draft::new(organisation, 9, patient, &impostor, recorder);
     create(recorder, &uncertified, ProblemCode::StatementRefused).await;
-    let mut other_credentials = scene.draft(1);
-    other_credentials.credentials = own.credentials.clone();
-    create(recorder, &other_credentials, ProblemCode::StatementRefused).await;
 
     server.create(&scene.draft(1)).await;
     let other_under_id = Draft::new(organisation, 1, patient, &second, recorder);
@@ -501,7 +498,7 @@ async fn an_id_is_its_devices_alone_to_begin() {
         let body = serde_json::json!({
             "manifest": forged(draft.sealer, manifest),
             "key": BASE64.encode(&draft.key_object),
-            "credentials": draft.credentials,
+            "statements": draft.statements,
         });
         scene.server.post(draft.sealer, path::RECORDINGS, body.to_string().into_bytes()).await
     };

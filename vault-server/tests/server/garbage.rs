@@ -43,7 +43,7 @@ async fn no_body_breaks_the_server() {
         b"{}".to_vec(),
         b"null".to_vec(),
         b"[".repeat(5000),
-        b"{\"manifest\":\"\",\"key\":\"\",\"credentials\":\"\"}".to_vec(),
+        b"{\"manifest\":\"\",\"key\":\"\",\"statements\":[]}".to_vec(),
         b"{\"track\":256,\"header\":\"\"}".to_vec(),
         b"{\"track\":0,\"track\":0,\"header\":\"\"}".to_vec(),
         vec![0xff; 1000],

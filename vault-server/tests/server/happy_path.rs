@@ -1,9 +1,11 @@
+use vault_proto::envelope::Envelope;
 use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::Digest;
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::recording::{CheckedRecording, StoredStatements};
-use vault_proto::statements::Role;
+use vault_proto::statements::{Manifest, Role};
 use vault_proto::trust::Known;
-use vault_proto::wire::{DirectoryEntry, RecordingPage, RecordingRecord, ServerInfo, path};
+use vault_proto::wire::{DirectoryEntry, RecordingPage, RecordingRecord, ServerInfo, Statements, path};
 
 use crate::support::{Draft, Organisation, Server};
 
@@ -23,7 +25,7 @@ async fn a_recording_is_stored_and_fetched() {
     server.enrol(&[&patient, &clinician, &recorder]).await;
     server.post(&patient, path::ACCOUNTS, patient.enrolment()).await.ok(200);
     let entry: DirectoryEntry = server.get(&recorder, path::account(&patient.account())).await.ok(200).json();
-    assert_eq!(entry.current().unwrap(), patient.member());
+    assert_eq!(entry.current().unwrap(), patient.statements());
 
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &recorder);
     let id = draft.id();
@@ -78,6 +80,15 @@ async fn a_recording_is_stored_and_fetched() {
         let stored = parts.concat().len() + kept.concat().len();
         assert_eq!((entry.recording, entry.finished, entry.bytes), (id, true, stored as u64));
         let record: RecordingRecord = server.get(reader, path::recording(&id)).await.ok(200).json();
+        let manifest = Envelope::<Manifest>::parse(record.manifest.as_bytes()).unwrap();
+        let asked: Vec<Digest> = manifest.unverified().named_statements().into_iter().collect();
+        let query: Vec<String> = asked.iter().map(|digest| format!("digest={digest}")).collect();
+        let answer = server.get(reader, format!("{}?{}", path::STATEMENTS, query.join("&"))).await;
+        let answer: Statements = answer.ok(200).json();
+        let named: NamedStatements = asked
+            .into_iter()
+            .zip(answer.statements.into_iter().map(|envelope| envelope.into_bytes().into()))
+            .collect();
         let seal_bytes: Vec<Vec<u8>> =
             record.segments.iter().map(|segment| segment.seal.clone().unwrap().into_bytes()).collect();
         let checked = CheckedRecording::check(
@@ -85,7 +96,7 @@ async fn a_recording_is_stored_and_fetched() {
             organisation.id(),
             &StoredStatements {
                 manifest: record.manifest.as_bytes(),
-                credentials: record.credentials.as_bytes(),
+                named: &named,
                 seals: &seal_bytes,
                 progress: None,
                 final_seal: record.final_seal.as_deref().map(str::as_bytes),
@@ -107,7 +118,13 @@ async fn a_recording_is_stored_and_fetched() {
     let folder = server.data().join(format!("blobs/rec/{id}"));
     let blob = |name: &str| std::fs::read(folder.join(name)).unwrap();
     assert_eq!(blob("manifest"), draft.manifest.bytes());
-    assert_eq!(blob("credentials"), draft.credentials.as_bytes());
+    let statements = std::fs::read_dir(server.data().join("blobs/statements")).unwrap();
+    let mut statements: Vec<String> =
+        statements.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
+    statements.sort();
+    let mut named = draft.statements.clone();
+    named.sort();
+    assert_eq!(statements, named);
     assert_eq!(blob("key.0"), draft.key_object);
     assert_eq!(blob("seg/0/header"), draft.header(0, 0));
     assert!(blob("seg/0/body") == parts.concat());

@@ -4,12 +4,14 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use vault_proto::ids::RecordingId;
+use vault_proto::ids::{Digest, RecordingId};
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::path;
 use vault_server::authorize::{Actor, Standing};
-use vault_server::blob::{BlobError, BlobKey, BlobStore, BodyReader, Day, FileBlobs, StoredFile};
+use vault_server::blob::{
+    BlobError, BlobKey, BlobStore, BodyReader, Day, FileBlobs, StoredFile, StoredStatement,
+};
 use vault_server::event::Caller;
 use vault_server::ops::leftovers::{Collection, Search, SearchError, collect};
 use vault_server::ops::{Vault, recordings, segments};
@@ -89,7 +91,6 @@ async fn old_leftovers_are_set_aside_and_nothing_else() {
     let unexplained = [
         gone.join("manifest"),
         gone.join("key.0"),
-        gone.join("credentials"),
         gone.join(".0011223344556677.new"),
         open_folder.join("details"),
         open_folder.join("final"),
@@ -106,7 +107,7 @@ async fn old_leftovers_are_set_aside_and_nothing_else() {
     }
     let old = [
         never.join("key.0"),
-        never.join("credentials"),
+        never.join(".0011223344556677.new"),
         open_folder.join("seg/1/header"),
         finished_folder.join(".0011223344556677.new"),
         finished_folder.join("seg/0/.8899aabbccddeeff.new"),
@@ -170,7 +171,7 @@ async fn many_leftovers_wait_for_a_person() {
     server.finish(&draft, 1000).await;
     let rec = server.data().join("blobs/rec");
     for number in 0..17 {
-        leave(&rec.join(format!("{number:032x}/credentials")), 2 * DAY);
+        leave(&rec.join(format!("{number:032x}/key.0")), 2 * DAY);
     }
     let before = all_files(&rec);
     let data = server.stop().await;
@@ -230,6 +231,18 @@ impl BlobStore for Interrupted {
 
     fn size(&self, key: &BlobKey) -> Result<u64, BlobError> {
         self.blobs.size(key)
+    }
+
+    fn put_statement(&self, digest: &Digest, envelope: &[u8]) -> Result<(), BlobError> {
+        self.blobs.put_statement(digest, envelope)
+    }
+
+    fn statement(&self, digest: &Digest) -> Result<Vec<u8>, BlobError> {
+        self.blobs.statement(digest)
+    }
+
+    fn statements(&self) -> Result<Vec<StoredStatement>, BlobError> {
+        self.blobs.statements()
     }
 
     fn free_bytes(&self) -> Result<u64, BlobError> {
@@ -305,7 +318,7 @@ fn what_gains_its_row_meanwhile_stays() {
     let (organisation, patient, clinician) = people();
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let place = folder.path().join(format!("blobs/rec/{}", draft.id()));
-    leave(&place.join("credentials"), 2 * DAY);
+    leave(&place.join("key.0"), 2 * DAY);
     let small = small(folder.path(), &clinician);
     let (vault, caller) = (Arc::clone(&small.vault), small.caller.clone());
     let (create, open, id) = (draft.create(), draft.open(0, 0), draft.id());
@@ -316,10 +329,10 @@ fn what_gains_its_row_meanwhile_stays() {
     let done = collect(&small.vault, &search(), &|| true).unwrap();
     // What was there before was no such object, so it was set aside when the object came.
     assert_eq!(done, Collection { recordings: 1, ..Collection::default() });
-    assert_eq!(std::fs::read(place.join("credentials")).unwrap(), draft.credentials.as_bytes());
-    assert_eq!(names(&place), ["credentials", "key.0", "manifest", "seg/0/body", "seg/0/header"]);
+    assert_eq!(std::fs::read(place.join("key.0")).unwrap(), draft.key_object);
+    assert_eq!(names(&place), ["key.0", "manifest", "seg/0/body", "seg/0/header"]);
     let day = &at(NOW).to_string()[..10];
-    let kept = folder.path().join(format!("leftovers/{day}/rec/{}/credentials", draft.id()));
+    let kept = folder.path().join(format!("leftovers/{day}/rec/{}/key.0", draft.id()));
     assert_eq!(std::fs::read(kept).unwrap(), b"left behind");
 }
 
@@ -342,7 +355,7 @@ fn what_no_crash_leaves_stops_the_search() {
         let folder = tempfile::tempdir().unwrap();
         let small = small(folder.path(), &clinician);
         leave(&folder.path().join(&rec).join(name), Duration::ZERO);
-        leave(&folder.path().join("blobs/rec/00112233445566778899aabbccddeeff/credentials"), 2 * DAY);
+        leave(&folder.path().join("blobs/rec/00112233445566778899aabbccddeeff/key.0"), 2 * DAY);
         let before = all_files(folder.path());
         let Err(SearchError::Refused(reason)) = collect(&small.vault, &search(), &|| true) else {
             panic!("{name}: the search went on");
@@ -437,7 +450,7 @@ fn missing_objects_are_told_and_nothing_is_touched() {
     segments::open(&small.vault, &small.caller, draft.id(), 0, &draft.open(0, 0)).unwrap();
     store_part(&small, &draft, 0);
     let rec = folder.path().join("blobs/rec");
-    leave(&rec.join("00112233445566778899aabbccddeeff/credentials"), 2 * DAY);
+    leave(&rec.join("00112233445566778899aabbccddeeff/key.0"), 2 * DAY);
     let place = rec.join(draft.id().to_string());
     File::options().write(true).open(place.join("seg/0/body")).unwrap().set_len(10).unwrap();
     let shorter = draft.key_object.len() as u64 - 1;
@@ -449,5 +462,5 @@ fn missing_objects_are_told_and_nothing_is_touched() {
     assert!(all_files(&rec) == before);
     std::fs::remove_dir_all(&place).unwrap();
     let done = collect(&small.vault, &search(), &|| true).unwrap();
-    assert_eq!(done, Collection { recordings: 1, missing: 5, left: 1, ..Collection::default() });
+    assert_eq!(done, Collection { recordings: 1, missing: 4, left: 1, ..Collection::default() });
 }

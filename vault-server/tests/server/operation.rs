@@ -127,7 +127,6 @@ async fn leftovers_of_a_crash_do_not_matter() {
         std::fs::write(folder.join(name), bytes).unwrap();
     };
     leave("key.0", "of another try");
-    leave("credentials", "of another try");
     leave(".0123456789abcdef.new", "half of someth");
     server.get(&patient, path::recording(&draft.id())).await.refused(ProblemCode::NotFound);
     server.create(&draft).await;
@@ -142,7 +141,7 @@ async fn leftovers_of_a_crash_do_not_matter() {
     assert_eq!(std::fs::read(folder.join("manifest")).unwrap(), draft.manifest.bytes());
     let day = &at(NOW).to_string()[..10];
     let aside = server.data().join(format!("leftovers/{day}/rec/{}", draft.id()));
-    for name in names.iter().chain(&["key.0", "credentials"]) {
+    for name in names.iter().chain(&["key.0"]) {
         assert_eq!(std::fs::read(aside.join(name)).unwrap(), b"of another try", "{name}");
         assert_ne!(std::fs::read(folder.join(name)).unwrap(), b"of another try", "{name}");
     }

@@ -7,7 +7,7 @@ use vault_proto::statements::Role;
 use vault_proto::wire::{RecordingRecord, path};
 use vault_server::limits::Limits;
 
-use crate::support::{Call, Draft, Organisation, Person, Server, Validity, number_in};
+use crate::support::{Call, Draft, Organisation, Person, Server, Validity, number_in, statements};
 
 fn people() -> (Organisation, Person, Person) {
     let organisation = Organisation::new(1);
@@ -16,18 +16,14 @@ fn people() -> (Organisation, Person, Person) {
     (organisation, patient, clinician)
 }
 
-/// Bytes that are stored of people's own statements.
-fn statements(people: &[&Person]) -> u64 {
-    let bytes = people.iter().map(|person| {
-        let member = person.member();
-        [member.issuer.bytes(), member.certificate.bytes(), member.key_list.bytes()].concat().len() as u64
-    });
-    bytes.sum()
+/// Bytes that are stored of people's own statements, each once.
+fn bytes_of(people: &[&Person]) -> u64 {
+    statements(people).concat().len() as u64
 }
 
 /// Bytes that are stored of a recording that has begun.
 fn begun(draft: &Draft<'_>) -> u64 {
-    (draft.manifest.bytes().len() + draft.key_object.len() + draft.credentials.len()) as u64
+    (draft.manifest.bytes().len() + draft.key_object.len()) as u64
 }
 
 /// Room for three parts and many that come at once: three are stored, the others leave nothing, and there is room again
@@ -38,7 +34,7 @@ async fn only_so_many_bytes_are_stored() {
     let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
     let parts = draft.parts(0, 8_000_000);
     let full = parts[1].len() as u64;
-    let others = statements(&[&patient, &clinician]) + begun(&draft) + draft.header(0, 0).len() as u64;
+    let others = bytes_of(&[&patient, &clinician]) + begun(&draft) + draft.header(0, 0).len() as u64;
     let limits = Limits { max_bytes: Some(others + 3 * full + 10), ..Limits::default() };
     let server = Server::start_with(&organisation, limits).await;
     server.enrol(&[&patient, &clinician]).await;
@@ -91,7 +87,7 @@ async fn what_is_dropped_is_room_again() {
     let seal = draft.sign_seal(&draft.segment_seal(0, &parts[..1], end, None));
     let others = draft.header(0, 0).len() + seal.bytes().len() + 32;
     let most = parts[0].len() + parts[1].len() + details.len() + others;
-    let most = statements(&[&patient, &clinician]) + begun(&draft) + most as u64;
+    let most = bytes_of(&[&patient, &clinician]) + begun(&draft) + most as u64;
     let limits = Limits { max_bytes: Some(most), ..Limits::default() };
     let server = Server::start_with(&organisation, limits).await;
     server.enrol(&[&patient, &clinician]).await;
@@ -196,7 +192,7 @@ async fn everything_that_stays_is_counted() {
     let part = second.parts(0, 10_000).remove(0);
     server.part(&second, 0, 0, &part).await.ok(201);
     let (_, objects) = files(&server.data().join("blobs/rec"));
-    let stored = objects + statements(&[&patient, &clinician]);
+    let stored = objects + bytes_of(&[&patient, &clinician]);
     let third = Draft::new(&organisation, 3, &patient, &clinician, &clinician);
     let needed = begun(&third);
     let limited = |max_bytes| Limits { max_bytes: Some(max_bytes), ..Limits::default() };
@@ -334,31 +330,50 @@ async fn an_account_is_remembered_so_many_requests_of() {
     server.get(&patient, path::RECORDINGS).await.ok(200);
 }
 
-/// The credentials of a recording are those of its patient, clinician and sealer: nobody stores other people's with it.
+/// With a recording come the statements that it names: nobody stores other people's with it.
 #[tokio::test]
-async fn credentials_hold_nobody_whom_the_manifest_does_not_need() {
+async fn a_recording_brings_no_statement_that_it_does_not_name() {
     let (organisation, patient, clinician) = people();
     let recorder = organisation.person(12, Role::Recorder);
     let server = Server::start(&organisation).await;
-    server.enrol(&[&patient, &clinician, &recorder]).await;
-    let [one, two, sealer] = [&patient, &clinician, &recorder].map(Person::member);
+    server.enrol(&[&recorder]).await;
     let draft = |id| Draft::new(&organisation, id, &patient, &clinician, &recorder);
-    let others = (0..447).map(|_| organisation.person(13, Role::Patient).member());
+    let own = statements(&[&patient, &clinician]);
+    let other = statements(&[&organisation.person(13, Role::Patient)]);
+    let with = |more: &[String]| own.iter().chain(more).cloned().collect::<Vec<_>>();
+    let seal = draft(50).manifest;
     let wrong = [
-        [one.clone(), two.clone(), sealer.clone()].into_iter().chain(others).collect(),
-        vec![one.clone(), one.clone(), two.clone(), sealer.clone()],
-        vec![one.clone(), two.clone(), sealer.clone(), sealer.clone()],
-        vec![two.clone(), one.clone(), sealer.clone()],
-        vec![one.clone(), two.clone()],
+        with(&other),
+        with(&[String::from_utf8(seal.bytes().to_vec()).unwrap()]),
+        with(&["{}".to_owned()]),
+        with(&[String::new()]),
+        with(&vec![own[0].clone(); 68]),
+        // Too few: the server knows its recorder alone.
+        own[1..].to_vec(),
         vec![],
     ];
-    for (id, members) in (1..).zip(wrong) {
-        let draft = draft(id).with_credentials(members);
+    for (id, statements) in (1..).zip(wrong) {
+        let draft = draft(id).with_statements(statements);
         let refused = server.post(&recorder, path::RECORDINGS, draft.create()).await;
-        refused.refused(ProblemCode::StatementRefused);
+        let problem = refused.refused(ProblemCode::StatementRefused);
+        assert!(problem.detail.unwrap().contains("statement"), "{id}");
         assert!(!server.data().join(format!("blobs/rec/{}", draft.id())).exists());
     }
-    server.create(&draft(100).with_credentials(vec![one, two, sealer])).await;
+    let stored = rows(&server, "statements");
+    assert_eq!(names(&server), stored, "what was refused left nothing");
+    server.create(&draft(100).with_statements(own)).await;
+    assert_eq!(rows(&server, "statements"), stored + 4, "two certificates and two key lists");
+    assert_eq!(names(&server), stored + 4);
+    // From now on they are known, and come once.
+    server.create(&draft(101).with_statements(vec![])).await;
+    server.create(&draft(102)).await;
+    assert_eq!(rows(&server, "statements"), stored + 4);
+}
+
+/// How many files lie in the folder of the statements.
+fn names(server: &Server) -> u32 {
+    let folder = std::fs::read_dir(server.data().join("blobs/statements")).unwrap();
+    u32::try_from(folder.count()).unwrap()
 }
 
 /// A part far beyond what is stored would make a body with a hole of gigabytes.
@@ -396,7 +411,7 @@ async fn parts_do_not_run_far_ahead() {
 #[tokio::test]
 async fn a_full_store_still_ends_and_renews_accounts() {
     let (organisation, patient, clinician) = people();
-    let limits = Limits { max_bytes: Some(statements(&[&patient, &clinician])), ..Limits::default() };
+    let limits = Limits { max_bytes: Some(bytes_of(&[&patient, &clinician])), ..Limits::default() };
     let server = Server::start_with(&organisation, limits).await;
     server.enrol(&[&patient, &clinician]).await;
     let stranger = organisation.person(12, Role::Patient);

@@ -1,3 +1,4 @@
+use vault_proto::envelope::payload_digest;
 use vault_proto::geometry::PartChunks;
 use vault_proto::http_signature::Nonce;
 use vault_proto::ids::{AccountId, Digest, KeyId, RecordingId};
@@ -147,7 +148,7 @@ fn accounts(reopen: &impl Fn() -> Box<dyn Store>, organisation: &Organisation, o
     let (account, member) = store.member_of_device(new_id).unwrap().unwrap();
     assert_eq!((account, &member.key_list), (one.account(), &moved.key_list));
     let (account, member) = store.member_of_device(two.device_id()).unwrap().unwrap();
-    assert_eq!((account, member), (two.account(), two.member()));
+    assert_eq!((account, member), (two.account(), two.statements()));
     let entry = store.directory_entry(one.account()).unwrap().unwrap().entry;
     assert_eq!(entry.key_lists, [one.key_list.clone(), moved.key_list]);
     let permit = authorize(&caller(two, Role::Clinician).actor, Action::FindAccounts, None).unwrap();
@@ -181,11 +182,16 @@ fn accounts(reopen: &impl Fn() -> Box<dyn Store>, organisation: &Organisation, o
     assert!(matches!(of_nobody, Err(StoreError::Conflict)));
 }
 
+fn new_statements(draft: &Draft<'_>) -> Vec<(Digest, Vec<u8>)> {
+    let digest = |envelope: &String| payload_digest(envelope.as_bytes()).unwrap();
+    draft.statements.iter().map(|envelope| (digest(envelope), envelope.clone().into_bytes())).collect()
+}
+
 fn new_recording(draft: &Draft<'_>) -> NewRecording {
     NewRecording {
         manifest: draft.manifest.clone(),
         key_length: u32::try_from(draft.key_object.len()).unwrap(),
-        credentials_length: u32::try_from(draft.credentials.len()).unwrap(),
+        statements: new_statements(draft),
     }
 }
 
@@ -209,7 +215,7 @@ fn recordings(reopen: &impl Fn() -> Box<dyn Store>, drafts: &[&Draft<'_>], patie
     for (named, draft) in named.iter().zip(drafts) {
         let key = (Object::Key { generation: 0 }, draft.key_object.len() as u64);
         assert_eq!(named.recording, draft.id());
-        assert_eq!(named.objects, [(Object::Manifest, 1), (Object::Credentials, 1), key]);
+        assert_eq!(named.objects, [(Object::Manifest, 1), key]);
     }
     let permit = authorize(&caller(patient, Role::Patient).actor, Action::ListRecordings, None).unwrap();
     let list = |after, limit| -> Vec<RecordingId> {
@@ -421,7 +427,7 @@ fn growth(store: &dyn Store, patient: &Person, clinician: &Person) {
         counted = counted.checked_add_signed(change.bytes).unwrap();
         assert_eq!(store.stored_bytes().unwrap(), counted);
     };
-    let objects = draft.manifest.bytes().len() + draft.key_object.len() + draft.credentials.len();
+    let objects = draft.manifest.bytes().len() + draft.key_object.len();
     changed(store.create_recording(&permit, &event, &new_recording(&draft)).unwrap(), objects);
     let segment = NewSegment {
         index: 0,

@@ -1,10 +1,13 @@
 //! What an export holds, who may read it, and how it grows.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use vault_proto::ids::Digest;
+use vault_proto::object::statement_path;
 use vault_tests::command::end;
 use vault_tests::scene::{Scene, content, segments, title};
 use vault_tests::world::{World, bytes};
@@ -58,15 +61,22 @@ fn everything_that_may_be_read_comes_home_with_what_proves_it() {
         let named = place.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(named.contains(&title(name)) && named.contains(&scene.id(name)[..8]), "{named}");
         assert!(named.starts_with(&document["created"].as_str().unwrap()[..10]), "{named}");
-        for statement in ["manifest", "credentials", "final", "seg/0/seal"] {
+        for statement in ["manifest", "final", "seg/0/seal"] {
             assert!(folder.join("rec").join(scene.id(name)).join(statement).is_file(), "{name}: {statement}");
+        }
+        for (digest, envelope) in scene.objects(name).statements {
+            let path = statement_path(&digest);
+            assert_eq!(fs::read_to_string(folder.join(&path)).unwrap(), envelope, "{name}");
+            assert!(summed(&folder).contains(&path), "{name}: {path}");
         }
     }
     assert_eq!(fs::read_dir(folder.join("recordings")).unwrap().count(), 5);
     assert_eq!(fs::read_dir(folder.join("rec")).unwrap().count(), 5);
-    for name in
-        ["index.html", "fhir/r4.json", "fhir/r5.json", "proof/account", "proof/list", "proof/list-object"]
-    {
+    // Each once, however many recordings name it.
+    let named: BTreeSet<Digest> =
+        OF_ANNA.iter().flat_map(|name| scene.objects(name).statements.into_keys()).collect();
+    assert_eq!(fs::read_dir(folder.join("statements")).unwrap().count(), named.len());
+    for name in ["index.html", "fhir/r4.json", "fhir/r5.json", "proof/list", "proof/list-object"] {
         assert!(summed(&folder).contains(name), "{name}");
     }
     for version in ["r4", "r5"] {

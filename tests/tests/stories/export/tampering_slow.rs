@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use vault_proto::ids::Digest;
+use vault_proto::object::statement_path;
 use vault_tests::command::end;
 use vault_tests::scene::Scene;
 
@@ -195,12 +196,29 @@ fn every_change_of_an_opened_export_is_noticed() {
         fs::remove_dir_all(described(folder, scene.id("a1")).0).unwrap();
         fs::remove_file(of(scene, folder, "a1", "manifest")).unwrap();
     });
-    original.changed("credentials of another sealer", 11, (a1, &[]), |scene, folder| {
-        fs::copy(of(scene, folder, "p1", "credentials"), of(scene, folder, "a1", "credentials")).unwrap();
-    });
-    original.changed("credentials deleted", 11, (incomplete, &[]), |scene, folder| {
-        fs::remove_file(of(scene, folder, "a1", "credentials")).unwrap();
-    });
+    // Dora is the clinician of all of them: what is not proved of her is proved of none.
+    let all = ["a1", "a2", "o1", "p1", "s1"].map(|name| (name, "not-proved"));
+    let dora = original.scene.account("dora").parse().unwrap();
+    let member = original.scene.objects("a1").member(dora);
+    for (kind, digest) in [("certificate", member.certificate), ("key list", member.key_list)] {
+        let path = statement_path(&digest);
+        let (gone, changed) = ([(path.as_str(), "missing")], [(path.as_str(), "changed")]);
+        original.changed(&format!("a {kind} deleted"), 11, (&all, &gone), |_, folder| {
+            fs::remove_file(folder.join(&path)).unwrap();
+        });
+        original.changed(&format!("a {kind} with a changed bit"), 11, (&all, &changed), |_, folder| {
+            flip(&folder.join(&path));
+        });
+        let other = statement_path(&original.scene.objects("a1").member(dora).issuer);
+        original.changed(
+            &format!("another statement in place of a {kind}"),
+            11,
+            (&all, &changed),
+            |_, folder| {
+                fs::copy(folder.join(other), folder.join(&path)).unwrap();
+            },
+        );
+    }
     for object in ["manifest", "final", "seg/0/seal"] {
         original.changed(&format!("{object} deleted"), 11, (incomplete, &[]), |scene, folder| {
             fs::remove_file(of(scene, folder, "a1", object)).unwrap();
@@ -244,7 +262,7 @@ fn what_says_what_belongs_to_an_export_cannot_be_changed() {
         fs::remove_dir_all(of(scene, folder, "a1", "")).unwrap();
         sum_again(folder);
     });
-    for name in ["SHA256SUMS", "proof/export", "proof/list", "proof/list-object", "proof/account"] {
+    for name in ["SHA256SUMS", "proof/export", "proof/list", "proof/list-object"] {
         original.refused(&format!("{name} deleted"), &[11], name, |_, folder| {
             fs::remove_file(folder.join(name)).unwrap();
         });
@@ -253,6 +271,21 @@ fn what_says_what_belongs_to_an_export_cannot_be_changed() {
         });
         original.refused(&format!("{name} with a changed bit"), &[10, 11, 13, 14, 15], "", |_, folder| {
             flip(&folder.join(name));
+        });
+    }
+    // Who signed it is known by statements of its own account.
+    let anna = original.scene.account("anna").parse().unwrap();
+    let member = original.scene.objects("a1").member(anna);
+    for digest in member.statements() {
+        let path = statement_path(&digest);
+        original.refused("a statement of its account deleted", &[11], "is missing", |_, folder| {
+            fs::remove_file(folder.join(&path)).unwrap();
+        });
+        original.refused("another statement in its place", &[11], "damaged", |_, folder| {
+            fs::copy(folder.join("proof/list"), folder.join(&path)).unwrap();
+        });
+        original.refused("a statement of its account with a changed bit", &[11, 14, 15], "", |_, folder| {
+            flip(&folder.join(&path));
         });
     }
     original.refused("list and list object of another account", &all, "", |_, folder| {

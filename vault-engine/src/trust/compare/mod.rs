@@ -5,8 +5,8 @@ mod exchange;
 use std::time::Duration;
 
 use vault_proto::compare::{Comparison, Side};
-use vault_proto::credentials::{TrustError, TrustProblem};
 use vault_proto::ids::{AccountId, ComparisonNonce};
+use vault_proto::members::{TrustError, TrustProblem};
 use vault_proto::problem::ProblemCode;
 use vault_proto::wire::{self, COMPARISON_LIFETIME, ComparisonState};
 

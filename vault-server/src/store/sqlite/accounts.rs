@@ -1,14 +1,14 @@
 //! The directory.
 
 use rusqlite::Connection;
-use vault_proto::credentials::{CertificateChain, Member};
 use vault_proto::envelope::{Envelope, Statement};
 use vault_proto::ids::{AccountId, Digest, KeyId};
-use vault_proto::statements::{Certificate, IssuerCertificate, KeyList};
+use vault_proto::members::{CertificateChain, MemberStatements};
+use vault_proto::statements::IssuerCertificate;
 use vault_proto::wire::DirectoryEntry;
 
-use super::recordings::length;
 use super::rows::{all, damaged, first, write};
+use super::statements;
 use super::{DirectoryRow, Enrolment, HexPrefix, StoreError};
 
 fn parse<T: Statement>(bytes: &[u8]) -> Result<Envelope<T>, StoreError> {
@@ -18,12 +18,15 @@ fn parse<T: Statement>(bytes: &[u8]) -> Result<Envelope<T>, StoreError> {
 pub(super) fn member_of_device(
     db: &Connection,
     key: KeyId,
-) -> Result<Option<(AccountId, Member)>, StoreError> {
+) -> Result<Option<(AccountId, MemberStatements)>, StoreError> {
     type Columns = ([u8; 32], Vec<u8>, Vec<u8>, Vec<u8>);
     let row: Option<Columns> = first(
         db,
-        "SELECT account, issuer, certificate, envelope
+        "SELECT devices.account, issuers.envelope, certificates.envelope, lists.envelope
          FROM devices JOIN accounts USING (account) JOIN key_lists USING (account)
+              JOIN statements AS issuers ON issuers.digest = accounts.issuer
+              JOIN statements AS certificates ON certificates.digest = accounts.certificate
+              JOIN statements AS lists ON lists.digest = key_lists.key_list
          WHERE key_id = ?1 ORDER BY key_lists.number DESC LIMIT 1",
         [key.as_bytes()],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
@@ -31,8 +34,11 @@ pub(super) fn member_of_device(
     let Some((account, issuer, certificate, key_list)) = row else {
         return Ok(None);
     };
-    let member =
-        Member { issuer: parse(&issuer)?, certificate: parse(&certificate)?, key_list: parse(&key_list)? };
+    let member = MemberStatements {
+        issuer: parse(&issuer)?,
+        certificate: parse(&certificate)?,
+        key_list: parse(&key_list)?,
+    };
     Ok(Some((AccountId::from_bytes(account), member)))
 }
 
@@ -42,7 +48,10 @@ pub(super) fn directory_entry(
 ) -> Result<Option<DirectoryRow>, StoreError> {
     let row: Option<(Vec<u8>, Vec<u8>)> = first(
         db,
-        "SELECT issuer, certificate FROM accounts WHERE account = ?1",
+        "SELECT issuers.envelope, certificates.envelope
+         FROM accounts JOIN statements AS issuers ON issuers.digest = issuer
+              JOIN statements AS certificates ON certificates.digest = certificate
+         WHERE account = ?1",
         [account.as_bytes()],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
@@ -51,7 +60,7 @@ pub(super) fn directory_entry(
     };
     let key_lists: Vec<Vec<u8>> = all(
         db,
-        "SELECT envelope FROM key_lists WHERE account = ?1 ORDER BY number",
+        "SELECT envelope FROM key_lists JOIN statements ON digest = key_list WHERE account = ?1 ORDER BY number",
         [account.as_bytes()],
         |row| row.get(0),
     )?;
@@ -64,7 +73,12 @@ pub(super) fn directory_entry(
 }
 
 pub(super) fn issuers(db: &Connection) -> Result<Vec<Envelope<IssuerCertificate>>, StoreError> {
-    let issuers: Vec<Vec<u8>> = all(db, "SELECT DISTINCT issuer FROM accounts", [], |row| row.get(0))?;
+    let issuers: Vec<Vec<u8>> = all(
+        db,
+        "SELECT envelope FROM statements WHERE digest IN (SELECT issuer FROM accounts)",
+        [],
+        |row| row.get(0),
+    )?;
     issuers.iter().map(|bytes| parse(bytes)).collect()
 }
 
@@ -95,35 +109,30 @@ pub(super) fn replace_certificate(
     chain: &CertificateChain,
     replaces: Digest,
 ) -> Result<i64, StoreError> {
-    let account = account.as_bytes();
-    let (certificate, before) = stored_certificate(db, account)?;
-    let stored = certificate.map(|bytes| parse::<Certificate>(&bytes)).transpose()?;
-    if stored.map(|certificate| certificate.digest()) != Some(replaces) {
+    if stored_certificate(db, account)? != Some(replaces) {
         return Err(StoreError::Conflict);
     }
+    set_chain(db, account, chain)
+}
+
+/// Digest of the certificate of an account.
+fn stored_certificate(db: &Connection, account: AccountId) -> Result<Option<Digest>, StoreError> {
+    first(db, "SELECT certificate FROM accounts WHERE account = ?1", [account.as_bytes()], |row| {
+        Ok(Digest::from_bytes(row.get(0)?))
+    })
+}
+
+/// Gives an account this chain. Says how many bytes more are stored than before.
+fn set_chain(db: &Connection, account: AccountId, chain: &CertificateChain) -> Result<i64, StoreError> {
+    let (issuer, issuer_bytes) = statements::add_statement(db, &chain.issuer)?;
+    let (certificate, bytes) = statements::add_statement(db, &chain.certificate)?;
     write(
         db,
-        "UPDATE accounts SET issuer = ?2, certificate = ?3 WHERE account = ?1",
-        (account, chain.issuer.bytes(), chain.certificate.bytes()),
+        "INSERT INTO accounts (account, issuer, certificate) VALUES (?1, ?2, ?3)
+         ON CONFLICT (account) DO UPDATE SET issuer = excluded.issuer, certificate = excluded.certificate",
+        (account.as_bytes(), issuer.as_bytes(), certificate.as_bytes()),
     )?;
-    more_than(before, chain)
-}
-
-/// The certificate of an account, and how many bytes it and its issuer's take.
-fn stored_certificate(db: &Connection, account: &[u8]) -> Result<(Option<Vec<u8>>, i64), StoreError> {
-    let chain: Option<(Vec<u8>, i64)> = first(
-        db,
-        "SELECT certificate, length(issuer) + length(certificate) FROM accounts WHERE account = ?1",
-        [account],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
-    Ok(chain.map_or((None, 0), |(bytes, length)| (Some(bytes), length)))
-}
-
-/// How many bytes more a chain takes than the one in whose place it comes.
-fn more_than(before: i64, chain: &CertificateChain) -> Result<i64, StoreError> {
-    let now = length(chain.issuer.bytes())?.saturating_add(length(chain.certificate.bytes())?);
-    Ok(now.saturating_sub(before))
+    Ok(issuer_bytes.saturating_add(bytes))
 }
 
 pub(super) fn has_met(db: &Connection, patient: AccountId, other: AccountId) -> Result<bool, StoreError> {
@@ -139,38 +148,27 @@ pub(super) fn has_met(db: &Connection, patient: AccountId, other: AccountId) -> 
 
 pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<Enrolled, StoreError> {
     let account = enrolment.account.as_bytes();
-    let (certificate, before) = stored_certificate(db, account)?;
-    let key_list: Option<Vec<u8>> = first(
+    let key_list: Option<Digest> = first(
         db,
-        "SELECT envelope FROM key_lists WHERE account = ?1 ORDER BY number DESC LIMIT 1",
+        "SELECT key_list FROM key_lists WHERE account = ?1 ORDER BY number DESC LIMIT 1",
         [account],
-        |row| row.get(0),
+        |row| Ok(Digest::from_bytes(row.get(0)?)),
     )?;
-    let stored = match (certificate, key_list) {
-        (Some(certificate), Some(key_list)) => {
-            Some((parse::<Certificate>(&certificate)?.digest(), parse::<KeyList>(&key_list)?.digest()))
-        }
-        _ => None,
-    };
+    let stored = stored_certificate(db, enrolment.account)?.zip(key_list);
     if stored != enrolment.replaces {
         return Err(StoreError::Conflict);
     }
-    write(
-        db,
-        "INSERT INTO accounts (account, issuer, certificate) VALUES (?1, ?2, ?3)
-         ON CONFLICT (account) DO UPDATE SET issuer = excluded.issuer, certificate = excluded.certificate",
-        (account, enrolment.chain.issuer.bytes(), enrolment.chain.certificate.bytes()),
-    )?;
-    let chain = more_than(before, &enrolment.chain)?;
-    if stored.map(|(_, key_list)| key_list) == Some(enrolment.key_list.digest()) {
+    let chain = set_chain(db, enrolment.account, &enrolment.chain)?;
+    if key_list == Some(enrolment.key_list.digest()) {
         return Ok(Enrolled { key_list: false, bytes: chain });
     }
     let list = enrolment.key_list.unverified();
     let number = i64::try_from(list.number).map_err(|_| StoreError::Conflict)?;
+    let (digest, bytes) = statements::add_statement(db, &enrolment.key_list)?;
     write(
         db,
-        "INSERT INTO key_lists (account, number, envelope) VALUES (?1, ?2, ?3)",
-        (account, number, enrolment.key_list.bytes()),
+        "INSERT INTO key_lists (account, number, key_list) VALUES (?1, ?2, ?3)",
+        (account, number, digest.as_bytes()),
     )?;
     write(db, "DELETE FROM devices WHERE account = ?1", [account])?;
     for device in &list.devices {
@@ -180,6 +178,5 @@ pub(super) fn enrol(db: &Connection, enrolment: &Enrolment) -> Result<Enrolled, 
             (device.key_id().as_bytes(), account),
         )?;
     }
-    let bytes = chain.saturating_add(length(enrolment.key_list.bytes())?);
-    Ok(Enrolled { key_list: true, bytes })
+    Ok(Enrolled { key_list: true, bytes: chain.saturating_add(bytes) })
 }

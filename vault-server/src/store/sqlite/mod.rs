@@ -13,15 +13,16 @@ mod recordings;
 mod rows;
 mod segments;
 mod sizes;
+mod statements;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
-use vault_proto::credentials::{CertificateChain, Member};
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::{AccountId, ComparisonNonce, Digest, KeyId, OrganisationId, RecordingId};
+use vault_proto::members::{CertificateChain, MemberStatements};
 use vault_proto::statements::IssuerCertificate;
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::ComparisonState;
@@ -195,7 +196,7 @@ impl Store for SqliteStore {
         Ok(used)
     }
 
-    fn member_of_device(&self, key: KeyId) -> Result<Option<(AccountId, Member)>, StoreError> {
+    fn member_of_device(&self, key: KeyId) -> Result<Option<(AccountId, MemberStatements)>, StoreError> {
         self.read(|db| accounts::member_of_device(db, key))
     }
 
@@ -292,6 +293,18 @@ impl Store for SqliteStore {
         self.writer.run(move |db| comparisons::withdraw(db, own, other))
     }
 
+    fn statement(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|db| statements::envelope(db, digest))
+    }
+
+    fn statement_size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        self.read(|db| statements::size(db, digest))
+    }
+
+    fn statements_after(&self, after: Option<&Digest>) -> Result<Vec<(Digest, u64)>, StoreError> {
+        self.read(|db| statements::page(db, after))
+    }
+
     fn parties(&self, recording: RecordingId) -> Result<Option<Parties>, StoreError> {
         self.read(|db| recordings::parties(db, recording))
     }
@@ -310,8 +323,19 @@ impl Store for SqliteStore {
         event: &Event,
         recording: &NewRecording,
     ) -> Result<Change, StoreError> {
-        let (id, recording) = (recording.manifest.unverified().recording, recording.clone());
-        self.change(id, event, move |db, event| recordings::create(db, &recording, event.at))
+        let (id, event, recording) =
+            (recording.manifest.unverified().recording, event.clone(), recording.clone());
+        self.writer.run(move |db| {
+            if recordings::create(db, &recording, event.at)? == Stored::Same {
+                return Ok(Change { stored: Stored::Same, bytes: 0 });
+            }
+            let mut bytes = recordings::stored(db, id)?;
+            for (digest, envelope) in &recording.statements {
+                bytes = bytes.saturating_add(statements::add(db, digest, envelope)?);
+            }
+            rows::add_event(db, &event)?;
+            Ok(Change { stored: Stored::New, bytes })
+        })
     }
 
     fn recording(&self, permit: &Permit) -> Result<RecordingRow, StoreError> {

@@ -48,7 +48,7 @@ pub(super) fn recordings(db: &Connection, after: u64) -> Result<Vec<NamedRecordi
         .map(|(number, recording, key, details, is_final)| {
             let length = |bytes: i64| u64::try_from(bytes).map_err(|error| damaged(&error));
             let key = (Object::Key { generation: 0 }, length(key)?);
-            let mut objects = vec![(Object::Manifest, 1), (Object::Credentials, 1), key];
+            let mut objects = vec![(Object::Manifest, 1), key];
             if let Some(details) = details {
                 objects.push((Object::Details, length(details)?));
             }

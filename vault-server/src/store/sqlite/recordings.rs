@@ -100,7 +100,6 @@ pub(super) fn create(db: &Connection, recording: &NewRecording, at: Timestamp) -
         return Ok(Stored::Same);
     }
     let manifest = recording.manifest.unverified();
-    let objects = i64::from(recording.key_length).saturating_add(i64::from(recording.credentials_length));
     write(
         db,
         "INSERT INTO recordings
@@ -115,7 +114,7 @@ pub(super) fn create(db: &Connection, recording: &NewRecording, at: Timestamp) -
             sequence(recording)?,
             recording.manifest.bytes(),
             recording.key_length,
-            length(recording.manifest.bytes())?.saturating_add(objects),
+            length(recording.manifest.bytes())?.saturating_add(i64::from(recording.key_length)),
             at.unix_seconds(),
         ),
     )?;

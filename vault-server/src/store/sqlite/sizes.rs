@@ -20,8 +20,10 @@ pub(super) fn is_enrolled(db: &Connection, account: AccountId) -> Result<bool, S
 pub(super) fn directory(db: &Connection, account: AccountId) -> Result<u64, StoreError> {
     sum(
         db,
-        "SELECT coalesce((SELECT length(issuer) + length(certificate) FROM accounts WHERE account = ?1), 0)
-              + coalesce((SELECT sum(length(envelope)) FROM key_lists WHERE account = ?1), 0)",
+        "SELECT coalesce(sum(length(envelope)), 0) FROM statements WHERE digest IN (
+             SELECT issuer FROM accounts WHERE account = ?1
+             UNION SELECT certificate FROM accounts WHERE account = ?1
+             UNION SELECT key_list FROM key_lists WHERE account = ?1)",
         [account.as_bytes()],
     )
 }
@@ -41,8 +43,7 @@ pub(super) fn stored(db: &Connection) -> Result<u64, StoreError> {
     sum(
         db,
         "SELECT (SELECT coalesce(sum(stored), 0) FROM recordings)
-              + (SELECT coalesce(sum(length(issuer) + length(certificate)), 0) FROM accounts)
-              + (SELECT coalesce(sum(length(envelope)), 0) FROM key_lists)",
+              + (SELECT coalesce(sum(length(envelope)), 0) FROM statements)",
         (),
     )
 }

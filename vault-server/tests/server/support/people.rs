@@ -1,9 +1,10 @@
 use ed25519_dalek::{Signer as _, SigningKey};
-use vault_proto::credentials::{CertificateChain, Member};
 use vault_proto::envelope::{Envelope, Statement, sign};
 use vault_proto::ids::{AccountId, KeyId, OrganisationId, PublicKey};
+use vault_proto::members::{CertificateChain, MemberStatements};
 use vault_proto::statements::{
-    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, RemovedDevice, Role, Suite,
+    Certificate, DeviceKey, DeviceRole, EncryptionKey, IssuerCertificate, KeyList, Member, RemovedDevice,
+    Role, Suite,
 };
 use vault_proto::timestamp::Timestamp;
 
@@ -191,7 +192,11 @@ impl Person {
     }
 
     pub(crate) fn member(&self) -> Member {
-        Member {
+        self.statements().member(self.account())
+    }
+
+    pub(crate) fn statements(&self) -> MemberStatements {
+        MemberStatements {
             issuer: self.chain.issuer.clone(),
             certificate: self.chain.certificate.clone(),
             key_list: self.key_list.clone(),

@@ -1,10 +1,10 @@
 use data_encoding::BASE64;
 use vault_proto::age_header::{Header, Stanza, encode_argument};
-use vault_proto::credentials::{Credentials, Member};
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::{BodyEnd, PartChunks, body_length};
 use vault_proto::ids::{Digest, KeyId, OrganisationId, RecordingId, RecordingSalt};
 use vault_proto::labels::{context, details_context, key_context};
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::sealed_header::context_stanza;
 use vault_proto::statements::{
     FinalSeal, Manifest, NotYet, Reader, ReaderRole, RecordingStatus, SegmentProgress, SegmentSeal, Suite,
@@ -23,7 +23,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) sealer: &'a Person,
     pub(crate) manifest: Envelope<Manifest>,
     pub(crate) key_object: Vec<u8>,
-    pub(crate) credentials: String,
+    pub(crate) statements: Vec<String>,
 }
 
 /// A header with this context and so many recipients; its stanzas hold no real keys.
@@ -53,6 +53,15 @@ fn pattern(seed: u64, length: usize) -> Vec<u8> {
         .collect()
 }
 
+/// What manifests name of these people, each once.
+pub(crate) fn statements(people: &[&Person]) -> Vec<String> {
+    let mut named = NamedStatements::default();
+    for person in people {
+        person.statements().put_into(&mut named);
+    }
+    named.iter().map(|(_, envelope)| String::from_utf8(envelope.to_vec()).unwrap()).collect()
+}
+
 impl<'a> Draft<'a> {
     pub(crate) fn new(
         organisation: &Organisation,
@@ -72,11 +81,11 @@ impl<'a> Draft<'a> {
         clinician: &Person,
         sealer: &'a Person,
     ) -> Self {
-        let mut members = vec![patient.member(), clinician.member()];
+        let mut people = vec![patient, clinician];
         if ![patient.account(), clinician.account()].contains(&sealer.account()) {
-            members.push(sealer.member());
+            people.push(sealer);
         }
-        let credentials = Credentials { members }.to_bytes().unwrap();
+        people.sort_by_key(|person| person.account());
         let mut salt = [0xab; 16];
         salt[8..].copy_from_slice(&id.to_be_bytes());
         let salt = RecordingSalt::from_bytes(salt);
@@ -103,7 +112,7 @@ impl<'a> Draft<'a> {
             sealer: sealer.account(),
             sealer_key: sealer.device_id(),
             sequence: id,
-            credentials: Digest::of(&credentials),
+            members: people.iter().map(|person| person.member()).collect(),
             directory_checkpoint: None,
             created: at(created),
             policy: Vec::new(),
@@ -113,20 +122,13 @@ impl<'a> Draft<'a> {
             sealer,
             manifest: signed(&manifest, sealer.device_id(), &sealer.device),
             key_object,
-            credentials: String::from_utf8(credentials).unwrap(),
+            statements: statements(&people),
         }
     }
 
-    /// The same recording, signed over these credentials.
-    pub(crate) fn with_credentials(self, members: Vec<Member>) -> Self {
-        let credentials = Credentials { members }.to_bytes().unwrap();
-        let manifest =
-            Manifest { credentials: Digest::of(&credentials), ..self.manifest.unverified().clone() };
-        Self {
-            manifest: signed(&manifest, self.sealer.device_id(), &self.sealer.device),
-            credentials: String::from_utf8(credentials).unwrap(),
-            ..self
-        }
+    /// The same recording, sent with these statements.
+    pub(crate) fn with_statements(self, statements: Vec<String>) -> Self {
+        Self { statements, ..self }
     }
 
     /// The same recording, signed over this key object.
@@ -149,7 +151,7 @@ impl<'a> Draft<'a> {
         serde_json::to_vec(&CreateRecording {
             manifest: self.manifest.clone(),
             key: BASE64.encode(&self.key_object),
-            credentials: self.credentials.clone(),
+            statements: self.statements.clone(),
         })
         .unwrap()
     }

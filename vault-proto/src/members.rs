@@ -5,15 +5,13 @@ mod problem;
 
 use serde::{Deserialize, Serialize};
 
-use crate::envelope::{Envelope, StatementError, Verified};
+use crate::envelope::{Envelope, Statement as _, StatementError, Verified};
 use crate::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey};
-use crate::statements::{Certificate, Device, DeviceRole, IssuerCertificate, KeyList, Role};
+use crate::named_statements::NamedStatements;
+use crate::statements::{Certificate, Device, DeviceRole, IssuerCertificate, KeyList, Member, Role};
 use crate::timestamp::Timestamp;
 
 pub use problem::{TrustError, TrustProblem};
-
-/// Most bytes of a credentials object.
-pub const MAX_CREDENTIALS: usize = 1024 * 1024;
 
 /// An account's certificate with that of its issuer: what a registrar hands to the account's holder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,10 +23,11 @@ pub struct CertificateChain {
     pub certificate: Envelope<Certificate>,
 }
 
-/// All that is needed to trust one account's keys under a pinned organisation root.
+/// The statements by which one account's keys are trusted under a pinned organisation root; a [`Member`] names them by
+/// their digests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Member {
+pub struct MemberStatements {
     /// The organisation root's word for the issuer.
     pub issuer: Envelope<IssuerCertificate>,
     /// The issuer's word for the account.
@@ -37,13 +36,13 @@ pub struct Member {
     pub key_list: Envelope<KeyList>,
 }
 
-/// The credentials object of a recording: its patient, clinician and sealer as they were at sealing, each once, in this
-/// order; a sealer who is one of the two is not repeated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Credentials {
-    /// The accounts.
-    pub members: Vec<Member>,
+/// A [`Member`] with the statements that it names: each there and of its kind, and none of their signatures looked at
+/// yet.
+#[derive(Debug, Clone)]
+pub struct FoundMember {
+    account: AccountId,
+    statements: MemberStatements,
+    device: Option<Envelope<Device>>,
 }
 
 /// The place of a certificate among those of its account. The order is total: no two replace each other in turn, and
@@ -192,10 +191,24 @@ impl CertificateChain {
     }
 }
 
-impl Member {
-    /// The account it claims to be about; good for finding it, for nothing else.
-    pub const fn claimed_account(&self) -> AccountId {
-        self.certificate.unverified().account
+impl MemberStatements {
+    /// What names these statements for an account none of whose devices signs, or whose key list names the one that
+    /// does.
+    pub fn member(&self, account: AccountId) -> Member {
+        Member {
+            account,
+            issuer: self.issuer.digest(),
+            certificate: self.certificate.digest(),
+            key_list: self.key_list.digest(),
+            device: None,
+        }
+    }
+
+    /// Puts them among others that are named by their digests.
+    pub fn put_into(&self, statements: &mut NamedStatements) {
+        statements.insert_statement(&self.issuer);
+        statements.insert_statement(&self.certificate);
+        statements.insert_statement(&self.key_list);
     }
 
     /// Checks the signatures organisation root → issuer → certificate, and those of the key list, for `account`.
@@ -213,6 +226,60 @@ impl Member {
             Ok(SignedMember { account, chain, key_list, added: None })
         };
         check().map_err(|problem| TrustError { account, problem })
+    }
+}
+
+impl FoundMember {
+    /// Finds what `member` names. `signer` is the device of it that signed what names it, if one of its devices did.
+    ///
+    /// # Errors
+    /// Every error of [`NamedStatements::get`]; [`StatementError::Payload`] if a device is named that is not the signer,
+    /// or that the key list names already.
+    pub fn find(
+        member: &Member,
+        signer: Option<KeyId>,
+        statements: &NamedStatements,
+    ) -> Result<Self, StatementError> {
+        let found = MemberStatements {
+            issuer: statements.get(&member.issuer)?,
+            certificate: statements.get(&member.certificate)?,
+            key_list: statements.get(&member.key_list)?,
+        };
+        let device: Option<Envelope<Device>> =
+            member.device.as_ref().map(|digest| statements.get(digest)).transpose()?;
+        if let Some(device) = &device {
+            let key = device.unverified().key_id();
+            let is_needless = found.key_list.unverified().any_device(key).is_some();
+            if Some(key) != signer || is_needless {
+                let reason =
+                    "it is named for a device that did not sign, or that the key list has".to_owned();
+                return Err(StatementError::Payload { name: Device::NAME, reason });
+            }
+        }
+        Ok(Self { account: member.account, statements: found, device })
+    }
+
+    /// The account.
+    pub const fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The issuer's certificate; of it nothing is checked yet.
+    pub const fn issuer(&self) -> &Envelope<IssuerCertificate> {
+        &self.statements.issuer
+    }
+
+    /// Checks the signatures organisation root → issuer → certificate, those of the key list, and that of what added a
+    /// device to it.
+    ///
+    /// # Errors
+    /// [`TrustError`], naming the account.
+    pub fn verify_signatures(&self, organisation: OrganisationId) -> Result<SignedMember, TrustError> {
+        let signed = self.statements.verify_signatures(organisation, self.account)?;
+        match &self.device {
+            Some(device) => signed.with_device(device),
+            None => Ok(signed),
+        }
     }
 }
 
@@ -314,89 +381,4 @@ fn check_beginning(what: &'static str, not_before: Timestamp, at: Timestamp) -> 
 
 fn check_end(what: &'static str, not_after: Timestamp, at: Timestamp) -> Result<(), TrustProblem> {
     if at >= not_after { Err(TrustProblem::Expired { what, not_after }) } else { Ok(()) }
-}
-
-/// The credentials object before its envelopes are parsed.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CredentialsText {
-    members: Vec<MemberText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MemberText {
-    issuer: String,
-    certificate: String,
-    key_list: String,
-}
-
-impl MemberText {
-    fn parse(&self) -> Result<Member, StatementError> {
-        Ok(Member {
-            issuer: Envelope::parse(self.issuer.as_bytes())?,
-            certificate: Envelope::parse(self.certificate.as_bytes())?,
-            key_list: Envelope::parse(self.key_list.as_bytes())?,
-        })
-    }
-}
-
-impl Credentials {
-    /// Parses a credentials object in its canonical spelling.
-    ///
-    /// # Errors
-    /// Every [`StatementError`] but `Signature`.
-    pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
-        let damaged = StatementError::Envelope("credentials object");
-        if bytes.len() > MAX_CREDENTIALS {
-            return Err(damaged);
-        }
-        let texts: CredentialsText = serde_json::from_slice(bytes).map_err(|error| {
-            StatementError::Payload { name: "credentials object", reason: crate::envelope::place(&error) }
-        })?;
-        // Member by member, so that a statement of a newer format is told apart from a damaged one.
-        let members = texts.members.iter().map(MemberText::parse).collect::<Result<_, _>>()?;
-        let credentials = Self { members };
-        if credentials.to_bytes()? == bytes { Ok(credentials) } else { Err(damaged) }
-    }
-
-    /// The object's bytes; the manifest carries their SHA-256.
-    ///
-    /// # Errors
-    /// [`StatementError::Payload`] if an envelope is no UTF-8, which no parsed envelope is.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, StatementError> {
-        serde_json::to_vec(self).map_err(|error| StatementError::Payload {
-            name: "credentials object",
-            reason: error.to_string(),
-        })
-    }
-
-    /// SHA-256 of the object's bytes.
-    ///
-    /// # Errors
-    /// As [`Self::to_bytes`].
-    pub fn digest(&self) -> Result<Digest, StatementError> {
-        Ok(Digest::of(&self.to_bytes()?))
-    }
-
-    /// Whether its members claim to be exactly these accounts in this order.
-    pub(crate) fn are_of(&self, accounts: &[AccountId]) -> bool {
-        self.members.iter().map(Member::claimed_account).eq(accounts.iter().copied())
-    }
-
-    /// Finds `account` and checks its signatures.
-    ///
-    /// # Errors
-    /// [`TrustError`], naming `account`.
-    pub fn verify_signatures(
-        &self,
-        organisation: OrganisationId,
-        account: AccountId,
-    ) -> Result<SignedMember, TrustError> {
-        self.members
-            .iter()
-            .find(|member| member.claimed_account() == account)
-            .ok_or(TrustError { account, problem: TrustProblem::Missing })?
-            .verify_signatures(organisation, account)
-    }
 }
