@@ -33,41 +33,26 @@ ENTITLEMENT = "roles are those that certificates give, which are not checked"
 DATES = "whether a certificate or key list counts at the time of sealing is not checked"
 SEEN = "an export holds no key list but those of its recordings: what a reader saw before is not there"
 ACCOUNT = "a key file names no account: who reads is whoever holds the key"
-SPELLING = "whoever sealed may write credentials otherwise: the script reads them by what they say"
 NOT_CLAIMED = {
     "chain-certificate-of-elsewhere": CERTIFICATES,
     "chain-issued-by-the-root": CERTIFICATES,
-    "chain-issuer-ends-17": CERTIFICATES,
-    "chain-issuer-ends-descending": CERTIFICATES,
-    "chain-issuer-ends-no-point": CERTIFICATES,
-    "chain-issuer-ends-one-twice": CERTIFICATES,
-    "chain-issuer-number-zero": CERTIFICATES,
-    "chain-issuer-of-a-role-in-capitals": CERTIFICATES,
-    "chain-issuer-of-descending-roles": CERTIFICATES,
     "chain-issuer-of-elsewhere": CERTIFICATES,
     "chain-issuer-of-nobody": CERTIFICATES,
     "chain-issuer-of-other-roles": ENTITLEMENT,
-    "chain-issuer-of-small-order": CERTIFICATES,
-    "chain-issuer-without-roles": CERTIFICATES,
-    "chain-organisation-is-no-hash": CERTIFICATES,
     "chain-organisation-of-elsewhere": CERTIFICATES,
-    "chain-organisation-of-small-order": CERTIFICATES,
-    "chain-respelt-order": SPELLING,
-    "chain-respelt-white-space": SPELLING,
     "chain-self-issued": CERTIFICATES,
     "chain-tenant-is-a-claim": CERTIFICATES,
     "chain-tenant-of-elsewhere": CERTIFICATES,
-    "confused-certificate-as-issuer-certificate": CERTIFICATES,
-    "confused-key-list-as-issuer-certificate": CERTIFICATES,
     "keys-device-of-other-roles": SEEN,
     "keys-of-a-lower-epoch": SEEN,
     "keys-of-another-chain": SEEN,
     "keys-other-in-the-same-epoch": SEEN,
     "keys-same-in-another-epoch": SEEN,
-    "newer-role-of-an-issuer": CERTIFICATES,
     "reader-with-another-key": ACCOUNT,
     "reader-with-another-name": ACCOUNT,
     "readers-in-another-role": ENTITLEMENT,
+    "removed-added-device": SEEN,
+    "removed-added-device-without-a-word": SEEN,
     "removed-and-restored": SEEN,
     "removed-at-another-sequence": SEEN,
     "removed-before-it-was-sealed": SEEN,
@@ -77,13 +62,12 @@ NOT_CLAIMED = {
     "sealer-is-an-auditor": ENTITLEMENT,
     "sealer-is-another-clinician": ENTITLEMENT,
     "sealer-is-another-patient": ENTITLEMENT,
+    "statements-altered-signature": CERTIFICATES,
     "window-certificate-expired": DATES,
     "window-certificate-issued-later": DATES,
     "window-certificate-to-come": DATES,
-    "window-issuer-empty": CERTIFICATES,
     "window-issuer-ended": CERTIFICATES,
     "window-issuer-expired": DATES,
-    "window-issuer-reversed": CERTIFICATES,
     "window-issuer-to-come": DATES,
     "window-key-list-to-come": DATES,
 }
@@ -120,11 +104,17 @@ class Export:
         source = VECTORS / vector
         self.scenario = json.loads((source / "scenario.json").read_text())
         self.recording = self.folder / "rec" / self.scenario["requested"]
-        shutil.copytree(source, self.recording, ignore=shutil.ignore_patterns("scenario.json"))
+        shutil.copytree(source, self.recording, ignore=shutil.ignore_patterns("scenario.json", "statements"))
+        if (source / "statements").exists():
+            shutil.copytree(source / "statements", self.folder / "statements")
         shutil.copy(SCRIPT, self.folder)
         (self.folder / "bip39-english.txt").write_text(word_list())
         self.key, self.output = Path(place) / "key.txt", Path(place) / "out"
         self.key.write_text(self.scenario["identity"] + "\n")
+
+    def place(self, name):
+        """Where an object of a vector lies in the export."""
+        return (self.folder if name.parts[0] == "statements" else self.recording) / name
 
     def open(self, *more):
         """Exit status, what was printed, and the tracks written, by number."""
@@ -176,14 +166,16 @@ class Vectors(unittest.TestCase):
         for vector in ("opens-x25519-1-bytes", "opens-pq-1-bytes"):
             names = sorted(path.relative_to(VECTORS / vector) for path in (VECTORS / vector).rglob("*")
                            if path.is_file() and path.name != "scenario.json")
-            self.assertEqual(len(names), 9)
+            self.assertEqual(len(names), 13)
             for name in names:
                 original = (VECTORS / vector / name).read_bytes()
-                for at in sorted({0, len(original) - 1, *range(1, len(original), max(1, len(original) // 12))}):
+                # The signatures of certificates are not checked; their digests are.
+                end = original.index(b',"signatures"') if b"certificate.v1" in original else len(original)
+                for at in sorted({0, end - 1, *range(1, end, max(1, end // 12))}):
                     with self.subTest(f"{vector}/{name}", at=at), export(vector) as case:
                         changed = bytearray(original)
                         changed[at] ^= 1
-                        (case.recording / name).write_bytes(changed)
+                        case.place(name).write_bytes(changed)
                         status, said, tracks = case.open()
                         self.assertEqual((status, tracks), (1, {}), said)
 

@@ -40,7 +40,7 @@ except ImportError:
 LABEL = b"recording-vault/v1/"
 CHUNK, TAG, NONCE = 65536, 16, 16                       # section 7
 PART_CHUNKS, MAX_CHUNKS = (1, 3, 5, 15), 1020
-MAX_ENVELOPE, MAX_PAYLOAD, MAX_CREDENTIALS, MAX_HEADER, MAX_DETAILS = 88404, 65536, 1 << 20, 32768, 4 << 20
+MAX_ENVELOPE, MAX_PAYLOAD, MAX_HEADER, MAX_DETAILS = 88404, 65536, 32768, 4 << 20
 MAX_KEY_TEXT = 1024
 MAX_KEY_OBJECT = MAX_HEADER + NONCE + MAX_KEY_TEXT + TAG  # section 10
 EPOCHS = range(1, 17)
@@ -419,10 +419,22 @@ def is_key(value):
     return ID(value) and is_usable(bytes.fromhex(value))
 
 
+def is_role_list(value):
+    return value in (["auth"], ["seal"], ["auth", "seal"])
+
+
+def is_issuers_roles(value):
+    return isinstance(value, list) and 1 <= len(value) <= 16 and all(ROLE(role) for role in value)
+
+
 ROOTED = {"manifest": ID, "index": INDEX, "track": TRACK}
 TREE = {"parts": number_of(1, MAX_CHUNKS + 1), "parts_root": ID, "header": ID, "previous": or_null(ID),
         "part_chunks": lambda value: type(value) is int and value in PART_CHUNKS}
 KINDS = {
+    "issuer-certificate": {"organisation": ID, "root": is_key, "issuer": is_key, "not_before": is_time,
+                           "not_after": is_time, "number": number_of(1, 1 << 53),
+                           "ended": list_of({"issuer": is_key, "from": is_time}, 0, 16),
+                           "revocations": lambda value: isinstance(value, bool), "roles": is_issuers_roles},
     "certificate": {"organisation": ID, "account": ID, "role": ROLE,
                     "label": or_null(lambda value: isinstance(value, str) and is_label(value)),
                     "issued": is_time, "not_before": is_time, "not_after": is_time,
@@ -431,16 +443,18 @@ KINDS = {
                  "created": is_time, "epoch": number_of(1, 1 << 32),
                  "encryption": list_of({"suite": SUITE, "recipient": text_of(
                      f"age1[{BECH32}]{{58}}|age1pq1[{BECH32}]{{1952}}")}, 1, 4),
-                 "devices": list_of({"key": is_key, "roles": lambda value: value in (
-                     ["auth"], ["seal"], ["auth", "seal"])}, 1, 16),
+                 "devices": list_of({"key": is_key, "roles": is_role_list}, 1, 16),
                  "removed": list_of({"key": is_key, "sequence": number_of(0, 1 << 53), "since": or_null(is_time)},
                                     0, 256),
                  "allows": is_allowed},
+    "device": {"account": ID, "key_list": ID, "key": is_key, "roles": is_role_list, "by": ID, "created": is_time},
     "manifest": {"suite": SUITE, "recording": ID_16, "salt": ID_16, "tenant": ID,
                  "consultation": text_of("[A-Za-z0-9._:-]{1,128}"), "patient": ID, "clinician": ID,
                  "key": ID, "key_object": ID, "readers": list_of({"account": ID, "key": ID, "role": text_of(
                      "patient|clinician"), "until": is_null}, 2, 2), "sealer": ID, "sealer_key": ID,
-                 "sequence": number_of(1, 1 << 53), "credentials": ID, "directory_checkpoint": or_null(ID),
+                 "sequence": number_of(1, 1 << 53), "members": list_of({
+                     "account": ID, "issuer": ID, "certificate": ID, "key_list": ID, "device": or_null(ID)}, 1, 17),
+                 "directory_checkpoint": or_null(ID),
                  "created": is_time, "policy": is_allowed, "replaces": is_null},
     "segment-seal": {**ROOTED, "body_length": LENGTH, **TREE, "end": text_of("final|cut")},
     "segment-progress": {**ROOTED, **TREE, "recorded": is_time, "tail": is_null},
@@ -468,12 +482,29 @@ def is_key_list(fields):
             and (fields["number"] == 1) == (fields["previous"] is None))
 
 
+def is_issuer_certificate(fields):
+    """Likewise."""
+    return (fields["not_before"] < fields["not_after"] and is_ascending(fields["roles"])
+            and is_ascending([ended["issuer"] for ended in fields["ended"]])
+            and fields["organisation"] == labelled("organisation", bytes.fromhex(fields["root"])).hex())
+
+
+def is_device(fields):
+    """Likewise."""
+    return fields["by"] != device_id(fields["key"])
+
+
 def is_progress(fields):
     """Likewise."""
     return fields["parts"] <= MAX_CHUNKS // fields["part_chunks"]
 
 
-WHOLE = {"certificate": is_certificate, "key-list": is_key_list, "segment-progress": is_progress}
+def device_id(key):
+    return labelled("device-key", bytes.fromhex(key)).hex()
+
+
+WHOLE = {"issuer-certificate": is_issuer_certificate, "certificate": is_certificate, "key-list": is_key_list,
+         "device": is_device, "segment-progress": is_progress}
 Statement = namedtuple("Statement", "fields digest signer signed signature")
 ENVELOPE = re.compile(
     rb'\{"payloadType":"application/vnd\.recording-vault\.([a-z-]+)\.v([0-9]{1,9})\+json",'
@@ -651,7 +682,7 @@ class Recording:
     """The checked statements of one recording, and its key."""
 
     def __init__(self, folder, identities):
-        self.folder = folder
+        self.folder, self.statements = folder, folder.parent.parent / "statements"
         self.manifest = parse_statement(read(folder / "manifest", MAX_ENVELOPE), "manifest", "the manifest")
         m = self.manifest.fields
         require(m["recording"] == folder.name, "the manifest is that of another recording")
@@ -667,34 +698,56 @@ class Recording:
         require(identity, "this key is not that of a reader of this recording")
         self.key = self.open_key(identity)
 
+    def named(self, digest, kind, what):
+        """The statement with this digest."""
+        statement = parse_statement(read(self.statements / digest, MAX_ENVELOPE), kind, what)
+        require(statement.digest == digest, f"{what} is damaged: it is not the one that the manifest names")
+        return statement
+
     def check_people(self):
-        """The key lists in the credentials, and the manifest's signature. Certificates are not checked."""
-        m = self.manifest.fields
-        credentials = read(self.folder / "credentials", MAX_CREDENTIALS)
-        require(sha256(credentials).hex() == m["credentials"], "the credentials are not those of the manifest")
-        texts = {name: lambda value: isinstance(value, str) for name in ("issuer", "certificate", "key_list")}
-        parsed, lists = parse_json(credentials, "the credentials object"), {}
-        require(has(parsed, {"members": list_of(texts, 1, 3)}), "the credentials are damaged")
-        members = [parse_statement(member["certificate"].encode(), "certificate", "a certificate").fields["account"]
-                   for member in parsed["members"]]
-        people = list(dict.fromkeys([m["patient"], m["clinician"], m["sealer"]]))
-        require(members == people, "the credentials are not those of patient, clinician and sealer alone")
-        for account, member in zip(people, parsed["members"]):
-            lists[account] = statement = parse_statement(member["key_list"].encode(), "key-list", "a key list")
+        """The statements that the manifest names, and its signature. Certificates are there, and not checked."""
+        m, lists, added = self.manifest.fields, {}, None
+        people = sorted({m["patient"], m["clinician"], m["sealer"]})
+        require([member["account"] for member in m["members"]] == people,
+                "the manifest is damaged: its members are not its patient, its clinician and its sealer alone")
+        for account, member in zip(people, m["members"]):
+            self.named(member["issuer"], "issuer-certificate", "an issuer's certificate")
+            certificate = self.named(member["certificate"], "certificate", "a certificate")
+            require(certificate.fields["account"] == account, "a certificate is that of another account")
+            lists[account] = statement = self.named(member["key_list"], "key-list", "a key list")
             root = bytes.fromhex(statement.fields["root"])
             require(statement.fields["account"] == account == labelled("account", root).hex(),
                     "a key list is that of another account")
             check_signature(statement, root, account, "a key list")
+            if member["device"] is not None:
+                require(account == m["sealer"], "a device was added for somebody who did not seal")
+                added = self.named(member["device"], "device", "the statement that adds a device")
         for reader in m["readers"]:
             keys = [labelled("encryption-key", k["recipient"].encode()).hex()
                     for k in lists[reader["account"]].fields["encryption"] if k["suite"] == m["suite"]]
             require(reader["key"] in keys, "a reader's key is not in that person's key list")
         require(m["policy"] == lists[m["patient"]].fields["allows"], "the policy is not what the patient allows")
-        devices = [bytes.fromhex(device["key"]) for device in lists[m["sealer"]].fields["devices"]
-                   if "seal" in device["roles"]]
-        self.device = next((d for d in devices if labelled("device-key", d).hex() == m["sealer_key"]), None)
+        devices = lists[m["sealer"]].fields["devices"]
+        if added:
+            devices = devices + [self.check_added(added, lists[m["sealer"]])]
+        self.device = next((bytes.fromhex(d["key"]) for d in devices
+                            if "seal" in d["roles"] and device_id(d["key"]) == m["sealer_key"]), None)
         require(self.device, "the sealing device is not in the sealer's key list")
         check_signature(self.manifest, self.device, m["sealer_key"], "the manifest")
+
+    def check_added(self, added, key_list):
+        """A device that another one added to a key list (section 6)."""
+        what, by = "the statement that adds a device", added.fields["by"]
+        known = {device_id(d["key"]) for d in key_list.fields["devices"] + key_list.fields["removed"]}
+        require(device_id(added.fields["key"]) == self.manifest.fields["sealer_key"], f"{what} is for another one")
+        require(self.manifest.fields["sealer_key"] not in known, f"{what} is for one that the key list knows")
+        require(added.fields["account"] == key_list.fields["account"], f"{what} is that of another account")
+        require(added.fields["key_list"] == key_list.digest, f"{what} is for another key list")
+        signer = next((d for d in key_list.fields["devices"] if device_id(d["key"]) == by and "auth" in d["roles"]), None)
+        require(signer, f"{what} is not by a device that may add one")
+        check_signature(added, bytes.fromhex(signer["key"]), by, what)
+        require(set(added.fields["roles"]) <= set(signer["roles"]), f"{what} gives a role that its signer has not")
+        return added.fields
 
     def statement(self, path, kind, what):
         """A statement of this recording's sealer about this recording."""
@@ -914,7 +967,7 @@ def main(arguments=None, here=Path(__file__).resolve().parent):
             print(number[:8], open_recording(here / "rec" / number, options.output, identities), flush=True)
         except (OSError, ValueError, Refused) as error:
             if isinstance(error, FileNotFoundError):
-                error = f"{os.path.relpath(error.filename, here / 'rec' / number)} is missing"
+                error = f"{os.path.relpath(error.filename, here).removeprefix(f'rec/{number}/')} is missing"
             print(f"{number[:8]} FAILED  {error}. Nothing of this recording was written.", flush=True)
             failed += 1
     print(f"\n{len(wanted) + len(unknown) - failed if ids else 0} opened, {failed} failed. {NOT_CHECKED}")

@@ -331,8 +331,8 @@ impl<T: Statement> Envelope<T> {
     }
 }
 
-/// SHA-256 of the payload of an envelope, of whatever kind and version; `None` if it is not the canonical spelling of an
-/// envelope.
+/// SHA-256 of the payload of an envelope, of whatever kind and version; `None` if it is not the canonical spelling of
+/// one.
 pub fn payload_digest(bytes: &[u8]) -> Option<Digest> {
     if bytes.len() > MAX_ENVELOPE {
         return None;

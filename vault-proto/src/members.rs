@@ -233,8 +233,8 @@ impl FoundMember {
     /// Finds what `member` names. `signer` is the device of it that signed what names it, if one of its devices did.
     ///
     /// # Errors
-    /// Every error of [`NamedStatements::get`]; [`StatementError::Payload`] if a device is named that is not the signer,
-    /// or that the key list names already.
+    /// Every error of [`NamedStatements::get`]; [`StatementError::Payload`] if a device is named that is not the
+    /// signer, or that the key list names already.
     pub fn find(
         member: &Member,
         signer: Option<KeyId>,

@@ -1,4 +1,4 @@
-//! Statements that others name by their digests, each once (FORMAT.md, "Objects of a recording").
+//! Statements that others name by their digests, each once (FORMAT.md, "Objects").
 //!
 //! Whoever hands them out is not believed: each is compared with the digest under which it is asked for whenever it is
 //! used.
@@ -49,7 +49,7 @@ impl NamedStatements {
     pub fn get<T: Statement>(&self, digest: &Digest) -> Result<Envelope<T>, StatementError> {
         let bytes = self.bytes(digest).ok_or(StatementError::NotThere(T::NAME))?;
         let parsed = Envelope::<T>::parse(bytes);
-        // One of another kind or a later version has a digest, too, and what does not fit it is damaged, whatever it is.
+        // One of another kind or a later version has a digest, too. What does not fit it is damaged, whatever it is.
         let found = parsed.as_ref().map_or_else(|_| payload_digest(bytes), |parsed| Some(parsed.digest()));
         if found == Some(*digest) { parsed } else { Err(StatementError::OtherDigest(T::NAME)) }
     }
@@ -58,5 +58,65 @@ impl NamedStatements {
 impl FromIterator<(Digest, Arc<[u8]>)> for NamedStatements {
     fn from_iter<I: IntoIterator<Item = (Digest, Arc<[u8]>)>>(statements: I) -> Self {
         Self(statements.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::Signer as _;
+
+    use super::*;
+    use crate::envelope;
+    use crate::ids::{AccountId, KeyId};
+    use crate::signing_fixture::{key, signing_key, time};
+    use crate::statements::{Device, DeviceRole, KeyList};
+
+    fn device(number: u8) -> Envelope<Device> {
+        let device = Device {
+            account: AccountId::from_bytes([1; 32]),
+            key_list: Digest::of(b"a list"),
+            key: key(number),
+            roles: vec![DeviceRole::Seal],
+            by: KeyId::of_device(&key(1)),
+            created: time(1),
+        };
+        envelope::sign(&device, device.by, |bytes| signing_key(1).sign(bytes).to_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_statement_is_found_under_its_digest_alone_and_as_what_it_is() {
+        let (one, other) = (device(2), device(3));
+        let mut statements = NamedStatements::default();
+        statements.insert_statement(&one);
+        assert_eq!(statements.get::<Device>(&one.digest()).unwrap(), one);
+        assert_eq!(statements.get::<Device>(&other.digest()), Err(StatementError::NotThere(Device::NAME)));
+        // Of another kind, under its own digest.
+        let found = statements.get::<KeyList>(&one.digest());
+        assert!(matches!(found, Err(StatementError::Type { .. })), "{found:?}");
+
+        // Whatever lies under the digest of another: well-formed, of a later version, of another kind, or nothing.
+        let later = String::from_utf8(one.bytes().to_vec()).unwrap().replace("device.v1", "device.v2");
+        for bytes in [one.bytes(), later.as_bytes(), b"{}", b""] {
+            statements.insert(other.digest(), bytes);
+            let found = statements.get::<Device>(&other.digest());
+            assert_eq!(found, Err(StatementError::OtherDigest(Device::NAME)));
+            let found = statements.get::<KeyList>(&other.digest());
+            assert_eq!(found, Err(StatementError::OtherDigest(KeyList::NAME)));
+        }
+        // A later version that is named is of a newer format.
+        statements.insert(one.digest(), later.as_bytes());
+        let found = statements.get::<Device>(&one.digest());
+        assert!(matches!(found, Err(StatementError::Newer { .. })), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_no_envelope_has_no_digest() {
+        let mut statements = NamedStatements::default();
+        let one = device(2);
+        let spaced = String::from_utf8(one.bytes().to_vec()).unwrap().replace(':', ": ");
+        assert!(!statements.insert_any(spaced.as_bytes()) && !statements.insert_any(b""));
+        assert_eq!(statements.iter().count(), 0);
+        assert!(statements.insert_any(one.bytes()) && statements.insert_any(one.bytes()));
+        assert_eq!(statements.iter().map(|(digest, _)| *digest).collect::<Vec<_>>(), [one.digest()]);
     }
 }

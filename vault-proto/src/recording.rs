@@ -98,8 +98,8 @@ pub(crate) fn unreadable(error: StatementError) -> Refusal {
     }
 }
 
-/// What of a manifest is checked before the statements that it names: that it parses, is of the recording that was asked
-/// for, and of the pinned organisation. Its signature is not.
+/// What of a manifest is checked before the statements that it names: that it parses, is of the recording that was
+/// asked for, and of the pinned organisation. Its signature is not.
 ///
 /// # Errors
 /// [`Refusal`].

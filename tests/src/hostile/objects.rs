@@ -15,7 +15,7 @@ use vault_proto::statements::{Manifest, Member, SegmentSeal};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::{RecordingRecord, SegmentRecord};
 
-/// Everything that is stored of a recording (FORMAT.md, "Objects of a recording").
+/// Everything that is stored of a recording (FORMAT.md, "Objects").
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
     /// The manifest's envelope.

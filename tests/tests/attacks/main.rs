@@ -12,6 +12,7 @@ mod authorisation;
 mod drill_june_2020;
 mod keys;
 mod mix_ups;
+mod named_statements;
 mod parts;
 mod planted;
 mod removed_devices;

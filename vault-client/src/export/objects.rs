@@ -1,4 +1,4 @@
-//! The objects of a recording in a folder, named as FORMAT.md, "Objects of a recording", names them. Nothing here needs
+//! The objects of a recording in a folder, named as FORMAT.md, "Objects", names them. Nothing here needs
 //! a key.
 
 use std::fs::File;

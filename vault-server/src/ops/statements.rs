@@ -1,5 +1,5 @@
-//! Statements that others name by their digests (PROTOCOL.md, section 4.4): stored once, with whatever names them first,
-//! and never dropped.
+//! Statements that others name by their digests (PROTOCOL.md, sections 4.2 and 4.3): stored once, with whatever names
+//! them first, and never dropped.
 
 use vault_proto::envelope::payload_digest;
 use vault_proto::ids::Digest;

@@ -181,9 +181,9 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<AccountId>, StoreError>;
 
-    /// Stores an account's certificate and key list in place of those of `replaces`, which stay as statements. Gives how
-    /// many bytes more are stored than before. The event is that of a key list: a certificate that only replaces another says itself when
-    /// and by whom it was made.
+    /// Stores an account's certificate and key list in place of those of `replaces`, which stay as statements. Gives
+    /// how many bytes more are stored than before. The event is that of a key list: a certificate that only replaces
+    /// another says itself when and by whom it was made.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if what is stored is not what `replaces` says, or another account lists one of its
@@ -256,8 +256,8 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Failed`].
     fn withdraw_comparison(&self, permit: &Permit, other: AccountId) -> Result<Stored, StoreError>;
 
-    /// The envelope of the statement with this digest, of whoever it is; `None` if there is none. Who knows a digest has
-    /// seen what names it.
+    /// The envelope of the statement with this digest, of whoever it is; `None` if there is none. Who knows a digest
+    /// has seen what names it.
     ///
     /// # Errors
     /// [`StoreError::Failed`].

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use vault_proto::ids::{Digest, RecordingId};
+use vault_proto::object::statement_path;
 use vault_proto::problem::ProblemCode;
 use vault_proto::statements::Role;
 use vault_proto::wire::path;
@@ -463,4 +464,44 @@ fn missing_objects_are_told_and_nothing_is_touched() {
     std::fs::remove_dir_all(&place).unwrap();
     let done = collect(&small.vault, &search(), &|| true).unwrap();
     assert_eq!(done, Collection { recordings: 1, missing: 4, left: 1, ..Collection::default() });
+}
+
+/// Statements are never set aside: one without a row may be all that proves whose keys a recording was sealed with,
+/// which the index does not know either. What never got its name is.
+#[test]
+fn statements_stay_and_missing_ones_are_told() {
+    let (organisation, patient, clinician) = people();
+    let draft = Draft::new(&organisation, 1, &patient, &clinician, &clinician);
+    let folder = tempfile::tempdir().unwrap();
+    let small = small(folder.path(), &clinician);
+    recordings::create(&small.vault, &small.caller, &draft.create()).unwrap();
+    let statements = folder.path().join("blobs/statements");
+    let stored = names(&statements).len();
+    assert_eq!(stored, draft.statements.len());
+    let (unknown, aside) = (statements.join("ab".repeat(32)), statements.join(".0011223344556677.new"));
+    leave(&unknown, 2 * DAY);
+    leave(&aside, 2 * DAY);
+    leave(&statements.join("notes.txt"), 2 * DAY);
+    leave(&statements.join(".8899aabbccddeeff.new"), Duration::ZERO);
+    let done = collect(&small.vault, &search(), &|| true).unwrap();
+    let expected =
+        Collection { recordings: 1, set_aside: 1, unexplained: 1, young: 1, ..Collection::default() };
+    assert_eq!(done, expected);
+    assert!(unknown.exists() && !aside.exists());
+    let day = &at(NOW).to_string()[..10];
+    assert!(folder.path().join(format!("leftovers/{day}/statements/.0011223344556677.new")).exists());
+    let done = collect(&small.vault, &search(), &|| true).unwrap();
+    assert_eq!(done, Collection { set_aside: 0, ..expected });
+
+    // Gone, or not as long as it was.
+    leave(&aside, 2 * DAY);
+    let place = folder.path().join("blobs").join(statement_path(&patient.key_list.digest()));
+    let whole = std::fs::read(&place).unwrap();
+    std::fs::write(&place, &whole[1..]).unwrap();
+    let done = collect(&small.vault, &search(), &|| true).unwrap();
+    assert_eq!((done.missing, done.set_aside, done.left), (1, 0, 1));
+    std::fs::remove_file(&place).unwrap();
+    let done = collect(&small.vault, &search(), &|| true).unwrap();
+    assert_eq!((done.missing, done.set_aside, done.left), (1, 0, 1));
+    assert!(aside.exists(), "nothing is touched while something is missing");
 }

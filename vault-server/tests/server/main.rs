@@ -48,6 +48,8 @@ mod seal_only_devices;
 #[cfg(test)]
 mod shut_out;
 #[cfg(test)]
+mod statements;
+#[cfg(test)]
 mod store_conformance;
 #[cfg(test)]
 mod strangers;
