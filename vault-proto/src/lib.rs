@@ -12,6 +12,7 @@ pub mod byte_ranges;
 pub mod compare;
 pub mod envelope;
 pub mod geometry;
+pub mod grants;
 pub mod http_signature;
 pub mod ids;
 pub mod key_chain;

@@ -6,9 +6,11 @@
 use crate::envelope::{Envelope, StatementError, Verified};
 use crate::geometry::BodyShape;
 use crate::ids::{Digest, OrganisationId, RecordingId};
-use crate::members::{FoundMember, TrustError, TrustProblem, verify_issuer};
+use crate::members::{FoundMember, TrustError, TrustProblem};
 use crate::named_statements::NamedStatements;
-use crate::statements::{DeviceRole, FinalSeal, Manifest, Reader, ReaderRole, SegmentProgress, SegmentSeal};
+use crate::statements::{
+    DeviceRole, FinalSeal, Manifest, Member, Reader, ReaderRole, SegmentProgress, SegmentSeal,
+};
 use crate::timestamp::Timestamp;
 use crate::trust::{Known, Signer, VerifiedMember};
 
@@ -122,6 +124,21 @@ pub fn claimed_manifest(
     Ok(envelope)
 }
 
+/// The members of a manifest with the statements that they name.
+///
+/// # Errors
+/// As [`FoundMember::find`].
+pub(crate) fn manifest_members(
+    manifest: &Manifest,
+    named: &NamedStatements,
+) -> Result<Vec<FoundMember>, StatementError> {
+    let find = |member: &Member| {
+        let signer = (member.account == manifest.sealer).then_some(manifest.sealer_key);
+        FoundMember::find(member, signer, named)
+    };
+    manifest.members.iter().map(find).collect()
+}
+
 impl CheckedManifest {
     /// Checks a manifest against the id the *caller* asked for, the statements that it names, the pinned organisation
     /// and what is `known` of it and its accounts.
@@ -139,23 +156,11 @@ impl CheckedManifest {
     ) -> Result<Self, Refusal> {
         let envelope = claimed_manifest(requested, organisation, manifest)?;
         let claimed = envelope.unverified();
-        let members = claimed
-            .members
-            .iter()
-            .map(|member| {
-                let signer = (member.account == claimed.sealer).then_some(claimed.sealer_key);
-                FoundMember::find(member, signer, named)
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(unreadable)?;
+        let members = manifest_members(claimed, named).map_err(unreadable)?;
         let not_entitled = |error: TrustError| Refusal::NotEntitled(error.to_string());
         let at = claimed.created;
         let mut known = known.clone();
-        for member in &members {
-            if let Ok(issuer) = verify_issuer(member.issuer(), organisation) {
-                known.learn_issuer(&issuer);
-            }
-        }
+        known.learn_issuers_of(&members, organisation);
         let certified = |account, signer| {
             // Its own check has seen that there is a member for each.
             let member = members.iter().find(|member| member.account() == account);
@@ -176,7 +181,9 @@ impl CheckedManifest {
         let mut readers = Vec::with_capacity(manifest.readers.len());
         for Reader { account, key: id, role, .. } in manifest.readers.iter().copied() {
             let reader = certified(account, None).map_err(not_entitled)?;
-            reader.check_role(role.certified()).map_err(not_entitled)?;
+            if let Some(certified) = role.certified() {
+                reader.check_role(certified).map_err(not_entitled)?;
+            }
             let key = reader.key_list().encryption_key(id);
             if key.is_none_or(|key| key.suite != manifest.suite) {
                 return Err(not_entitled(TrustError { account, problem: TrustProblem::KeyNotListed(id) }));

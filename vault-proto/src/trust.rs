@@ -6,9 +6,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::envelope::{Envelope, Verified};
-use crate::ids::{AccountId, Digest, KeyId};
+use crate::ids::{AccountId, Digest, KeyId, OrganisationId};
 use crate::key_chain::KeyListChain;
-use crate::members::{CLOCK_LENIENCE, SignedChain, SignedMember, TrustError, TrustProblem};
+use crate::members::{
+    CLOCK_LENIENCE, FoundMember, SignedChain, SignedMember, TrustError, TrustProblem, verify_issuer,
+};
 use crate::revocation_entries::RevocationEntries;
 use crate::statements::{DeviceRole, IssuerCertificate, KeyList, Participants, Revocations, Role};
 use crate::timestamp::Timestamp;
@@ -58,6 +60,15 @@ impl Known {
         let place = |issuer: &Verified<IssuerCertificate>| (issuer.number, issuer.digest());
         if self.issuer.as_ref().is_none_or(|known| place(known) < place(issuer)) {
             self.issuer = Some(Arc::new(issuer.clone()));
+        }
+    }
+
+    /// Remembers the issuer certificates of `members` that are the organisation's.
+    pub(crate) fn learn_issuers_of(&mut self, members: &[FoundMember], organisation: OrganisationId) {
+        for member in members {
+            if let Ok(issuer) = verify_issuer(member.issuer(), organisation) {
+                self.learn_issuer(&issuer);
+            }
         }
     }
 

@@ -70,16 +70,28 @@ pub enum ReaderRole {
     Patient,
     /// Its clinician.
     Clinician,
+    /// Who acts for a patient, until a time that the patient's certificate says.
+    Guardian,
+    /// Whom a patient, a guardian or a clinician has let in.
+    Reader,
 }
 
 impl ReaderRole {
-    /// As what a reader has to be certified.
-    pub const fn certified(self) -> Role {
+    /// As what a reader has to be certified; `None` if that is all the same.
+    pub const fn certified(self) -> Option<Role> {
         match self {
-            Self::Patient => Role::Patient,
-            Self::Clinician => Role::Clinician,
+            Self::Patient => Some(Role::Patient),
+            Self::Clinician => Some(Role::Clinician),
+            Self::Guardian | Self::Reader => None,
         }
     }
+}
+
+/// If a statement has a reader in a role that is not known: which.
+pub(super) fn unknown_reader_role(payload: &serde_json::Value) -> Option<String> {
+    let readers = payload.get("readers")?.as_array()?.iter();
+    let roles: Vec<_> = readers.filter_map(|reader| reader.get("role").cloned()).collect();
+    unknown_word::<ReaderRole>("role of a reader", &roles.into())
 }
 
 /// One reader of a recording, and the encryption key that the recording's key is wrapped to.
@@ -94,6 +106,13 @@ pub struct Reader {
     pub role: ReaderRole,
     /// First second at which it does not read any more; null if it reads for good.
     pub until: Option<Timestamp>,
+}
+
+impl Reader {
+    /// Whether its time is over at `at`.
+    pub fn is_over(&self, at: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= at)
+    }
 }
 
 /// What a recording is and who may read it; signed by the sealing device and stored before the first part.
@@ -171,13 +190,8 @@ impl Statement for Manifest {
         if let Some(suite) = payload.get("suite").and_then(Suite::unknown) {
             return Some(suite);
         }
-        let roles = || {
-            let readers = payload.get("readers")?.as_array()?.iter();
-            Some(readers.filter_map(|reader| reader.get("role").cloned()).collect::<Vec<_>>().into())
-        };
-        let role = || unknown_word::<ReaderRole>("role of a reader", &roles()?);
         let policy = || unknown_word::<Allowance>("policy", payload.get("policy")?);
-        role().or_else(policy).or_else(|| NotYet::newer(payload, "replaces"))
+        unknown_reader_role(payload).or_else(policy).or_else(|| NotYet::newer(payload, "replaces"))
     }
 }
 

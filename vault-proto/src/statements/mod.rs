@@ -4,6 +4,7 @@ mod certificate;
 mod device;
 mod export;
 mod final_seal;
+mod grant;
 mod key_list;
 mod manifest;
 mod member;
@@ -22,6 +23,7 @@ pub use certificate::{Certificate, EndedIssuer, Guardian, IssuerCertificate, Rol
 pub use device::Device;
 pub use export::Export;
 pub use final_seal::{FinalSeal, RecordingStatus};
+pub use grant::Grant;
 pub use key_list::{Allowance, DeviceKey, DeviceRole, EncryptionKey, KeyList, RemovedDevice};
 pub use manifest::{Manifest, Reader, ReaderRole, Suite};
 pub use member::Member;

@@ -52,7 +52,7 @@ impl Participants {
             || self
                 .readers()
                 .iter()
-                .any(|(reader, as_what)| (*reader, as_what.certified()) == (self.sealer, role))
+                .any(|(reader, as_what)| (*reader, as_what.certified()) == (self.sealer, Some(role)))
     }
 }
 
