@@ -4,11 +4,11 @@
 //! A sealer holds the identity only until the key object is made: what it seals afterwards it cannot open.
 
 use vault_proto::ids::{AccountId, KeyId, OrganisationId, RecordingId};
-use vault_proto::key_object::{MAX_KEY_TEXT, check_key_object};
+use vault_proto::key_object::{KeyGeneration, MAX_KEY_TEXT, check_key_generation};
 use vault_proto::labels;
 use vault_proto::recording::{CheckedRecording, Refusal};
 use vault_proto::sealed_header::context_stanza;
-use vault_proto::statements::{Suite, is_plain_label};
+use vault_proto::statements::{Reader, Suite, is_plain_label};
 use zeroize::Zeroizing;
 
 use crate::age_file::{self, SealError};
@@ -75,10 +75,25 @@ impl RecordingKey {
         identity: &Identity,
         object: &[u8],
     ) -> Result<Self, OpenError> {
-        check_reader(recording, account, identity)?;
+        let generation = KeyGeneration::first(recording.manifest());
+        Self::open_generation(recording, &generation, account, identity, object)
+    }
+
+    /// Opens the key object of any generation, for whom that was made.
+    ///
+    /// # Errors
+    /// As [`Self::open`], of the readers of that generation.
+    pub fn open_generation(
+        recording: &CheckedRecording,
+        generation: &KeyGeneration,
+        account: AccountId,
+        identity: &Identity,
+        object: &[u8],
+    ) -> Result<Self, OpenError> {
         let manifest = recording.manifest();
-        let (header, length) = check_key_object(manifest, object)?;
-        // It is the object that was signed: whatever is wrong with it is its sealer's doing.
+        check_reader_among(&generation.readers, manifest.suite, account, identity)?;
+        let (header, length) = check_key_generation(manifest, generation, object)?;
+        // It is the object that was signed: whatever is wrong with it is the doing of who made it.
         let forged = |error: String| {
             OpenError::Refused(Refusal::NotEntitled(format!(
                 "its sealer made a key that its readers cannot open: {error}"
@@ -107,11 +122,20 @@ pub fn check_reader(
     identity: &Identity,
 ) -> Result<(), OpenError> {
     let manifest = recording.manifest();
-    let Some(reader) = manifest.readers.iter().find(|reader| reader.account == account) else {
+    check_reader_among(&manifest.readers, manifest.suite, account, identity)
+}
+
+fn check_reader_among(
+    readers: &[Reader],
+    suite: Suite,
+    account: AccountId,
+    identity: &Identity,
+) -> Result<(), OpenError> {
+    let Some(reader) = readers.iter().find(|reader| reader.account == account) else {
         return Err(OpenError::NotAReader);
     };
-    if manifest.suite != identity.suite() {
-        return Err(OpenError::OtherSuite { recording: manifest.suite.name(), own: identity.suite().name() });
+    if suite != identity.suite() {
+        return Err(OpenError::OtherSuite { recording: suite.name(), own: identity.suite().name() });
     }
     // An identity of another epoch: said here, so that a key object is not blamed for it.
     if reader.key != KeyId::of_recipient(&identity.recipient().to_string()) {

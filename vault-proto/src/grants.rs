@@ -11,6 +11,7 @@ mod tests;
 
 use crate::envelope::Envelope;
 use crate::ids::{AccountId, Digest};
+use crate::key_object::KeyGeneration;
 use crate::members::{FoundMember, SignedMember, TrustError, TrustProblem};
 use crate::named_statements::NamedStatements;
 use crate::recording::{CheckedManifest, Refusal, manifest_members, unreadable};
@@ -91,8 +92,7 @@ pub struct JudgedGrant {
 pub struct CheckedGrants {
     grants: Vec<JudgedGrant>,
     readers: Vec<ProvenReader>,
-    generation: u64,
-    key_object: Digest,
+    generations: Vec<KeyGeneration>,
     since: Timestamp,
 }
 
@@ -155,8 +155,7 @@ impl CheckedGrants {
         Self {
             grants: Vec::new(),
             readers: readers.map(proven).collect(),
-            generation: 0,
-            key_object: manifest.manifest().key_object,
+            generations: vec![KeyGeneration::first(manifest.manifest())],
             since: manifest.manifest().created,
         }
     }
@@ -172,8 +171,11 @@ impl CheckedGrants {
         let void = match self.readers_after(manifest, envelope, members, known) {
             Ok(readers) => {
                 self.readers = readers;
-                self.generation = grant.number;
-                self.key_object = grant.key_object;
+                self.generations.push(KeyGeneration {
+                    number: grant.number,
+                    readers: grant.readers.clone(),
+                    object: grant.key_object,
+                });
                 self.since = grant.created;
                 None
             }
@@ -225,14 +227,11 @@ impl CheckedGrants {
         &self.readers
     }
 
-    /// Generation of the key object that is theirs: the number of the newest grant that counts, or 0.
-    pub const fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// SHA-256 of that key object.
-    pub const fn key_object(&self) -> Digest {
-        self.key_object
+    /// The generations of the key object that count, the newest first. What is in the newest list is read with the
+    /// newest key object; if that turns out to be bad, with the next one that was made for the reader, too: all hold one
+    /// key.
+    pub fn generations(&self) -> impl Iterator<Item = &KeyGeneration> {
+        self.generations.iter().rev()
     }
 
     /// The entry of `account`, if it reads the recording at `at`.
