@@ -310,7 +310,7 @@ fn other_versions_suites_and_policies_are_newer_and_other_types_are_not() {
         (format!("{family}{}+json", "9".repeat(400)), text.clone(), false),
         (format!("{family}1+json"), text.replace(r#""suite":2"#, r#""suite":3"#), true),
         (format!("{family}1+json"), text.replace("clinician-shares", "care-team"), true),
-        (format!("{family}1+json"), text.replace(r#""role":"clinician""#, r#""role":"guardian""#), true),
+        (format!("{family}1+json"), text.replace(r#""role":"clinician""#, r#""role":"witness""#), true),
         (format!("{family}1+json"), text.replace(r#""role":"clinician""#, r#""role":"Guardian""#), false),
         (format!("{family}1+json"), text.replace(r#""replaces":null"#, r#""replaces":[1]"#), true),
         (format!("{family}1+json"), text.replace(r#""suite":2"#, r#""suite":-3"#), false),
