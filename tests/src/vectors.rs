@@ -21,6 +21,7 @@ use vault_proto::object::{STATEMENTS, statement_path};
 pub mod cast;
 pub mod draft;
 pub mod forged;
+pub mod grants;
 pub mod growing;
 pub mod issuers;
 pub mod key_objects;
@@ -81,6 +82,10 @@ pub struct Expected {
     pub released_sha256: Digest,
     /// The whole plaintext by track; empty where opening is refused.
     pub tracks: Vec<TrackHash>,
+    /// Who reads it by the newest list that counts, in its order; empty where opening is refused.
+    pub readers: Vec<AccountId>,
+    /// Numbers of the grants that do not count; empty where opening is refused.
+    pub void: Vec<u64>,
 }
 
 /// `scenario.json`.
@@ -132,6 +137,8 @@ impl Scenario {
                     released_length: 0,
                     released_sha256: Digest::of(b""),
                     tracks: Vec::new(),
+                    readers: vec![cast.patient.account, cast.clinician.account],
+                    void: Vec::new(),
                 },
             },
             objects: recording.objects.clone(),
@@ -160,6 +167,7 @@ impl Scenario {
     ) -> Self {
         let mut scenario = Self::opened(name, text, cast, recording).ending(outcome);
         scenario.description.expected.tracks.clear();
+        scenario.description.expected.readers.clear();
         scenario.released(b"")
     }
 
@@ -183,6 +191,13 @@ impl Scenario {
     pub fn read_by(mut self, person: &cast::Person, suite: vault_proto::statements::Suite) -> Self {
         self.description.account = person.account;
         self.description.identity = person.identity(suite).export().to_string();
+        self
+    }
+
+    /// Says who reads it in the end.
+    #[must_use]
+    pub fn read_as<'a>(mut self, people: impl IntoIterator<Item = &'a cast::Person>) -> Self {
+        self.description.expected.readers = people.into_iter().map(|person| person.account).collect();
         self
     }
 
@@ -213,6 +228,7 @@ pub fn scenarios() -> Vec<Scenario> {
         respelled::scenarios(&cast),
         untrusted::scenarios(&cast),
         members::scenarios(&cast),
+        grants::scenarios(&cast),
         keys_and_certificates::scenarios(&cast),
         issuers::scenarios(&cast),
         removed::scenarios(&cast),
@@ -259,7 +275,12 @@ pub fn write(root: &Path, scenario: &Scenario) -> io::Result<()> {
         put(&statement_path(digest), envelope)?;
     }
     put("key.0", &objects.key)?;
-    put("key.1", &objects.later_key)?;
+    for (generation, key) in &objects.later_keys {
+        put(&format!("key.{generation}"), key)?;
+    }
+    for (number, grant) in &objects.grants {
+        put(&format!("grant.{number}"), grant)?;
+    }
     for (index, segment) in objects.segments.iter().enumerate() {
         fs::create_dir_all(folder.join(format!("seg/{index}")))?;
         for (name, bytes) in segment_objects(segment) {
@@ -288,6 +309,19 @@ fn statements(folder: &Path) -> io::Result<BTreeMap<Digest, Vec<u8>>> {
     Ok(statements)
 }
 
+/// The files of a scenario whose names are `prefix` and a number.
+fn numbered(folder: &Path, prefix: &str) -> io::Result<BTreeMap<u64, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(number) = name.strip_prefix(prefix) {
+            files.insert(number.parse().map_err(io::Error::other)?, fs::read(entry.path())?);
+        }
+    }
+    Ok(files)
+}
+
 /// Reads a scenario's folder.
 ///
 /// # Errors
@@ -301,7 +335,8 @@ pub fn read(folder: &Path) -> io::Result<Scenario> {
         manifest: get("manifest")?.unwrap_or_default(),
         statements: statements(folder)?,
         key: get("key.0")?.unwrap_or_default(),
-        later_key: get("key.1")?.unwrap_or_default(),
+        later_keys: numbered(folder, "key.")?.into_iter().filter(|(generation, _)| *generation > 0).collect(),
+        grants: numbered(folder, "grant.")?,
         segments: Vec::new(),
         details: get("details")?,
         final_seal: get("final")?,

@@ -181,9 +181,7 @@ impl CheckedManifest {
         let mut readers = Vec::with_capacity(manifest.readers.len());
         for Reader { account, key: id, role, .. } in manifest.readers.iter().copied() {
             let reader = certified(account, None).map_err(not_entitled)?;
-            if let Some(certified) = role.certified() {
-                reader.check_role(certified).map_err(not_entitled)?;
-            }
+            reader.check_may_read_as(role).map_err(not_entitled)?;
             let key = reader.key_list().encryption_key(id);
             if key.is_none_or(|key| key.suite != manifest.suite) {
                 return Err(not_entitled(TrustError { account, problem: TrustProblem::KeyNotListed(id) }));
@@ -347,6 +345,11 @@ impl CheckedRecording {
     /// The manifest.
     pub const fn manifest(&self) -> &Verified<Manifest> {
         self.manifest.manifest()
+    }
+
+    /// The manifest with those whom it names.
+    pub const fn checked_manifest(&self) -> &CheckedManifest {
+        &self.manifest
     }
 
     /// The account whose device sealed it, as certified at sealing.

@@ -12,7 +12,7 @@ use crate::members::{
     CLOCK_LENIENCE, FoundMember, SignedChain, SignedMember, TrustError, TrustProblem, verify_issuer,
 };
 use crate::revocation_entries::RevocationEntries;
-use crate::statements::{DeviceRole, IssuerCertificate, KeyList, Participants, Revocations, Role};
+use crate::statements::{DeviceRole, IssuerCertificate, KeyList, Participants, ReaderRole, Revocations};
 use crate::timestamp::Timestamp;
 
 #[cfg(test)]
@@ -318,12 +318,15 @@ impl VerifiedMember {
         }
     }
 
-    /// Whether it is certified as `role`.
+    /// Whether it is certified as what a reader in this role has to be.
     ///
     /// # Errors
     /// [`TrustProblem::Role`].
-    pub fn check_role(&self, role: Role) -> Result<(), TrustError> {
-        if self.role() == role { Ok(()) } else { Err(self.role_error(role.name())) }
+    pub fn check_may_read_as(&self, role: ReaderRole) -> Result<(), TrustError> {
+        match role.certified() {
+            Some(certified) if certified != self.role() => Err(self.role_error(certified.name())),
+            _ => Ok(()),
+        }
     }
 
     fn role_error(&self, needed: &'static str) -> TrustError {

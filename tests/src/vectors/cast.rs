@@ -136,6 +136,12 @@ impl Cast {
         }
     }
 
+    /// All people.
+    #[must_use]
+    pub const fn everybody(&self) -> [&Person; 4] {
+        [&self.patient, &self.clinician, &self.recorder, &self.other]
+    }
+
     /// The organisation.
     #[must_use]
     pub fn organisation(&self) -> OrganisationId {

@@ -42,8 +42,10 @@ pub struct Objects {
     pub statements: BTreeMap<Digest, Vec<u8>>,
     /// `key.0`.
     pub key: Vec<u8>,
-    /// `key.1`; empty where there is none.
-    pub later_key: Vec<u8>,
+    /// `key.<g>`, from 1.
+    pub later_keys: BTreeMap<u64, Vec<u8>>,
+    /// `grant.<g>`, from 1.
+    pub grants: BTreeMap<u64, Vec<u8>>,
     /// `seg/<i>/…`.
     pub segments: Vec<Segment>,
     /// `details`.

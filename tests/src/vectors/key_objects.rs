@@ -405,6 +405,6 @@ fn opens(cast: &Cast) -> Vec<Scenario> {
             cast,
             &recording,
         )
-        .with(|objects| objects.later_key = other),
+        .with(|objects| drop(objects.later_keys.insert(1, other))),
     ]
 }

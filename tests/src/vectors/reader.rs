@@ -9,7 +9,10 @@ use vault_core::recording_key::RecordingKey;
 use vault_core::seeking::{PartSource, ReadableSegment, SeekableTrack};
 use vault_proto::envelope::Envelope;
 use vault_proto::geometry::BodyShape;
+use vault_proto::grants::CheckedGrants;
+use vault_proto::ids::{AccountId, KeyId};
 use vault_proto::key_chain::KeyListChain;
+use vault_proto::named_statements::NamedStatements;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
 use vault_proto::statements::KeyList;
 use vault_proto::statements::RecordingStatus;
@@ -28,6 +31,10 @@ pub struct Seen {
     pub released: Vec<u8>,
     /// The same by track.
     pub tracks: BTreeMap<u8, Vec<u8>>,
+    /// Who reads it, by the newest list that counts; empty where opening was refused.
+    pub readers: Vec<AccountId>,
+    /// Numbers of the grants that do not count; empty where opening was refused.
+    pub void: Vec<u64>,
 }
 
 /// The class of a refusal.
@@ -70,6 +77,11 @@ fn known(description: &Description) -> Known {
     known
 }
 
+/// The statements that are there, by the digests under which they lie.
+fn named(objects: &Objects) -> NamedStatements {
+    objects.statements.iter().map(|(digest, bytes)| (*digest, bytes.as_slice().into())).collect()
+}
+
 fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecording, OpenError> {
     let progress =
         objects.segments.last().map(|segment| segment.progress.as_slice()).filter(|p| !p.is_empty());
@@ -83,11 +95,7 @@ fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecord
         description.organisation,
         &StoredStatements {
             manifest: &objects.manifest,
-            named: &objects
-                .statements
-                .iter()
-                .map(|(digest, bytes)| (*digest, bytes.as_slice().into()))
-                .collect(),
+            named: &named(objects),
             seals: &seals,
             progress,
             final_seal: objects.final_seal.as_deref(),
@@ -96,14 +104,45 @@ fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecord
     )?)
 }
 
-/// The recording's key, from generation 0 of its key object; of others the reader asks nothing.
+/// The grants of the recording, judged.
+fn grants(
+    description: &Description,
+    objects: &Objects,
+    recording: &CheckedRecording,
+) -> Result<CheckedGrants, OpenError> {
+    let grants: Vec<Vec<u8>> = objects.grants.values().cloned().collect();
+    Ok(CheckedGrants::check(recording.checked_manifest(), &grants, &named(objects), &known(description))?)
+}
+
+/// The recording's key, from the newest key object that counts and is for the reader. If that is bad, an older one that
+/// was for the reader, too, will do.
 fn key(
     description: &Description,
     objects: &Objects,
     recording: &CheckedRecording,
+    grants: &CheckedGrants,
 ) -> Result<RecordingKey, OpenError> {
     let identity = Identity::parse(&description.identity).unwrap();
-    RecordingKey::open(recording, description.account, &identity, &objects.key)
+    let key = KeyId::of_recipient(&identity.recipient().to_string());
+    let mut newest = None;
+    for generation in grants.generations() {
+        let object = match generation.number {
+            0 => objects.key.as_slice(),
+            number => objects.later_keys.get(&number).map(Vec::as_slice).unwrap_or_default(),
+        };
+        let opened =
+            RecordingKey::open_generation(recording, generation, description.account, &identity, object);
+        match (opened, &newest) {
+            (Ok(key), _) => return Ok(key),
+            (Err(error @ OpenError::Refused(_)), None) => newest = Some(error),
+            (Err(error), None) => return Err(error),
+            (Err(_), Some(_)) => {}
+        }
+        if !generation.is_for(description.account, key) {
+            break;
+        }
+    }
+    Err(newest.unwrap_or(OpenError::NotAReader))
 }
 
 /// Opens everything, segment by segment and part by part, then the details, until something is refused.
@@ -114,12 +153,16 @@ pub fn open(description: &Description, objects: &Objects) -> Seen {
         reason: String::new(),
         released: Vec::new(),
         tracks: BTreeMap::new(),
+        readers: Vec::new(),
+        void: Vec::new(),
     };
     match open_until_refused(description, objects, &mut seen) {
         Ok(outcome) => seen.outcome = outcome,
         Err(error) => {
             seen.outcome = class(&error);
             seen.reason = error.to_string();
+            seen.readers.clear();
+            seen.void.clear();
         }
     }
     seen
@@ -131,7 +174,11 @@ fn open_until_refused(
     seen: &mut Seen,
 ) -> Result<Outcome, OpenError> {
     let recording = checked(description, objects)?;
-    let key = key(description, objects, &recording)?;
+    let grants = grants(description, objects, &recording)?;
+    seen.readers = grants.readers().iter().map(|proven| proven.reader.account).collect();
+    let void = grants.grants().iter().filter(|grant| grant.void.is_some());
+    seen.void = void.map(|grant| grant.grant.number).collect();
+    let key = key(description, objects, &recording, &grants)?;
     let opening = Opening::new(&recording, &key);
     for (proven, segment) in recording.segments().iter().zip(&objects.segments) {
         let ready = opening.segment(proven, &segment.header, &segment.parts)?;
@@ -180,7 +227,7 @@ pub fn seekable<'a>(
     track: u8,
 ) -> Result<SeekableTrack<Bodies<'a>>, OpenError> {
     let recording = checked(description, objects)?;
-    let key = key(description, objects, &recording)?;
+    let key = key(description, objects, &recording, &grants(description, objects, &recording)?)?;
     let opening = Opening::new(&recording, &key);
     let mut source = Bodies { bodies: BTreeMap::new(), fetched: Vec::new() };
     let mut segments = Vec::new();

@@ -352,7 +352,7 @@ fn newer(cast: &Cast) -> Vec<Scenario> {
             r#""policy":[]"#,
             r#""policy":["clinician-shares","care-team"]"#,
         ),
-        ("newer-reader", "a reader in an unknown role", r#""role":"clinician""#, r#""role":"guardian""#),
+        ("newer-reader", "a reader in an unknown role", r#""role":"clinician""#, r#""role":"witness""#),
         ("newer-replaces", "a manifest that replaces a recording", r#""replaces":null"#, REPLACES),
         (
             "newer-replaces-a-number",

@@ -363,7 +363,7 @@ fn missing(cast: &Cast) -> Vec<Scenario> {
             ("missing-statements", "no statement of a member", Damaged, |o| o.statements.clear()),
             ("missing-key", "no key object", Damaged, |o| o.key.clear()),
             ("missing-first-key", "a key object of generation 1 and none of generation 0", Damaged, |o| {
-                o.later_key = std::mem::take(&mut o.key);
+                o.later_keys.insert(1, std::mem::take(&mut o.key));
             }),
             ("missing-first-segment", "the second segment stored as the first", MixUp, |o| {
                 o.segments.remove(0);

@@ -35,6 +35,9 @@ fn complaints(scenario: &Scenario) -> Vec<String> {
     {
         wrong.push(format!("{} bytes released instead of {}", seen.released.len(), expected.released_length));
     }
+    if seen.readers != expected.readers || seen.void != expected.void {
+        wrong.push(format!("read by {:?}, void {:?}", seen.readers, seen.void));
+    }
     for track in &expected.tracks {
         let bytes = seen.tracks.get(&track.track).map(Vec::as_slice).unwrap_or_default();
         if bytes.len() as u64 != track.length || Digest::of(bytes) != track.sha256 {
@@ -157,7 +160,8 @@ fn a_folder_reads_as_it_was_written() {
         assert_eq!(again.objects.segments.len(), scenario.objects.segments.len());
         assert_eq!(again.objects.manifest, scenario.objects.manifest);
         assert_eq!(again.objects.key, scenario.objects.key);
-        assert_eq!(again.objects.later_key, scenario.objects.later_key);
+        assert_eq!(again.objects.later_keys, scenario.objects.later_keys);
+        assert_eq!(again.objects.grants, scenario.objects.grants);
         assert_eq!(again.objects.details, scenario.objects.details);
     }
 }

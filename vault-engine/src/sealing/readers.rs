@@ -72,7 +72,7 @@ impl Readers {
         let people = Participants { patient, clinician, sealer: account.id };
         let reader = async |(account, role): (_, ReaderRole)| {
             let found = directory::look_up_by(session, account, None, fetched).await?;
-            found.verified.check_role(role.certified())?;
+            found.verified.check_may_read_as(role)?;
             Ok::<_, ClientError>(found)
         };
         let [first, second] = people.readers();

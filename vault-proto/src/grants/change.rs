@@ -78,9 +78,7 @@ impl Change<'_> {
     /// The statements of somebody whose key is new in the list: they counted then, and name the key.
     fn certified(&self, reader: &Reader) -> Result<VerifiedMember, Void> {
         let member = self.known.check_at(self.signed(reader.account)?.clone(), None, self.grant.created)?;
-        if let Some(role) = reader.role.certified() {
-            member.check_role(role)?;
-        }
+        member.check_may_read_as(reader.role)?;
         match member.key_list().encryption_key(reader.key) {
             Some(key) if key.suite == self.manifest.suite => Ok(member),
             _ => {
