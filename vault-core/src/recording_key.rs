@@ -96,7 +96,8 @@ impl RecordingKey {
         // It is the object that was signed: whatever is wrong with it is the doing of who made it.
         let forged = |error: String| {
             OpenError::Refused(Refusal::NotEntitled(format!(
-                "its sealer made a key that its readers cannot open: {error}"
+                "{} made a key that its readers cannot open: {error}",
+                generation.maker()
             )))
         };
         let file_key =

@@ -32,6 +32,11 @@ impl KeyGeneration {
         Self { number: 0, readers: manifest.readers.clone(), object: manifest.key_object }
     }
 
+    /// Who made it, in words.
+    pub const fn maker(&self) -> &'static str {
+        if self.number == 0 { "its sealer" } else { "who granted it" }
+    }
+
     /// Whether it was made for this key of this account.
     pub fn is_for(&self, account: AccountId, key: KeyId) -> bool {
         self.readers.iter().any(|reader| (reader.account, reader.key) == (account, key))
@@ -65,9 +70,11 @@ pub fn check_key_generation(
         _ if !is_signed => {
             Err(Refusal::Damaged("its key is not the one that its manifest was signed with".to_owned()))
         }
-        Err(error) => Err(Refusal::NotEntitled(format!("its sealer made its key for others: {error}"))),
+        Err(error) => {
+            Err(Refusal::NotEntitled(format!("{} made its key for others: {error}", generation.maker())))
+        }
         Ok((_, length)) if object.len() < length + PAYLOAD_NONCE + CHUNK_TAG => {
-            Err(Refusal::NotEntitled("its sealer made its key without a text".to_owned()))
+            Err(Refusal::NotEntitled(format!("{} made its key without a text", generation.maker())))
         }
         Ok(parsed) => Ok(parsed),
     }

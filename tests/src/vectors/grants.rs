@@ -389,6 +389,14 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
     chain.put(unsigned, &cast.patient.device);
     all.push(chain.refused("a second grant that follows on another first one", Damaged));
 
+    let mut chain = Chain::new(cast, "grant-number-skipped", &[]);
+    chain.grant(&cast.patient, chain.and(&[other(cast)]), vec![chain.member(&cast.other)]);
+    let mut unsigned = chain.draft(&cast.patient, chain.and(&[]), vec![]);
+    unsigned.grant.number = 3;
+    let signed = signed(&unsigned.grant, unsigned.grant.grantor_key, &cast.patient.device);
+    chain.recording.objects.grants.insert(2, signed);
+    all.push(chain.refused("number 3 behind number 1, and following on it", Damaged));
+
     let mut chain = Chain::new(cast, "grant-statement-missing", &[]);
     chain.grant(&cast.patient, chain.and(&[other(cast)]), vec![chain.member(&cast.other)]);
     let named = chain.member(&cast.other).named();
@@ -471,17 +479,17 @@ fn chains(cast: &Cast) -> Vec<Scenario> {
         until: None,
     };
     let many = move |count: u8| (0..count).map(stranger).collect::<Vec<_>>();
+    // Their statements are there, so that there being too many of them is all that is wrong.
     let nobody = |number: u8| Member {
         account: AccountId::from_bytes([number; 32]),
-        issuer: Digest::of(b"issuer"),
-        certificate: Digest::of(b"certificate"),
-        key_list: Digest::of(b"key list"),
-        device: None,
+        ..cast.member(&cast.other, SUITE).named()
     };
     all.extend([
         shaped("grant-to-nobody", "a grant without readers", &|grant| grant.readers.clear()),
         shaped("grant-to-17", "seventeen readers", &|grant| grant.readers = many(17)),
-        shaped("grant-to-one-twice", "a reader twice", &|grant| grant.readers.push(grant.readers[2])),
+        shaped("grant-to-one-twice", "the patient as a reader, too", &|grant| {
+            grant.readers.push(Reader { role: ReaderRole::Reader, ..grant.readers[0] });
+        }),
         shaped("grant-with-18-members", "eighteen members", &|grant| {
             grant.members = (0..18).map(nobody).collect();
         }),
@@ -648,7 +656,7 @@ fn forbidden(cast: &Cast) -> Vec<Scenario> {
         ),
     ];
     let after = |name: &str, text: &str, by: &Person, readers: Vec<Reader>, with: Vec<MemberText>| {
-        let mut chain = Chain::new(cast, name, &[]);
+        let mut chain = Chain::new(cast, name, &shares);
         chain.grant(&cast.patient, and(as_a(ReaderRole::Reader)), clinical());
         chain.grant(by, readers, with);
         let people = [&cast.patient, &cast.clinician, &cast.other];
@@ -661,11 +669,11 @@ fn forbidden(cast: &Cast) -> Vec<Scenario> {
             "a reader becomes a clinician",
             &cast.patient,
             and(as_a(ReaderRole::Clinician)),
-            clinical(),
+            vec![],
         ),
         after(
             "void-dropped-by-a-clinician",
-            "a clinician drops whom another added",
+            "a clinician who may share drops whom another added",
             &cast.clinician,
             vec![patient, clinician],
             vec![],
@@ -697,6 +705,44 @@ fn forbidden(cast: &Cast) -> Vec<Scenario> {
             vec![second_list(cast, &cast.patient)],
         ),
     ]);
+    all.extend(dropped(cast));
+    all
+}
+
+/// Who is not the grantor's to drop, and a grantor whose own time is over.
+fn dropped(cast: &Cast) -> Vec<Scenario> {
+    let patient = reader(&cast.patient, ReaderRole::Patient);
+    let clinician = reader(&cast.clinician, ReaderRole::Clinician);
+    let successor = reader(&cast.other, ReaderRole::Patient);
+    let two = [&cast.other, &cast.patient, &cast.clinician];
+    let succeeded = |name: &str, text: &str, by: &Person, left: Reader| {
+        let mut chain = Chain::new(cast, name, &[]);
+        let of =
+            certified(cast, &cast.other, |certificate| certificate.succeeds = Some(cast.patient.account));
+        chain.grant(&cast.patient, vec![patient, successor, clinician], vec![of]);
+        chain.grant(by, vec![left, clinician], vec![]);
+        chain.void(text).read_as(two)
+    };
+    let text = "a clinician drops a patient who has a successor";
+    let mut all = vec![
+        succeeded("void-succeeded-dropped-by-a-clinician", text, &cast.clinician, successor),
+        succeeded("void-successor-dropped", "a patient drops her successor", &cast.patient, patient),
+    ];
+    let until = time("2030-01-01T00:00:00Z");
+    let guardian = Reader { until: Some(until), ..reader(&cast.other, ReaderRole::Guardian) };
+    let mut chain = Chain::new(cast, "void-guardian-dropped-by-a-clinician", &[Allowance::ClinicianShares]);
+    let of = certified(cast, &cast.patient, |certificate| {
+        certificate.guardians = vec![Guardian { account: cast.other.account, until }];
+    });
+    chain.grant(&cast.patient, chain.and(&[guardian]), vec![of, cast.member(&cast.other, SUITE)]);
+    chain.grant(&cast.clinician, chain.and(&[]), vec![]);
+    let people = [&cast.patient, &cast.clinician, &cast.other];
+    all.push(chain.void("a clinician drops a guardian").read_as(people));
+    let mut chain = Chain::new(cast, "void-by-whose-time-is-over", &[]);
+    let dated = Reader { until: Some(time("2026-11-22T10:02:00Z")), ..other(cast) };
+    chain.grant(&cast.patient, chain.and(&[dated]), vec![cast.member(&cast.other, SUITE)]);
+    chain.grant(&cast.other, chain.and(&[]), vec![]);
+    all.push(chain.void("a reader whose time is over drops itself").read_as(people));
     all
 }
 
