@@ -46,6 +46,17 @@ impl RecordingKey {
         &self.0
     }
 
+    /// Reads the text of a key object: perhaps a note in a line of its own, then the identity, each line ended by one
+    /// line feed. `None` for anything else (FORMAT.md, "Key object").
+    pub fn from_text(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        let identity = match text.strip_prefix(NOTE) {
+            Some(note) => note.split_once('\n').filter(|(note, _)| is_plain_label(note))?.1,
+            None => text,
+        };
+        Identity::parse(identity.strip_suffix('\n')?).ok().map(Self)
+    }
+
     /// Seals it to the readers of `recording`, in the order of the manifest that will name them.
     ///
     /// # Errors
@@ -105,7 +116,7 @@ impl RecordingKey {
         let body = object.get(length..).unwrap_or_default();
         let text = age_file::read_body(&file_key, header.header(), body, MAX_KEY_TEXT)
             .map_err(|error| forged(error.to_string()))?;
-        let key = parse_text(&text).ok_or_else(|| forged("it is no identity".to_owned()))?;
+        let key = Self::from_text(&text).ok_or_else(|| forged("it is no identity".to_owned()))?;
         if key.0.suite() != manifest.suite || key.id() != manifest.key {
             return Err(forged("it is not the one that its manifest names".to_owned()));
         }
@@ -143,17 +154,6 @@ fn check_reader_among(
         return Err(OpenError::NotAReader);
     }
     Ok(())
-}
-
-/// Reads the text of a key object: perhaps a note in a line of its own, then the identity, each line ended by one line
-/// feed.
-fn parse_text(text: &[u8]) -> Option<RecordingKey> {
-    let text = std::str::from_utf8(text).ok()?;
-    let identity = match text.strip_prefix(NOTE) {
-        Some(note) => note.split_once('\n').filter(|(note, _)| is_plain_label(note))?.1,
-        None => text,
-    };
-    Identity::parse(identity.strip_suffix('\n')?).ok().map(RecordingKey)
 }
 
 #[cfg(test)]

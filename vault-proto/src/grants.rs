@@ -1,9 +1,9 @@
 //! The grants of a recording, from its manifest on: who reads it now, and which key object is theirs (FORMAT.md,
 //! "Grants").
 //!
-//! One function judges a chain for everybody: the storage server that is handed a grant, and whoever reads. A grant that
-//! does not count is **void**: the list of readers stays as it was, the chain goes on behind it, and everybody is told.
-//! Were it fatal, a revocation that becomes known late would lock people out of their recordings.
+//! One function judges a chain for everybody: the storage server that is handed a grant, and whoever reads. A grant
+//! that does not count is **void**: the list of readers stays as it was, the chain goes on behind it, and everybody is
+//! told. Were it fatal, a revocation that becomes known late would lock people out of their recordings.
 
 mod change;
 #[cfg(test)]
@@ -101,8 +101,8 @@ impl CheckedGrants {
     /// name.
     ///
     /// # Errors
-    /// [`Refusal::Damaged`] or [`Refusal::NewerFormat`] if one cannot be read, is not in its place, or names a statement
-    /// that is not there; [`Refusal::MixUp`] if one is of another recording.
+    /// [`Refusal::Damaged`] or [`Refusal::NewerFormat`] if one cannot be read, is not in its place, or names a
+    /// statement that is not there; [`Refusal::MixUp`] if one is of another recording.
     pub fn check(
         manifest: &CheckedManifest,
         grants: &[Vec<u8>],
@@ -228,8 +228,8 @@ impl CheckedGrants {
     }
 
     /// The generations of the key object that count, the newest first. What is in the newest list is read with the
-    /// newest key object; if that turns out to be bad, with the next one that was made for the reader, too: all hold one
-    /// key.
+    /// newest key object; if that turns out to be bad, with the next one that was made for the reader, too: all hold
+    /// one key.
     pub fn generations(&self) -> impl Iterator<Item = &KeyGeneration> {
         self.generations.iter().rev()
     }

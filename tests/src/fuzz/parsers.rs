@@ -13,6 +13,7 @@ use vault_core::details::Details;
 use vault_core::identity::Identity;
 use vault_core::payload_reader::read_header;
 use vault_core::recipient::Recipient;
+use vault_core::recording_key::RecordingKey;
 use vault_core::seed::Seed;
 use vault_core::signing_key::SigningKey;
 use vault_core::webm::{Indexed, SeekIndex, SeekIndexer};
@@ -29,7 +30,7 @@ use vault_proto::recording_list::ListObject;
 use vault_proto::revocation_entries::RevocationEntries;
 use vault_proto::sealed_header::SealedHeader;
 use vault_proto::statements::{
-    Certificate, Device as AddedDevice, Export, FinalSeal, IssuerCertificate, KeyList, Manifest,
+    Certificate, Device as AddedDevice, Export, FinalSeal, Grant, IssuerCertificate, KeyList, Manifest,
     RecordingList, Revocations, SegmentProgress, SegmentSeal, Suite,
 };
 use vault_proto::timestamp::Timestamp;
@@ -67,6 +68,7 @@ macro_rules! of_each_kind {
             $function::<Export>,
             $function::<AddedDevice>,
             $function::<Revocations>,
+            $function::<Grant>,
         ]
     };
 }
@@ -132,7 +134,7 @@ fn envelope(data: &[u8]) -> bool {
             true
         })
     }
-    let kinds: [fn(&[u8]) -> bool; 11] = of_each_kind!(parse);
+    let kinds: [fn(&[u8]) -> bool; 12] = of_each_kind!(parse);
     let accepted = kinds.iter().filter(|parse| parse(data)).count();
     assert!(accepted <= 1, "one statement is of two kinds");
     named(data);
@@ -158,7 +160,7 @@ fn named(data: &[u8]) {
         assert!(Envelope::<Manifest>::parse(data).is_err(), "a statement has no digest");
         return;
     };
-    let kinds: [fn(&NamedStatements, &Digest, &[u8]) -> bool; 11] = of_each_kind!(find);
+    let kinds: [fn(&NamedStatements, &Digest, &[u8]) -> bool; 12] = of_each_kind!(find);
     assert!(kinds.iter().filter(|find| find(&statements, &digest, data)).count() <= 1);
     let other = Digest::of(digest.as_bytes());
     statements.insert(other, data);
@@ -184,7 +186,7 @@ fn statement(data: &[u8]) -> bool {
         assert_eq!(written, twice, "one statement has two readings");
         true
     }
-    let kinds: [fn(&[u8]) -> bool; 11] = of_each_kind!(parse);
+    let kinds: [fn(&[u8]) -> bool; 12] = of_each_kind!(parse);
     kinds.get(usize::from(*kind)).is_some_and(|parse| parse(payload))
 }
 
@@ -300,6 +302,7 @@ fn text(data: &[u8]) -> bool {
         public::<Recipient>(text),
         secret(Identity::parse(text).ok().map(|identity| identity.export()), text),
         secret(SigningKey::parse(text).ok().map(|key| key.export()), text),
+        RecordingKey::from_text(data).is_some(),
         Seed::from_words(text).is_ok(),
         number.is_some(),
     ]

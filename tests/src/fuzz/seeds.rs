@@ -130,7 +130,9 @@ fn vector_files(wanted: impl Fn(&str) -> bool) -> BTreeSet<Vec<u8>> {
 
 fn envelopes() -> Vec<Vec<u8>> {
     let is_envelope = |name: &str| {
-        matches!(name, "manifest" | "final" | "seal" | "progress") || name.parse::<Digest>().is_ok()
+        matches!(name, "manifest" | "final" | "seal" | "progress")
+            || name.starts_with("grant.")
+            || name.parse::<Digest>().is_ok()
     };
     vector_files(is_envelope).into_iter().collect()
 }
@@ -149,6 +151,7 @@ fn payloads() -> Vec<Vec<u8>> {
         "export",
         "device",
         "revocations",
+        "grant",
     ];
     let kind_of = |envelope: &Value| {
         let kind = envelope["payloadType"].as_str()?.strip_prefix("application/vnd.recording-vault.")?;
@@ -257,7 +260,8 @@ fn texts() -> Vec<Vec<u8>> {
     let mut texts = vec![words];
     for suite in [Suite::X25519, Suite::Pq] {
         let identity = seed.identity(suite, 0).unwrap();
-        texts.extend([identity.recipient().to_string(), identity.export().to_string()]);
+        let key = format!("# note: on call\n{}\n", *identity.export());
+        texts.extend([identity.recipient().to_string(), identity.export().to_string(), key]);
     }
     let root = seed.organisation_root();
     let public = PublicKey::from_bytes(root.public()).to_string();
