@@ -59,6 +59,7 @@ NOT_CLAIMED = {
     "removed-from-the-chain": SEEN,
     "removed-two-lists-ago": SEEN,
     "removed-without-a-word": SEEN,
+    "sealer-is-a-custodian": ENTITLEMENT,
     "sealer-is-an-auditor": ENTITLEMENT,
     "sealer-is-another-clinician": ENTITLEMENT,
     "sealer-is-another-patient": ENTITLEMENT,

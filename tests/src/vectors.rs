@@ -35,6 +35,7 @@ pub mod respelled;
 pub mod tampered;
 pub mod untrusted;
 pub mod valid;
+pub mod worked_examples;
 
 use draft::{Objects, Recording, Segment};
 

@@ -398,7 +398,7 @@ TIME_TEXT = text_of(r"(19[7-9]|[2-9]\d\d)\d-\d\d-\d\dT\d\d:\d\d:\d\dZ".replace(r
 ID_16 = text_of("[0-9a-f]{32}")
 ID, INDEX, TRACK, LENGTH = text_of("[0-9a-f]{64}"), number_of(0, 1 << 32), number_of(0, 255), number_of(0, 1 << 53)
 SUITE = number_of(1, 3)
-ROLE = text_of("patient|clinician|recorder|auditor")
+ROLE = text_of("patient|clinician|recorder|auditor|custodian")
 NOT_IN_LABELS = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 

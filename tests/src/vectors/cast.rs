@@ -160,7 +160,7 @@ impl Cast {
             number: 1,
             ended: Vec::new(),
             revocations: false,
-            roles: vec![Role::Auditor, Role::Clinician, Role::Patient, Role::Recorder],
+            roles: vec![Role::Auditor, Role::Clinician, Role::Custodian, Role::Patient, Role::Recorder],
         }
     }
 

@@ -109,7 +109,12 @@ fn sealers(cast: &Cast) -> Vec<Scenario> {
     let other = Draft::new(cast, SUITE, name, &[(0, 250)]).sealed_by(&cast.other).record();
     all.push(Scenario::refused(name, "sealed by another patient", cast, &other, NotEntitled));
 
-    for (role, word) in [(Role::Clinician, "another-clinician"), (Role::Auditor, "an-auditor")] {
+    let strangers = [
+        (Role::Clinician, "another-clinician"),
+        (Role::Auditor, "an-auditor"),
+        (Role::Custodian, "a-custodian"),
+    ];
+    for (role, word) in strangers {
         let name = format!("sealer-is-{word}");
         let mut draft = Draft::new(cast, SUITE, &name, &[(0, 250)]).sealed_by(&cast.other);
         draft.on_members = Box::new(move |members| {

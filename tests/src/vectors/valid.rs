@@ -6,7 +6,7 @@ use vault_proto::statements::{RecordingStatus, Suite};
 use super::cast::Cast;
 use super::draft::{Draft, Recording};
 use super::primitives::fixed_bytes;
-use super::{Outcome, Scenario};
+use super::{Outcome, Scenario, worked_examples};
 
 /// The scenarios.
 #[must_use]
@@ -14,6 +14,9 @@ pub fn scenarios(cast: &Cast) -> Vec<Scenario> {
     let mut all = by_length(cast);
     all.extend(by_shape(cast));
     all.extend(by_spelling(cast));
+    let text = "the recording whose bytes FORMAT.md prints";
+    let worked = worked_examples::recording(cast);
+    all.push(Scenario::opened(worked_examples::VECTOR, text, cast, &worked));
     all
 }
 

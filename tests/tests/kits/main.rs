@@ -4,6 +4,7 @@
 mod age_bech32;
 mod bip39;
 mod cctv_age;
+mod format_document;
 mod format_vectors;
 mod fuzz_smoke;
 mod interop;

@@ -95,7 +95,7 @@ fn author<'a>(person: &'a Person, recording: &ExportedRecording) -> (&'a Person,
     } else {
         match person.role {
             Role::Patient => "Patient",
-            Role::Clinician | Role::Auditor => "Practitioner",
+            Role::Clinician | Role::Auditor | Role::Custodian => "Practitioner",
             Role::Recorder => "Device",
         }
     };

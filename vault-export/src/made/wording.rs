@@ -118,6 +118,7 @@ fn role_name(role: Role) -> &'static str {
         Role::Clinician => "Clinician",
         Role::Recorder => "Recording device",
         Role::Auditor => "Auditor",
+        Role::Custodian => "Custodian",
     }
 }
 

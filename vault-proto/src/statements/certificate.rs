@@ -20,11 +20,14 @@ pub enum Role {
     Recorder,
     /// May check the server's records; reads no recording.
     Auditor,
+    /// Decides with others how long recordings are kept; reads no recording.
+    Custodian,
 }
 
 impl Role {
     /// All roles, as the command line lists them.
-    pub const ALL: [Self; 4] = [Self::Patient, Self::Clinician, Self::Recorder, Self::Auditor];
+    pub const ALL: [Self; 5] =
+        [Self::Patient, Self::Clinician, Self::Recorder, Self::Auditor, Self::Custodian];
 
     /// All roles by ascending word, as issuer certificates have them.
     pub fn ascending() -> Vec<Self> {
@@ -40,6 +43,7 @@ impl Role {
             Self::Clinician => "clinician",
             Self::Recorder => "recorder",
             Self::Auditor => "auditor",
+            Self::Custodian => "custodian",
         }
     }
 }
@@ -57,7 +61,7 @@ impl FromStr for Role {
         Self::ALL
             .into_iter()
             .find(|role| role.name() == text)
-            .ok_or("the roles are patient, clinician, recorder, auditor")
+            .ok_or("the roles are patient, clinician, recorder, auditor, custodian")
     }
 }
 

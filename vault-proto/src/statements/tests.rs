@@ -39,7 +39,7 @@ fn issuer_certificate() -> IssuerCertificate {
         number: 1,
         ended: Vec::new(),
         revocations: false,
-        roles: vec![Role::Auditor, Role::Clinician, Role::Patient, Role::Recorder],
+        roles: vec![Role::Auditor, Role::Clinician, Role::Custodian, Role::Patient, Role::Recorder],
     }
 }
 
