@@ -6,8 +6,8 @@ use std::process::Command;
 
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use vault_proto::statements::{
-    Certificate, Device, FinalSeal, IssuerCertificate, KeyList, Manifest, Revocations, SegmentProgress,
-    SegmentSeal,
+    Certificate, Device, FinalSeal, Grant, IssuerCertificate, KeyList, Manifest, Revocations,
+    SegmentProgress, SegmentSeal,
 };
 use vault_tests::vectors::{self, worked_examples};
 
@@ -113,6 +113,7 @@ fn the_tables_have_the_fields_that_statements_have() {
     same("device", coded::<Device>());
     same("revocations", coded::<Revocations>());
     same("manifest", coded::<Manifest>());
+    same("grant", coded::<Grant>());
     same("segment-seal", coded::<SegmentSeal>());
     same("segment-progress", coded::<SegmentProgress>());
     same("final-seal", coded::<FinalSeal>());
