@@ -108,6 +108,10 @@ pub(crate) enum Command {
         /// Media type [default: found out from the first bytes]
         #[arg(long, value_name = "TYPE")]
         media_type: Option<String>,
+        /// Hide how long it is: up to 12 % of zeros are sealed behind each track, which nobody who opens it sees; its
+        /// server learns little but the order of its size
+        #[arg(long)]
+        pad: bool,
     },
     /// Bring to an end what was left behind: send what waits in the encrypted spool, go on with files, say what was
     /// lost

@@ -349,13 +349,14 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64) -> TrueR
         let tracks: Vec<Track> = (0..2u8)
             .filter(|track| segments.iter().any(|(of, _)| of == track))
             .map(|track| {
-                let bytes =
-                    segments.iter().filter(|(of, _)| *of == track).map(|(_, bytes)| bytes.len() as u64);
+                let of_track = segments.iter().filter(|(of, _)| *of == track);
+                let plaintext: Vec<u8> = of_track.flat_map(|(_, bytes)| bytes.iter().copied()).collect();
                 Track {
                     track,
                     media_type: "audio/webm".to_owned(),
-                    bytes: bytes.sum(),
+                    bytes: plaintext.len() as u64,
                     duration_ms: Some(7000),
+                    sha256: Some(Digest::of(&plaintext)),
                     seek: None,
                 }
             })

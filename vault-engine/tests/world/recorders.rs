@@ -293,6 +293,7 @@ pub(crate) async fn record(life: &Life, session: &Session) {
             consultation: None,
             title,
             media_type: Some("audio/webm".to_owned()),
+            pad: false,
         };
         let seconds = if world.random.happens(1, 3) { 4 } else { 1800 };
         let segment_length = Duration::from_secs(seconds);

@@ -71,7 +71,7 @@ pub(crate) fn check_listing(life: &Life, before: &Before, listing: &Listing) {
             }
         });
         if let Some(known) = before.of_recording(entry.recording)
-            && known.agrees_with(entry).is_err()
+            && known.agrees_with(listed.shown()).is_err()
         {
             life.wrong(format!("{} was listed against what the home knew", entry.recording));
         }
