@@ -31,7 +31,7 @@ spec.loader.exec_module(script)
 CERTIFICATES = "certificates and the organisation's statements are not checked"
 ENTITLEMENT = "roles are those that certificates give, which are not checked"
 DATES = "whether a certificate or key list counts at the time of sealing is not checked"
-SEEN = "an export holds no key list but those of its recordings: what a reader saw before is not there"
+SEEN = "an export holds no key list and no end but those of its recordings: what a reader saw before is not there"
 ACCOUNT = "a key file names no account: who reads is whoever holds the key"
 SPELLING = "whoever sealed may write credentials otherwise: the script reads them by what they say"
 NOT_CLAIMED = {
@@ -77,6 +77,9 @@ NOT_CLAIMED = {
     "sealer-is-an-auditor": ENTITLEMENT,
     "sealer-is-another-clinician": ENTITLEMENT,
     "sealer-is-another-patient": ENTITLEMENT,
+    "superseded-by-an-end-that-names-none": SEEN,
+    "superseded-end-of-another": SEEN,
+    "superseded-end-shown-again": SEEN,
     "window-certificate-expired": DATES,
     "window-certificate-issued-later": DATES,
     "window-certificate-to-come": DATES,

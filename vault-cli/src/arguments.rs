@@ -108,8 +108,8 @@ pub(crate) enum Command {
         /// Media type [default: found out from the first bytes]
         #[arg(long, value_name = "TYPE")]
         media_type: Option<String>,
-        /// Hide how long it is: up to 12 % of zeros are sealed behind each track, which nobody who opens it sees; its
-        /// server learns little but the order of its size
+        /// Hide how long it is from the server, behind up to 12 % of zeros at the end of each track, which nobody who
+        /// opens it sees; what `resume` has to end goes without
         #[arg(long)]
         pad: bool,
     },

@@ -2,7 +2,8 @@
 //! Communication with PURBs", section 4; FORMAT.md, "Padded sizes").
 
 /// The smallest padded size that holds `length` bytes: `length` rounded up so far that only its first bits count, about
-/// as many as its number of bits has bits. It is larger by less than 12 %, by less the longer it is. A padded size is its own.
+/// as many as its number of bits has bits. It is larger by less than 12 %, by less the longer it is. A padded size is
+/// its own.
 pub const fn padded_size(length: u64) -> u64 {
     let Some(exponent @ 1..) = length.checked_ilog2() else {
         return length;

@@ -1,5 +1,5 @@
-//! What of the plaintext of segments is released where it is read from its start: of each track the first bytes, as many
-//! as the details say, and the last of these only once the SHA-256 of all of them fits (FORMAT.md, "Opening").
+//! What of the plaintext of segments is released where it is read from its start: of each track the first bytes, as
+//! many as the details say, and the last of these only once the SHA-256 of all of them fits (FORMAT.md, "Opening").
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,8 @@
 //! exports").
 //!
 //! Each list goes on from the one before: a recording stays what it was, and its end, once named, does not go away; it
-//! gives way only to one that its sealer signed in its place and that names it. So whoever holds two lists of an account can say what the newer one should have and has not.
+//! gives way only to one that its sealer signed in its place and that names it. So whoever holds two lists of an
+//! account can say what the newer one should have and has not.
 
 use std::collections::HashMap;
 

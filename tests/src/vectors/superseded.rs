@@ -1,5 +1,5 @@
-//! A second end of a recording, which its sealer signed in place of one whose parts it had lost, before readers who have
-//! seen one of them.
+//! A second end of a recording, which its sealer signed in place of one whose parts it had lost, before readers who
+//! have seen one of them.
 
 use vault_proto::ids::Digest;
 use vault_proto::statements::{RecordingStatus, Suite};

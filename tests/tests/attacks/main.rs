@@ -11,6 +11,7 @@
 mod authorisation;
 mod drill_june_2020;
 mod keys;
+mod lengths;
 mod mix_ups;
 mod parts;
 mod planted;

@@ -390,10 +390,10 @@ impl RemoteRecording {
     }
 
     /// Opens every sealed segment in order, or those of one track, and writes the plaintext to `out`, calling
-    /// `on_progress` with each number of bytes written. `out` gets only checked bytes and no padding, and the last bytes
-    /// of a track only once its SHA-256 fits; on an error it holds a beginning of what was asked for. Without `track`
-    /// the tracks of a recording that has several follow each other as they were sealed: good for checking, not for
-    /// keeping.
+    /// `on_progress` with each number of bytes written. `out` gets only checked bytes and no padding, and the last
+    /// bytes of a track only once its SHA-256 fits; on an error it holds a beginning of what was asked for. Without
+    /// `track` the tracks of a recording that has several follow each other as they were sealed: good for checking, not
+    /// for keeping.
     ///
     /// From the first call on, the account's own list names the recording as it was shown.
     ///

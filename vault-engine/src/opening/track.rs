@@ -93,8 +93,8 @@ impl Shared {
 
 impl RemoteTrack {
     /// A view of the track `track` of `remote`, as it was sealed and without padding, or with `layout` as a seekable
-    /// file. Fetches nothing yet but the details, which must be those that were sealed. From now on the account's own list names
-    /// the recording as it was shown.
+    /// file. Fetches nothing yet but the details, which must be those that were sealed. From now on the account's own
+    /// list names the recording as it was shown.
     ///
     /// # Errors
     /// [`ClientError::Open`] if the account is not a reader, or for a check that fails; [`ClientError::Usage`] if there

@@ -1,8 +1,9 @@
 //! The journal of an upload: what a later process needs to bring it to an end where this one died.
 //!
 //! One JSON document a line, appended. It holds no key: a segment whose process died is sealed as far as its parts are
-//! there and never continued. Each line is durable before what it names is sent, so nothing is ever signed twice; only in
-//! place of what was signed over parts that are lost there is another, which names it. A line that was torn by a crash is left out, and so is whatever does not follow on the lines before it.
+//! there and never continued. Each line is durable before what it names is sent, so nothing is ever signed twice; only
+//! in place of what was signed over parts that are lost there is another, which names it. A line that was torn by a
+//! crash is left out, and so is whatever does not follow on the lines before it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -302,7 +302,7 @@ impl App {
             consultation: None,
             title: Some(format!("app {}", world.steps)),
             media_type: Some("audio/webm".to_owned()),
-            pad: false,
+            pad: world.temper.pads,
         });
         let title = request.title.clone();
         let recording = match self.call(Command::Begin { request, options: RecorderOptions::default() }).await
