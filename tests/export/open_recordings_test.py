@@ -31,7 +31,7 @@ spec.loader.exec_module(script)
 CERTIFICATES = "certificates and the organisation's statements are not checked"
 ENTITLEMENT = "roles are those that certificates give, which are not checked"
 DATES = "whether a certificate or key list counts at the time of sealing is not checked"
-SEEN = "an export holds no key list but those of its recordings: what a reader saw before is not there"
+SEEN = "an export holds no key list and no end but those of its recordings: what a reader saw before is not there"
 ACCOUNT = "a key file names no account: who reads is whoever holds the key"
 NOT_CLAIMED = {
     "chain-certificate-of-elsewhere": CERTIFICATES,
@@ -64,6 +64,9 @@ NOT_CLAIMED = {
     "sealer-is-another-clinician": ENTITLEMENT,
     "sealer-is-another-patient": ENTITLEMENT,
     "statements-altered-signature": CERTIFICATES,
+    "superseded-by-an-end-that-names-none": SEEN,
+    "superseded-end-of-another": SEEN,
+    "superseded-end-shown-again": SEEN,
     "window-certificate-expired": DATES,
     "window-certificate-issued-later": DATES,
     "window-certificate-to-come": DATES,

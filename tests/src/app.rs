@@ -31,6 +31,7 @@ impl App {
             consultation: None,
             title: Some("From audio to video".to_owned()),
             media_type: Some("audio/webm".to_owned()),
+            pad: false,
         };
         sealing::begin(&self.session, &request, options).await.unwrap()
     }

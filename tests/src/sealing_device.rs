@@ -182,20 +182,19 @@ impl Device {
             objects.set_parts(&parts);
             segments.push(objects);
         }
-        let mut tracks: Vec<Track> = Vec::new();
+        let mut contents: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
         for (track, content) in plan.segments {
-            let bytes = content.len() as u64;
-            match tracks.iter_mut().find(|known| known.track == *track) {
-                Some(known) => known.bytes += bytes,
-                None => tracks.push(Track {
-                    track: *track,
-                    media_type: if *track == 0 { "audio/webm" } else { "video/webm" }.to_owned(),
-                    bytes,
-                    duration_ms: None,
-                    seek: None,
-                }),
-            }
+            contents.entry(*track).or_default().extend_from_slice(content);
         }
+        let tracks = contents
+            .into_iter()
+            .map(|(track, content)| Track {
+                track,
+                media_type: if track == 0 { "audio/webm" } else { "video/webm" }.to_owned(),
+                sha256: Some(Digest::of(&content)),
+                ..only_track(content.len() as u64)
+            })
+            .collect();
         let details = Details { title: Some(plan.title.to_owned()), started: at, ended: at, tracks };
         let (details, final_seal) =
             sealer.prepare_final(&details, RecordingStatus::Complete, at).expect("a final seal");
@@ -226,8 +225,8 @@ impl Device {
         let facts = segment.finish(vec![Digest::of(clear)], clear.len());
         let seal = seal_segment(&mut sealer, &facts, &self.key);
         objects.seal = Some(text(seal.bytes()));
-        let details = Details { title: None, started: at, ended: at, tracks: Vec::new() };
         let total_length = sealer.total_length();
+        let details = Details { title: None, started: at, ended: at, tracks: vec![only_track(total_length)] };
         let (sealed, _) = sealer.prepare_final(&details, RecordingStatus::Complete, at).expect("details");
         let (_, header) = vault_proto::age_header::Header::parse(&sealed).expect("a header");
         let mut details: Vec<u8> = sealed.into_iter().take(header).collect();
@@ -240,6 +239,7 @@ impl Device {
             details: Digest::of(&details),
             ended: at,
             status: RecordingStatus::Complete,
+            supersedes: None,
         };
         let final_seal = envelope::sign(&final_seal, key_id, sign).expect("a final seal");
         let objects = Objects {
@@ -287,6 +287,18 @@ impl Device {
             let final_seal = objects.final_seal.clone().expect("a final seal");
             put(&connection, &wire::path::final_seal(&recording), final_seal.into_bytes()).await;
         });
+    }
+}
+
+/// What details say of a track 0 with so many bytes, of which no more is known.
+pub fn only_track(bytes: u64) -> Track {
+    Track {
+        track: 0,
+        media_type: "audio/webm".to_owned(),
+        bytes,
+        duration_ms: None,
+        sha256: None,
+        seek: None,
     }
 }
 

@@ -26,12 +26,14 @@ pub mod growing;
 pub mod issuers;
 pub mod key_objects;
 pub mod keys_and_certificates;
+pub mod lengths;
 pub mod members;
 pub mod part_sizes;
 pub mod primitives;
 pub mod reader;
 pub mod removed;
 pub mod respelled;
+pub mod superseded;
 pub mod tampered;
 pub mod untrusted;
 pub mod valid;
@@ -105,6 +107,8 @@ pub struct Description {
     pub identity: String,
     /// Key lists that the reader has seen of accounts: of each all from number 1 on, as envelopes.
     pub known_key_lists: Vec<Vec<String>>,
+    /// The final seal with which the reader has seen the recording before.
+    pub known_end: Option<Digest>,
     /// What has to happen.
     pub expected: Expected,
 }
@@ -133,6 +137,7 @@ impl Scenario {
                 account: cast.patient.account,
                 identity,
                 known_key_lists: Vec::new(),
+                known_end: None,
                 expected: Expected {
                     outcome: Outcome::Opens,
                     released_length: 0,
@@ -147,8 +152,8 @@ impl Scenario {
         let mut all = Vec::new();
         let mut tracks = BTreeMap::<u8, Vec<u8>>::new();
         for take in &recording.takes {
-            all.extend_from_slice(&take.plaintext);
-            tracks.entry(take.track).or_default().extend_from_slice(&take.plaintext);
+            all.extend_from_slice(take.recorded());
+            tracks.entry(take.track).or_default().extend_from_slice(take.recorded());
         }
         scenario.description.expected.tracks = tracks
             .into_iter()
@@ -209,6 +214,13 @@ impl Scenario {
         self
     }
 
+    /// Has the reader have seen the recording with this end.
+    #[must_use]
+    pub const fn having_seen(mut self, end: Digest) -> Self {
+        self.description.known_end = Some(end);
+        self
+    }
+
     /// Changes what is stored.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Objects)) -> Self {
@@ -235,6 +247,8 @@ pub fn scenarios() -> Vec<Scenario> {
         removed::scenarios(&cast),
         growing::scenarios(&cast),
         part_sizes::scenarios(&cast),
+        lengths::scenarios(&cast),
+        superseded::scenarios(&cast),
     ]
     .into_iter()
     .flatten()

@@ -108,6 +108,10 @@ pub(crate) enum Command {
         /// Media type [default: found out from the first bytes]
         #[arg(long, value_name = "TYPE")]
         media_type: Option<String>,
+        /// Hide how long it is from the server, behind up to 12 % of zeros at the end of each track, which nobody who
+        /// opens it sees; what `resume` has to end goes without
+        #[arg(long)]
+        pad: bool,
     },
     /// Bring to an end what was left behind: send what waits in the encrypted spool, go on with files, say what was
     /// lost

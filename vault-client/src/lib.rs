@@ -26,7 +26,7 @@
 //!
 //! # async fn record(session: Session, patient: AccountId, clinician: AccountId, mut sound: impl Iterator<Item = Vec<u8>>,
 //! #     pictures: impl Iterator<Item = Vec<u8>>) -> Result<(), ClientError> {
-//! let request = SealRequest { patient, clinician, consultation: None, title: None, media_type: None };
+//! let request = SealRequest { patient, clinician, consultation: None, title: None, media_type: None, pad: false };
 //! let mut recorder = sealing::begin(&session, &request, RecorderOptions::default()).await?;
 //! for bytes in sound {
 //!     recorder.write(&bytes).await?;

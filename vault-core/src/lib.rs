@@ -6,7 +6,8 @@
 //! * secrets: [`seed`] → [`signing_key`], [`identity`]; at rest [`identity_file`] over [`passphrase_file`];
 //! * age v1: [`recipient`], [`file_key`], [`payload`] by part, [`payload_reader`] by stream, [`age_file`] for small
 //!   files;
-//! * recordings: [`recording_key`], [`sealing`], [`opening`], [`seeking`], and the [`details`] that only readers see.
+//! * recordings: [`recording_key`], [`sealing`], [`opening`], [`seeking`], and the [`details`] that only readers see;
+//!   [`padded_size`] hides lengths, and [`track_release`] keeps the padding back.
 //!
 //! The bytes are specified in `docs/FORMAT.md`.
 
@@ -19,6 +20,7 @@ pub mod identity;
 pub mod identity_file;
 mod open_error;
 pub mod opening;
+pub mod padded_size;
 pub mod passphrase_file;
 pub mod payload;
 pub mod payload_reader;
@@ -32,5 +34,6 @@ mod secret_bytes;
 pub mod seed;
 pub mod seeking;
 pub mod signing_key;
+pub mod track_release;
 pub mod webm;
 mod wiped_stack;

@@ -12,7 +12,7 @@ use vault_proto::tree;
 use vault_proto::wire::MAX_DETAILS;
 
 use crate::age_file;
-use crate::details::Details;
+use crate::details::{Details, DetailsError};
 use crate::file_key::FileKey;
 use crate::identity::{UnwrapError, unwrap_header};
 pub use crate::open_error::OpenError;
@@ -108,7 +108,8 @@ impl<'a> Opening<'a> {
         Ok(SegmentOpening { index: proven.index, shape: proven.shape, hashes, file_key, header })
     }
 
-    /// Opens the details object. Only a recording with a final seal has one.
+    /// Opens the details object. Only a recording with a final seal has one; where there is one, this comes before any
+    /// segment: the details say how much of each track is released ([`TrackRelease`](crate::track_release)).
     ///
     /// # Errors
     /// [`OpenError`].
@@ -116,6 +117,9 @@ impl<'a> Opening<'a> {
         let what = "the details";
         let final_seal =
             self.recording.final_seal().ok_or_else(|| damaged("details without a final seal".to_owned()))?;
+        if object.len() > MAX_DETAILS {
+            return Err(damaged("the details are longer than any that are sealed".to_owned()));
+        }
         if Digest::of(object) != final_seal.details {
             return Err(damaged("the details are not those that were sealed".to_owned()));
         }
@@ -126,9 +130,13 @@ impl<'a> Opening<'a> {
         let file_key = self.unwrap(what, &header)?;
         let body = object.get(length..).unwrap_or_default();
         let forged = |error: String| not_entitled(format!("{what} do not open with their own key ({error})"));
+        // The text is shorter than its object, whose length was looked at.
         let text = age_file::read_body(&file_key, header.header(), body, MAX_DETAILS)
             .map_err(|error| forged(error.to_string()))?;
-        serde_json::from_slice(&text).map_err(|_| damaged(format!("{what} are not of a known form")))
+        let refused = |error: DetailsError| damaged(format!("{what}: {error}"));
+        let details = Details::parse(&text).map_err(refused)?;
+        details.check_tracks(&self.recording.held_by_track()).map_err(refused)?;
+        Ok(details)
     }
 
     fn unwrap(&self, what: &str, header: &SealedHeader) -> Result<FileKey, OpenError> {

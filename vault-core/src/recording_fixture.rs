@@ -1,7 +1,7 @@
 //! A whole sealed recording for the tests of sealing, opening and seeking.
 
 use vault_proto::envelope::{self, Envelope, Verified};
-use vault_proto::geometry::{BodyEnd, MAX_PART_PLAINTEXT, PartChunks};
+use vault_proto::geometry::{BodyEnd, PartChunks};
 use vault_proto::ids::{AccountId, Digest, KeyId, OrganisationId, PublicKey, RecordingId, RecordingSalt};
 use vault_proto::members::MemberStatements;
 use vault_proto::named_statements::NamedStatements;
@@ -91,9 +91,16 @@ pub(crate) fn media(length: usize, from: usize) -> Vec<u8> {
     (from..from + length).map(|at| (at % 251) as u8).collect()
 }
 
-pub(crate) fn details() -> Details {
-    let track =
-        Track { track: 0, media_type: "video/webm".to_owned(), bytes: 5, duration_ms: Some(7), seek: None };
+/// Details of one track that holds `plaintext`.
+pub(crate) fn details(plaintext: &[u8]) -> Details {
+    let track = Track {
+        track: 0,
+        media_type: "video/webm".to_owned(),
+        bytes: plaintext.len() as u64,
+        duration_ms: Some(7),
+        sha256: Some(Digest::of(plaintext)),
+        seek: None,
+    };
     Details { title: Some("Knee".to_owned()), started: time(0), ended: time(9), tracks: vec![track] }
 }
 
@@ -218,13 +225,23 @@ impl Begun {
 
 /// Seals segments of these lengths; a cut one has whole parts only.
 pub(crate) fn seal(suite: Suite, lengths: &[(usize, BodyEnd)]) -> Stored {
+    seal_in(suite, PartChunks::FIFTEEN, lengths, None)
+}
+
+/// Seals segments in such parts, with details that count only the first `bytes` of them to the track.
+pub(crate) fn seal_in(
+    suite: Suite,
+    part_chunks: PartChunks,
+    lengths: &[(usize, BodyEnd)],
+    bytes: Option<usize>,
+) -> Stored {
     let begun = begin(suite);
     let mut sealer = begun.sealer();
     let mut segments = Vec::new();
     for (number, &(length, end)) in lengths.iter().enumerate() {
         let plaintext = media(length, number * 7);
-        let mut segment = sealer.begin_segment(0, PartChunks::FIFTEEN).unwrap();
-        let mut pieces: Vec<&[u8]> = plaintext.chunks(MAX_PART_PLAINTEXT).collect();
+        let mut segment = sealer.begin_segment(0, part_chunks).unwrap();
+        let mut pieces: Vec<&[u8]> = plaintext.chunks(part_chunks.plaintext()).collect();
         if pieces.is_empty() {
             pieces.push(&[]);
         }
@@ -246,13 +263,21 @@ pub(crate) fn seal(suite: Suite, lengths: &[(usize, BodyEnd)]) -> Stored {
         let seal = begun.seal_segment(&mut sealer, &facts).unwrap().bytes().to_vec();
         segments.push(StoredSegment { header, parts, seal, plaintext });
     }
-    let device = &begun.clinician.device;
-    let (details, unsigned) = sealer.prepare_final(&details(), RecordingStatus::Complete, time(9)).unwrap();
-    let final_seal = device.sign_statement(unsigned).unwrap().bytes().to_vec();
-    Stored { begun, segments, details, final_seal }
+    let mut stored = Stored { begun, segments, details: Vec::new(), final_seal: Vec::new() };
+    let whole = stored.plaintext();
+    let of_track = details(&whole[..bytes.unwrap_or(whole.len())]);
+    let (details, unsigned) = sealer.prepare_final(&of_track, RecordingStatus::Complete, time(9)).unwrap();
+    stored.details = details;
+    stored.final_seal = stored.begun.clinician.device.sign_statement(unsigned).unwrap().bytes().to_vec();
+    stored
 }
 
 impl Stored {
+    /// What its segments hold.
+    pub(crate) fn plaintext(&self) -> Vec<u8> {
+        self.segments.iter().flat_map(|segment| segment.plaintext.clone()).collect()
+    }
+
     pub(crate) fn checked(&self) -> CheckedRecording {
         let seals: Vec<Vec<u8>> = self.segments.iter().map(|segment| segment.seal.clone()).collect();
         let begun = &self.begun;

@@ -5,6 +5,7 @@
 //! [`SegmentSealer::next_part`], and a segment's file key exists only inside its sealer. After a crash there is nothing
 //! to resume it with: [`SegmentFacts`], which hold no secret, are enough to seal what was acknowledged.
 
+use std::collections::BTreeMap;
 use std::slice;
 
 use vault_proto::envelope::{Envelope, Statement, StatementError, Unsigned, Verified};
@@ -17,6 +18,7 @@ use vault_proto::statements::{
 };
 use vault_proto::timestamp::Timestamp;
 use vault_proto::tree::{self, TreeBuilder};
+use vault_proto::wire::MAX_DETAILS;
 use zeroize::Zeroizing;
 
 use crate::age_file;
@@ -60,7 +62,7 @@ pub enum SealError {
     /// The title is too long.
     #[error("the title has more than {MAX_TITLE} characters")]
     Title,
-    /// The details do not become JSON.
+    /// The details do not become JSON, are too long, or name other tracks than those that were sealed.
     #[error("the details could not be written: {0}")]
     Details(String),
 }
@@ -89,6 +91,12 @@ pub struct RecordingSealer {
     segments: u32,
     last_seal: Option<Digest>,
     total_length: u64,
+    /// Plaintext bytes of the segments so far, by track.
+    held: BTreeMap<u8, u64>,
+    /// The newest seal that was signed for each segment, whatever became of it.
+    signed_seals: BTreeMap<u32, Digest>,
+    /// The newest final seal that was signed.
+    signed_end: Option<Digest>,
 }
 
 /// Seals one segment. Its file key is wiped when it is dropped or finished.
@@ -134,7 +142,27 @@ impl RecordingSealer {
         if manifest.key != KeyId::of_recipient(&key.to_string()) || key.suite() != manifest.suite {
             return Err(SealError::OtherKey);
         }
-        Ok(Self { manifest, key, segments: 0, last_seal: None, total_length: 0 })
+        Ok(Self {
+            manifest,
+            key,
+            segments: 0,
+            last_seal: None,
+            total_length: 0,
+            held: BTreeMap::new(),
+            signed_seals: BTreeMap::new(),
+            signed_end: None,
+        })
+    }
+
+    /// Learns of a seal that this device signed for a segment before. If parts that it names are lost, so that another
+    /// has to be signed in its place, that one names it.
+    pub fn has_signed(&mut self, index: u32, seal: Digest) {
+        self.signed_seals.insert(index, seal);
+    }
+
+    /// Learns of a final seal that this device signed before. One that is signed in its place names it.
+    pub const fn has_ended(&mut self, end: Digest) {
+        self.signed_end = Some(end);
     }
 
     /// The manifest.
@@ -158,6 +186,7 @@ impl RecordingSealer {
         self.segments += 1;
         self.last_seal = Some(seal.digest());
         self.total_length += shape.plaintext_length();
+        *self.held.entry(seal.track).or_default() += shape.plaintext_length();
         Ok(())
     }
 
@@ -166,7 +195,12 @@ impl RecordingSealer {
         self.segments
     }
 
-    /// Plaintext bytes sealed so far.
+    /// Digest of the seal of the last segment so far.
+    pub const fn last_seal(&self) -> Option<Digest> {
+        self.last_seal
+    }
+
+    /// Plaintext bytes sealed so far, padding among them.
     pub const fn total_length(&self) -> u64 {
         self.total_length
     }
@@ -225,6 +259,7 @@ impl RecordingSealer {
             header,
             previous: self.last_seal,
             part_chunks,
+            supersedes: self.signed_seals.get(&index).copied(),
         };
         // Never signed for nothing: what breaks the geometry could not be counted afterwards.
         seal.shape().ok_or(incomplete)?;
@@ -270,10 +305,18 @@ impl RecordingSealer {
             return Err(SealError::Title);
         }
         let last_seal = self.last_seal.ok_or(SealError::Incomplete(0))?;
-        let text = serde_json::to_vec(details).map_err(|error| SealError::Details(error.to_string()))?;
+        // Never signed for nothing: a reader refuses details of other tracks.
+        details.check_tracks(&self.held).map_err(|error| SealError::Details(error.to_string()))?;
+        let text = details.to_text().map_err(|error| SealError::Details(error.to_string()))?;
         let context = context_stanza(&labels::details_context(&self.manifest.digest()))?;
         let object = age_file::seal_small(slice::from_ref(&self.key), Some(context), &text)
             .map_err(|error| SealError::Details(error.to_string()))?;
+        if object.len() > MAX_DETAILS {
+            return Err(SealError::Details(format!(
+                "they have {} bytes, {MAX_DETAILS} at most",
+                object.len()
+            )));
+        }
         let seal = self.prepare(&FinalSeal {
             manifest: self.manifest.digest(),
             segments: self.segments,
@@ -282,6 +325,7 @@ impl RecordingSealer {
             details: Digest::of(&object),
             ended,
             status,
+            supersedes: self.signed_end,
         })?;
         Ok((object, seal))
     }

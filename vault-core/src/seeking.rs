@@ -49,18 +49,20 @@ struct Place {
 }
 
 impl<S: PartSource> SeekableTrack<S> {
-    /// Joins the segments of one track, in their order.
-    pub fn new(source: S, segments: Vec<ReadableSegment>) -> Self {
+    /// Joins the segments of one track, in their order. It ends after so many `bytes`, as the details say; `None`
+    /// without details, where it is all that the segments hold.
+    pub fn new(source: S, segments: Vec<ReadableSegment>, bytes: Option<u64>) -> Self {
         let mut starts = Vec::with_capacity(segments.len());
-        let mut length = 0;
+        let mut held = 0;
         for segment in &segments {
-            starts.push(length);
-            length += segment.parts.shape().plaintext_length();
+            starts.push(held);
+            held += segment.parts.shape().plaintext_length();
         }
+        let length = bytes.map_or(held, |bytes| bytes.min(held));
         Self { source, segments, starts, length, position: 0, opened: None }
     }
 
-    /// Plaintext bytes of the track.
+    /// Plaintext bytes of the track, without padding.
     pub const fn length(&self) -> u64 {
         self.length
     }
@@ -105,9 +107,10 @@ impl<S: PartSource> Read for SeekableTrack<S> {
         let Some(place) = self.locate(self.position).filter(|_| !out.is_empty()) else {
             return Ok(0);
         };
+        let left = usize::try_from(self.length - self.position).unwrap_or(usize::MAX);
         let plaintext = self.open(&place)?;
         let available = plaintext.get(place.offset..).unwrap_or_default();
-        let taken = available.len().min(out.len());
+        let taken = available.len().min(out.len()).min(left);
         let (Some(from), Some(to)) = (available.get(..taken), out.get_mut(..taken)) else {
             return Ok(0);
         };

@@ -390,6 +390,21 @@ def has(value, fields):
     return isinstance(value, dict) and value.keys() == fields.keys() and all(fields[k](value[k]) for k in fields)
 
 
+class Fields(dict):
+    """An object, and which of its fields stood there more than once."""
+
+    def __init__(self, pairs):
+        super().__init__(pairs)
+        names = [name for name, _ in pairs]
+        self.repeated = {name for name in self if names.count(name) > 1} if len(self) < len(pairs) else set()
+
+
+def knows(value, fields, optional=()):
+    """Whether a value is an object with these fields, each once and as it has to be; unknown ones are ignored."""
+    return (isinstance(value, Fields) and not value.repeated & {*fields, *optional}
+            and all(fields[name](value.get(name, ...)) for name in fields))
+
+
 def or_null(check):
     return lambda value: value is None or check(value)
 
@@ -456,10 +471,10 @@ KINDS = {
                      "account": ID, "issuer": ID, "certificate": ID, "key_list": ID, "device": or_null(ID)}, 1, 17),
                  "directory_checkpoint": or_null(ID),
                  "created": is_time, "policy": is_allowed, "replaces": is_null},
-    "segment-seal": {**ROOTED, "body_length": LENGTH, **TREE, "end": text_of("final|cut")},
+    "segment-seal": {**ROOTED, "body_length": LENGTH, **TREE, "end": text_of("final|cut"), "supersedes": or_null(ID)},
     "segment-progress": {**ROOTED, **TREE, "recorded": is_time, "tail": is_null},
     "final-seal": {"manifest": ID, "segments": number_of(1, 10001), "last_seal": ID, "total_length": LENGTH,
-                   "details": ID, "ended": is_time, "status": text_of("complete|recovered")},
+                   "details": ID, "ended": is_time, "status": text_of("complete|recovered"), "supersedes": or_null(ID)},
 }
 
 
@@ -514,11 +529,13 @@ ENVELOPE = re.compile(
 def parse_json(data, what, strict=True):
     """JSON as section 1 has it: repeated fields, fractions and negative numbers are refused.
 
-    Unless strict, other numbers may stand in fields that are not known; as none of them is an integer, no known field takes one.
+    Unless strict, fields that are not known may be repeated and hold other numbers; as none of these is an integer, no
+    known field takes one.
     """
     def unique(pairs):
-        require(len(dict(pairs)) == len(pairs), f"{what} repeats a field")
-        return dict(pairs)
+        fields = Fields(pairs)
+        require(not strict or not fields.repeated, f"{what} repeats a field")
+        return fields
 
     def whole(digits):
         allowed = digits.isdigit() and len(digits) <= 16
@@ -810,15 +827,21 @@ class Recording:
             return None
         data = read(self.folder / "details", MAX_DETAILS)
         require(sha256(data).hex() == self.final["details"], "the details are not those that were sealed")
-        text = open_file(data, self.context((1 << 32) - 1, 255), self.key)
+        text = open_file(data, self.context((1 << 32) - 1, 255), self.key).rstrip(b" ")
+        require(text.endswith(b"}"), "the details are damaged: something follows on them")
         details = parse_json(text, "the text of the details", strict=False)
+        track = {"track": TRACK, "media_type": lambda value: isinstance(value, str), "bytes": LENGTH,
+                 "duration_ms": or_null(LENGTH), "sha256": or_null(ID)}
         known = {"title": or_null(lambda value: isinstance(value, str)), "started": is_time, "ended": is_time,
-                 "tracks": lambda value: isinstance(value, list) and all(isinstance(x, dict) and has(
-                     {name: x.get(name, "") for name in track}, track) for x in value)}
-        track = {"track": number_of(0, 256), "media_type": lambda value: isinstance(value, str), "bytes": LENGTH,
-                 "duration_ms": or_null(LENGTH)}
-        require(isinstance(details, dict) and has({name: details.get(name, "") for name in known}, known),
-                "the details are damaged")
+                 "tracks": lambda value: isinstance(value, list) and all(knows(x, track, ["seek"]) for x in value)}
+        require(knows(details, known), "the details are damaged")
+        held = {}
+        for seal in self.segments:
+            held[seal["track"]] = held.get(seal["track"], 0) + plaintext_length(seal)
+        require([t["track"] for t in details["tracks"]] == sorted(held), "the details name other tracks than there are")
+        for t in details["tracks"]:
+            require(t["bytes"] <= held[t["track"]], f"track {t['track']} is longer than what there is of it")
+            require(t["bytes"] or t["sha256"] in (None, sha256(b"").hex()), f"track {t['track']} has a wrong hash")
         return details
 
     def plaintext(self, index):
@@ -906,18 +929,27 @@ def open_recording(folder, output, identities):
     recording = Recording(folder, identities)
     details = recording.details()
     types = {t["track"]: t["media_type"] for t in details["tracks"]} if details else {}
+    # Section 7: what follows on so many bytes is padding. Without details nothing says how many.
+    left = {t["track"]: t["bytes"] for t in details["tracks"]} if details else None
     day = (details["started"] if details else recording.manifest.fields["created"])[:10]
     name = f"{day}_{harmless(details['title'] or '') if details else ''}"
     name = name if len(name) > 11 else name + folder.name[:8]
     aside = Path(tempfile.mkdtemp(prefix=f".opening-{folder.name[:8]}-", dir=output))
     try:
-        written, tracks = 0, {}
+        written, tracks, hashes = 0, {}, {}
         for index, seal in enumerate(recording.segments):
             track = seal["track"]
             with open(aside / f"track-{track}", "ab") as out:
                 for plain in recording.plaintext(index):
+                    if details:
+                        plain = plain[:left[track]]
+                        left[track] -= len(plain)
                     tracks[track] = tracks.get(track) or plain[:64]
+                    hashes.setdefault(track, hashlib.sha256()).update(plain)
                     written += out.write(plain)
+        for t in details["tracks"] if details else []:
+            require(t["sha256"] in (None, hashes[t["track"]].hexdigest()),
+                    f"track {t['track']} is not the one that was sealed")
         for track, start in tracks.items():
             kind = extension(types.get(track, "") if details else sniff(start))
             os.rename(aside / f"track-{track}", aside / f"track-{track}.{kind}")

@@ -3,6 +3,8 @@
 //! No secret enters here: the server, a scrubber and a reader run the same code. A reader goes on to headers and parts
 //! only with a [`CheckedRecording`].
 
+use std::collections::BTreeMap;
+
 use crate::envelope::{Envelope, StatementError, Verified};
 use crate::geometry::BodyShape;
 use crate::ids::{Digest, OrganisationId, RecordingId};
@@ -388,7 +390,17 @@ impl CheckedRecording {
         }
     }
 
-    /// Plaintext bytes of all segments that can be opened.
+    /// The tracks that have segments to open, ascending, each with the plaintext bytes of these, padding among them.
+    pub fn held_by_track(&self) -> BTreeMap<u8, u64> {
+        let mut held = BTreeMap::new();
+        for segment in self.segments() {
+            let bytes: &mut u64 = held.entry(segment.track).or_default();
+            *bytes = bytes.saturating_add(segment.shape.plaintext_length());
+        }
+        held
+    }
+
+    /// Plaintext bytes of all segments that can be opened, padding among them.
     pub fn plaintext_length(&self) -> u64 {
         self.segments().iter().map(|segment| segment.shape.plaintext_length()).sum()
     }

@@ -1,8 +1,9 @@
 //! The recordings that an account knows of: a list object, and the signed statements over it (FORMAT.md, "Lists and
 //! exports").
 //!
-//! Each list goes on from the one before: a recording stays what it was, and its end, once named, does not go away. So
-//! whoever holds two lists of an account can say what the newer one should have and has not.
+//! Each list goes on from the one before: a recording stays what it was, and its end, once named, does not go away; it
+//! gives way only to one that its sealer signed in its place and that names it. So whoever holds two lists of an
+//! account can say what the newer one should have and has not.
 
 use std::collections::HashMap;
 
@@ -35,6 +36,32 @@ pub struct ListEntry {
 /// A nullable field that must be there: without this a missing one would be taken for `null`.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Digest>, D::Error> {
     Option::deserialize(deserializer)
+}
+
+/// What an account is shown of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// As a list would name it.
+    pub entry: ListEntry,
+    /// The end in whose place its final seal was signed, as that says.
+    pub supersedes: Option<Digest>,
+}
+
+impl From<ListEntry> for Shown {
+    fn from(entry: ListEntry) -> Self {
+        Self { entry, supersedes: None }
+    }
+}
+
+/// What an account learns from what it is shown of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learnt {
+    /// Nothing that it did not know.
+    Nothing,
+    /// The recording, or its end.
+    More,
+    /// Another end than the known one, which it names: its sealer had lost what the known one was signed over.
+    OtherEnd,
 }
 
 /// The list object: recordings in the order in which the account learned of them, each once.
@@ -86,41 +113,46 @@ impl ListObject {
         self.recordings.iter().map(|entry| (entry.recording, *entry)).collect()
     }
 
-    /// Whether what an account is shown of a recording can stand beside what it knows of it.
+    /// Whether what an account is shown of a recording can stand beside what it knows of it, and what it would learn.
     ///
     /// # Errors
     /// [`Refusal::MixUp`] if the recording is known with another manifest, [`Refusal::Damaged`] if it is known with
-    /// another end.
-    pub fn check(&self, shown: ListEntry) -> Result<(), Refusal> {
-        match self.recordings.iter().find(|known| known.recording == shown.recording) {
+    /// another end that the one shown does not name.
+    pub fn check(&self, shown: impl Into<Shown>) -> Result<Learnt, Refusal> {
+        let shown = shown.into();
+        match self.recordings.iter().find(|known| known.recording == shown.entry.recording) {
             Some(known) => known.agrees_with(shown),
-            None => Ok(()),
+            None => Ok(Learnt::More),
         }
     }
 
-    /// What an account knows once it has seen `entry` too, and whether that is more than before. A recording that is
-    /// known with its end, and shown without, stays as it is known.
+    /// Has the account know what it was `shown`. A recording that is known with its end, and shown without, stays as it
+    /// is known.
     ///
     /// # Errors
     /// As [`Self::check`].
-    pub fn learn(&mut self, entry: ListEntry) -> Result<bool, Refusal> {
+    pub fn learn(&mut self, shown: impl Into<Shown>) -> Result<Learnt, Refusal> {
+        let shown = shown.into();
+        let entry = shown.entry;
         let Some(known) = self.recordings.iter_mut().find(|known| known.recording == entry.recording) else {
             self.recordings.push(entry);
-            return Ok(true);
+            return Ok(Learnt::More);
         };
-        known.agrees_with(entry)?;
-        let more = known.final_seal.is_none() && entry.final_seal.is_some();
-        known.final_seal = known.final_seal.or(entry.final_seal);
-        Ok(more)
+        let learnt = known.agrees_with(shown)?;
+        if learnt != Learnt::Nothing {
+            known.final_seal = entry.final_seal;
+        }
+        Ok(learnt)
     }
 }
 
 impl ListEntry {
-    /// Whether what is shown of a recording can stand beside this, which is known of it.
+    /// Whether what is shown of a recording can stand beside this, which is known of it, and what is learnt from it.
     ///
     /// # Errors
     /// As [`ListObject::check`].
-    pub fn agrees_with(self, shown: Self) -> Result<(), Refusal> {
+    pub fn agrees_with(self, shown: impl Into<Shown>) -> Result<Learnt, Refusal> {
+        let Shown { entry: shown, supersedes } = shown.into();
         if self.manifest != shown.manifest {
             return Err(Refusal::MixUp(format!(
                 "the manifest of {} is not the one that this account's list names",
@@ -128,11 +160,14 @@ impl ListEntry {
             )));
         }
         match (self.final_seal, shown.final_seal) {
-            (Some(known), Some(shown_end)) if known != shown_end => Err(Refusal::Damaged(format!(
+            (None, Some(_)) => Ok(Learnt::More),
+            (Some(known), Some(shown_end)) if known == shown_end => Ok(Learnt::Nothing),
+            (Some(known), Some(_)) if supersedes == Some(known) => Ok(Learnt::OtherEnd),
+            (Some(_), Some(_)) => Err(Refusal::Damaged(format!(
                 "the end of {} is not the one that this account's list names",
                 shown.recording
             ))),
-            _ => Ok(()),
+            (_, None) => Ok(Learnt::Nothing),
         }
     }
 }
@@ -227,15 +262,38 @@ mod tests {
     #[test]
     fn a_list_only_grows() {
         let mut list = ListObject::default();
-        assert!(list.learn(entry(1, 1, None)).unwrap());
-        assert!(!list.learn(entry(1, 1, None)).unwrap());
-        assert!(list.learn(entry(2, 2, Some(9))).unwrap());
-        assert!(list.learn(entry(1, 1, Some(8))).unwrap());
-        // An end that is hidden later stays known.
-        assert!(!list.learn(entry(1, 1, None)).unwrap());
+        for (shown, learnt) in [
+            (entry(1, 1, None), Learnt::More),
+            (entry(1, 1, None), Learnt::Nothing),
+            (entry(2, 2, Some(9)), Learnt::More),
+            (entry(1, 1, Some(8)), Learnt::More),
+            // An end that is hidden later stays known.
+            (entry(1, 1, None), Learnt::Nothing),
+        ] {
+            assert_eq!(list.check(shown).unwrap(), learnt);
+            assert_eq!(list.learn(shown).unwrap(), learnt);
+        }
         assert!(matches!(list.learn(entry(1, 3, None)), Err(Refusal::MixUp(_))));
         assert!(matches!(list.learn(entry(1, 1, Some(7))), Err(Refusal::Damaged(_))));
         assert_eq!(list.recordings, [entry(1, 1, Some(8)), entry(2, 2, Some(9))]);
+    }
+
+    #[test]
+    fn an_end_gives_way_to_one_that_names_it_and_never_back() {
+        let shown = |end, supersedes: Option<u8>| Shown {
+            entry: entry(1, 1, end),
+            supersedes: supersedes.map(|end| Digest::from_bytes([end; 32])),
+        };
+        let mut list = ListObject { recordings: vec![entry(1, 1, Some(8))] };
+        for (end, supersedes) in [(7, None), (7, Some(6)), (7, Some(7))] {
+            assert!(matches!(list.learn(shown(Some(end), supersedes)), Err(Refusal::Damaged(_))));
+        }
+        assert_eq!(list.learn(shown(Some(7), Some(8))), Ok(Learnt::OtherEnd));
+        assert_eq!(list.recordings, [entry(1, 1, Some(7))]);
+        assert_eq!(list.learn(shown(Some(7), Some(8))), Ok(Learnt::Nothing));
+        assert!(matches!(list.learn(shown(Some(8), None)), Err(Refusal::Damaged(_))));
+        assert_eq!(list.learn(shown(None, None)), Ok(Learnt::Nothing));
+        assert_eq!(list.recordings, [entry(1, 1, Some(7))]);
     }
 
     #[test]

@@ -72,6 +72,7 @@ fn seal(home: &str, file: &str, patient: &str, clinician: &str) {
             consultation: None,
             title: Some("A talk".to_owned()),
             media_type: None,
+            pad: false,
         };
         let never = std::future::pending();
         let sealed = sealing::seal_file(&session, Path::new(file), &request, never, &mut |_| ()).await;

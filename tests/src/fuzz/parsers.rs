@@ -97,7 +97,7 @@ fn webm(data: &[u8]) -> bool {
 
 /// The sealed details of a recording, in plain.
 fn details(data: &[u8]) -> bool {
-    let Ok(details) = serde_json::from_slice::<Details>(data) else {
+    let Ok(details) = Details::parse(data) else {
         return false;
     };
     same_again(&details);

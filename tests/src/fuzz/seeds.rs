@@ -102,11 +102,12 @@ fn details() -> Vec<Vec<u8>> {
             media_type: "video/webm".to_owned(),
             bytes: media.len() as u64,
             duration_ms: indexed.duration_ms,
+            sha256: Some(Digest::of(media)),
             seek: Some(indexed.index.expect("a recording that is followed")),
         };
         let details =
             Details { title: Some("Knee".to_owned()), started: time, ended: time, tracks: vec![track] };
-        serde_json::to_vec(&details).unwrap()
+        details.to_text().unwrap()
     };
     vec![of(&MEDIA[..20_000]), of(&two_clusters())]
 }

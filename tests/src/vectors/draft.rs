@@ -61,8 +61,18 @@ pub struct Take {
     pub track: u8,
     /// Its plaintext.
     pub plaintext: Vec<u8>,
+    /// How many bytes at the end of that are padding.
+    pub padding: usize,
     /// How it ends.
     pub end: BodyEnd,
+}
+
+impl Take {
+    /// Its plaintext without padding.
+    #[must_use]
+    pub fn recorded(&self) -> &[u8] {
+        &self.plaintext[..self.plaintext.len() - self.padding]
+    }
 }
 
 /// One of the age files of a recording.
@@ -202,6 +212,7 @@ impl<'a> Draft<'a> {
         let take = |(at, &(track, length)): (usize, &(u8, usize))| Take {
             track,
             plaintext: media(&format!("{name} media {at}"), length),
+            padding: 0,
             end: BodyEnd::Final,
         };
         Self {
@@ -238,6 +249,15 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn in_parts_of(mut self, part_chunks: PartChunks) -> Self {
         self.part_chunks = part_chunks;
+        self
+    }
+
+    /// Ends segment `at` in so many zeros more.
+    #[must_use]
+    pub fn padded(mut self, at: usize, padding: usize) -> Self {
+        let take = self.takes.get_mut(at).unwrap();
+        take.plaintext.extend(vec![0; padding]);
+        take.padding += padding;
         self
     }
 
@@ -348,9 +368,12 @@ impl<'a> Draft<'a> {
     fn details(&self, manifest: &Digest) -> Vec<u8> {
         let tracks: Vec<u8> = self.takes.iter().map(|take| take.track).collect();
         let track = |track: u8| {
-            let bytes: usize =
-                self.takes.iter().filter(|take| take.track == track).map(|take| take.plaintext.len()).sum();
-            format!(r#"{{"track":{track},"media_type":"video/webm","bytes":{bytes},"duration_ms":null}}"#)
+            let of_track = self.takes.iter().filter(|take| take.track == track);
+            let recorded: Vec<u8> = of_track.flat_map(|take| take.recorded()).copied().collect();
+            let (bytes, sha256) = (recorded.len(), Digest::of(&recorded));
+            format!(
+                r#"{{"track":{track},"media_type":"video/webm","bytes":{bytes},"duration_ms":null,"sha256":"{sha256}"}}"#
+            )
         };
         let distinct: std::collections::BTreeSet<u8> = tracks.into_iter().collect();
         let tracks: Vec<String> = distinct.into_iter().map(track).collect();
@@ -400,6 +423,7 @@ impl<'a> Draft<'a> {
                 header: Digest::of(&header),
                 previous,
                 part_chunks: self.part_chunks,
+                supersedes: None,
             };
             (self.on_seal)(&mut seal);
             let signed = self.sign(&seal);
@@ -419,6 +443,7 @@ impl<'a> Draft<'a> {
             details: Digest::of(&details),
             ended: time("2026-11-21T09:45:00Z"),
             status: RecordingStatus::Complete,
+            supersedes: None,
         };
         (self.on_final)(&mut final_seal);
         objects.final_seal = Some(self.sign(&final_seal));

@@ -351,9 +351,14 @@ fn seals(cast: &Cast) -> Vec<Scenario> {
             seal.index = 10_000;
             seal.previous = Some(Digest::of(b"a seal"));
         }),
-        seal(("seal-other-track", "a track other than that of the header's context", MixUp), |seal| {
-            seal.track = 9;
-        }),
+        forge(
+            cast,
+            ("seal-other-track", "a track other than that of the header's context", MixUp),
+            |draft| {
+                draft.on_seal = Box::new(|seal| seal.track = 9);
+                draft.on_details = Box::new(|text| *text = text.replacen(r#""track":0"#, r#""track":9"#, 1));
+            },
+        ),
         seal(("seal-track-of-the-details", "the track that stands for the details", Damaged), |seal| {
             seal.track = 255;
         }),
@@ -417,34 +422,23 @@ fn ends(cast: &Cast) -> Vec<Scenario> {
             seal.total_length -= 1;
         }),
     ];
-    fn details(
-        cast: &Cast,
-        (name, text, outcome): (&str, &str, Outcome),
-        change: impl FnOnce(&mut Draft<'_>),
-    ) -> Scenario {
-        let mut draft = Draft::new(cast, Suite::X25519, name, &[(0, 600)]);
-        change(&mut draft);
-        let recording = draft.record();
-        let media = recording.takes[0].plaintext.clone();
-        Scenario::refused(name, text, cast, &recording, outcome).released(&media)
-    }
-    all.push(details(cast, ("final-other-details", "the digest of other details", Damaged), |draft| {
+    all.push(forge(cast, ("final-other-details", "the digest of other details", Damaged), |draft| {
         draft.on_final = Box::new(|seal| seal.details = Digest::of(b"other details"));
     }));
-    all.push(details(cast, ("details-no-json", "details that are no JSON", Damaged), |draft| {
+    all.push(forge(cast, ("details-no-json", "details that are no JSON", Damaged), |draft| {
         draft.on_details = Box::new(|text| *text = "Consultation".to_owned());
     }));
-    all.push(details(
+    all.push(forge(
         cast,
         ("details-without-tracks", "details without a field they must have", Damaged),
         |draft| {
             draft.on_details = Box::new(|text| *text = text.replace(r#""tracks""#, r#""trucks""#));
         },
     ));
-    all.push(details(cast, ("details-repeated-field", "details with two titles", Damaged), |draft| {
+    all.push(forge(cast, ("details-repeated-field", "details with two titles", Damaged), |draft| {
         draft.on_details = Box::new(|text| *text = text.replacen('{', r#"{"title":"Another","#, 1));
     }));
-    all.push(details(
+    all.push(forge(
         cast,
         ("details-without-context", "details that are a stock age file", NotEntitled),
         |draft| {
@@ -455,7 +449,7 @@ fn ends(cast: &Cast) -> Vec<Scenario> {
             });
         },
     ));
-    all.push(details(
+    all.push(forge(
         cast,
         ("details-context-of-a-segment", "details in the context of segment 0", MixUp),
         |draft| {
@@ -472,7 +466,7 @@ fn ends(cast: &Cast) -> Vec<Scenario> {
         ("details-also-to-a-reader", "details to the recording's key and to the clinician", true),
     ] {
         let to = clinician.clone();
-        all.push(details(cast, (name, text, Damaged), move |draft| {
+        all.push(forge(cast, (name, text, Damaged), move |draft| {
             draft.on_stanzas = Box::new(move |file, file_key, stanzas| {
                 if file == AgeFile::Details {
                     stanzas.truncate(if keep { 2 } else { 1 });
@@ -481,7 +475,7 @@ fn ends(cast: &Cast) -> Vec<Scenario> {
             });
         }));
     }
-    all.push(details(
+    all.push(forge(
         cast,
         ("details-of-another-key", "details whose body has another key", NotEntitled),
         |draft| {
@@ -602,8 +596,7 @@ fn reauthored(cast: &Cast) -> Vec<Scenario> {
     let name = "reauthored-details";
     let recording = record(name);
     let text = "details that another reader sealed to the recording's key";
-    let media = recording.takes[0].plaintext.clone();
-    all.push(Scenario::refused(name, text, cast, &recording, Damaged).released(&media).with(|objects| {
+    all.push(Scenario::refused(name, text, cast, &recording, Damaged).with(|objects| {
         let context = labels::details_context(&digest(&objects.manifest));
         let stanzas =
             vec![context_stanza(&context).unwrap(), wrap(recording.key.recipient(), &[8; 16], [4; 32])];

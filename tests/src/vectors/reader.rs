@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use vault_core::details::Details;
 use vault_core::identity::Identity;
 use vault_core::opening::{OpenError, Opening, PartOpener};
 use vault_core::recording_key::RecordingKey;
 use vault_core::seeking::{PartSource, ReadableSegment, SeekableTrack};
-use vault_proto::envelope::Envelope;
+use vault_core::track_release::TrackRelease;
+use vault_proto::envelope::{Envelope, Verified};
 use vault_proto::geometry::BodyShape;
 use vault_proto::grants::CheckedGrants;
 use vault_proto::ids::{AccountId, KeyId};
 use vault_proto::key_chain::KeyListChain;
 use vault_proto::named_statements::NamedStatements;
 use vault_proto::recording::{CheckedRecording, ProvenSegment, Refusal, StoredStatements};
+use vault_proto::recording_list::{ListEntry, Shown};
 use vault_proto::statements::KeyList;
 use vault_proto::statements::RecordingStatus;
 use vault_proto::trust::Known;
@@ -90,7 +93,7 @@ fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecord
     let sealed = objects.segments.len() - usize::from(objects.segments.last().filter(growing).is_some());
     let seals: Vec<Vec<u8>> =
         objects.segments.iter().take(sealed).map(|segment| segment.seal.clone()).collect();
-    Ok(CheckedRecording::check(
+    let checked = CheckedRecording::check(
         description.requested,
         description.organisation,
         &StoredStatements {
@@ -101,7 +104,17 @@ fn checked(description: &Description, objects: &Objects) -> Result<CheckedRecord
             final_seal: objects.final_seal.as_deref(),
         },
         &known(description),
-    )?)
+    )?;
+    let final_seal = checked.final_seal();
+    let shown = ListEntry {
+        recording: checked.manifest().recording,
+        manifest: checked.manifest().digest(),
+        final_seal: final_seal.map(Verified::digest),
+    };
+    let supersedes = final_seal.and_then(|final_seal| final_seal.supersedes);
+    let known = ListEntry { final_seal: description.known_end, ..shown };
+    known.agrees_with(Shown { entry: shown, supersedes })?;
+    Ok(checked)
 }
 
 /// The grants of the recording, judged.
@@ -145,7 +158,17 @@ fn key(
     Err(newest.unwrap_or(OpenError::NotAReader))
 }
 
-/// Opens everything, segment by segment and part by part, then the details, until something is refused.
+/// The details, if there is a final seal.
+fn details(
+    recording: &CheckedRecording,
+    opening: &Opening<'_>,
+    objects: &Objects,
+) -> Result<Option<Details>, OpenError> {
+    let object = objects.details.as_deref().unwrap_or_default();
+    recording.final_seal().map(|_| opening.details(object)).transpose()
+}
+
+/// Opens everything, the details, then segment by segment and part by part, until something is refused.
 #[must_use]
 pub fn open(description: &Description, objects: &Objects) -> Seen {
     let mut seen = Seen {
@@ -180,6 +203,8 @@ fn open_until_refused(
     seen.void = void.map(|grant| grant.grant.number).collect();
     let key = key(description, objects, &recording, &grants)?;
     let opening = Opening::new(&recording, &key);
+    let details = details(&recording, &opening, objects)?;
+    let mut release = TrackRelease::new(details.as_ref());
     for (proven, segment) in recording.segments().iter().zip(&objects.segments) {
         let ready = opening.segment(proven, &segment.header, &segment.parts)?;
         let shape = *ready.shape();
@@ -187,14 +212,14 @@ fn open_until_refused(
         let opener = ready.start(part(body, &shape, 0))?;
         for index in 0..shape.parts() {
             let plaintext = opener.open(index, part(body, &shape, index).to_vec())?;
-            seen.released.extend_from_slice(&plaintext);
-            seen.tracks.entry(proven.track).or_default().extend_from_slice(&plaintext);
+            let released = release.next(proven.track, &plaintext)?;
+            seen.released.extend_from_slice(&plaintext[..released]);
+            seen.tracks.entry(proven.track).or_default().extend_from_slice(&plaintext[..released]);
         }
     }
     let Some(final_seal) = recording.final_seal() else {
         return Ok(Outcome::CutOff);
     };
-    opening.details(objects.details.as_deref().unwrap_or_default())?;
     Ok(match final_seal.status {
         RecordingStatus::Complete => Outcome::Opens,
         RecordingStatus::Recovered => Outcome::CutOff,
@@ -242,5 +267,7 @@ pub fn seekable<'a>(
         let parts: PartOpener = ready.start(part(body, &shape, 0))?;
         segments.push(ReadableSegment { index: proven.index, parts });
     }
-    Ok(SeekableTrack::new(source, segments))
+    let details = details(&recording, &opening, objects)?;
+    let known = details.and_then(|details| details.tracks.into_iter().find(|known| known.track == track));
+    Ok(SeekableTrack::new(source, segments, known.map(|known| known.bytes)))
 }

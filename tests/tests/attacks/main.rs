@@ -11,6 +11,7 @@
 mod authorisation;
 mod drill_june_2020;
 mod keys;
+mod lengths;
 mod mix_ups;
 mod named_statements;
 mod parts;
@@ -25,6 +26,7 @@ mod words;
 
 use vault_core::opening::{OpenError, Opening};
 use vault_core::recording_key::RecordingKey;
+use vault_core::track_release::TrackRelease;
 use vault_proto::recording::{CheckedRecording, StoredStatements};
 use vault_proto::trust::Known;
 use vault_tests::hostile::Objects;
@@ -55,16 +57,17 @@ fn open_here(
     )?;
     let key = RecordingKey::open(&checked, reader.account.id, &reader.account.identity, &objects.key)?;
     let opening = Opening::new(&checked, &key);
-    if checked.final_seal().is_some() {
-        opening.details(&objects.details)?;
-    }
+    let details = checked.final_seal().map(|_| opening.details(&objects.details)).transpose()?;
+    let mut release = TrackRelease::new(details.as_ref());
     let mut content = Vec::new();
     for (proven, segment) in checked.segments().iter().zip(&objects.segments) {
         let opened = opening.segment(proven, &segment.header, &segment.parts)?;
         let parts = segment.split();
         let opener = opened.start(parts.first().map_or(&[][..], |part| part))?;
         for (number, part) in (0..opener.shape().parts()).zip(parts) {
-            content.extend(opener.open(number, part)?);
+            let plaintext = opener.open(number, part)?;
+            let released = release.next(proven.track, &plaintext)?;
+            content.extend_from_slice(&plaintext[..released]);
         }
     }
     Ok(content)

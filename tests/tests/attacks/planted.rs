@@ -17,7 +17,7 @@ use vault_tests::hostile::{
     Fault, FaultKind, ForgedKey, Objects, SegmentObjects, body_for_two_keys, forge_header,
 };
 use vault_tests::scene::Scene;
-use vault_tests::sealing_device::{Device, Plan};
+use vault_tests::sealing_device::{Device, Plan, only_track};
 
 /// Opens header and body with Debian's age; `None` where it is not installed.
 fn open_with_stock_age(folder: &Path, identity: &Identity, objects: &SegmentObjects) -> Option<Vec<u8>> {
@@ -180,13 +180,15 @@ fn two_faced(scene: &Scene) -> TwoFaced {
         header: Digest::of(&for_patient),
         previous: None,
         part_chunks: PartChunks::FIFTEEN,
+        supersedes: None,
     };
     let device = &rex.key;
     let seal: Envelope<SegmentSeal> =
         envelope::sign(&seal, begun.manifest.sealer_key, |bytes| device.sign(bytes)).unwrap();
     let mut sealer = RecordingSealer::new(begun.manifest, begun.key).unwrap();
     sealer.continue_after(&seal).unwrap();
-    let details = Details { title: None, started: at, ended: at, tracks: Vec::new() };
+    let tracks = vec![only_track(sealer.total_length())];
+    let details = Details { title: None, started: at, ended: at, tracks };
     let (details, final_seal) = sealer.prepare_final(&details, RecordingStatus::Complete, at).unwrap();
     let final_seal = device.sign_statement(final_seal).unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use vault_proto::envelope::{self, Envelope};
+use vault_proto::ids::Digest;
 use vault_proto::statements::{FinalSeal, RecordingStatus};
 use vault_tests::attack::Attack;
 use vault_tests::hostile::{Canned, Fault, FaultKind};
@@ -91,11 +92,13 @@ fn an_id_that_was_opened_names_one_manifest() {
 }
 
 /// The end of a recording, as its sealer might have signed it a second time, from a home that was restored: of the very
-/// same segments and details, but saying that the rest was lost.
-fn second_end(scene: &Scene, recording: &str) -> Canned {
+/// same segments and details, but saying that the rest was lost. It names as superseded what `supersedes` makes of the
+/// first.
+fn second_end(scene: &Scene, recording: &str, supersedes: fn(Digest) -> Option<Digest>) -> Canned {
     let mut objects = scene.objects(recording);
     let end: Envelope<FinalSeal> = Envelope::parse(objects.final_seal.unwrap().as_bytes()).unwrap();
-    let other = FinalSeal { status: RecordingStatus::Recovered, ..end.unverified().clone() };
+    let supersedes = supersedes(end.digest());
+    let other = FinalSeal { status: RecordingStatus::Recovered, supersedes, ..end.unverified().clone() };
     let device = scene.device("dora").key;
     let other = envelope::sign(&other, end.key_id(), |bytes| device.sign(bytes)).unwrap();
     objects.final_seal = Some(String::from_utf8(other.bytes().to_vec()).unwrap());
@@ -111,7 +114,7 @@ fn a_recording_has_one_end() {
     let record = format!("/v1/recordings/{id}");
     // What was opened is known, though nothing was ever listed; what was sealed, though it was never opened.
     assert!(attack.run("anna", &["open", id], true).output.is_some());
-    scene.server().answer(&record, second_end(&scene, "a1"));
+    scene.server().answer(&record, second_end(&scene, "a1", |_| None));
     for who in ["anna", "dora"] {
         attack.open_refused("another end", who, id, 11, "the end of");
         for arguments in [&["verify", id][..], &["play", id, "--url"]] {
@@ -133,10 +136,47 @@ fn a_recording_has_one_end() {
     let attack = Attack::new(&scene, NAME);
     let id = scene.id("a1");
     let record = format!("/v1/recordings/{id}");
-    scene.server().answer(&record, second_end(&scene, "a1"));
+    scene.server().answer(&record, second_end(&scene, "a1", |_| None));
     assert_eq!(attack.run("anna", &["verify", id], false).said.exit, Some(12));
     scene.server().clear();
     attack.open_refused("the first end after the second", "anna", id, 11, "the end of");
+}
+
+#[test]
+fn row_38_an_end_that_names_another() {
+    let scene = Scene::new();
+    let attack = Attack::new(&scene, "row_38_an_end_that_names_another");
+    let id = scene.id("a1");
+    let record = format!("/v1/recordings/{id}");
+    assert!(attack.run("anna", &["open", id], true).output.is_some());
+    let wrong: [(&str, fn(Digest) -> Option<Digest>); 2] = [
+        ("an end that names none", |_| None),
+        ("an end that names another than the known one", |_| Some(Digest::of(b"another end"))),
+    ];
+    for (injected, supersedes) in wrong {
+        scene.server().answer(&record, second_end(&scene, "a1", supersedes));
+        attack.open_refused(injected, "anna", id, 11, "this account's list names");
+        attack.list_refused(&format!("{injected}, listed"), "anna", 11, &[id]);
+    }
+    // One that names it is taken, and said: the sealer had lost what the first counts.
+    scene.server().answer(&record, second_end(&scene, "a1", Some));
+    let taken = attack.run("anna", &["verify", id], false).said;
+    assert_eq!(taken.exit, Some(12), "{}", taken.stderr);
+    assert!(taken.stderr.contains("has another end than this account knew"), "{}", taken.stderr);
+    let listed = attack.run("dora", &["list"], false).said;
+    assert_eq!(listed.exit, Some(0), "{}", listed.stderr);
+    assert!(listed.stderr.contains("has another end than this account knew"), "{}", listed.stderr);
+    // It is told once, and from then on the first one is another.
+    for who in ["anna", "dora"] {
+        let again = attack.run(who, &["list"], false).said;
+        assert!(!again.stderr.contains("has another end"), "{}", again.stderr);
+    }
+    scene.server().clear();
+    for who in ["anna", "dora"] {
+        attack.open_refused("the end that was superseded", who, id, 11, "this account's list names");
+    }
+    scene.server().inject(Fault::everywhere(FaultKind::HideFinal));
+    attack.open_refused("the end hidden that stands in its place", "anna", id, 12, "hides its end");
 }
 
 #[test]

@@ -109,8 +109,9 @@ fn seal(suite: Suite, lengths: &[usize]) -> Stored {
         tracks: vec![Track {
             track: 0,
             media_type: "video/webm".to_owned(),
-            bytes: 0,
+            bytes: sealer.total_length(),
             duration_ms: None,
+            sha256: None,
             seek: None,
         }],
     };

@@ -13,7 +13,7 @@ use vault_engine::opening::recording::{require_id, resolve_recording};
 use vault_proto::ids::AccountId;
 use vault_proto::recording::Refusal;
 
-use super::reading::counted;
+use super::reading::{counted, other_end};
 use crate::failure::{Failure, Kind};
 use crate::terminal::Terminal;
 
@@ -78,6 +78,9 @@ pub(crate) async fn export(session: &Session, terminal: &Terminal, wanted: Wante
     })
     .await?;
     drop(progress);
+    for recording in &exported.other_ends {
+        terminal.insist(&other_end(*recording));
+    }
     let failures: Vec<(String, Failure)> =
         exported.failed.into_iter().map(|(recording, error)| (recording.to_string(), error.into())).collect();
     if terminal.json() {

@@ -56,8 +56,8 @@ async fn dispatch(
         Command::Passphrase { new_passphrase_file, locking } => {
             account::passphrase(global, terminal, new_passphrase_file.as_deref(), locking.work_factor).await
         }
-        Command::Seal { file, patient, clinician, consultation, title, media_type } => {
-            let wanted = sealing::Wanted { file, patient, clinician, consultation, title, media_type };
+        Command::Seal { file, patient, clinician, consultation, title, media_type, pad } => {
+            let wanted = sealing::Wanted { file, patient, clinician, consultation, title, media_type, pad };
             let session = unlock(global, terminal, async |home| wanted.check(home).await).await?;
             learn(&session, sealing::seal(&session, terminal, wanted, stop).await).await
         }

@@ -48,7 +48,7 @@ impl Wanted {
 /// sealed.
 pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted) -> Result<(), Failure> {
     let Wanted { recording, output, from, track, as_sealed, allow_cut_off } = wanted;
-    let remote = fetch(session, &recording).await?;
+    let remote = fetch(session, terminal, &recording).await?;
     remote.check_reader(session).map_err(Failure::from)?;
     if !allow_cut_off {
         remote.require_complete(session.home()).await?;

@@ -51,7 +51,7 @@ pub(crate) async fn play(
     stop: &Stop,
 ) -> Result<(), Failure> {
     let Wanted { recording, from, track, output, url, allow_cut_off } = wanted;
-    let remote = fetch(session, &recording).await?;
+    let remote = fetch(session, terminal, &recording).await?;
     remote.check_reader(session)?;
     if !allow_cut_off {
         remote.require_complete(session.home()).await?;
@@ -159,6 +159,6 @@ fn show(
 }
 
 async fn title(session: &Session, remote: &RemoteRecording) -> Result<String, Failure> {
-    let title = remote.details(session).await?.and_then(|details| details.title);
+    let title = remote.details(session).await?.and_then(|details| details.title.clone());
     Ok(title.unwrap_or_else(|| format!("Recording of {}", remote.checked().manifest().created)))
 }

@@ -10,7 +10,7 @@ use vault_core::details::Track;
 use vault_engine::home::names::Names;
 use vault_engine::opening::listing::{self, ListedRecording, Status};
 use vault_engine::opening::recording::{self, Completeness, Opened, RemoteRecording};
-use vault_proto::ids::AccountId;
+use vault_proto::ids::{AccountId, RecordingId};
 
 use crate::failure::{Failure, Kind};
 use crate::local_time::minute;
@@ -58,6 +58,9 @@ pub(crate) async fn list(session: &Session, terminal: &Terminal) -> Result<(), F
             counted(empty, "recording was", "recordings were"),
             if empty == 1 { "holds" } else { "hold" }
         ));
+    }
+    for recording in &listing.other_ends {
+        terminal.insist(&other_end(*recording));
     }
     for entry in &listing.missing {
         if terminal.json() {
@@ -226,7 +229,7 @@ pub(super) async fn completeness_name(
 
 /// Checks every byte of a recording.
 pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &str) -> Result<(), Failure> {
-    let remote = fetch(session, recording).await?;
+    let remote = fetch(session, terminal, recording).await?;
     let opened = write_out(session, terminal, &remote, ("verifying", None), &mut io::sink()).await?;
     let checked = remote.checked();
     let status = completeness_name(session, &remote).await?;
@@ -265,9 +268,25 @@ pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &s
     Ok(())
 }
 
-pub(super) async fn fetch(session: &Session, recording: &str) -> Result<RemoteRecording, Failure> {
+pub(super) async fn fetch(
+    session: &Session,
+    terminal: &Terminal,
+    recording: &str,
+) -> Result<RemoteRecording, Failure> {
     let requested = recording::resolve_recording(session, recording).await?;
-    Ok(RemoteRecording::fetch(session, requested).await?)
+    let remote = RemoteRecording::fetch(session, requested).await?;
+    if remote.has_other_end() {
+        terminal.insist(&other_end(requested));
+    }
+    Ok(remote)
+}
+
+/// What is said of a recording whose end gave way to one that names it.
+pub(super) fn other_end(recording: RecordingId) -> String {
+    format!(
+        "{recording} has another end than this account knew. The device that sealed it had lost parts that the first end \
+         counts, and signed this one in its place; what was lost is in neither."
+    )
 }
 
 pub(super) async fn write_out(
@@ -277,8 +296,9 @@ pub(super) async fn write_out(
     (what, track): (&'static str, Option<u8>),
     out: &mut (dyn io::Write + Send),
 ) -> Result<Opened, ClientError> {
-    let length = track.and_then(|track| remote.tracks().get(&track).copied());
-    let length = length.unwrap_or_else(|| remote.checked().plaintext_length());
+    let tracks = remote.tracks(session).await?;
+    let wanted = tracks.iter().filter(|(number, _)| track.is_none_or(|track| track == **number));
+    let length = wanted.map(|(_, bytes)| bytes).sum();
     let mut progress = terminal.progress(what, Some(length));
     remote.write_to(session, track, out, &mut |bytes| progress.advance(bytes)).await
 }

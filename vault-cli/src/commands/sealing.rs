@@ -30,6 +30,7 @@ pub(crate) struct Wanted {
     pub(crate) consultation: Option<ConsultationId>,
     pub(crate) title: Option<String>,
     pub(crate) media_type: Option<String>,
+    pub(crate) pad: bool,
 }
 
 impl Wanted {
@@ -70,6 +71,7 @@ pub(crate) async fn seal(
         consultation: wanted.consultation,
         title: wanted.title,
         media_type: wanted.media_type,
+        pad: wanted.pad,
     };
     let sealed = if passes_once(&wanted.file) {
         seal_stream(session, terminal, &wanted.file, &request, stop).await?

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use futures_util::stream::{self, StreamExt as _};
 use vault_proto::envelope::{Envelope, Unsigned};
 use vault_proto::ids::{Digest, KeyId, RecordingId};
-use vault_proto::recording_list::ListEntry;
+use vault_proto::recording_list::Shown;
 use vault_proto::statements::{Export, RecordingList};
 
 use super::folder::ExportFolder;
@@ -52,6 +52,8 @@ pub struct Exported {
     pub fetched: usize,
     /// Those that could not be exported, and why.
     pub failed: Vec<(RecordingId, ClientError)>,
+    /// What the account knew with another end, which the one shown names as superseded.
+    pub other_ends: Vec<RecordingId>,
     /// The account's list, which it can be held against.
     pub list: Envelope<RecordingList>,
 }
@@ -111,9 +113,12 @@ pub async fn export(
     });
     let fetched = fetch(&run, request.form, missing, &mut present, &mut failed).await;
     // Some may have come further since they were listed.
-    let shown: Vec<ListEntry> = present.values().filter_map(|found| found.entry).collect();
-    let own_list::Learned { list, refused, .. } =
+    let shown: Vec<Shown> = present.values().filter_map(|found| found.shown).collect();
+    let own_list::Learned { list, refused, other_ends: more, .. } =
         own_list::learn(session.home(), session.account(), &shown).await?;
+    let mut other_ends = listing.other_ends;
+    other_ends.extend(more);
+    other_ends.retain(wanted);
     for (recording, refusal) in refused {
         present.remove(&recording);
         failed.push((recording, refusal.into()));
@@ -133,7 +138,7 @@ pub async fn export(
     // What could be fetched is signed even where the rest could not be.
     let fetched = fetched?;
     let list = finished?;
-    Ok(Exported { recordings, empty, fetched, failed, list: list.statement })
+    Ok(Exported { recordings, empty, fetched, failed, other_ends, list: list.statement })
 }
 
 async fn carry_over(

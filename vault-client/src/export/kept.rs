@@ -65,7 +65,7 @@ pub(super) fn statements(run: &Run<'_>, recording: &ListedRecording) -> Option<S
     let (checked, sums) = proved(run, recording.recording)?;
     let same = checked.manifest().digest() == recording.manifest
         && checked.final_seal().map(Verified::digest) == recording.final_seal
-        && checked.plaintext_length() == recording.bytes;
+        && checked.plaintext_length() == recording.total_length;
     same.then_some(sums)
 }
 
@@ -85,7 +85,13 @@ pub(super) fn check_shows_no_less(run: &Run<'_>, remote: &RemoteRecording) -> Re
     let Some((here, _)) = proved(run, checked.manifest().recording) else {
         return Ok(());
     };
-    let ended = here.final_seal().is_some() && checked.final_seal().is_none();
+    let end = here.final_seal().map(Verified::digest);
+    let supersedes = checked.final_seal().and_then(|final_seal| final_seal.supersedes);
+    if end.is_some() && supersedes == end {
+        // Its sealer had lost what the end was signed over that was taken home.
+        return Ok(());
+    }
+    let ended = end.is_some() && checked.final_seal().is_none();
     if ended || here.plaintext_length() > checked.plaintext_length() {
         return Err(ClientError::ShownLess);
     }

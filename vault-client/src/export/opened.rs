@@ -29,21 +29,21 @@ use vault_export::{ExportedFile, ExportedRecording, ExportedStatus, Person};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OpenedHere {
-    /// Plaintext bytes of all tracks, as they were sealed.
-    bytes: u64,
+    /// Plaintext bytes of all segments, padding among them.
+    total_length: u64,
     described: ExportedRecording,
 }
 
 impl OpenedHere {
     /// Where it is remembered: a recording that grows, or whose end is hidden later, is another one each time.
-    fn name(recording: RecordingId, final_seal: Option<Digest>, bytes: u64) -> String {
+    fn name(recording: RecordingId, final_seal: Option<Digest>, total_length: u64) -> String {
         let end = final_seal.map_or_else(|| "open".to_owned(), |digest| digest.to_string());
-        format!("exports/{recording}/{end}-{bytes}.json")
+        format!("exports/{recording}/{end}-{total_length}.json")
     }
 
     async fn remember(&self, home: &Home) -> Result<(), ClientError> {
         let ExportedRecording { recording, final_seal, .. } = self.described;
-        home.write_json(&Self::name(recording, final_seal, self.bytes), self).await
+        home.write_json(&Self::name(recording, final_seal, self.total_length), self).await
     }
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn find(
     if is_sealed_for_others(run, recording) {
         return Ok(Some(present(describe(recording, place, Vec::new()), statements)));
     }
-    let state = (recording.manifest, recording.final_seal, recording.bytes);
+    let state = (recording.manifest, recording.final_seal, recording.total_length);
     let here = unchanged(run, recording.recording, state, place).await?;
     Ok(here.map(|here| present(describe(recording, place, here.described.files), statements)))
 }
@@ -83,11 +83,11 @@ pub(super) async fn carry_over(
 async fn unchanged(
     run: &Run<'_>,
     recording: RecordingId,
-    (manifest, final_seal, bytes): (Digest, Option<Digest>, u64),
+    (manifest, final_seal, total_length): (Digest, Option<Digest>, u64),
     place: &str,
 ) -> Result<Option<OpenedHere>, ClientError> {
     let here: Option<OpenedHere> =
-        run.session.home().read_json(&OpenedHere::name(recording, final_seal, bytes)).await?;
+        run.session.home().read_json(&OpenedHere::name(recording, final_seal, total_length)).await?;
     let Some(here) = here.filter(|here| here.described.manifest == manifest) else {
         return Ok(None);
     };
@@ -117,12 +117,13 @@ pub(super) async fn fetch(
     kept::check_shows_no_less(run, &remote)?;
     // It may have come further since it was listed.
     let recording = &listing::describe(run.session, &remote).await?;
-    let entry = Some(recording.entry());
+    let shown = Some(recording.shown());
     if is_sealed_for_others(run, recording) {
-        let here = OpenedHere { bytes: recording.bytes, described: describe(recording, place, Vec::new()) };
+        let described = describe(recording, place, Vec::new());
+        let here = OpenedHere { total_length: recording.total_length, described };
         here.remember(run.session.home()).await?;
         let statements = kept::write_statements(run, &remote)?;
-        return Ok(Present { entry, ..present(here.described, statements) });
+        return Ok(Present { shown, ..present(here.described, statements) });
     }
     let media = media(run.session, &remote).await?;
     let apart = run.folder.apart(&id.to_string())?;
@@ -137,11 +138,11 @@ pub(super) async fn fetch(
     }
     let described = describe(recording, place, files);
     // Before the files are in their place: what lies there without this is fetched again, never believed.
-    let here = OpenedHere { bytes: remote.checked().plaintext_length(), described };
+    let here = OpenedHere { total_length: recording.total_length, described };
     here.remember(run.session.home()).await?;
     run.folder.appear(&apart, place)?;
     let statements = kept::write_statements(run, &remote)?;
-    Ok(Present { entry, ..present(here.described, statements) })
+    Ok(Present { shown, ..present(here.described, statements) })
 }
 
 /// Opens a track into a file that can be sought in where its medium allows that.
@@ -201,7 +202,7 @@ fn present(described: ExportedRecording, statements: Sums) -> Present {
     let named = |file: &ExportedFile| (format!("{}/{}", described.folder, file.path), file.sha256);
     sums.extend(described.files.iter().map(named));
     let empty = described.status == ExportedStatus::Empty;
-    Present { sums, described: Some(described), empty, entry: None }
+    Present { sums, described: Some(described), empty, shown: None }
 }
 
 fn describe(recording: &ListedRecording, place: &str, files: Vec<ExportedFile>) -> ExportedRecording {

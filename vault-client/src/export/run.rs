@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use vault_engine::Session;
-use vault_proto::recording_list::ListEntry;
+use vault_proto::recording_list::Shown;
 
 use super::folder::ExportFolder;
 use vault_export::ExportedRecording;
@@ -56,5 +56,5 @@ pub(super) struct Present {
     /// Whether it was begun and nothing was recorded.
     pub(super) empty: bool,
     /// What the server showed of it, if it was fetched just now.
-    pub(super) entry: Option<ListEntry>,
+    pub(super) shown: Option<Shown>,
 }

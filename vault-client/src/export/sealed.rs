@@ -35,7 +35,7 @@ pub(super) fn carry_over(run: &Run<'_>, recording: RecordingId) -> Option<Presen
         sums.extend(objects::check_ciphertext(&run.folder.path(""), &checked).ok()?);
     }
     let empty = checked.final_seal().is_none() && checked.plaintext_length() == 0;
-    Some(Present { sums, described: None, empty, entry: None })
+    Some(Present { sums, described: None, empty, shown: None })
 }
 
 /// Fetches a recording and puts it in its place. All of it is opened on the way, to see that it can be, and what comes
@@ -44,7 +44,7 @@ pub(super) async fn fetch(run: &Run<'_>, recording: &ListedRecording) -> Result<
     let id = recording.recording;
     let remote = RemoteRecording::fetch(run.session, id).await?;
     kept::check_shows_no_less(run, &remote)?;
-    let entry = remote.entry();
+    let shown = remote.shown();
     let apart = run.folder.apart(&id.to_string())?;
     for (object, bytes) in remote.statements() {
         objects::write(&apart, object, &bytes)?;
@@ -69,7 +69,7 @@ pub(super) async fn fetch(run: &Run<'_>, recording: &ListedRecording) -> Result<
     let mut sums = kept::write_named(run, &remote)?;
     sums.extend(run.folder.appear(&apart, &recording_folder(&id))?);
     let empty = remote.holds_nothing(run.session.home()).await?;
-    Ok(Present { sums, described: None, empty, entry: Some(entry) })
+    Ok(Present { sums, described: None, empty, shown: Some(shown) })
 }
 
 async fn fetch_segment(

@@ -41,7 +41,7 @@ fn open(stored: &Stored, change: &dyn Fn(&str, &mut Vec<u8>)) -> Result<Vec<Vec<
     let (patient, object) = (&begun.patient, fetch("key", &begun.key_object));
     let key = RecordingKey::open(&recording, patient.account(), &patient.identity, &object)?;
     let opening = Opening::new(&recording, &key);
-    assert_eq!(opening.details(&fetch("details", &stored.details))?, details());
+    assert_eq!(opening.details(&fetch("details", &stored.details))?, details(&stored.plaintext()));
     let mut opened = Vec::new();
     for (proven, segment) in recording.segments().iter().zip(&stored.segments) {
         let ready =

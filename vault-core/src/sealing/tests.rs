@@ -10,6 +10,11 @@ use crate::recording_fixture::{begin, details, seal};
 static_assertions::assert_not_impl_any!(RecordingSealer: Clone, std::fmt::Debug, serde::Serialize);
 static_assertions::assert_not_impl_any!(SegmentSealer: Clone, std::fmt::Debug, serde::Serialize);
 
+/// Some moment.
+fn time() -> Timestamp {
+    details(b"").ended
+}
+
 fn start(index: u32, track: u8) -> SegmentStart {
     SegmentStart { index, track, part_chunks: PartChunks::FIFTEEN, header: Digest::of(b"header") }
 }
@@ -34,11 +39,11 @@ fn only_the_device_of_the_manifest_seals() {
     assert!(refused(other.sign_statement(sealer.prepare_seal(&facts(0)).unwrap()).unwrap_err()));
     let mut tree = TreeBuilder::default();
     tree.push(Digest::of(b"part").as_bytes());
-    let progress = sealer.prepare_progress(&start(0, 0), &tree, details().ended).unwrap();
+    let progress = sealer.prepare_progress(&start(0, 0), &tree, time()).unwrap();
     assert!(refused(other.sign_statement(progress).unwrap_err()));
     assert_eq!(sealer.segments(), 0);
     begun.seal_segment(&mut sealer, &facts(0)).unwrap();
-    let (_, end) = sealer.prepare_final(&details(), RecordingStatus::Complete, details().ended).unwrap();
+    let (_, end) = sealer.prepare_final(&details(b""), RecordingStatus::Complete, time()).unwrap();
     assert!(refused(other.sign_statement(end).unwrap_err()));
 }
 
@@ -93,12 +98,12 @@ fn a_recording_goes_on_only_after_its_own_seals_in_order() {
 #[test]
 fn nothing_ends_without_a_segment_or_with_an_endless_title() {
     let begun = begin(Suite::Pq);
-    let empty = begun.sealer().prepare_final(&details(), RecordingStatus::Complete, details().ended);
+    let empty = begun.sealer().prepare_final(&details(b""), RecordingStatus::Complete, time());
     assert!(matches!(empty, Err(SealError::Incomplete(0))));
     for (length, fits) in [(MAX_TITLE, true), (MAX_TITLE + 1, false)] {
         let mut sealer = begun.sealer();
         begun.seal_segment(&mut sealer, &facts(0)).unwrap();
-        let titled = Details { title: Some("é".repeat(length)), ..details() };
+        let titled = Details { title: Some("é".repeat(length)), ..details(b"") };
         let ended = sealer.prepare_final(&titled, RecordingStatus::Complete, titled.ended);
         assert_eq!(ended.is_ok(), fits);
     }
@@ -120,4 +125,47 @@ fn no_two_segments_share_a_key_and_every_header_names_its_place() {
         |context| vault_proto::sealed_header::SealedHeader::parse(first.header(), context, Suite::X25519, 1);
     assert!(parse(&here).is_ok());
     assert!(parse(&elsewhere).is_err());
+}
+
+#[test]
+fn what_is_signed_in_place_of_another_names_it() {
+    let begun = begin(Suite::X25519);
+    let mut sealer = begun.sealer();
+    let [first, second] = [1, 2].map(|seal| Digest::from_bytes([seal; 32]));
+    sealer.has_signed(0, first);
+    sealer.has_signed(0, second);
+    sealer.has_signed(1, first);
+    for expected in [Some(second), Some(first), None] {
+        let index = sealer.segments();
+        let seal = begun.seal_segment(&mut sealer, &facts(index)).unwrap();
+        assert_eq!(seal.unverified().supersedes, expected);
+    }
+    for before in [None, Some(first)] {
+        if let Some(before) = before {
+            sealer.has_ended(before);
+        }
+        let (_, end) = sealer.prepare_final(&details(b""), RecordingStatus::Complete, time()).unwrap();
+        let end = begun.clinician.device.sign_statement(end).unwrap();
+        assert_eq!(end.unverified().supersedes, before);
+    }
+}
+
+#[test]
+fn nothing_ends_with_details_that_its_readers_refuse() {
+    let begun = begin(Suite::X25519);
+    let mut sealer = begun.sealer();
+    begun.seal_segment(&mut sealer, &SegmentFacts { last_part_length: 32 + 9, ..facts(0) }).unwrap();
+    let end = |details: &Details| sealer.prepare_final(details, RecordingStatus::Complete, time()).is_ok();
+    for fits in [&b""[..], b"123", b"123456789"] {
+        assert!(end(&details(fits)));
+    }
+    assert!(!end(&details(b"1234567890")));
+    let mut other = details(b"123");
+    other.tracks[0].track = 1;
+    assert!(!end(&other));
+    other.tracks.clear();
+    assert!(!end(&other));
+    let mut longer = details(b"123");
+    longer.tracks[0].media_type = "m".repeat(MAX_DETAILS);
+    assert!(!end(&longer));
 }

@@ -1,12 +1,13 @@
 //! Seeking against slicing, and what is fetched for it.
 
 use proptest::prelude::*;
-use vault_proto::geometry::{BodyEnd, MAX_PART_PLAINTEXT};
+use vault_proto::geometry::{BodyEnd, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::statements::Suite;
 
 use super::*;
 use crate::opening::Opening;
-use crate::recording_fixture::{Stored, seal};
+use crate::recording_fixture::{Stored, seal, seal_in};
+use crate::track_release::TrackRelease;
 
 struct Counted<'a> {
     stored: &'a Stored,
@@ -33,7 +34,9 @@ fn track(stored: &Stored, altered: Option<(u32, u32)>) -> SeekableTrack<Counted<
         let ready = opening.segment(proven, &segment.header, &segment.hashes()).unwrap();
         ReadableSegment { index: proven.index, parts: ready.start(&segment.parts[0]).unwrap() }
     });
-    SeekableTrack::new(Counted { stored, fetched: Vec::new(), altered }, segments.collect())
+    let details = opening.details(&stored.details).unwrap();
+    let source = Counted { stored, fetched: Vec::new(), altered };
+    SeekableTrack::new(source, segments.collect(), Some(details.tracks[0].bytes))
 }
 
 fn stored() -> Stored {
@@ -82,6 +85,42 @@ proptest! {
                 assert!(track.source.fetched.len() - before <= needed, "{:?}", track.source.fetched);
             }
         });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn of_a_padded_track_nothing_is_read_but_its_bytes(
+        part_chunks in prop::sample::select(PartChunks::ALL.to_vec()),
+        lengths in prop::collection::vec(0usize..300_000, 1..4),
+        padding in 0usize..250_000,
+        places in prop::collection::vec((0usize..1_200_000, 1usize..200_000), 1..5),
+    ) {
+        let takes: Vec<_> = lengths.iter().map(|length| (*length, BodyEnd::Final)).collect();
+        let held: usize = lengths.iter().sum();
+        let bytes = held.saturating_sub(padding);
+        let stored = seal_in(Suite::X25519, part_chunks, &takes, Some(bytes));
+        let (whole, mut track) = (stored.plaintext(), track(&stored, None));
+        prop_assert_eq!(track.length(), bytes as u64);
+        for (at, length) in places {
+            track.seek(SeekFrom::Start(at as u64)).unwrap();
+            let mut out = Vec::new();
+            (&mut track).take(length as u64).read_to_end(&mut out).unwrap();
+            prop_assert!(out == whole[at.min(bytes)..bytes.min(at + length)], "{length} bytes from {at}");
+        }
+        // From its start, part by part.
+        let recording = stored.checked();
+        let opening = Opening::new(&recording, &stored.begun.key);
+        let details = opening.details(&stored.details).unwrap();
+        let (mut release, mut released) = (TrackRelease::new(Some(&details)), Vec::new());
+        for segment in &stored.segments {
+            for piece in segment.plaintext.chunks(part_chunks.plaintext()) {
+                released.extend_from_slice(&piece[..release.next(0, piece).unwrap()]);
+            }
+        }
+        prop_assert!(released == whole[..bytes]);
     }
 }
 

@@ -90,8 +90,14 @@ fn what_is_not_under_way_or_not_open_is_refused() {
     let mut engine = Engine::new("home");
     let of = recording(1);
     let nobody = vault_proto::ids::AccountId::of_root(&PublicKey::from_bytes([1; 32]));
-    let request =
-        SealRequest { patient: nobody, clinician: nobody, consultation: None, title: None, media_type: None };
+    let request = SealRequest {
+        patient: nobody,
+        clinician: nobody,
+        consultation: None,
+        title: None,
+        media_type: None,
+        pad: false,
+    };
     let said = [
         Said::Write(Zeroizing::new(vec![0])),
         Said::Switch(None),

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use vault_proto::envelope::Envelope;
 use vault_proto::ids::RecordingId;
-use vault_proto::recording_list::ListEntry;
+use vault_proto::recording_list::{ListEntry, Shown};
 use vault_proto::statements::FinalSeal;
 
 use crate::error::ClientError;
@@ -30,9 +30,9 @@ pub async fn remember(
     final_seal: &Envelope<FinalSeal>,
 ) -> Result<(), ClientError> {
     home.write_json(&name(recording), &Ending { final_seal: final_seal.clone() }).await?;
-    let manifest = final_seal.unverified().manifest;
-    let shown = ListEntry { recording, manifest, final_seal: Some(final_seal.digest()) };
-    own_list::know(home, account, shown).await
+    let FinalSeal { manifest, supersedes, .. } = *final_seal.unverified();
+    let entry = ListEntry { recording, manifest, final_seal: Some(final_seal.digest()) };
+    own_list::know(home, account, Shown { entry, supersedes }).await
 }
 
 /// The final seal that this device signed for a recording, and a server acknowledged.

@@ -12,7 +12,7 @@ use vault_proto::envelope::{Envelope, Unsigned};
 use vault_proto::ids::{Digest, KeyId, RecordingId};
 use vault_proto::members::{CertificateChain, MemberStatements};
 use vault_proto::recording::Refusal;
-use vault_proto::recording_list::{ListEntry, ListObject};
+use vault_proto::recording_list::{Learnt, ListEntry, ListObject, Shown};
 use vault_proto::statements::RecordingList;
 
 use crate::error::{ClientError, Missing};
@@ -39,6 +39,8 @@ pub struct Learned {
     pub list: OwnList,
     /// What was shown and contradicts what is known: not on the list.
     pub refused: Vec<(RecordingId, Refusal)>,
+    /// What was known with another end, which the one shown names as superseded: by now the list names that one.
+    pub other_ends: Vec<RecordingId>,
     /// What is known and was not shown.
     pub missing: Vec<ListEntry>,
 }
@@ -51,15 +53,14 @@ pub async fn read(home: &Home) -> Result<Option<OwnList>, ClientError> {
     home.read_json(FILE).await
 }
 
-/// Checks what the account is shown of one recording against what it knows of it.
+/// Checks what the account is shown of one recording against what it knows of it, and says what it would learn.
 ///
 /// # Errors
 /// [`Refusal::MixUp`] if the id is known with another manifest, [`Refusal::Damaged`] if the recording is known with
-/// another end; [`ClientError::Disk`].
-pub async fn check(home: &Home, shown: ListEntry) -> Result<(), ClientError> {
+/// another end that this one does not name; [`ClientError::Disk`].
+pub async fn check(home: &Home, shown: Shown) -> Result<Learnt, ClientError> {
     let known = read(home).await?.map(|list| list.object).unwrap_or_default();
-    known.check(shown)?;
-    Ok(())
+    Ok(known.check(shown)?)
 }
 
 /// Whether the account has been shown a recording before.
@@ -76,8 +77,8 @@ pub(crate) async fn names(home: &Home, recording: RecordingId) -> Result<bool, C
 ///
 /// # Errors
 /// As [`check`]; [`ClientError::NotSetUp`].
-pub async fn know(home: &Home, account: &Account, shown: ListEntry) -> Result<(), ClientError> {
-    match learn(home, account, &[shown]).await?.refused.pop() {
+pub async fn know(home: &Home, account: &Account, shown: impl Into<Shown>) -> Result<(), ClientError> {
+    match learn(home, account, &[shown.into()]).await?.refused.pop() {
         Some((_, refusal)) => Err(refusal.into()),
         None => Ok(()),
     }
@@ -94,19 +95,23 @@ pub async fn known_end(home: &Home, recording: RecordingId) -> Result<Option<Dig
 ///
 /// # Errors
 /// [`ClientError::Disk`], [`ClientError::NotSetUp`].
-pub async fn learn(home: &Home, account: &Account, shown: &[ListEntry]) -> Result<Learned, ClientError> {
+pub async fn learn(home: &Home, account: &Account, shown: &[Shown]) -> Result<Learned, ClientError> {
     let lock = home.lock_if_writable("list").await?;
     let known = read(home).await?;
     let mut object = known.as_ref().map(|list| list.object.clone()).unwrap_or_default();
     let mut more = known.is_none();
-    let mut refused = Vec::new();
-    for entry in shown {
-        match object.learn(*entry) {
-            Ok(new) => more |= new,
-            Err(refusal) => refused.push((entry.recording, refusal)),
+    let (mut refused, mut other_ends) = (Vec::new(), Vec::new());
+    for shown in shown {
+        let recording = shown.entry.recording;
+        match object.learn(*shown) {
+            Ok(learnt) => {
+                more |= learnt != Learnt::Nothing;
+                other_ends.extend((learnt == Learnt::OtherEnd).then_some(recording));
+            }
+            Err(refusal) => refused.push((recording, refusal)),
         }
     }
-    let seen: HashSet<RecordingId> = shown.iter().map(|entry| entry.recording).collect();
+    let seen: HashSet<RecordingId> = shown.iter().map(|shown| shown.entry.recording).collect();
     let missing =
         object.recordings.iter().filter(|entry| !seen.contains(&entry.recording)).copied().collect();
     let list = match known {
@@ -119,7 +124,7 @@ pub async fn learn(home: &Home, account: &Account, shown: &[ListEntry]) -> Resul
             list
         }
     };
-    Ok(Learned { list, refused, missing })
+    Ok(Learned { list, refused, other_ends, missing })
 }
 
 async fn sign(

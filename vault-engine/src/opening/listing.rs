@@ -8,7 +8,7 @@ use vault_core::opening::OpenError;
 use vault_proto::envelope::Verified;
 use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::recording::Refusal;
-use vault_proto::recording_list::ListEntry;
+use vault_proto::recording_list::{ListEntry, Shown};
 use vault_proto::statements::{Participants, Role};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::wire::{self, RecordingEntry, RecordingPage};
@@ -62,14 +62,18 @@ pub struct ListedRecording {
     pub status: Status,
     /// When something of it was last stored, as the server says.
     pub last_stored: Timestamp,
-    /// Plaintext bytes that are sealed.
+    /// Plaintext bytes of all tracks; for a sealer who is no reader, padding is among them.
     pub bytes: u64,
+    /// Plaintext bytes of all segments, padding among them.
+    pub total_length: u64,
     /// What the people are called in their certificates, the organisation's word.
     pub labels: BTreeMap<AccountId, String>,
     /// Digest of its manifest.
     pub manifest: Digest,
     /// Digest of its final seal, if it has one.
     pub final_seal: Option<Digest>,
+    /// The end that its final seal names as superseded.
+    pub supersedes: Option<Digest>,
     /// What only readers see; `None` without an end, or for a sealer who is no reader.
     pub details: Option<Details>,
 }
@@ -83,6 +87,11 @@ impl ListedRecording {
     /// Its entry in the account's own list.
     pub const fn entry(&self) -> ListEntry {
         ListEntry { recording: self.recording, manifest: self.manifest, final_seal: self.final_seal }
+    }
+
+    /// What is shown of it, to be held against that list.
+    pub const fn shown(&self) -> Shown {
+        Shown { entry: self.entry(), supersedes: self.supersedes }
     }
 }
 
@@ -104,6 +113,9 @@ pub struct Listing {
     pub refused: Vec<RefusedEntry>,
     /// What the server has listed before and does not list any more, as the account's own list knows it.
     pub missing: Vec<ListEntry>,
+    /// What the account knew with another end, which the one shown names as superseded: its sealer had lost what that
+    /// one was signed over.
+    pub other_ends: Vec<RecordingId>,
 }
 
 /// Lists all recordings of the account, checking each, and compares them with the account's own list, which from then
@@ -113,7 +125,7 @@ pub struct Listing {
 /// [`ClientError`] if the list itself cannot be had; a recording that fails is in [`Listing::refused`].
 pub async fn list(session: &Session) -> Result<Listing, ClientError> {
     let mut listing = ask(session).await?;
-    let shown: Vec<ListEntry> = listing.recordings.iter().map(ListedRecording::entry).collect();
+    let shown: Vec<Shown> = listing.recordings.iter().map(ListedRecording::shown).collect();
     let learned = own_list::learn(&session.home, &session.account, &shown).await?;
     for (recording, refusal) in learned.refused {
         listing.recordings.retain(|listed| listed.recording != recording);
@@ -121,6 +133,7 @@ pub async fn list(session: &Session) -> Result<Listing, ClientError> {
     }
     // What was refused is there in some form, and named as such.
     let refused: HashSet<RecordingId> = listing.refused.iter().map(|entry| entry.recording).collect();
+    listing.other_ends = learned.other_ends;
     listing.missing = learned.missing;
     listing.missing.retain(|entry| !refused.contains(&entry.recording));
     Ok(listing)
@@ -197,7 +210,7 @@ pub async fn describe(session: &Session, remote: &RemoteRecording) -> Result<Lis
     }
     let details = match remote.details(session).await {
         Err(ClientError::Open(OpenError::NotAReader)) => None,
-        other => other?,
+        other => other?.cloned(),
     };
     let status = match remote.completeness() {
         Completeness::Complete => Status::Complete,
@@ -217,11 +230,16 @@ pub async fn describe(session: &Session, remote: &RemoteRecording) -> Result<Lis
         sealer_role: remote.checked().sealer().role(),
         created: manifest.created,
         status,
-        bytes: remote.checked().plaintext_length(),
+        bytes: details.as_ref().map_or_else(
+            || remote.checked().plaintext_length(),
+            |details| details.tracks.iter().map(|track| track.bytes).sum(),
+        ),
+        total_length: remote.checked().plaintext_length(),
         last_stored: remote.last_stored(),
         labels: remote.labels(),
         manifest: manifest.digest(),
         final_seal: remote.checked().final_seal().map(Verified::digest),
+        supersedes: remote.checked().final_seal().and_then(|final_seal| final_seal.supersedes),
         details,
     })
 }

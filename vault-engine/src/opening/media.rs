@@ -95,7 +95,7 @@ impl Medium {
 pub async fn media(session: &Session, remote: &RemoteRecording) -> Result<Vec<Medium>, ClientError> {
     let details = remote.details(session).await?;
     let mut media = Vec::new();
-    for (track, bytes) in remote.tracks() {
+    for (track, bytes) in remote.tracks(session).await? {
         let known = details.iter().flat_map(|details| &details.tracks).find(|known| known.track == track);
         media.push(match known {
             Some(known) => Medium::known(known, bytes),

@@ -1,6 +1,6 @@
 //! Fetching a recording, checking it and opening it; nothing is handed on before its own check (FORMAT.md, "Opening").
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use vault_core::details::Details;
 use vault_core::opening::Opening;
 use vault_core::recording_key::{RecordingKey, check_reader};
+use vault_core::track_release::TrackRelease;
 use vault_proto::envelope::Verified;
 use vault_proto::ids::{AccountId, Digest, RecordingId};
 use vault_proto::key_chain::KeyListChain;
@@ -22,7 +23,7 @@ use vault_proto::problem::ProblemCode;
 use vault_proto::recording::{
     CheckedManifest, CheckedRecording, ProvenSegment, StoredStatements, claimed_manifest,
 };
-use vault_proto::recording_list::ListEntry;
+use vault_proto::recording_list::{Learnt, ListEntry, Shown};
 use vault_proto::statements::{Manifest, RecordingStatus};
 use vault_proto::timestamp::Timestamp;
 use vault_proto::trust::Known;
@@ -51,6 +52,10 @@ pub struct RemoteRecording {
     checked: CheckedRecording,
     /// The key object, once it was asked for.
     key_object: OnceCell<Bytes>,
+    /// The details, opened, and their object, once they were asked for.
+    details: OnceCell<Option<(Details, Bytes)>>,
+    /// Whether it was known with another end, which this one names as superseded.
+    has_other_end: bool,
 }
 
 /// How complete a recording is, as its statements prove.
@@ -129,8 +134,8 @@ impl RemoteRecording {
     /// # Errors
     /// [`ClientError::NotFound`], or [`ClientError::Open`] for the first check that fails.
     pub async fn fetch(session: &Session, requested: RecordingId) -> Result<Self, ClientError> {
-        let remote = Self::fetch_unknown(session, requested, &Met::default()).await?;
-        own_list::check(&session.home, remote.entry()).await?;
+        let mut remote = Self::fetch_unknown(session, requested, &Met::default()).await?;
+        remote.has_other_end = own_list::check(&session.home, remote.shown()).await? == Learnt::OtherEnd;
         Ok(remote)
     }
 
@@ -177,7 +182,14 @@ impl RemoteRecording {
             }
         }
         let checked = CheckedRecording::check(requested, organisation, &stored, &known)?;
-        Ok(Self { record, named, checked, key_object: OnceCell::new() })
+        let (key_object, details) = (OnceCell::new(), OnceCell::new());
+        Ok(Self { record, named, checked, key_object, details, has_other_end: false })
+    }
+
+    /// Whether this account knew it with another end, which this one names as superseded: its sealer had lost what that
+    /// one was signed over. People are told.
+    pub const fn has_other_end(&self) -> bool {
+        self.has_other_end
     }
 
     /// What the accounts of this recording are called in their certificates, as they were at sealing; the
@@ -187,14 +199,16 @@ impl RemoteRecording {
         people.filter_map(|member| Some((member.account(), member.certificate().label.clone()?))).collect()
     }
 
-    /// The tracks that have segments to open, ascending, each with its plaintext bytes.
-    pub fn tracks(&self) -> BTreeMap<u8, u64> {
-        let mut tracks = BTreeMap::new();
-        for segment in self.checked.segments() {
-            let total: &mut u64 = tracks.entry(segment.track).or_default();
-            *total = total.saturating_add(segment.shape.plaintext_length());
-        }
-        tracks
+    /// The tracks that can be opened, ascending, each with its plaintext bytes: as the details say, which are fetched
+    /// for it; without a final seal all that its segments hold.
+    ///
+    /// # Errors
+    /// As [`Self::details`].
+    pub async fn tracks(&self, session: &Session) -> Result<BTreeMap<u8, u64>, ClientError> {
+        Ok(match self.details(session).await? {
+            Some(details) => details.tracks.iter().map(|track| (track.track, track.bytes)).collect(),
+            None => self.checked.held_by_track(),
+        })
     }
 
     /// The checked statements.
@@ -239,9 +253,17 @@ impl RemoteRecording {
             created: manifest.created,
             until: self.checked.recorded_until(),
             last_stored: self.record.last_stored,
-            bytes: self.checked.plaintext_length(),
+            bytes: self.known_bytes(),
             why,
         }))
+    }
+
+    /// Plaintext bytes of all tracks; where nobody has asked for the details, padding is among them.
+    fn known_bytes(&self) -> u64 {
+        match self.details.get() {
+            Some(Some((details, _))) => details.tracks.iter().map(|track| track.bytes).sum(),
+            _ => self.checked.plaintext_length(),
+        }
     }
 
     /// Whether it was begun and nothing of it is there to open, as far as this account knows: no end hides behind that
@@ -292,20 +314,27 @@ impl RemoteRecording {
         Ok(RecordingKey::open(&self.checked, session.account.id, &session.account.identity, &object)?)
     }
 
-    /// Fetches and opens the details; `None` without a final seal, which is what binds them.
+    /// Fetches and opens the details, once; `None` without a final seal, which is what binds them.
     ///
     /// # Errors
     /// [`ClientError::Open`] if they are not those that were sealed.
-    pub async fn details(&self, session: &Session) -> Result<Option<Details>, ClientError> {
+    pub async fn details(&self, session: &Session) -> Result<Option<&Details>, ClientError> {
         Ok(self.details_and_object(session).await?.map(|(details, _)| details))
     }
 
-    /// Fetches the details object, which was seen to open; `None` without a final seal.
+    /// The details object, which was seen to open; `None` without a final seal.
+    ///
+    /// # Errors
+    /// As [`Self::details`].
     pub async fn details_object(&self, session: &Session) -> Result<Option<Bytes>, ClientError> {
-        Ok(self.details_and_object(session).await?.map(|(_, object)| object))
+        Ok(self.details_and_object(session).await?.map(|(_, object)| object.clone()))
     }
 
-    async fn details_and_object(&self, session: &Session) -> Result<Option<(Details, Bytes)>, ClientError> {
+    async fn details_and_object(&self, session: &Session) -> Result<Option<&(Details, Bytes)>, ClientError> {
+        Ok(self.details.get_or_try_init(async || self.fetch_details(session).await).await?.as_ref())
+    }
+
+    async fn fetch_details(&self, session: &Session) -> Result<Option<(Details, Bytes)>, ClientError> {
         if self.checked.final_seal().is_none() {
             return Ok(None);
         }
@@ -359,15 +388,22 @@ impl RemoteRecording {
         }
     }
 
+    /// What is shown of it, to be held against an account's own list.
+    pub fn shown(&self) -> Shown {
+        let supersedes = self.checked.final_seal().and_then(|final_seal| final_seal.supersedes);
+        Shown { entry: self.entry(), supersedes }
+    }
+
     /// Opens every sealed segment in order, or those of one track, and writes the plaintext to `out`, calling
-    /// `on_progress` with each number of bytes written. `out` gets only checked bytes; on an error it holds a beginning
-    /// of what was asked for. Without `track` the tracks of a recording that has several follow each other as they were
-    /// sealed: good for checking, not for keeping.
+    /// `on_progress` with each number of bytes written. `out` gets only checked bytes and no padding, and the last
+    /// bytes of a track only once its SHA-256 fits; on an error it holds a beginning of what was asked for. Without
+    /// `track` the tracks of a recording that has several follow each other as they were sealed: good for checking, not
+    /// for keeping.
     ///
     /// From the first call on, the account's own list names the recording as it was shown.
     ///
     /// # Errors
-    /// [`ClientError`]; [`ClientError::Disk`] with the path `output` if `out` fails.
+    /// [`ClientError`]; [`ClientError::Output`] if `out` fails.
     pub async fn write_to(
         &self,
         session: &Session,
@@ -375,22 +411,30 @@ impl RemoteRecording {
         out: &mut (dyn Write + Send),
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Opened, ClientError> {
-        // A server that edited the details must not be noticed only by those who look at titles.
-        self.details(session).await?;
+        // Before any segment: they say where the tracks end.
+        let details = self.details(session).await?;
         let key = self.key(session).await?;
         let opening = Opening::new(&self.checked, &key);
-        own_list::know(&session.home, &session.account, self.entry()).await?;
-        let mut opened = Progress { hash: Sha256::new(), bytes: 0, parts: 0 };
+        own_list::know(&session.home, &session.account, self.shown()).await?;
+        let segments = self.checked.segments();
         let wanted = |proven: &ProvenSegment| track.is_none_or(|track| track == proven.track);
-        for proven in self.checked.segments().into_iter().filter(wanted) {
+        let tracks: BTreeSet<u8> =
+            segments.iter().filter(|proven| wanted(proven)).map(|proven| proven.track).collect();
+        let mut opened = Progress {
+            release: TrackRelease::new(details),
+            several: (tracks.len() > 1).then(Sha256::new),
+            bytes: 0,
+            parts: 0,
+        };
+        for proven in segments.into_iter().filter(wanted) {
             self.write_segment(session, &opening, &proven, out, &mut opened, on_progress).await?;
         }
         out.flush().map_err(output_failed)?;
-        Ok(Opened {
-            bytes: opened.bytes,
-            sha256: Digest::from_bytes(opened.hash.finalize().into()),
-            parts: opened.parts,
-        })
+        let sha256 = match opened.several {
+            Some(hash) => Digest::from_bytes(hash.finalize().into()),
+            None => opened.release.sha256(tracks.first().copied().unwrap_or_default()),
+        };
+        Ok(Opened { bytes: opened.bytes, sha256, parts: opened.parts })
     }
 
     async fn write_segment(
@@ -406,7 +450,7 @@ impl RemoteRecording {
         let started = start_segment(&session.connection, opening, proven).await?;
         let (opener, first, shape) = (Arc::new(started.opener), started.first, proven.shape);
         let plaintext = open_part(session.effects(), &opener, 0, first).await?;
-        opened.write(&plaintext, out, on_progress)?;
+        opened.write(proven.track, &plaintext, out, on_progress)?;
         let rest = (1..shape.parts()).map(|part| {
             let opener = Arc::clone(&opener);
             async move {
@@ -416,7 +460,7 @@ impl RemoteRecording {
         });
         let mut rest = std::pin::pin!(stream::iter(rest).buffered(IN_FLIGHT));
         while let Some(plaintext) = rest.next().await {
-            opened.write(&plaintext?, out, on_progress)?;
+            opened.write(proven.track, &plaintext?, out, on_progress)?;
         }
         Ok(())
     }
@@ -431,24 +475,32 @@ fn newest_progress(record: &RecordingRecord, sealed: usize) -> Option<&[u8]> {
 
 /// Running totals of what was opened.
 struct Progress {
-    hash: Sha256,
+    release: TrackRelease,
+    /// The hash of all of several tracks together; that of a single one is known without it.
+    several: Option<Sha256>,
     bytes: u64,
     parts: u64,
 }
 
 impl Progress {
+    /// Writes what is released of the next part of a track.
     fn write(
         &mut self,
+        track: u8,
         plaintext: &[u8],
         out: &mut dyn Write,
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), ClientError> {
+        let released = self.release.next(track, plaintext)?;
+        let released = plaintext.get(..released).unwrap_or_default();
         // The caller's output is a file or a pipe; a write to it is short next to fetching and opening a part.
-        out.write_all(plaintext).map_err(output_failed)?;
-        self.hash.update(plaintext);
-        self.bytes += plaintext.len() as u64;
+        out.write_all(released).map_err(output_failed)?;
+        if let Some(hash) = &mut self.several {
+            hash.update(released);
+        }
+        self.bytes += released.len() as u64;
         self.parts += 1;
-        on_progress(plaintext.len() as u64);
+        on_progress(released.len() as u64);
         Ok(())
     }
 }

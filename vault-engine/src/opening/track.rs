@@ -63,11 +63,13 @@ struct Segment {
     opener: OnceCell<Arc<PartOpener>>,
 }
 
-/// A byte of the track: which part holds it, and where in its plaintext.
+/// A byte of the track: which part holds it, where in its plaintext, and how many bytes of the track there are from it
+/// on. What follows on these is padding, also where it lies in the same part.
 #[derive(Clone, Copy)]
 struct Place {
     key: PartKey,
     offset: usize,
+    left: usize,
 }
 
 /// A piece of a part that stays in memory for as long as somebody holds it.
@@ -90,9 +92,9 @@ impl Shared {
 }
 
 impl RemoteTrack {
-    /// A view of the track `track` of `remote`, as it was sealed, or with `layout` as a seekable file. Fetches nothing
-    /// yet but the details, which must be those that were sealed. From now on the account's own list names
-    /// the recording as it was shown.
+    /// A view of the track `track` of `remote`, as it was sealed and without padding, or with `layout` as a seekable
+    /// file. Fetches nothing yet but the details, which must be those that were sealed. From now on the account's own
+    /// list names the recording as it was shown.
     ///
     /// # Errors
     /// [`ClientError::Open`] if the account is not a reader, or for a check that fails; [`ClientError::Usage`] if there
@@ -103,19 +105,18 @@ impl RemoteTrack {
         track: u8,
         layout: Option<SeekableLayout>,
     ) -> Result<Self, ClientError> {
-        remote.details(session).await?;
+        let length = remote.tracks(session).await?.get(&track).copied();
         let key = remote.key(session).await?;
         let checked = remote.checked().clone();
-        own_list::know(&session.home, &session.account, remote.entry()).await?;
+        own_list::know(&session.home, &session.account, remote.shown()).await?;
+        let length =
+            length.ok_or_else(|| ClientError::Usage(format!("this recording has no track {track}")))?;
         let mut segments = Vec::new();
-        let mut length = 0;
+        let mut held = 0;
         for proven in checked.segments().into_iter().filter(|proven| proven.track == track) {
             let bytes = proven.shape.plaintext_length();
-            segments.push(Segment { proven, start: length, opener: OnceCell::new() });
-            length += bytes;
-        }
-        if segments.is_empty() {
-            return Err(ClientError::Usage(format!("this recording has no track {track}")));
+            segments.push(Segment { proven, start: held, opener: OnceCell::new() });
+            held += bytes;
         }
         let layout = layout.unwrap_or(SeekableLayout { head: Vec::new(), body_from: 0 });
         let shared = Shared {
@@ -147,7 +148,7 @@ impl RemoteTrack {
         };
         let shape = &segment.proven.shape;
         let within = shape.part_chunks().plaintext().saturating_sub(place.offset);
-        let segment_end = segment.start + shape.plaintext_length();
+        let segment_end = (segment.start + shape.plaintext_length()).min(self.shared.length);
         let segment_end = head + segment_end.saturating_sub(self.shared.body_from);
         offset.saturating_add(u64::try_from(within).unwrap_or(u64::MAX)).min(segment_end)
     }
@@ -166,6 +167,7 @@ impl RemoteTrack {
         let Some(place) = self.locate(offset) else {
             return Ok(Bytes::new());
         };
+        let most = most.min(place.left);
         let part = self.part(place.key).await?;
         let end = part.len().min(place.offset.saturating_add(most));
         let range = place.offset.min(end)..end;
@@ -188,16 +190,21 @@ impl RemoteTrack {
         let index = shared.segments.partition_point(|segment| segment.start <= position).checked_sub(1)?;
         let segment = shared.segments.get(index)?;
         let (part, offset) = segment.proven.shape.locate(position - segment.start);
-        Some(Place { key: (index, u32::try_from(part).ok()?), offset })
+        let left = usize::try_from(shared.length - position).unwrap_or(usize::MAX);
+        Some(Place { key: (index, u32::try_from(part).ok()?), offset, left })
     }
 
-    /// The part after `key`, over the segments.
+    /// The part after `key`, over the segments, if there is anything of the track in it.
     fn after(&self, (index, part): PartKey) -> Option<PartKey> {
-        if part + 1 < self.shared.segments.get(index)?.proven.shape.parts() {
-            return Some((index, part + 1));
+        let here = self.shared.segments.get(index)?;
+        if part + 1 < here.proven.shape.parts() {
+            let start = here.start + u64::from(part + 1) * here.proven.shape.part_chunks().plaintext() as u64;
+            return (start < self.shared.length).then_some((index, part + 1));
         }
         let later = self.shared.segments.iter().enumerate().skip(index + 1);
-        later.filter(|(_, segment)| segment.proven.shape.plaintext_length() > 0).map(|(at, _)| (at, 0)).next()
+        let holds = |segment: &Segment| segment.proven.shape.plaintext_length() > 0;
+        let (at, next) = later.filter(|(_, segment)| holds(segment)).next()?;
+        (next.start < self.shared.length).then_some((at, 0))
     }
 
     /// Fetches a part while others are read. Whoever reads it learns of a failure, by trying again.

@@ -17,7 +17,7 @@ use vault_proto::statements::Manifest;
 use vault_proto::trust::Known;
 
 use super::SealRequest;
-use super::journal::{Begin, Journal, Past, SourceFile};
+use super::journal::{Begin, EndLine, Journal, Past, SourceFile};
 use super::readers::{NewManifest, Readers};
 use super::sequence::{self, learn_last};
 use crate::error::ClientError;
@@ -119,7 +119,8 @@ impl Begun {
             .map_err(|error| ClientError::Bug(error.to_string()))?;
         let server = connection.server().to_owned();
         let (recipient, key) = (key.to_string(), base64::encode(&key_object));
-        let begin = Begin { server, source, manifest, key, recipient, statements, title, real_time };
+        let pad = request.pad;
+        let begin = Begin { server, source, manifest, key, recipient, statements, title, real_time, pad };
         // Before anything is noted: what this very home refuses could never be taken up again. A clock that was set
         // back since the readers were looked up makes such a manifest.
         let sealer = recording_sealer(&begin, session)?;
@@ -134,8 +135,20 @@ impl Begun {
     /// [`ClientError::Declined`] if another device did.
     pub(super) fn again(session: &Session, journal: Journal, past: &Past) -> Result<Self, ClientError> {
         let begin = past.begin.clone();
-        let sealer = recording_sealer(&begin, session)?;
+        let mut sealer = recording_sealer(&begin, session)?;
+        for (&index, &seal) in &past.signed_seals {
+            sealer.has_signed(index, seal);
+        }
+        if let Some(end) = past.signed_end {
+            sealer.has_ended(end);
+        }
         Ok(Self { sealer, journal: Arc::new(journal), begin, is_created: true })
+    }
+
+    /// Whether an end that was signed is that of the segments which were caught up with. If not, parts were lost that
+    /// it counts.
+    pub(super) fn is_end(&self, end: &EndLine) -> bool {
+        self.sealer.last_seal() == Some(end.final_seal.unverified().last_seal)
     }
 
     /// Makes the recording durable on the server.

@@ -86,21 +86,21 @@ impl Begun {
         };
         let mut caught_up = CaughtUp { tracks: Vec::new(), bytes: 0, last: None, open: Open::None };
         for (at, segment) in past.segments.iter().enumerate() {
-            // A segment of which nothing arrived was dropped before the end was signed. The server may have that end by
-            // now, and takes no segment behind it.
-            if past.end.is_some() && segment.seal.is_none() {
-                continue;
+            // What was dropped before the end was signed. The server may have that end by now, and takes no segment
+            // behind it.
+            let index = segment.line.index;
+            if past.end.as_ref().is_some_and(|end| index >= end.final_seal.unverified().segments) {
+                break;
             }
             let is_sealed = stored.get(at).is_some_and(|stored| stored.seal.is_some());
             if !is_sealed {
-                server.open(segment.line.index, &segment.line.to_open()).await?;
+                server.open(index, &segment.line.to_open()).await?;
                 send_kept(server, segment, spool, &self.journal).await?;
             }
             match &segment.seal {
-                Some(seal) => {
+                Some(seal) if is_sealed || has_parts(server, seal.unverified()).await? => {
                     self.sealer.continue_after(seal)?;
                     if !is_sealed {
-                        require_parts(server, segment, seal.unverified()).await?;
                         server.seal(seal).await?;
                     }
                     let length = seal.unverified().shape().map_or(0, |shape| shape.plaintext_length());
@@ -108,7 +108,11 @@ impl Begun {
                     let parts = usize::try_from(seal.unverified().parts).unwrap_or(usize::MAX);
                     caught_up.add(past, segment, parts, length);
                 }
-                None => caught_up.open = self.agree(server, past, segment, &mut caught_up).await?,
+                // It is not sealed, or was over parts that are lost; what follows on these could not be opened.
+                _ => {
+                    caught_up.open = self.agree(server, past, segment, &mut caught_up).await?;
+                    break;
+                }
             }
         }
         Ok(Ok(caught_up))
@@ -180,11 +184,9 @@ impl Begun {
         spool: &Spool,
         caught_up: &mut CaughtUp,
     ) -> Result<(), ClientError> {
-        // Nothing of the open segment arrived or is here, and so its number is the tail's.
-        if let Open::Empty(index) = caught_up.open {
-            past.segments.truncate(usize::try_from(index).unwrap_or(usize::MAX));
-        }
+        // Where nothing of the open segment arrived or is here, its number is the tail's.
         let next = self.sealer.segments();
+        past.segments.truncate(usize::try_from(next).unwrap_or(usize::MAX));
         let Some(tail) = Tail::of(&session.home, spool, caught_up.bytes, next).await? else {
             return Ok(());
         };
@@ -203,18 +205,24 @@ impl Begun {
 }
 
 impl CaughtUp {
-    /// Counts a segment of which the first `parts` parts are kept.
-    fn add(&mut self, past: &Past, segment: &PastSegment, parts: usize, length: u64) {
+    /// Counts a segment of which the first `parts` parts are kept, which hold so much plaintext.
+    fn add(&mut self, past: &Past, segment: &PastSegment, parts: usize, held: u64) {
         let last = parts.checked_sub(1).and_then(|last| segment.parts.get(last)).copied();
+        let padding: u64 = segment.parts.iter().take(parts).map(|part| part.padding).sum();
+        let length = held.saturating_sub(padding);
         let track = segment.line.track;
         if self.tracks.last().is_none_or(|newest| newest.track != track) {
             let line = past.tracks.iter().rev().find(|line| line.track == track);
             let from = Duration::from_millis(line.map_or(0, |line| line.from_ms));
             let media_type = line.map(|line| line.media_type.clone());
-            self.tracks.push(SealedTrack { track, media_type, bytes: 0, from, until: from, indexer: None });
+            self.tracks.push(SealedTrack::beginning(track, media_type, from, None));
         }
+        // Of later tracks nobody has noted more than what they were together with those before.
+        let sha256 = last.filter(|_| self.tracks.len() == 1).map(|last| last.source_hash);
         if let Some(newest) = self.tracks.last_mut() {
+            newest.sha256 = sha256;
             newest.bytes += length;
+            newest.padding += padding;
             newest.until = last.map_or(newest.until, |last| Duration::from_millis(last.until_ms));
         }
         self.bytes += length;
@@ -255,20 +263,11 @@ async fn send_one(
     Ok(Some(spool.remove(place)))
 }
 
-/// A seal was signed only once each part was acknowledged or synced here; a disk that lost one since, or a server, is
-/// told of by name.
-async fn require_parts(
-    server: &ServerRecording,
-    segment: &PastSegment,
-    seal: &SegmentSeal,
-) -> Result<(), ClientError> {
-    let index = segment.line.index;
-    let stored = server.part_hashes(index).await?;
-    let there = u32::try_from(stored.len()).unwrap_or(u32::MAX);
-    if there < seal.parts {
-        return Err(ClientError::KeptPartGone { segment: index, part: there });
-    }
-    Ok(())
+/// Whether the server has each part of a seal. It was signed only once each was acknowledged or synced here: a disk has
+/// lost one since, or a server.
+async fn has_parts(server: &ServerRecording, seal: &SegmentSeal) -> Result<bool, ClientError> {
+    let there = server.part_hashes(seal.index).await?.len();
+    Ok(u32::try_from(there).unwrap_or(u32::MAX) >= seal.parts)
 }
 
 fn plaintext_length(facts: &SegmentFacts) -> u64 {

@@ -77,14 +77,15 @@ pub(super) async fn end_caught_up(
     let recording = past.recording();
     let server = ServerRecording::new(connection.clone(), recording);
     let created = past.begin.manifest.unverified().created;
+    let signed = past.end.take().filter(|end| begun.is_end(end));
     begun.close_segment(session, &server, &caught_up.open).await?;
-    if past.end.is_none() {
+    if signed.is_none() {
         begun.bring_tail(session, &server, &mut past, spool, &mut caught_up).await?;
     }
     let past = &past;
     let CaughtUp { tracks, bytes, last, .. } = caught_up;
-    let end = match (&past.end, last) {
-        (Some(end), _) => end.clone(),
+    let end = match (signed, last) {
+        (Some(end), _) => end,
         // An empty recording that nobody ended, too.
         (None, None) => {
             spool.clear().await?;

@@ -1,9 +1,11 @@
 //! The journal of an upload: what a later process needs to bring it to an end where this one died.
 //!
 //! One JSON document a line, appended. It holds no key: a segment whose process died is sealed as far as its parts are
-//! there and never continued. Each line is durable before what it names is sent, so nothing is ever signed twice. A
-//! line that was torn by a crash is left out, and so is whatever does not follow on the lines before it.
+//! there and never continued. Each line is durable before what it names is sent, so nothing is ever signed twice; only
+//! in place of what was signed over parts that are lost there is another, which names it. A line that was torn by a
+//! crash is left out, and so is whatever does not follow on the lines before it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -53,6 +55,8 @@ pub(super) struct Begin {
     pub(crate) title: Option<String>,
     /// Whether the source came in real time, so that tracks are as long as it took to record them.
     pub(crate) real_time: bool,
+    /// Whether its tracks are padded.
+    pub(crate) pad: bool,
 }
 
 impl Begin {
@@ -118,8 +122,10 @@ pub(super) struct PartLine {
     pub(crate) hash: Digest,
     /// Ciphertext bytes.
     pub(crate) length: usize,
-    /// Plaintext bytes of the recording up to its end.
+    /// Plaintext bytes of the recording up to its end, without padding.
     pub(crate) until_bytes: u64,
+    /// How many of its last plaintext bytes are padding.
+    pub(crate) padding: u64,
     /// SHA-256 of the whole source up to the end of this part: a changed source is not spliced.
     pub(crate) source_hash: Digest,
     /// Whether the segment ends with it.
@@ -130,7 +136,7 @@ pub(super) struct PartLine {
     pub(crate) at_ms: u64,
 }
 
-/// The end, before it is sent: two ends of one recording must never exist.
+/// The end, before it is sent. There is a second one only if parts were lost that the first counts, and it names that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndLine {
@@ -181,6 +187,10 @@ pub(super) struct Past {
     pub(crate) segments: Vec<PastSegment>,
     /// The end, if it was reached.
     pub(crate) end: Option<EndLine>,
+    /// The newest seal that was signed for each number of a segment, whatever became of it.
+    pub(crate) signed_seals: BTreeMap<u32, Digest>,
+    /// The newest final seal that was signed.
+    pub(crate) signed_end: Option<Digest>,
     /// When something was last recorded, in milliseconds since 1970.
     pub(crate) last_alive_ms: u64,
 }
@@ -224,6 +234,8 @@ impl Past {
                 if self.segments.len() != usize::try_from(line.index).ok()? || !previous_sealed {
                     return None;
                 }
+                // It goes on in spite of an end: parts were lost that this counts.
+                self.end = None;
                 self.segments.push(PastSegment { line: *line, parts: Vec::new(), seal: None });
             }
             Line::Part(part) => {
@@ -237,15 +249,35 @@ impl Past {
                 segment.parts.push(part);
             }
             Line::Seal(seal) => {
-                let index = seal.unverified().index;
-                let segment = self.segments.last_mut().filter(|last| last.line.index == index)?;
-                match &segment.seal {
-                    Some(signed) if *signed == *seal => {}
-                    Some(_) => return None,
-                    None => segment.seal = Some(*seal),
+                let SegmentSeal { index, supersedes, .. } = *seal.unverified();
+                let place = usize::try_from(index).ok()?;
+                let is_last = self.segments.len() == place + 1;
+                let segment = self.segments.get_mut(place)?;
+                if segment.seal.as_ref() == Some(&*seal) {
+                    return Some(());
+                }
+                if supersedes != self.signed_seals.get(&index).copied()
+                    || (segment.seal.is_none() && !is_last)
+                {
+                    return None;
+                }
+                self.signed_seals.insert(index, seal.digest());
+                if segment.seal.replace(*seal).is_some() {
+                    // What was recorded behind it follows on the one that is superseded.
+                    self.segments.truncate(place + 1);
+                    self.end = None;
                 }
             }
-            Line::End(end) => self.end = Some(*end),
+            Line::End(end) => {
+                if self.end.as_ref() == Some(&*end) {
+                    return Some(());
+                }
+                if end.final_seal.unverified().supersedes != self.signed_end {
+                    return None;
+                }
+                self.signed_end = Some(end.final_seal.digest());
+                self.end = Some(*end);
+            }
         }
         Some(())
     }
@@ -461,7 +493,15 @@ fn parse(bytes: &[u8], last_alive_ms: u64) -> Option<(Past, usize)> {
     let Line::Begin(begin) = read(first)? else {
         return None;
     };
-    let mut past = Past { begin: *begin, tracks: Vec::new(), segments: Vec::new(), end: None, last_alive_ms };
+    let mut past = Past {
+        begin: *begin,
+        tracks: Vec::new(),
+        segments: Vec::new(),
+        end: None,
+        signed_seals: BTreeMap::new(),
+        signed_end: None,
+        last_alive_ms,
+    };
     let (mut understood, mut seen) = (first.len(), first.len());
     for line in lines {
         seen += line.len();

@@ -54,6 +54,9 @@ pub struct SealRequest {
     pub title: Option<String>,
     /// Media type of the first track; found out from its first bytes if `None`.
     pub media_type: Option<String>,
+    /// Whether each track ends in zeros up to a padded size, so that its length tells little of it. They are sealed
+    /// when the track ends; one whose process dies before goes without. Readers never see them.
+    pub pad: bool,
 }
 
 /// What was sealed.

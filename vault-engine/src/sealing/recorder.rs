@@ -73,6 +73,8 @@ impl Default for RecorderOptions {
 pub struct Recorder {
     recording: RecordingId,
     options: RecorderOptions,
+    /// Whether tracks end in padding.
+    pads: bool,
     clock: Clock,
     taken: Arc<Mutex<Taken>>,
     /// `None` once nothing more is sealed.
@@ -166,7 +168,11 @@ impl Recorder {
         before: Before,
     ) -> (Self, RecorderTask) {
         let Begun { sealer: recording_sealer, journal, begin, is_created } = begun;
-        let recording = recording_sealer.manifest().recording;
+        let (recording, pads) = (recording_sealer.manifest().recording, begin.pad);
+        // Of what can be read again nothing is lost with a device: it goes in the largest parts.
+        let always = (keeping == Keeping::Nowhere).then_some(PartChunks::FIFTEEN);
+        let (track_bytes, track_padding) =
+            before.tracks.last().map_or((0, 0), |track| (track.bytes, track.padding));
         let effects = session.effects().clone();
         let began = effects.now().running;
         let last_part = Moment { recorded: Duration::ZERO, at_ms: created_ms(&begin) };
@@ -211,13 +217,13 @@ impl Recorder {
             patience,
             shared,
             hash: before.hash,
+            track_hash: None,
             tracks: before.tracks,
             growing: None,
             has_tail: false,
         };
-        // Of what can be read again nothing is lost with a device: it goes in the largest parts.
-        let always = (keeping == Keeping::Nowhere).then_some(PartChunks::FIFTEEN);
-        let taken = Arc::new(Mutex::new(Taken::nothing(mark, last_part, always)));
+        let taken = Taken::nothing(mark, last_part, always).amid_track(track_bytes, track_padding);
+        let taken = Arc::new(Mutex::new(taken));
         let ticker = Ticker {
             session: session.clone(),
             recording,
@@ -246,6 +252,7 @@ impl Recorder {
         let recorder = Self {
             recording,
             options,
+            pads,
             clock: Clock { effects, before: Duration::ZERO, running_since: Some(began) },
             taken,
             commands: Some(commands),
@@ -284,6 +291,9 @@ impl Recorder {
     /// [`ClientError::Kept`]: why the recording cannot go on, and what is where of all that was written. What was
     /// acknowledged opens; what was kept is sent by [`super::resume_all`].
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), ClientError> {
+        if !bytes.is_empty() && self.taken().is_padded() {
+            return Err(ClientError::Bug("a track has ended in padding, and more of it came".to_owned()));
+        }
         let now = self.clock.effects.now().running;
         self.taken().write(bytes.len() as u64, self.clock.recorded(), now);
         self.publish_recorded();
@@ -323,6 +333,7 @@ impl Recorder {
     /// As [`Self::write`]; [`ClientError::Usage`] past 255 tracks.
     pub async fn switch_track(&mut self, media_type: Option<&str>) -> Result<(), ClientError> {
         self.emit_rest().await?;
+        self.taken().next_track();
         let from = self.clock.recorded();
         self.command(Command::Track { media_type: media_type.map(str::to_owned), from }).await
     }
@@ -448,7 +459,16 @@ impl Recorder {
         }))
     }
 
+    /// Gives out what is left of the track, with its padding.
     async fn emit_rest(&mut self) -> Result<(), ClientError> {
+        while self.pads && self.taken().padding_due() > 0 {
+            let (now, recorded) = (self.clock.effects.now().running, self.clock.recorded());
+            let due = self.taken().due(now, recorded, self.options.segment_length);
+            match due {
+                Due::Part { last } => self.emit(last).await?,
+                Due::Room(room) => self.taken().pad(room, now),
+            }
+        }
         loop {
             let rest = self.taken().rest();
             match rest {

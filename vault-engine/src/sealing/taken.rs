@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_channel::mpsc;
+use vault_core::padded_size::padded_size;
 use vault_core::payload::PayloadSealer;
 use vault_proto::geometry::{CHUNK_PLAINTEXT, MAX_PART_PLAINTEXT, PartChunks};
 use vault_proto::ids::RecordingId;
@@ -47,8 +48,14 @@ pub(super) struct Taken {
     segments: u32,
     /// All that was written, and the recorded time when it was.
     pub(super) written: Mark,
-    /// Plaintext bytes before the buffer.
+    /// Plaintext bytes before the buffer, without padding.
     pub(super) given_out: u64,
+    /// How many of the buffer's last bytes are padding.
+    padding: usize,
+    /// Plaintext bytes before the newest track, without padding.
+    track_from: u64,
+    /// Padding of the newest track, also what is in the buffer.
+    track_padding: u64,
     /// The end of the last part that was given out, or the beginning.
     pub(super) last_part: Moment,
     /// When the first byte of the buffer was taken that is in no tail.
@@ -98,9 +105,19 @@ impl Taken {
             segments: 0,
             written: before,
             given_out: before.bytes,
+            padding: 0,
+            track_from: before.bytes,
+            track_padding: 0,
             last_part: begun,
             since: None,
         }
+    }
+
+    /// As [`Self::nothing`], of a recording whose newest track has so many bytes so far, and so much padding.
+    pub(super) fn amid_track(mut self, bytes: u64, padding: u64) -> Self {
+        self.track_from = self.given_out.saturating_sub(bytes);
+        self.track_padding = padding;
+        self
     }
 
     /// Looks at it, or changes it. Nothing that is done meanwhile can stop half-way.
@@ -169,6 +186,42 @@ impl Taken {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Plaintext bytes in the buffer, without padding.
+    fn recorded_here(&self) -> usize {
+        self.buffer.len().saturating_sub(self.padding)
+    }
+
+    /// Whether the newest track has ended in padding, so that nothing more can be taken of it.
+    pub(super) const fn is_padded(&self) -> bool {
+        self.track_padding > 0
+    }
+
+    /// How much padding the newest track lacks of its padded size. A recording of very many segments goes without: it
+    /// needs those that it can still have.
+    pub(super) fn padding_due(&self) -> u64 {
+        if self.segments >= SEGMENTS_TO_SPARE {
+            return 0;
+        }
+        let bytes = (self.given_out + self.recorded_here() as u64).saturating_sub(self.track_from);
+        padded_size(bytes).saturating_sub(bytes).saturating_sub(self.track_padding)
+    }
+
+    /// Takes so much of the padding that is due as there is room for.
+    pub(super) fn pad(&mut self, room: usize, now: Duration) {
+        let taken = usize::try_from(self.padding_due()).unwrap_or(usize::MAX).min(room);
+        self.segment.since.get_or_insert(now);
+        let length = self.buffer.len() + taken;
+        self.buffer.resize(length, 0);
+        self.padding += taken;
+        self.track_padding += taken as u64;
+    }
+
+    /// The newest track has ended, all of it is given out, and another begins.
+    pub(super) const fn next_track(&mut self) {
+        self.track_from = self.given_out;
+        self.track_padding = 0;
+    }
+
     /// Plaintext bytes of a full part.
     fn full(&self) -> usize {
         self.segment.part_chunks.unwrap_or(PartChunks::FIFTEEN).plaintext()
@@ -187,7 +240,10 @@ impl Taken {
             }
             plaintext.truncate(part_chunks.plaintext());
         }
-        self.given_out += plaintext.len() as u64;
+        // What is left of the buffer ends in as much padding as fits into it.
+        let padding = self.padding.saturating_sub(self.buffer.len());
+        self.padding -= padding;
+        self.given_out += plaintext.len().saturating_sub(padding) as u64;
         let until = self.moment_of(self.given_out).unwrap_or(recorded);
         // The wall's clock showed less, too, when the part's last byte was written.
         let at_ms = now_ms.saturating_sub(milliseconds(recorded.saturating_sub(until)));
@@ -202,7 +258,7 @@ impl Taken {
         let rest = rest.filter(|_| !self.buffer.is_empty());
         self.since = rest.map(|moment| moment.at);
         self.waits = rest.map(|moment| moment.first);
-        Part { plaintext, part_chunks, last, until, at_ms: self.last_part.at_ms }
+        Part { plaintext, padding, part_chunks, last, until, at_ms: self.last_part.at_ms }
     }
 
     /// The recorded time at which the first `bytes` bytes had been written.
@@ -215,19 +271,21 @@ impl Taken {
 
     /// A copy of the buffer, if it has waited for long enough, and the plaintext bytes before it.
     pub(super) fn tail(&mut self, now: Duration) -> Option<(u64, Part)> {
-        let since = self.since.filter(|_| !self.buffer.is_empty())?;
+        let recorded = self.buffer.get(..self.recorded_here()).filter(|recorded| !recorded.is_empty())?;
+        let since = self.since?;
         if now.saturating_sub(since) < TAIL_AFTER {
             return None;
         }
-        self.since = None;
         let mut plaintext = PayloadSealer::part_buffer();
-        plaintext.extend_from_slice(&self.buffer);
+        plaintext.extend_from_slice(recorded);
         // More may have been written than was taken.
-        let taken = self.given_out + self.buffer.len() as u64;
+        let taken = self.given_out + recorded.len() as u64;
+        self.since = None;
         let until = self.moments.iter().find(|moment| moment.mark.bytes >= taken);
         let until = until.map_or(self.written.recorded, |moment| moment.mark.recorded);
         let at_ms = self.last_part.wall_ms(until);
-        let part = Part { plaintext, part_chunks: PartChunks::FIFTEEN, last: true, until, at_ms };
+        let part_chunks = PartChunks::FIFTEEN;
+        let part = Part { plaintext, padding: 0, part_chunks, last: true, until, at_ms };
         Some((self.given_out, part))
     }
 }

@@ -91,6 +91,7 @@ impl Unfinished {
             consultation: Some(manifest.consultation.clone()),
             title: kept_title(&self.past.begin, &session.account),
             media_type: self.past.tracks.first().map(|track| track.media_type.clone()),
+            pad: self.past.begin.pad,
         }
     }
 
@@ -147,11 +148,10 @@ impl Unfinished {
             begun.journal.finish().await?;
             return Ok(TakenUp::NeverBegun);
         };
-        let Some(end) = &past.end else {
+        let Some(end) = past.end.as_ref().filter(|end| begun.is_end(end)) else {
             return Ok(TakenUp::Open(Box::new(Continuation { begun, past, caught_up, server, spool })));
         };
         // A recording whose end was signed gets nothing more of its source.
-        begun.close_segment(session, &server, &caught_up.open).await?;
         server.end(end.details_object()?, &end.final_seal).await?;
         let segments = begun.sealer.segments();
         endings::remember(&session.home, &session.account, recording, &end.final_seal).await?;

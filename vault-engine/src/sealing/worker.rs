@@ -53,6 +53,8 @@ pub(super) enum Command {
 /// A part to seal.
 pub(super) struct Part {
     pub(super) plaintext: Zeroizing<Vec<u8>>,
+    /// How many of its last bytes are padding.
+    pub(super) padding: usize,
     /// How many chunks each part of its segment has but the last.
     pub(super) part_chunks: PartChunks,
     /// Whether its segment ends with it.
@@ -67,7 +69,11 @@ pub(super) struct Part {
 pub(super) struct SealedTrack {
     pub(super) track: u8,
     pub(super) media_type: Option<String>,
+    /// Plaintext bytes, without padding.
     pub(super) bytes: u64,
+    pub(super) padding: u64,
+    /// SHA-256 of these bytes, where all of them were seen.
+    pub(super) sha256: Option<Digest>,
     pub(super) from: Duration,
     pub(super) until: Duration,
     /// Has seen every byte so far; `None` where a process that died has seen them.
@@ -75,6 +81,16 @@ pub(super) struct SealedTrack {
 }
 
 impl SealedTrack {
+    /// One of which nothing is sealed yet.
+    pub(super) const fn beginning(
+        track: u8,
+        media_type: Option<String>,
+        from: Duration,
+        indexer: Option<SeekIndexer>,
+    ) -> Self {
+        Self { track, media_type, bytes: 0, padding: 0, sha256: None, from, until: from, indexer }
+    }
+
     /// What the details say of it.
     pub(super) fn details(self, real_time: bool) -> Track {
         let length = self.until.saturating_sub(self.from);
@@ -86,6 +102,7 @@ impl SealedTrack {
             media_type: self.media_type.unwrap_or_else(|| media_type::UNKNOWN.to_owned()),
             bytes: self.bytes,
             duration_ms,
+            sha256: self.sha256,
             seek: index,
         }
     }
@@ -132,7 +149,10 @@ pub(super) struct Worker {
     pub(super) items: mpsc::UnboundedSender<Item>,
     pub(super) patience: Patience,
     pub(super) shared: Shared,
+    /// The hash of all plaintext, and so of the first track while that is the only one.
     pub(super) hash: Sha256,
+    /// The hash of a later track.
+    pub(super) track_hash: Option<Sha256>,
     pub(super) tracks: Vec<SealedTrack>,
     pub(super) growing: Option<Growing>,
     /// Whether a tail lies in the home.
@@ -176,12 +196,21 @@ impl Worker {
         if self.tracks.last().is_some_and(|track| track.until == track.from && track.bytes == 0) {
             self.tracks.pop();
         }
+        self.end_track();
         let track = u8::try_from(self.tracks.len()).ok().filter(|&track| track < u8::MAX);
         let track =
             track.ok_or_else(|| ClientError::Usage("a recording has at most 255 tracks".to_owned()))?;
-        let indexer = Some(SeekIndexer::new());
-        self.tracks.push(SealedTrack { track, media_type, bytes: 0, from, until: from, indexer });
+        self.track_hash = (track > 0).then(Sha256::new);
+        self.tracks.push(SealedTrack::beginning(track, media_type, from, Some(SeekIndexer::new())));
         Ok(())
+    }
+
+    /// Notes what the newest track was, all of which was seen here.
+    fn end_track(&mut self) {
+        if let Some(track) = self.tracks.last_mut() {
+            let hash = self.track_hash.take().unwrap_or_else(|| self.hash.clone());
+            track.sha256 = Some(Digest::from_bytes(hash.finalize().into()));
+        }
     }
 
     /// The line of the newest track, if nothing of it was sealed yet.
@@ -216,25 +245,31 @@ impl Worker {
                 (lines, Some(open))
             }
         };
-        let Part { plaintext, last, until, at_ms, .. } = part;
-        let plaintext_length = plaintext.len() as u64;
+        let Part { plaintext, padding, last, until, at_ms, .. } = part;
+        let recorded = plaintext.len().saturating_sub(padding);
         let growing = self.growing.as_mut().ok_or_else(stopped)?;
         let track = self.tracks.last_mut().ok_or_else(stopped)?;
-        track.bytes += plaintext_length;
+        track.bytes += recorded as u64;
+        track.padding += padding as u64;
         track.until = until;
-        let (mut hash, mut indexer) = (self.hash.clone(), track.indexer.take());
+        let (mut hash, mut track_hash) = (self.hash.clone(), self.track_hash.take());
+        let mut indexer = track.indexer.take();
         let job = growing.segment.next_part(plaintext, last)?;
         let work = move || {
-            hash.update(job.plaintext());
+            let recorded = job.plaintext().get(..recorded).unwrap_or_default();
+            hash.update(recorded);
+            if let Some(hash) = &mut track_hash {
+                hash.update(recorded);
+            }
             if let Some(indexer) = &mut indexer {
-                indexer.push(job.plaintext());
+                indexer.push(recorded);
             }
             let source_hash = Digest::from_bytes(hash.clone().finalize().into());
             let sealed = job.run().map(|sealed| (Digest::of(&sealed.ciphertext), sealed));
-            (hash, source_hash, indexer, sealed)
+            (hash, track_hash, source_hash, indexer, sealed)
         };
-        let (hash, source_hash, indexer, sealed) = self.session.effects().run(work).await?;
-        self.hash = hash;
+        let (hash, track_hash, source_hash, indexer, sealed) = self.session.effects().run(work).await?;
+        (self.hash, self.track_hash) = (hash, track_hash);
         track.indexer = indexer;
         let (hash, sealed) = sealed.map_err(|error| ClientError::Bug(error.to_string()))?;
         growing.hashes.push(hash);
@@ -257,6 +292,7 @@ impl Worker {
             hash,
             length,
             until_bytes: bytes,
+            padding: padding as u64,
             source_hash,
             end: last.then_some(BodyEnd::Final),
             until_ms: milliseconds(until),
@@ -309,6 +345,7 @@ impl Worker {
             hash,
             length: ciphertext.len(),
             until_bytes: from_bytes + length,
+            padding: 0,
             source_hash,
             end: Some(BodyEnd::Final),
             until_ms: milliseconds(until),
@@ -370,15 +407,16 @@ impl Worker {
         }
     }
 
-    /// Seals and queues the end. It is noted first, so that a recording never gets two different ends.
+    /// Seals and queues the end. It is noted first: another that is ever signed in its place has to name it.
     async fn finish(mut self, ended: Timestamp, status: RecordingStatus) -> Result<WorkDone, ClientError> {
         if self.sealer.segments() == 0 {
             let until = self.tracks.last().map_or(Duration::ZERO, |track| track.until);
             let plaintext = PayloadSealer::part_buffer();
             let at_ms = self.session.effects().now().unix_ms;
             let part_chunks = PartChunks::FIFTEEN;
-            self.seal_part(Part { plaintext, part_chunks, last: true, until, at_ms }).await?;
+            self.seal_part(Part { plaintext, padding: 0, part_chunks, last: true, until, at_ms }).await?;
         }
+        self.end_track();
         let started = self.sealer.manifest().created;
         let bytes = self.bytes();
         let tracks = std::mem::take(&mut self.tracks);

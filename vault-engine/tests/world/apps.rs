@@ -236,7 +236,7 @@ impl App {
             life.wrong(format!("{recording} was taken for what it never was"));
         }
         let known = before.of_recording(recording);
-        if known.is_some_and(|known| known.agrees_with(entry).is_err()) {
+        if known.is_some_and(|known| known.agrees_with(about.shown()).is_err()) {
             life.wrong(format!("{recording} was taken with another end than the known one"));
         }
         let known_end = known.is_some_and(|known| known.final_seal.is_some());
@@ -302,6 +302,7 @@ impl App {
             consultation: None,
             title: Some(format!("app {}", world.steps)),
             media_type: Some("audio/webm".to_owned()),
+            pad: world.temper.pads,
         });
         let title = request.title.clone();
         let recording = match self.call(Command::Begin { request, options: RecorderOptions::default() }).await

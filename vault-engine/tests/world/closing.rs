@@ -44,8 +44,12 @@ pub(crate) async fn close(life: Life) {
                 let end = stored.final_seal.as_ref().map(vault_proto::envelope::Envelope::digest);
                 // Who was shown an attacker's end first refuses the true one, and has to.
                 let agrees = known.is_none() || known == end;
-                let whole =
-                    if end.is_some() && truth.live.is_none() { truth.length() } else { stored.proven() };
+                let padding = truth.padded_length(world.temper.pads) - truth.length();
+                let whole = if end.is_some() && truth.live.is_none() {
+                    truth.length()
+                } else {
+                    stored.proven().saturating_sub(padding)
+                };
                 Some((stored.id, whole, agrees))
             })
             .collect()

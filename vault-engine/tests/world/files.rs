@@ -55,6 +55,7 @@ pub(crate) async fn seal_file(life: &Life, session: &Session) {
             consultation: None,
             title: Some(format!("file {which}")),
             media_type: None,
+            pad: world.temper.pads,
         };
         (world.files[which].bytes.clone(), request)
     });

@@ -67,6 +67,8 @@ pub(crate) struct Temper {
     pub(crate) clocks: bool,
     /// Whether lies are told to who seals, too: nobody can promise her anything then.
     pub(crate) lied_to_sealer: bool,
+    /// Whether what programs seal is padded.
+    pub(crate) pads: bool,
 }
 
 /// What happened, so that a world in which nothing does is noticed.
@@ -176,6 +178,7 @@ impl World {
             disks: random.happens(1, 2),
             clocks: random.happens(1, 2),
             lied_to_sealer: random.happens(1, 4),
+            pads: random.happens(1, 3),
         };
         let temper = Temper { lied_to_sealer: temper.lied_to_sealer && temper.hostile, ..temper };
         let server = Server::new(people.organisation);
@@ -574,7 +577,8 @@ impl World {
     /// From now on nothing goes wrong any more.
     pub(crate) fn calm(&mut self) {
         self.say(|| "from now on all is well".to_owned());
-        self.temper = Temper { lied_to_sealer: self.temper.lied_to_sealer, ..Temper::default() };
+        let Temper { lied_to_sealer, pads, .. } = self.temper;
+        self.temper = Temper { lied_to_sealer, pads, ..Temper::default() };
         self.hostile = Hostile::default();
         self.wall_ms = [0; 2];
         for disk in &mut self.homes {

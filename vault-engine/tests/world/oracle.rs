@@ -80,9 +80,13 @@ impl World {
                 let entries = list.object.by_recording();
                 for known in before.iter().flat_map(|list| &list.object.recordings) {
                     let now = entries.get(&known.recording);
+                    let ends = self.server.seen.ends_of(known.recording);
+                    let mut ends = ends.filter(|(_, superseded)| *superseded == known.final_seal);
                     let kept = now.is_some_and(|now| {
                         now.manifest == known.manifest
-                            && (known.final_seal.is_none() || now.final_seal == known.final_seal)
+                            && (known.final_seal.is_none()
+                                || now.final_seal == known.final_seal
+                                || ends.any(|(end, _)| now.final_seal == Some(end)))
                     });
                     if !kept {
                         wrong.push(format!("the own list forgot what it knew of {}", known.recording));
@@ -112,7 +116,7 @@ impl World {
         let truth = self.truth.iter().find(|truth| truth.id == recording);
         let ends = truth.into_iter().flat_map(|truth| [&truth.end, &truth.other_end]);
         let ends = ends.filter_map(|end| end.as_ref().map(|end| end.digest));
-        ends.chain(self.server.seen.end_of(recording)).collect()
+        ends.chain(self.server.seen.ends_of(recording).map(|(end, _)| end)).collect()
     }
 
     fn look_at_pin(&mut self, home: usize, key: &str) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use vault_core::details::{Details, Track};
 use vault_core::identity::Identity;
+use vault_core::padded_size::padded_size;
 use vault_core::recipient::Recipient;
 use vault_core::recording_key::RecordingKey;
 use vault_core::sealing::{RecordingSealer, SegmentFacts, device_key_id, prepare_manifest};
@@ -227,6 +228,31 @@ impl TrueRecording {
         wanted.flat_map(|(_, bytes)| bytes.iter().copied()).collect()
     }
 
+    /// As [`Self::plaintext`], each track with its padding if programs pad.
+    pub(crate) fn padded_plaintext(&self, track: Option<u8>, pads: bool) -> Vec<u8> {
+        if !pads || self.live.is_none() {
+            return self.plaintext(track);
+        }
+        let mut plaintext = Vec::new();
+        // Programs seal one track after the other.
+        for of_one in self.segments.chunk_by(|(one, _), (other, _)| one == other) {
+            if track.is_some_and(|track| of_one.iter().any(|(of, _)| *of != track)) {
+                continue;
+            }
+            let bytes: usize = of_one.iter().map(|(_, bytes)| bytes.len()).sum();
+            let padded = usize::try_from(padded_size(bytes as u64)).unwrap_or(usize::MAX);
+            let before = plaintext.len();
+            plaintext.extend(of_one.iter().flat_map(|(_, bytes)| bytes.iter().copied()));
+            plaintext.resize(before + padded, 0);
+        }
+        plaintext
+    }
+
+    /// Plaintext bytes of its segments once it has ended, with its padding if programs pad.
+    pub(crate) fn padded_length(&self, pads: bool) -> u64 {
+        self.padded_plaintext(None, pads).len() as u64
+    }
+
     pub(crate) fn length(&self) -> u64 {
         self.segments.iter().map(|(_, bytes)| bytes.len() as u64).sum()
     }
@@ -358,13 +384,14 @@ pub(crate) fn seal(people: &People, random: &mut Random, sequence: u64) -> TrueR
         let tracks: Vec<Track> = (0..2u8)
             .filter(|track| segments.iter().any(|(of, _)| of == track))
             .map(|track| {
-                let bytes =
-                    segments.iter().filter(|(of, _)| *of == track).map(|(_, bytes)| bytes.len() as u64);
+                let of_track = segments.iter().filter(|(of, _)| *of == track);
+                let plaintext: Vec<u8> = of_track.flat_map(|(_, bytes)| bytes.iter().copied()).collect();
                 Track {
                     track,
                     media_type: "audio/webm".to_owned(),
-                    bytes: bytes.sum(),
+                    bytes: plaintext.len() as u64,
                     duration_ms: Some(7000),
+                    sha256: Some(Digest::of(&plaintext)),
                     seek: None,
                 }
             })

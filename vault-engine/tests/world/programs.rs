@@ -213,7 +213,7 @@ async fn fetch(life: &Life, session: &Session, recording: RecordingId) -> Option
     if !life.look(|world| world.is_true(&entry)) {
         life.wrong(format!("{recording} was taken for what it never was"));
     }
-    if before.of_recording(recording).is_some_and(|known| known.agrees_with(entry).is_err()) {
+    if before.of_recording(recording).is_some_and(|known| known.agrees_with(remote.shown()).is_err()) {
         life.wrong(format!("{recording} was taken with another end than the known one"));
     }
     match remote.cut_off(session.home()).await {
@@ -235,7 +235,13 @@ async fn fetch(life: &Life, session: &Session, recording: RecordingId) -> Option
 pub(crate) async fn open(life: &Life, session: &Session, recording: RecordingId) -> Option<u64> {
     let before = Before::of(life);
     let remote = fetch(life, session, recording).await?;
-    let tracks: Vec<u8> = remote.tracks().into_keys().collect();
+    let tracks: Vec<u8> = match remote.tracks(session).await {
+        Ok(tracks) => tracks.into_keys().collect(),
+        Err(error) => {
+            life.is_stated("looking for tracks", &error);
+            return None;
+        }
+    };
     let track = life.look(|world| match world.random.below(4) {
         0 => world.random.pick(&tracks).copied(),
         _ => None,

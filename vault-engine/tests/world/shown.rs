@@ -49,7 +49,9 @@ pub(crate) fn check_listing(life: &Life, before: &Before, listing: &Listing) {
                 world.violation(format!("{} was listed as it never was", entry.recording));
             }
             let truth = world.truth.iter().find(|truth| truth.id == entry.recording);
-            let longest = truth.map_or(0, crate::people::TrueRecording::length);
+            // Without an end nothing says what of it is padding.
+            let pads = world.temper.pads && listed.final_seal.is_none();
+            let longest = truth.map_or(0, |truth| truth.padded_length(pads));
             let titles = truth.map(crate::people::TrueRecording::titles).unwrap_or_default();
             if listed.bytes > longest {
                 world.violation(format!("{} was listed longer than it is", entry.recording));
@@ -71,7 +73,7 @@ pub(crate) fn check_listing(life: &Life, before: &Before, listing: &Listing) {
             }
         });
         if let Some(known) = before.of_recording(entry.recording)
-            && known.agrees_with(entry).is_err()
+            && known.agrees_with(listed.shown()).is_err()
         {
             life.wrong(format!("{} was listed against what the home knew", entry.recording));
         }
@@ -100,14 +102,15 @@ impl Out {
     pub(crate) fn new(life: &Life, before: Before, entry: ListEntry, track: Option<u8>) -> Self {
         let recorded = life.look(|world| {
             let truth = world.truth.iter().find(|truth| truth.id == entry.recording);
-            truth.map(|truth| truth.plaintext(track)).unwrap_or_default()
+            // Without an end nothing says where a track ends and its padding begins.
+            let pads = world.temper.pads && entry.final_seal.is_none();
+            truth.map(|truth| truth.padded_plaintext(track, pads)).unwrap_or_default()
         });
         Self { life: life.clone(), before, entry, rest: recorded, written: 0 }
     }
 
     fn release(&mut self, bytes: &[u8]) {
-        let expected = self.rest.get(self.written..self.written + bytes.len());
-        if expected != Some(bytes) {
+        if self.rest.get(self.written..self.written + bytes.len()) != Some(bytes) {
             self.life
                 .wrong(format!("other bytes than those recorded in {} were released", self.entry.recording));
         }

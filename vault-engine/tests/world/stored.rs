@@ -253,7 +253,7 @@ impl Stored {
         let before = index.checked_sub(1).and_then(|before| self.segments.get(before as usize));
         let before = before.and_then(|segment| segment.seal.as_ref());
         let verified = self.checked.check_seal(index, before, &seal).map_err(|_| refused)?;
-        seen.seal(self.id, index, verified.digest());
+        seen.seal(self.id, index, (verified.digest(), verified.supersedes));
         let segment = self.segments.get_mut(index as usize).ok_or(ProblemCode::OutOfOrder)?;
         if let Some(sealed) = &segment.seal {
             return if sealed.digest() == verified.digest() {
@@ -286,7 +286,7 @@ impl Stored {
             self.segments.iter().filter_map(|segment| segment.seal.clone()).collect();
         let manifest = self.checked.manifest();
         if envelope.verify(manifest.sealer_key, manifest.signer()).is_ok() {
-            seen.end(self.id, envelope.digest());
+            seen.end(self.id, (envelope.digest(), envelope.unverified().supersedes));
         }
         if let Some(known) = &self.final_seal {
             return if *known == envelope { unchanged() } else { Err(ProblemCode::Conflict) };

@@ -99,6 +99,7 @@ fn statements() -> Vec<(&'static str, Value)> {
             header: digest,
             previous: None,
             part_chunks: PartChunks::FIFTEEN,
+            supersedes: None,
         }),
         entry(&FinalSeal {
             manifest: digest,
@@ -108,6 +109,7 @@ fn statements() -> Vec<(&'static str, Value)> {
             details: digest,
             ended: time(2),
             status: RecordingStatus::Complete,
+            supersedes: Some(digest),
         }),
         entry(&IssuerCertificate {
             organisation: OrganisationId::of_root(&public()),

@@ -25,7 +25,7 @@ pub struct FinalSeal {
     pub segments: u32,
     /// Digest of the last segment's seal.
     pub last_seal: Digest,
-    /// Plaintext bytes of all segments together.
+    /// Plaintext bytes of all segments together, padding among them.
     pub total_length: u64,
     /// SHA-256 of the details object's ciphertext.
     pub details: Digest,
@@ -33,6 +33,9 @@ pub struct FinalSeal {
     pub ended: Timestamp,
     /// How it ended.
     pub status: RecordingStatus,
+    /// Digest of another final seal that the sealer has signed for this recording, and whose parts it has lost since;
+    /// null if there is none.
+    pub supersedes: Option<Digest>,
 }
 
 impl Statement for FinalSeal {

@@ -29,6 +29,9 @@ pub struct SegmentSeal {
     pub previous: Option<Digest>,
     /// How many chunks each part has but the last.
     pub part_chunks: PartChunks,
+    /// Digest of another seal that the sealer has signed for this segment, and whose parts it has lost since; null if
+    /// there is none.
+    pub supersedes: Option<Digest>,
 }
 
 impl Statement for SegmentSeal {

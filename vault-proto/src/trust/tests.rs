@@ -8,7 +8,9 @@ use crate::ids::OrganisationId;
 use crate::members::MemberStatements;
 use crate::revocation_entries::RevocationEntry;
 use crate::signing_fixture::{key, signing_key, time};
-use crate::statements::{Certificate, Device, DeviceKey, EncryptionKey, EndedIssuer, RemovedDevice, Suite};
+use crate::statements::{
+    Certificate, Device, DeviceKey, EncryptionKey, EndedIssuer, RemovedDevice, Role, Suite,
+};
 
 const CREATED: i64 = 1_000_000;
 

@@ -16,13 +16,30 @@ fn begun() -> Moment {
     Moment { recorded: Duration::ZERO, at_ms: 1_000_000 }
 }
 
+impl Given {
+    /// Its plaintext without padding.
+    fn recorded(&self) -> &[u8] {
+        &self.part.plaintext[..self.part.plaintext.len() - self.part.padding]
+    }
+}
+
 /// Writes pieces at moments, as a recorder does, and gives the parts.
 fn record(
     always: Option<PartChunks>,
     pieces: &[(Duration, Vec<u8>)],
     segment_length: Duration,
 ) -> Vec<Given> {
-    let mut taken = Taken::nothing(Mark::default(), begun(), always);
+    let taken = &mut Taken::nothing(Mark::default(), begun(), always);
+    record_track(taken, pieces, segment_length, false)
+}
+
+/// Writes a track, which ends in padding or not.
+fn record_track(
+    taken: &mut Taken,
+    pieces: &[(Duration, Vec<u8>)],
+    segment_length: Duration,
+    pads: bool,
+) -> Vec<Given> {
     let mut given = Vec::new();
     let mut last = Duration::ZERO;
     let now_ms = |at: Duration| 1_000_000 + milliseconds(at);
@@ -44,6 +61,14 @@ fn record(
             }
         }
     }
+    while pads && taken.padding_due() > 0 {
+        match taken.due(last, last, segment_length) {
+            Due::Part { last: ends } => {
+                given.push(Given { at: last, part: taken.part(ends, last, now_ms(last)) });
+            }
+            Due::Room(room) => taken.pad(room, last),
+        }
+    }
     while let Some(Due::Part { last: ends }) = taken.rest() {
         given.push(Given { at: last, part: taken.part(ends, last, now_ms(last)) });
     }
@@ -60,7 +85,7 @@ fn at_rate(bits: usize, from: Duration, time: Duration) -> Vec<(Duration, Vec<u8
 /// What a segment is made of, whatever was written.
 fn check(given: &[Given], pieces: &[(Duration, Vec<u8>)]) {
     let written: Vec<u8> = pieces.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
-    let sealed: Vec<u8> = given.iter().flat_map(|given| given.part.plaintext.to_vec()).collect();
+    let sealed: Vec<u8> = given.iter().flat_map(|given| given.recorded().to_vec()).collect();
     assert!(written == sealed, "{} of {} bytes", sealed.len(), written.len());
     let (mut size, mut parts) = (None, 0);
     for Given { part, .. } in given {
@@ -78,9 +103,10 @@ fn check(given: &[Given], pieces: &[(Duration, Vec<u8>)]) {
     let mut moment = Duration::ZERO;
     let mut bytes = 0;
     for Given { at, part } in given {
+        assert!(part.plaintext.iter().rev().take(part.padding).all(|byte| *byte == 0), "padding is zeros");
         assert!(part.until >= moment && part.until <= *at, "moments go on, and none lies ahead");
         moment = part.until;
-        bytes += part.plaintext.len();
+        bytes += part.plaintext.len() - part.padding;
         // Never later than the last of its bytes was written, to a tenth of a second.
         let mut before = 0;
         let written = pieces.iter().find(|(_, piece)| {
@@ -180,6 +206,64 @@ proptest! {
         let always = always.then_some(PartChunks::FIFTEEN);
         check(&record(always, &pieces, Duration::from_secs(segment_length)), &pieces);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn each_track_ends_in_zeros_up_to_its_padded_size(
+        lengths in prop::collection::vec(prop::collection::vec((0u64..9_000, 0usize..300_000), 0..12), 1..4),
+        always in any::<bool>(),
+        segment_length in 1u64..60,
+    ) {
+        let always = always.then_some(PartChunks::FIFTEEN);
+        let mut taken = Taken::nothing(Mark::default(), begun(), always);
+        let mut at = Duration::ZERO;
+        for track in lengths {
+            let pieces: Vec<(Duration, Vec<u8>)> = track
+                .into_iter()
+                .map(|(pause, length)| {
+                    at += Duration::from_millis(pause);
+                    (at, vec![7; length])
+                })
+                .collect();
+            let before = taken.given_out;
+            let given = record_track(&mut taken, &pieces, Duration::from_secs(segment_length), true);
+            check(&given, &pieces);
+            let recorded: usize = given.iter().map(|given| given.recorded().len()).sum();
+            let sealed: usize = given.iter().map(|given| given.part.plaintext.len()).sum();
+            prop_assert_eq!(sealed as u64, padded_size(recorded as u64));
+            prop_assert_eq!(taken.given_out - before, recorded as u64);
+            // Nothing is recorded behind the first padding.
+            let first = given.iter().position(|given| given.part.padding > 0).unwrap_or(given.len());
+            prop_assert!(given.iter().skip(first + 1).all(|given| given.recorded().is_empty()));
+            prop_assert_eq!(taken.is_padded(), sealed > recorded);
+            taken.next_track();
+        }
+    }
+}
+
+#[test]
+fn padding_that_was_begun_goes_on_and_none_is_in_a_tail() {
+    // 5 MiB and a byte, of which an earlier process had sealed all, and some of the padding.
+    let bytes = (5 << 20) + 1;
+    let padding = padded_size(bytes) - bytes;
+    let before = Mark { bytes, recorded: Duration::ZERO };
+    let amid = |padding| Taken::nothing(before, begun(), None).amid_track(bytes, padding);
+    for sealed in [0, 1, padding - 1, padding, padding + 1] {
+        assert_eq!(amid(sealed).padding_due(), padding.saturating_sub(sealed));
+    }
+    let mut taken = amid(0);
+    let minute = Duration::from_secs(60);
+    taken.pad(1000, minute);
+    assert!(taken.is_padded() && taken.tail(2 * minute).is_none());
+    let mut taken = Taken::nothing(Mark::default(), begun(), None);
+    taken.write(9, minute, minute);
+    taken.take(b"recording", minute, minute);
+    taken.pad(1000, minute);
+    let (from, tail) = taken.tail(2 * minute).unwrap();
+    assert_eq!((from, &tail.plaintext[..], tail.padding), (0, &b"recording"[..], 0));
 }
 
 #[test]

@@ -201,6 +201,7 @@ impl<'a> Draft<'a> {
             header: Digest::of(&self.header(index, 0)),
             previous: previous.map(Envelope::digest),
             part_chunks: PART_CHUNKS,
+            supersedes: None,
         }
     }
 
@@ -249,6 +250,7 @@ impl<'a> Draft<'a> {
             details: Digest::of(details),
             ended: at(NOW),
             status: RecordingStatus::Complete,
+            supersedes: None,
         }
     }
 
