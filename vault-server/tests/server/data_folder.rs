@@ -150,7 +150,7 @@ impl Stopped {
         let mut statement = database.prepare("SELECT number FROM recordings").unwrap();
         let rows = statement.query_map((), |row| row.get::<_, i64>(0)).unwrap().count();
         let objects = files(&self.path("blobs/rec")).len();
-        assert_eq!((rows, objects), (1, 9));
+        assert_eq!((rows, objects), (1, 8));
     }
 }
 
