@@ -91,10 +91,13 @@ fn an_id_that_was_opened_names_one_manifest() {
     attack.list_refused("another manifest under the id, listed", "anna", 13, &[id]);
 }
 
+/// What an end names as superseded, given another of its recording.
+type Supersedes = fn(Digest) -> Option<Digest>;
+
 /// The end of a recording, as its sealer might have signed it a second time, from a home that was restored: of the very
 /// same segments and details, but saying that the rest was lost. It names as superseded what `supersedes` makes of the
 /// first.
-fn second_end(scene: &Scene, recording: &str, supersedes: fn(Digest) -> Option<Digest>) -> Canned {
+fn second_end(scene: &Scene, recording: &str, supersedes: Supersedes) -> Canned {
     let mut objects = scene.objects(recording);
     let end: Envelope<FinalSeal> = Envelope::parse(objects.final_seal.unwrap().as_bytes()).unwrap();
     let supersedes = supersedes(end.digest());
@@ -149,7 +152,7 @@ fn row_38_an_end_that_names_another() {
     let id = scene.id("a1");
     let record = format!("/v1/recordings/{id}");
     assert!(attack.run("anna", &["open", id], true).output.is_some());
-    let wrong: [(&str, fn(Digest) -> Option<Digest>); 2] = [
+    let wrong: [(&str, Supersedes); 2] = [
         ("an end that names none", |_| None),
         ("an end that names another than the known one", |_| Some(Digest::of(b"another end"))),
     ];

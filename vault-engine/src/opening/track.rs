@@ -201,9 +201,9 @@ impl RemoteTrack {
             let start = here.start + u64::from(part + 1) * here.proven.shape.part_chunks().plaintext() as u64;
             return (start < self.shared.length).then_some((index, part + 1));
         }
-        let later = self.shared.segments.iter().enumerate().skip(index + 1);
+        let mut later = self.shared.segments.iter().enumerate().skip(index + 1);
         let holds = |segment: &Segment| segment.proven.shape.plaintext_length() > 0;
-        let (at, next) = later.filter(|(_, segment)| holds(segment)).next()?;
+        let (at, next) = later.find(|(_, segment)| holds(segment))?;
         (next.start < self.shared.length).then_some((at, 0))
     }
 

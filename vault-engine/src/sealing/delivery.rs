@@ -43,7 +43,7 @@ pub(super) enum Attempt {
     Create(Box<CreateRecording>),
     Open { segment: u32, body: wire::OpenSegment },
     Part { place: (u32, u32), ciphertext: Bytes, hash: Digest, progress: Option<String> },
-    Seal(Envelope<SegmentSeal>),
+    Seal(Box<Envelope<SegmentSeal>>),
     End(Box<EndLine>),
 }
 

@@ -183,7 +183,7 @@ impl Sender {
                 Some(Item::Open { segment, body }) => {
                     self.one(None, Attempt::Open { segment, body }).await?;
                 }
-                Some(Item::Seal(seal, mark)) => self.one(Some(mark), Attempt::Seal(seal)).await?,
+                Some(Item::Seal(seal, mark)) => self.one(Some(mark), Attempt::Seal(Box::new(seal))).await?,
                 Some(Item::End(end)) => return self.one(None, Attempt::End(end)).await,
             }
         }

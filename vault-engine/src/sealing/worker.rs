@@ -195,8 +195,9 @@ impl Worker {
         // A track that got nothing leaves its number to the next one.
         if self.tracks.last().is_some_and(|track| track.until == track.from && track.bytes == 0) {
             self.tracks.pop();
+        } else {
+            self.end_track();
         }
-        self.end_track();
         let track = u8::try_from(self.tracks.len()).ok().filter(|&track| track < u8::MAX);
         let track =
             track.ok_or_else(|| ClientError::Usage("a recording has at most 255 tracks".to_owned()))?;

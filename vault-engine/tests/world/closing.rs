@@ -1,5 +1,7 @@
 //! The last look: once nothing goes wrong any more, everything that was ever promised is there.
 
+use std::io;
+
 use vault_engine::opening::recording::RemoteRecording;
 use vault_proto::ids::RecordingId;
 
@@ -73,7 +75,10 @@ pub(crate) async fn close(life: Life) {
             Some(bytes) if bytes < whole => wrong(format!("{bytes} of {whole} bytes of {recording} opened")),
             Some(_) => {}
             None if agrees => {
-                let why = RemoteRecording::fetch(&session, recording).await.err();
+                let why = match RemoteRecording::fetch(&session, recording).await {
+                    Ok(remote) => remote.write_to(&session, None, &mut io::sink(), &mut |_| {}).await.err(),
+                    Err(error) => Some(error),
+                };
                 wrong(format!("{recording} does not open: {why:?}"));
             }
             None => {}
