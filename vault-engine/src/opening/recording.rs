@@ -1,7 +1,6 @@
 //! Fetching a recording, checking it and opening it; nothing is handed on before its own check (FORMAT.md, "Opening").
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_lock::OnceCell;
@@ -26,6 +25,7 @@ use vault_proto::trust::Known;
 use vault_proto::wire::{self, MAX_DETAILS, RecordingPage, RecordingRecord};
 
 use super::parts::{fetch_part, open_part, start_segment, stored};
+use super::plaintext_sink::PlaintextSink;
 use crate::error::{ClientError, CutOff, CutOffReason};
 use crate::home::Home;
 use crate::home::endings;
@@ -362,12 +362,12 @@ impl RemoteRecording {
     /// From the first call on, the account's own list names the recording as it was shown.
     ///
     /// # Errors
-    /// [`ClientError`]; [`ClientError::Disk`] with the path `output` if `out` fails.
+    /// [`ClientError`]; [`ClientError::Output`] if `out` fails.
     pub async fn write_to(
         &self,
         session: &Session,
         track: Option<u8>,
-        out: &mut (dyn Write + Send),
+        out: &mut dyn PlaintextSink,
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Opened, ClientError> {
         // A server that edited the details must not be noticed only by those who look at titles.
@@ -380,7 +380,7 @@ impl RemoteRecording {
         for proven in self.checked.segments().into_iter().filter(wanted) {
             self.write_segment(session, &opening, &proven, out, &mut opened, on_progress).await?;
         }
-        out.flush().map_err(output_failed)?;
+        out.flush().map_err(ClientError::Output)?;
         Ok(Opened {
             bytes: opened.bytes,
             sha256: Digest::from_bytes(opened.hash.finalize().into()),
@@ -393,7 +393,7 @@ impl RemoteRecording {
         session: &Session,
         opening: &Opening<'_>,
         proven: &ProvenSegment,
-        out: &mut (dyn Write + Send),
+        out: &mut dyn PlaintextSink,
         opened: &mut Progress,
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), ClientError> {
@@ -435,19 +435,14 @@ impl Progress {
     fn write(
         &mut self,
         plaintext: &[u8],
-        out: &mut dyn Write,
+        out: &mut dyn PlaintextSink,
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), ClientError> {
-        // The caller's output is a file or a pipe; a write to it is short next to fetching and opening a part.
-        out.write_all(plaintext).map_err(output_failed)?;
+        out.write(plaintext).map_err(ClientError::Output)?;
         self.hash.update(plaintext);
         self.bytes += plaintext.len() as u64;
         self.parts += 1;
         on_progress(plaintext.len() as u64);
         Ok(())
     }
-}
-
-fn output_failed(source: io::Error) -> ClientError {
-    ClientError::Output(source)
 }
