@@ -6,7 +6,6 @@
 mod arguments;
 mod commands;
 mod completions;
-mod elapsed;
 mod failure;
 mod local_time;
 mod play_server;
@@ -64,9 +63,11 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || !wants_json {
         return match terminal::explain(error) {
             Err(closed) if closed.kind() == std::io::ErrorKind::BrokenPipe => {
-                ExitCode::from(failure::Kind::PipeClosed.exit())
+                ExitCode::from(failure::exit(failure::Code::PipeClosed))
             }
-            _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::Kind::Usage.exit())),
+            _ => {
+                ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::exit(failure::Code::Usage)))
+            }
         };
     }
     let text = error.render().to_string();
@@ -77,7 +78,7 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 
 /// Runs a command on a thread of its own: whatever it waits for, this one hears Ctrl-C.
 fn attended(runtime: &Runtime, arguments: Arguments, terminal: Terminal) -> Result<(), Failure> {
-    let interrupted = Failure::interrupted_during(&arguments.command);
+    let interrupted = failure::interrupted_during(&arguments.command);
     let mut signals = runtime.block_on(async { Signals::listen() });
     let stop = Arc::new(Stop::default());
     let (ended, mut outcome) = oneshot::channel();

@@ -28,7 +28,7 @@ use vault_engine::media_type::{file_extension, playable};
 use vault_engine::opening::track::RemoteTrack;
 use vault_proto::byte_ranges::{Requested, requested};
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::printable::printable;
 
 /// Most bytes that are handed to the connection at once.
@@ -90,7 +90,7 @@ impl PlayServer {
             Ok((listener, port))
         };
         let (listener, port) = bind().map_err(|error: std::io::Error| {
-            Failure::disk("The loopback address, for the player to fetch from,", &error)
+            failure::disk("The loopback address, for the player to fetch from,", &error)
         })?;
         let mut secret = [0; 16];
         getrandom::fill(&mut secret)

@@ -15,7 +15,7 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 use zeroize::Zeroizing;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{self, Code, Failure};
 use crate::local_time::in_zone;
 use crate::printable::{printable, printable_json, printable_lines};
 use crate::wrapping::{columns, wrapped};
@@ -69,7 +69,7 @@ impl Terminal {
         let mut out = io::stdout().lock();
         writeln!(out, "{line}")
             .and_then(|()| out.flush())
-            .map_err(|error| Failure::output("Standard output", &error))
+            .map_err(|error| failure::output("Standard output", &error))
     }
 
     /// Prints a JSON document on a line of its own.
@@ -96,13 +96,15 @@ impl Terminal {
 
     /// Tells of a failure, and gives the exit code.
     pub(crate) fn fail(&self, failure: &Failure) -> ExitCode {
-        let Failure { kind, what, means, next, whereabouts, .. } = failure;
-        if *kind == Kind::PipeClosed {
-            return ExitCode::from(kind.exit());
+        let Failure { code, what, means, next, whereabouts, .. } = failure;
+        let exit = failure::exit(*code);
+        if *code == Code::PipeClosed {
+            return ExitCode::from(exit);
         }
+        let next = &failure::spelled(next);
         if self.json {
             let mut document = serde_json::json!({
-                "error": kind.name(), "exit": kind.exit(), "what": what, "means": means, "next": next,
+                "error": code.word(), "exit": exit, "what": what, "means": means, "next": next,
             });
             if let (Some(whereabouts), Some(document)) = (whereabouts, document.as_object_mut()) {
                 whereabouts.add_to(document);
@@ -113,7 +115,7 @@ impl Terminal {
                 self.insist(line);
             }
         }
-        ExitCode::from(kind.exit())
+        ExitCode::from(exit)
     }
 
     /// The passphrase that opens a file: from `--passphrase-file`, the environment, or a prompt.
@@ -189,7 +191,7 @@ async fn read_line() -> Result<Option<Zeroizing<String>>, Failure> {
         io::stdin().read_line(&mut line).map(|read| (read > 0).then_some(line))
     });
     let line = line.await.map_err(|error| Failure::bug(error.to_string()))?;
-    line.map_err(|error| Failure::disk("Standard input", &error))
+    line.map_err(|error| failure::disk("Standard input", &error))
 }
 
 /// What the parser of arguments has to say: help on standard output, a mistake on standard error. Its own lines are
@@ -247,7 +249,7 @@ fn require_long(passphrase: &SecretString) -> Result<(), Failure> {
 /// The first line of a file.
 fn passphrase_in(path: &Path) -> Result<SecretString, Failure> {
     let text = std::fs::read_to_string(path).map(Zeroizing::new);
-    let text = text.map_err(|error| Failure::disk(&path.display().to_string(), &error))?;
+    let text = text.map_err(|error| failure::disk(&path.display().to_string(), &error))?;
     Ok(SecretString::from(text.lines().next().unwrap_or_default()))
 }
 
@@ -261,13 +263,13 @@ async fn prompt(question: &'static str) -> Result<SecretString, Failure> {
         Ok(passphrase) => Ok(passphrase),
         // The prompt reads Ctrl-C as a key: no signal comes of it.
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(Failure::new(
-            Kind::Interrupted,
+            Code::Interrupted,
             "Interrupted.",
             "Nothing was done.",
             "Run the same command again.",
         )),
         Err(_) => Err(Failure::new(
-            Kind::Usage,
+            Code::Usage,
             "There is no terminal to ask for the passphrase.",
             "Nothing was done.",
             format!("Give it with --passphrase-file or in the environment variable {PASSPHRASE}."),

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use vault_proto::timestamp::Timestamp;
 
-use vault_engine::error::ClientError;
+use vault_engine::error::{ClientError, NextStep};
 
 /// The clock, as statements write it.
 ///
@@ -14,7 +14,7 @@ pub fn now() -> Result<Timestamp, ClientError> {
     let seconds = unix_seconds();
     Timestamp::from_unix_seconds(seconds).map_err(|_| ClientError::Declined {
         what: "this machine's clock is wrong".to_owned(),
-        next: "Set it, then run the command again.".to_owned(),
+        next: "Set it, then " + NextStep::Again + ".",
     })
 }
 

@@ -17,7 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vault_engine::effects::{Change, Locking, RecordName, StoreFailure};
 use vault_engine::error::ClientError;
-use vault_engine::home::is_refused;
+
+use crate::io_failure::{disk, io_failure};
 
 /// A client's folder.
 #[derive(Debug, Clone)]
@@ -74,7 +75,7 @@ impl HomeFolder {
     pub fn is_writable(&self) -> bool {
         match tempfile::Builder::new().prefix(ASIDE).tempfile_in(&self.folder) {
             Ok(_) => true,
-            Err(error) => !is_refused(&error),
+            Err(error) => !io_failure(&error).is_refusal_to_write(),
         }
     }
 
@@ -84,7 +85,7 @@ impl HomeFolder {
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(ClientError::disk(path)(error)),
+            Err(error) => Err(disk(path)(error)),
         }
     }
 
@@ -94,7 +95,7 @@ impl HomeFolder {
             return Ok(None);
         };
         let value = serde_json::from_slice(&bytes).map_err(|error| {
-            ClientError::disk(self.path(name))(io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+            disk(self.path(name))(io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
         })?;
         Ok(Some(value))
     }
@@ -103,8 +104,8 @@ impl HomeFolder {
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ClientError> {
         let path = self.path(name);
         let folder = path.parent().unwrap_or(&self.folder);
-        make_private_folder(folder).map_err(ClientError::disk(folder))?;
-        write_durably(&path, bytes).map_err(ClientError::disk(path.clone()))
+        make_private_folder(folder).map_err(disk(folder))?;
+        write_durably(&path, bytes).map_err(disk(path.clone()))
     }
 
     /// Replaces a JSON file durably.
@@ -116,7 +117,7 @@ impl HomeFolder {
     /// Waits until no other process holds the lock `name` of this home.
     pub fn lock(&self, name: &str) -> Result<HomeLock, ClientError> {
         let path = self.path(&format!("{name}{LOCK}"));
-        let lock = self.take_lock(&path, Locking::Wait).map_err(ClientError::disk(path.clone()))?;
+        let lock = self.take_lock(&path, Locking::Wait).map_err(disk(path.clone()))?;
         lock.ok_or_else(|| ClientError::Bug("a lock that was waited for did not come".to_owned()))
     }
 
@@ -259,7 +260,7 @@ fn remove_if_unfinished(folder: &Path) {
 }
 
 fn failure(path: &Path, error: &io::Error) -> StoreFailure {
-    StoreFailure { place: path.display().to_string(), kind: error.kind(), reason: error.to_string() }
+    StoreFailure { place: path.display().to_string(), why: io_failure(error) }
 }
 
 /// Milliseconds since 1970; 0 before.

@@ -106,7 +106,8 @@
 //! | room | holds | knows |
 //! |---|---|---|
 //! | [`clock`], `http` | the time; requests on sockets | nobody |
-//! | [`home_folder`] | a home as files | nobody |
+//! | [`io_failure`] | errors of the operating system in the engine's words | nobody |
+//! | [`home_folder`] | a home as files | `io_failure` |
 //! | `machine` | this machine as the driver of [`vault_engine`], which decides | `home_folder`, `http` |
 //! | [`unlock()`], [`enrol`] | from a folder and a passphrase to a session | those above |
 //! | [`blocking_reader`] | a track for threads that may wait | nobody |
@@ -130,6 +131,7 @@ pub mod clock;
 pub mod export;
 pub mod home_folder;
 mod http;
+pub mod io_failure;
 mod machine;
 pub mod registrar;
 pub mod sealing;

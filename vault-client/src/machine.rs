@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use tokio::runtime::Handle;
 use vault_core::signing_key::SigningKey;
 use vault_engine::effects::{Answer, Driver, Effect, Effects, NoAnswer, Now, Reply, Request, StoreFailure};
+use vault_engine::error::{IoFailure, IoFailureKind};
 use vault_engine::home::Home;
 
 use crate::home_folder::{HomeFolder, HomeLock, unix_ms};
@@ -213,6 +214,6 @@ fn held(locks: &Mutex<HashMap<String, HomeLock>>) -> std::sync::MutexGuard<'_, H
 }
 
 fn panicked() -> StoreFailure {
-    let reason = "work on a thread of its own panicked".to_owned();
-    StoreFailure { place: String::new(), kind: std::io::ErrorKind::Other, reason }
+    let reason = "work on a thread of its own panicked";
+    StoreFailure { place: String::new(), why: IoFailure::new(IoFailureKind::Other, reason) }
 }

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::now;
 use crate::home_folder::{HomeFolder, ISSUER, REGISTRAR};
-use vault_engine::error::{ClientError, Missing};
+use vault_engine::error::{ClientError, Missing, NextStep};
 
 /// Seconds for which an issuer certificate counts: five years of 366 days.
 const ISSUER_LIFETIME: i64 = 5 * 366 * 24 * 3600;
@@ -55,13 +55,16 @@ pub fn is_registrar(home: &HomeFolder) -> bool {
 /// Refuses a home that has an organisation root already.
 ///
 /// # Errors
-/// [`ClientError::Usage`]: a root is never overwritten.
+/// [`ClientError::Declined`]: a root is never overwritten.
 pub fn require_none(home: &HomeFolder) -> Result<(), ClientError> {
     if home.has(REGISTRAR) {
-        return Err(ClientError::Usage(format!(
-            "the folder {} already holds an organisation root, which is never overwritten; choose another --home",
-            home.folder().display()
-        )));
+        return Err(ClientError::Declined {
+            what: format!(
+                "the folder {} already holds an organisation root, which is never overwritten",
+                home.folder().display()
+            ),
+            next: "Choose another " + NextStep::Home + ".",
+        });
     }
     Ok(())
 }
@@ -131,7 +134,7 @@ pub fn require_root(home: &HomeFolder) -> Result<(), ClientError> {
 }
 
 fn no_root(home: &HomeFolder) -> ClientError {
-    ClientError::NotSetUp(Missing::OrganisationRoot(home.folder().to_owned()))
+    ClientError::NotSetUp(Missing::OrganisationRoot(home.folder().display().to_string()))
 }
 
 fn unlock(home: &HomeFolder, passphrase: &SecretString) -> Result<RegistrarSecrets, ClientError> {

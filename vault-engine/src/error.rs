@@ -1,7 +1,7 @@
 //! What can go wrong for a person, one class for each thing they can do about it.
 
-use std::io;
-use std::path::PathBuf;
+mod io_failure;
+mod next_step;
 
 use vault_core::opening::OpenError;
 use vault_proto::ids::{AccountId, Digest, RecordingId};
@@ -9,6 +9,9 @@ use vault_proto::members::TrustError;
 use vault_proto::problem::{Problem, ProblemCode};
 use vault_proto::recording::Refusal;
 use vault_proto::timestamp::Timestamp;
+
+pub use self::io_failure::{IoFailure, IoFailureKind};
+pub use self::next_step::{Next, NextStep, Piece};
 
 /// A failure of a client operation.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +24,8 @@ pub enum ClientError {
     Declined {
         /// What stands against it.
         what: String,
-        /// What to do about it, in a sentence.
-        next: String,
+        /// What to do about it.
+        next: Next,
     },
     /// A recording was refused or could not be opened.
     #[error(transparent)]
@@ -99,20 +102,20 @@ pub enum ClientError {
     /// Somebody stopped it before it was done.
     #[error("it was interrupted")]
     Interrupted,
-    /// A file or folder of this machine.
-    #[error("{}: {source}", .path.display())]
+    /// A file, a folder or a record of this machine.
+    #[error("{place}: {why}")]
     Disk {
-        /// Which.
-        path: PathBuf,
+        /// Which, for a person: a path, if there are paths.
+        place: String,
         /// Why.
-        source: io::Error,
+        why: IoFailure,
     },
     /// What was opened could not be written to where the caller wants it.
     #[error("what was opened could not be written: {0}")]
-    Output(io::Error),
+    Output(IoFailure),
     /// The source of a recording could not be read; what was begun of it is not ended, and goes on when it can be read.
     #[error("the recording's source could not be read: {0}")]
-    Source(io::Error),
+    Source(IoFailure),
     /// The source of a recording failed or changed under its reader. What had been read was sealed, is on the server,
     /// and is shown as cut off: it is never called complete.
     #[error("recording {recording} was cut off after {bytes} bytes: {why}")]
@@ -138,21 +141,21 @@ pub enum ClientError {
     Bug(String),
 }
 
-/// What a home does not hold yet.
+/// What a home does not hold yet, and where that home is, for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
     /// An account's identity.
-    #[error("there is no identity in {}", .0.display())]
-    Identity(PathBuf),
+    #[error("there is no identity in {0}")]
+    Identity(String),
     /// Where the account is enrolled.
-    #[error("the account in {} is not enrolled at a server yet", .0.display())]
-    Enrolment(PathBuf),
+    #[error("the account in {0} is not enrolled at a server yet")]
+    Enrolment(String),
     /// The account's certificate.
     #[error("this account has no certificate yet")]
     Certificate,
     /// An organisation's root.
-    #[error("there is no organisation root in {}", .0.display())]
-    OrganisationRoot(PathBuf),
+    #[error("there is no organisation root in {0}")]
+    OrganisationRoot(String),
 }
 
 /// A stretch of a recording.
@@ -208,7 +211,7 @@ pub enum SourceFailure {
     Changed(SourceChange),
     /// It cannot be read again, and failed.
     #[error("the source could not be read to its end: {0}")]
-    Unreadable(io::Error),
+    Unreadable(IoFailure),
 }
 
 /// How a file shows that it is not what it was when its reading began.
@@ -322,12 +325,6 @@ impl ClientError {
             },
             _ => false,
         }
-    }
-
-    /// A failure of the file or folder at `path`.
-    pub fn disk(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Disk { path, source }
     }
 }
 

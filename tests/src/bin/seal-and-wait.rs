@@ -19,6 +19,7 @@ use vault_client::home_folder::HomeFolder;
 use vault_client::sealing::{self, SealRequest};
 use vault_core::passphrase_file::WorkFactor;
 use vault_engine::home::account::NewAccount;
+use vault_engine::opening::plaintext_sink::Discard;
 use vault_engine::opening::recording::RemoteRecording;
 use vault_proto::statements::Suite;
 
@@ -78,7 +79,7 @@ fn seal(home: &str, file: &str, patient: &str, clinician: &str) {
         let sealed = sealing::seal_file(&session, Path::new(file), &request, never, &mut |_| ()).await;
         let recording = sealed.expect("it is sealed").recording;
         let remote = RemoteRecording::fetch(&session, recording).await.expect("it is there");
-        remote.write_to(&session, None, &mut std::io::sink(), &mut |_| ()).await.expect("it opens");
+        remote.write_to(&session, None, &mut Discard, &mut |_| ()).await.expect("it opens");
         recording
     });
     drop(runtime);

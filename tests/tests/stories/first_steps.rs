@@ -120,7 +120,7 @@ fn what_cannot_be_meant_is_told_before_the_passphrase_is_asked_for() {
     for (arguments, exit, what) in [
         (sealing(&absent, anna), 19, "absent/talk.webm cannot be read: No such file"),
         (sealing(&folder, anna), 19, "cannot be read: is a directory"),
-        (sealing(&file, "anna"), 2, "or a petname that you gave it (`vault-cli name` lists them)"),
+        (sealing(&file, "anna"), 2, "or a petname that you gave it"),
         (sealing(&file, "123"), 2, "\"123\" does not name an account"),
         ([sealing(&file, anna), typed(&["--media-type", "video"])].concat(), 2, "is not a media type"),
         (typed(&["open", "talk"]), 2, "does not name a recording"),

@@ -14,7 +14,7 @@ use vault_proto::statements::Suite;
 
 use super::{home, session_options, warnings};
 use crate::arguments::Global;
-use crate::failure::{self, Failure, Kind};
+use crate::failure::{self, Code, Failure};
 use crate::terminal::Terminal;
 
 /// Makes an identity.
@@ -104,7 +104,7 @@ pub(crate) async fn enrol(
 /// The certificate in a file that a registrar made.
 pub(super) fn certificate_in(file: &Path) -> Result<CertificateChain, Failure> {
     let name = file.display();
-    let bytes = std::fs::read(file).map_err(|error| Failure::disk(&name.to_string(), &error))?;
+    let bytes = std::fs::read(file).map_err(|error| failure::disk(&name.to_string(), &error))?;
     account::parse_certificate_file(&bytes).map_err(|error| {
         Failure::declined(
             &format!("{name} is no certificate file: {error}"),
@@ -119,7 +119,7 @@ pub(crate) async fn whoami(global: &Global, terminal: &Terminal) -> Result<(), F
     let list = profile.key_list.unverified();
     let (Some(encryption), Some(device)) = (list.encryption.first(), list.devices.first()) else {
         return Err(Failure::new(
-            Kind::Unlock,
+            Code::Unlock,
             "The key list in this home is damaged.",
             "The identity itself is not affected.",
             "Restore key-list.json from a backup of the home.",

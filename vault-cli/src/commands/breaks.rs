@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use vault_engine::elapsed::elapsed;
 use vault_engine::opening::media::Medium;
 
-use crate::elapsed::elapsed;
 use crate::terminal::Terminal;
 
 /// Most moments that are named.

@@ -14,7 +14,7 @@ use vault_proto::ids::AccountId;
 use vault_proto::recording::Refusal;
 
 use super::reading::{counted, other_end};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Code, Failure};
 use crate::terminal::Terminal;
 
 /// What to export, and where to.
@@ -87,7 +87,7 @@ pub(crate) async fn export(session: &Session, terminal: &Terminal, wanted: Wante
         let failed: Vec<_> = failures
             .iter()
             .map(|(recording, failure)| {
-                serde_json::json!({ "recording": recording, "error": failure.kind.name(), "what": failure.what })
+                serde_json::json!({ "recording": recording, "error": failure.code.word(), "what": failure.what })
             })
             .collect();
         terminal.document(&serde_json::json!({
@@ -121,7 +121,7 @@ pub(crate) async fn export(session: &Session, terminal: &Terminal, wanted: Wante
         terminal.insist(&format!("Not exported {recording}: {}", failure.what));
     }
     Err(Failure::new(
-        Kind::Partly,
+        Code::Partly,
         format!("{} could not be exported, named above.", counted(failures.len(), "recording", "recordings")),
         "All others are in the export, checked. Of those that failed there is at most what an earlier run had taken home.",
         "Run the same command again: it fetches only what is missing. If one keeps failing, tell the operator its id.",
@@ -206,7 +206,7 @@ fn unfinished(folder: &Path, error: ClientError) -> Failure {
     };
     let folder = folder.display();
     Failure::new(
-        Kind::Damaged,
+        Code::Damaged,
         format!("The export {folder} cannot be checked: {what}."),
         "Nothing was changed by checking. What lies in it may be right, and nothing here proves it.",
         format!(
@@ -218,7 +218,7 @@ fn unfinished(folder: &Path, error: ClientError) -> Failure {
 /// All of it is right, and it is not of the account that the home is of: only a person can tell whether that was meant.
 fn other_account(checked: &CheckedExport, own: AccountId) -> Failure {
     Failure::new(
-        Kind::Partly,
+        Code::Partly,
         format!("This is an export of account {}, and this home is of account {own}.", checked.account),
         "All of it is what that account signed; whether it is that account's newest, and whose account it is, this home cannot tell.",
         "If it is not the one you meant, check the folder. If it is, compare the account's id with its holder.",
@@ -255,13 +255,13 @@ fn not_whole(checked: &CheckedExport) -> Failure {
     if checked.superseded {
         found.push("the list it was made with is not your newest: recordings came later".to_owned());
     }
-    let kind = if damaged + incomplete + gone + refused + checked.other_files.len() > 0 {
-        Kind::Damaged
+    let code = if damaged + incomplete + gone + refused + checked.other_files.len() > 0 {
+        Code::Damaged
     } else {
-        Kind::Partly
+        Code::Partly
     };
     Failure::new(
-        kind,
+        code,
         format!("The export is not what was signed: {}.", found.join(", ")),
         "Those that are named as right are exactly what was exported. Nothing was changed by checking.",
         "Run `vault-cli export` with the same folder again: it fetches what is missing, changed or too old.",

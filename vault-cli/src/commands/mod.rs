@@ -24,7 +24,7 @@ use vault_engine::trust::directory;
 
 use crate::arguments::{Arguments, Command, Global};
 use crate::completions;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::stop::Stop;
 use crate::terminal::Terminal;
 
@@ -160,7 +160,7 @@ async fn learn(session: &Session, outcome: Result<(), Failure>) -> Result<(), Fa
 /// What was typed about the server.
 fn session_options(global: &Global) -> Result<SessionOptions, Failure> {
     let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|error| Failure::disk(&path.display().to_string(), &error))
+        std::fs::read(path).map_err(|error| failure::disk(&path.display().to_string(), &error))
     };
     Ok(SessionOptions {
         server: global.server.clone(),

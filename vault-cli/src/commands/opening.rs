@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use vault_client::ClientError;
 use vault_client::Session;
+use vault_client::io_failure::WriteSink;
+use vault_engine::elapsed::elapsed;
 use vault_engine::media_type::file_extension;
 use vault_engine::opening::media::{self, Medium, at_moment};
 use vault_engine::opening::recording::{RemoteRecording, require_id};
@@ -14,7 +16,6 @@ use vault_engine::opening::track::RemoteTrack;
 use super::breaks::tell_breaks;
 use super::output::Output;
 use super::reading::{completeness_name, fetch, provenance, write_out};
-use crate::elapsed::elapsed;
 use crate::failure::{Failure, cut_off};
 use crate::terminal::Terminal;
 
@@ -71,7 +72,8 @@ pub(crate) async fn open(session: &Session, terminal: &Terminal, wanted: Wanted)
         for (medium, output) in &mut plan.outputs {
             let name = output.name();
             let layout = medium.filter(|_| !as_sealed).and_then(Medium::layout);
-            let mut file = SeekableFile::new(output.writer(), layout);
+            let mut sink = WriteSink(output.writer());
+            let mut file = SeekableFile::new(&mut sink, layout);
             let track = medium.map(|medium| medium.track);
             let opened = write_out(session, terminal, &remote, ("opening", track), &mut file).await;
             sealed_bytes += opened.map_err(|error| output_failure(error, &name))?.bytes;
@@ -133,7 +135,7 @@ fn written(medium: Option<&Medium>, path: &Path, bytes: u64) -> serde_json::Valu
 
 fn output_failure(error: ClientError, name: &str) -> Failure {
     match error {
-        ClientError::Output(source) => Failure::output(name, &source),
+        ClientError::Output(why) => Failure::output(name, &why),
         other => other.into(),
     }
 }

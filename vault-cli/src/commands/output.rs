@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 
 /// What a file that is not whole yet is called, where it needs a name.
 const PREFIX: &str = ".vault-";
@@ -68,7 +68,7 @@ impl Output {
                 // The folder is asked for in whole, so that whoever is refused reads the name that they typed.
                 let folder = folder(path);
                 let found = folder.metadata();
-                found.map(drop).map_err(|error| Failure::disk(&path.display().to_string(), &error))
+                found.map(drop).map_err(|error| failure::disk(&path.display().to_string(), &error))
             }
         }
     }
@@ -80,7 +80,7 @@ impl Output {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(Self::standard_output());
         };
-        let failed = |error: io::Error| Failure::disk(&path.display().to_string(), &error);
+        let failed = |error: io::Error| failure::disk(&path.display().to_string(), &error);
         match path.metadata() {
             Ok(found) if !found.is_file() => {
                 let device = OpenOptions::new().write(true).open(path).map_err(failed)?;
@@ -120,7 +120,7 @@ impl Output {
 
     /// Writes some more.
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.writer().write_all(bytes).map_err(|error| Failure::output(&self.name(), &error))
+        self.writer().write_all(bytes).map_err(|error| failure::output(&self.name(), &error))
     }
 
     /// Everything was written: gives a file its name, durably.
@@ -134,7 +134,7 @@ impl Output {
                 if cfg!(unix) { File::open(folder(&path))?.sync_all() } else { Ok(()) }
             }
         };
-        finish().map_err(|error| Failure::output(&name, &error))
+        finish().map_err(|error| failure::output(&name, &error))
     }
 }
 

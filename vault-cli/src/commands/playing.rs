@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vault_client::Session;
+use vault_engine::elapsed::elapsed;
 use vault_engine::opening::media;
 use vault_engine::opening::recording::{RemoteRecording, require_id};
 use vault_engine::opening::track::RemoteTrack;
@@ -12,8 +13,7 @@ use super::breaks::tell_breaks;
 use super::opening::{chosen, write_from};
 use super::output::Output;
 use super::reading::{fetch, provenance};
-use crate::elapsed::elapsed;
-use crate::failure::{Failure, Kind, cut_off};
+use crate::failure::{Code, Failure, cut_off};
 use crate::play_server::{PlayServer, Playing};
 use crate::player::{Player, Started};
 use crate::stop::Stop;
@@ -99,7 +99,7 @@ pub(crate) async fn play(
         failure = server.serve() => Err(failure),
         well = closed => if well { Ok(()) } else {
             Err(Failure::new(
-                Kind::Usage,
+                Code::Usage,
                 "The player ended with an error.",
                 "Nothing of the recording was stored.",
                 "Try another one: --url prints an address for any player or browser on this machine.",

@@ -1,7 +1,6 @@
 //! `list`, `verify`.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use indicatif::BinaryBytes;
 use vault_client::ClientError;
@@ -9,10 +8,11 @@ use vault_client::Session;
 use vault_core::details::Track;
 use vault_engine::home::names::Names;
 use vault_engine::opening::listing::{self, ListedRecording, Status};
+use vault_engine::opening::plaintext_sink::{Discard, PlaintextSink};
 use vault_engine::opening::recording::{self, Completeness, Opened, RemoteRecording};
 use vault_proto::ids::{AccountId, RecordingId};
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Code, Failure};
 use crate::local_time::minute;
 use crate::printable::printable;
 use crate::terminal::Terminal;
@@ -78,17 +78,17 @@ pub(crate) async fn list(session: &Session, terminal: &Terminal) -> Result<(), F
     for (recording, failure) in &failures {
         if terminal.json() {
             terminal.document(&serde_json::json!({
-                "recording": recording, "status": "refused", "refusal": failure.kind.name(), "what": failure.what,
+                "recording": recording, "status": "refused", "refusal": failure.code.word(), "what": failure.what,
             }))?;
         }
         terminal.insist(&format!("Refused {recording}: {}", failure.what));
     }
-    let kinds: Vec<Kind> = failures.iter().map(|(_, failure)| failure.kind).collect();
-    not_listed(&kinds, listing.missing.len())
+    let codes: Vec<Code> = failures.iter().map(|(_, failure)| failure.code).collect();
+    not_listed(&codes, listing.missing.len())
 }
 
 /// The failure that says that entries were refused or are missing, all of which were named.
-fn not_listed(refused: &[Kind], missing: usize) -> Result<(), Failure> {
+fn not_listed(refused: &[Code], missing: usize) -> Result<(), Failure> {
     let what = match (refused.len(), missing) {
         (0, 0) => return Ok(()),
         (refused, 0) => {
@@ -109,12 +109,12 @@ fn not_listed(refused: &[Kind], missing: usize) -> Result<(), Failure> {
             counted(missing, "recording", "recordings")
         ),
     };
-    let kind = match refused.split_first() {
+    let code = match refused.split_first() {
         Some((first, others)) if missing == 0 && others.iter().all(|other| other == first) => *first,
-        _ => Kind::Partly,
+        _ => Code::Partly,
     };
     let means = "They are not shown as recordings of yours. The others were checked and are right.";
-    Err(Failure::new(kind, what, means, "Tell the operator, with the ids above."))
+    Err(Failure::new(code, what, means, "Tell the operator, with the ids above."))
 }
 
 pub(super) fn counted(count: usize, one: &str, several: &str) -> String {
@@ -230,7 +230,7 @@ pub(super) async fn completeness_name(
 /// Checks every byte of a recording.
 pub(crate) async fn verify(session: &Session, terminal: &Terminal, recording: &str) -> Result<(), Failure> {
     let remote = fetch(session, terminal, recording).await?;
-    let opened = write_out(session, terminal, &remote, ("verifying", None), &mut io::sink()).await?;
+    let opened = write_out(session, terminal, &remote, ("verifying", None), &mut Discard).await?;
     let checked = remote.checked();
     let status = completeness_name(session, &remote).await?;
     let segments = checked.segments().len();
@@ -294,7 +294,7 @@ pub(super) async fn write_out(
     terminal: &Terminal,
     remote: &RemoteRecording,
     (what, track): (&'static str, Option<u8>),
-    out: &mut (dyn io::Write + Send),
+    out: &mut dyn PlaintextSink,
 ) -> Result<Opened, ClientError> {
     let tracks = remote.tracks(session).await?;
     let wanted = tracks.iter().filter(|(number, _)| track.is_none_or(|track| track == **number));

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::warnings::warn_of_home;
 use super::{home, learn, unlock};
 use crate::arguments::{Global, Registrar};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::terminal::Terminal;
 
 /// Runs a registrar's command.
@@ -91,7 +91,7 @@ async fn certify(
     };
     let mut file = Output::open(Some(path))?;
     let written = writeln!(file.writer(), "{text}");
-    written.map_err(|error| Failure::output(&file.name(), &error))?;
+    written.map_err(|error| failure::output(&file.name(), &error))?;
     file.finish()?;
     terminal.say(&format!(
         "Account {} is certified as {} until {}; the certificate is in {}.",

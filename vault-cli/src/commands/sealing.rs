@@ -9,6 +9,7 @@ use vault_client::Session;
 use vault_client::sealing::{
     self, Ending, Objection, RecordingProgress, ResumedUpload, SealRequest, Sealed, ServerState, UploadEvent,
 };
+use vault_engine::elapsed::elapsed;
 use vault_engine::home::Home;
 use vault_engine::home::names::Names;
 use vault_engine::media_type::is_media_type;
@@ -17,8 +18,7 @@ use vault_engine::trust::directory;
 use vault_proto::ids::ConsultationId;
 
 use super::{breaks::tell_breaks, reading::counted, whom};
-use crate::elapsed::elapsed;
-use crate::failure::{Failure, Kind, not_begun, unreadable};
+use crate::failure::{self, Code, Failure, not_begun, unreadable};
 use crate::stop::Stop;
 use crate::terminal::Terminal;
 
@@ -99,7 +99,7 @@ pub(crate) async fn seal(
         return Ok(());
     }
     Err(Failure::new(
-        Kind::Partly,
+        Code::Partly,
         format!("There was nothing to seal: recording {} is empty.", sealed.recording),
         "It is on the server, complete and without a byte in it.",
         "If something should be in it, look for what the program that made the source says itself, then seal again.",
@@ -214,20 +214,20 @@ async fn seal_stream(
     let source = if source == Path::new("-") {
         standard_input()?
     } else {
-        File::open(source).map_err(|error| Failure::disk(&source.display().to_string(), &error))?
+        File::open(source).map_err(|error| failure::disk(&source.display().to_string(), &error))?
     };
     let source = sealing::opened(source)?;
     let sealed = sealing::seal_stream(session, source, request, stop.asked(), &mut on_event).await;
     sealed.map_err(|error| {
         let failure = Failure::from(error);
-        let is_server = matches!(failure.kind, Kind::Unreachable | Kind::Refused);
+        let is_server = matches!(failure.code, Code::Unreachable | Code::Refused);
         if has_begun || !is_server { failure } else { not_begun(&failure) }
     })
 }
 
 /// Standard input without a buffer of this program's own.
 fn standard_input() -> Result<File, Failure> {
-    let failed = |error: io::Error| Failure::disk("Standard input", &error);
+    let failed = |error: io::Error| failure::disk("Standard input", &error);
     #[cfg(unix)]
     {
         use std::os::fd::AsFd as _;
@@ -265,11 +265,11 @@ pub(crate) async fn resume(session: &Session, terminal: &Terminal) -> Result<(),
     let Some((_, first)) = failures.first() else {
         return Ok(());
     };
-    let kind = if failures.len() == 1 { first.kind } else { Kind::Partly };
+    let code = if failures.len() == 1 { first.code } else { Code::Partly };
     let what: Vec<String> =
         failures.iter().map(|(recording, failure)| format!("{recording}: {}", failure.what)).collect();
     Err(Failure::new(
-        kind,
+        code,
         format!("Not everything could be brought to an end. {}", what.join(" ")),
         "What is kept on this machine stays as it was; nothing of it was lost by trying.",
         first.next.clone(),

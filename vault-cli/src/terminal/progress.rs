@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{BinaryBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vault_client::sealing::{Objection, RecordingProgress, ServerState};
+use vault_engine::elapsed::elapsed;
 
 use super::Terminal;
-use crate::elapsed::elapsed;
 use crate::wrapping::columns;
 
 /// Work that takes less time shows no progress.

@@ -7,7 +7,7 @@ use vault_client::home_folder::{private_file, sync_folder};
 use zeroize::Zeroizing;
 
 use super::{Terminal, read_line};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::wrapping::{columns, wrapped};
 
 /// How many of the words are asked back.
@@ -26,7 +26,7 @@ impl Terminal {
         file: Option<&Path>,
     ) -> Result<(), Failure> {
         if let Some(path) = file {
-            write_words(path, words).map_err(|error| Failure::output(&path.display().to_string(), &error))?;
+            write_words(path, words).map_err(|error| failure::output(&path.display().to_string(), &error))?;
             self.say(&format!("{title} They are in {}, not encrypted.", path.display()));
             return Ok(());
         }

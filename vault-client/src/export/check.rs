@@ -15,6 +15,7 @@ use vault_proto::trust::Known;
 
 use super::objects;
 use super::single_file::{digest_of, files_below, small_file};
+use crate::io_failure::disk;
 use vault_engine::error::ClientError;
 use vault_engine::home::Home;
 use vault_engine::home::account::profile;
@@ -129,7 +130,7 @@ fn damaged(what: &str) -> ClientError {
 pub async fn check(folder: &Path, home: Option<&Home>) -> Result<CheckedExport, ClientError> {
     let file = |name: &str, limit: usize| {
         let bytes = small_file(&folder.join(name), limit);
-        bytes.map_err(ClientError::disk(folder.join(name)))?.ok_or_else(|| {
+        bytes.map_err(disk(folder.join(name)))?.ok_or_else(|| {
             damaged(&format!(
                 "{name} is missing: the export was never finished, or something was taken from it"
             ))

@@ -11,6 +11,7 @@ use vault_proto::object;
 
 use super::single_file::{create, digest_of, files_below, small_file};
 use crate::home_folder::{make_private_folder, private_file, sync_folder};
+use crate::io_failure::disk;
 use vault_engine::error::ClientError;
 use vault_export::Form;
 use vault_export::layout::{INCOMPLETE, LOCK, RECORDINGS};
@@ -48,9 +49,9 @@ impl ExportFolder {
     /// [`ClientError::Usage`] while another process writes in it, or if it holds other things than such an export: what
     /// is opened must not lie where what is sealed may. [`ClientError::Disk`].
     pub(crate) fn take(root: &Path, form: Form) -> Result<Self, ClientError> {
-        make_private_folder(root).map_err(ClientError::disk(root))?;
+        make_private_folder(root).map_err(disk(root))?;
         let path = root.join(LOCK);
-        let found = small_file(&path, mark(form).len()).map_err(ClientError::disk(path.clone()))?;
+        let found = small_file(&path, mark(form).len()).map_err(disk(path.clone()))?;
         if found.as_deref() != Some(mark(form).as_bytes()) {
             let other = [Form::Opened, Form::Sealed].map(|form| Some(mark(form).as_bytes()));
             if other.contains(&found.as_deref()) {
@@ -61,7 +62,7 @@ impl ExportFolder {
             }
             // A process that died at once leaves an empty one.
             let begun = found.as_ref().is_some_and(|found| found.is_empty());
-            let mut entries = fs::read_dir(root).map_err(ClientError::disk(root))?;
+            let mut entries = fs::read_dir(root).map_err(disk(root))?;
             if entries.nth(usize::from(begun)).is_some() {
                 return Err(ClientError::Usage(format!(
                     "the folder {} is not empty and holds no export of ours; name a new or empty folder",
@@ -70,7 +71,7 @@ impl ExportFolder {
             }
         }
         let open = private_file().create(true).truncate(false).write(true).open(&path);
-        let mut lock = open.map_err(ClientError::disk(path.clone()))?;
+        let mut lock = open.map_err(disk(path.clone()))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -79,10 +80,10 @@ impl ExportFolder {
                     root.display()
                 )));
             }
-            Err(TryLockError::Error(error)) => return Err(ClientError::disk(path)(error)),
+            Err(TryLockError::Error(error)) => return Err(disk(path)(error)),
         }
         if found.is_none_or(|found| found.is_empty()) {
-            lock.write_all(mark(form).as_bytes()).map_err(ClientError::disk(path))?;
+            lock.write_all(mark(form).as_bytes()).map_err(disk(path))?;
         }
         for name in FOLDERS {
             let path = root.join(name);
@@ -107,7 +108,7 @@ impl ExportFolder {
     pub(crate) fn apart(&self, name: &str) -> Result<PathBuf, ClientError> {
         let path = self.path(INCOMPLETE).join(name);
         remove_all(&path)?;
-        make_private_folder(&path).map_err(ClientError::disk(path.clone()))?;
+        make_private_folder(&path).map_err(disk(path.clone()))?;
         Ok(path)
     }
 
@@ -115,26 +116,26 @@ impl ExportFolder {
     pub(crate) fn appear(&self, apart: &Path, name: &str) -> Result<Sums, ClientError> {
         let place = self.path(name);
         for path in files_below(apart)? {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(ClientError::disk(path.clone()))?;
+            File::open(&path).and_then(|file| file.sync_all()).map_err(disk(path.clone()))?;
         }
         let above = place.parent().unwrap_or(&self.root).to_owned();
-        make_private_folder(&above).map_err(ClientError::disk(&above))?;
+        make_private_folder(&above).map_err(disk(&above))?;
         let old = self.path(INCOMPLETE).join(format!("{}-replaced", name.replace('/', "-")));
         remove_all(&old)?;
         let replaces = place.symlink_metadata().is_ok();
         if replaces {
-            fs::rename(&place, &old).map_err(ClientError::disk(place.clone()))?;
+            fs::rename(&place, &old).map_err(disk(place.clone()))?;
         }
         if let Err(error) = fs::rename(apart, &place) {
             if replaces {
-                fs::rename(&old, &place).map_err(ClientError::disk(place.clone()))?;
+                fs::rename(&old, &place).map_err(disk(place.clone()))?;
             }
-            return Err(ClientError::disk(place)(error));
+            return Err(disk(place)(error));
         }
-        sync_folder(&above).map_err(ClientError::disk(above))?;
+        sync_folder(&above).map_err(disk(above))?;
         // A link in its place was moved itself, and not what it leads to.
         if old.is_symlink() {
-            fs::remove_file(&old).map_err(ClientError::disk(old))?
+            fs::remove_file(&old).map_err(disk(old))?
         } else {
             remove_all(&old)?
         }
@@ -165,11 +166,11 @@ impl ExportFolder {
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(ClientError::disk(path)(error)),
+            Err(error) => return Err(disk(path)(error)),
         };
         let mut names = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(ClientError::disk(&path))?;
+            let entry = entry.map_err(disk(&path))?;
             names.extend(entry.file_name().into_string().ok());
         }
         Ok(names)
@@ -191,7 +192,7 @@ impl Batch<'_> {
         if present.as_deref() != Some(bytes) {
             let path = self.apart.join(self.files.len().to_string());
             let mut file = create(&path)?;
-            file.write_all(bytes).and_then(|()| file.sync_all()).map_err(ClientError::disk(&path))?;
+            file.write_all(bytes).and_then(|()| file.sync_all()).map_err(disk(&path))?;
             self.files.push((path, name.to_owned()));
         }
         sums.insert(name.to_owned(), Digest::of(bytes));
@@ -204,12 +205,12 @@ impl Batch<'_> {
         for (path, name) in self.files {
             let place = self.folder.path(&name);
             let above = place.parent().unwrap_or(&self.folder.root).to_owned();
-            make_private_folder(&above).map_err(ClientError::disk(&above))?;
-            fs::rename(&path, &place).map_err(ClientError::disk(place))?;
+            make_private_folder(&above).map_err(disk(&above))?;
+            fs::rename(&path, &place).map_err(disk(place))?;
             folders.insert(above);
         }
         for folder in folders {
-            sync_folder(&folder).map_err(ClientError::disk(folder))?;
+            sync_folder(&folder).map_err(disk(folder))?;
         }
         Ok(())
     }
@@ -217,7 +218,7 @@ impl Batch<'_> {
 
 fn remove_all(path: &Path) -> Result<(), ClientError> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ClientError::disk(path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk(path)(error)),
         _ => Ok(()),
     }
 }

@@ -20,6 +20,7 @@ use vault_proto::wire::MAX_DETAILS;
 
 use super::single_file::{create, small_file};
 use crate::home_folder::make_private_folder;
+use crate::io_failure::disk;
 use vault_engine::error::ClientError;
 use vault_export::sums::Sums;
 
@@ -161,7 +162,7 @@ fn check_body(path: &Path, proven: &ProvenSegment, hashes: &[Digest]) -> Result<
 pub(crate) fn write(apart: &Path, object: Object, bytes: &[u8]) -> Result<(), ClientError> {
     let path = apart.join(object.name());
     if let Some(folder) = path.parent() {
-        make_private_folder(folder).map_err(ClientError::disk(folder))?;
+        make_private_folder(folder).map_err(disk(folder))?;
     }
-    create(&path)?.write_all(bytes).map_err(ClientError::disk(path.clone()))
+    create(&path)?.write_all(bytes).map_err(disk(path.clone()))
 }

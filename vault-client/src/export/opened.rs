@@ -1,7 +1,7 @@
 //! Recordings of an export that are opened: media files in a folder that a person can read the name of.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,11 +14,13 @@ use vault_proto::statements::Role;
 use super::kept;
 use super::run::{Present, Run};
 use super::single_file::{create, digest_of};
+use crate::io_failure::{WriteSink, disk};
 use vault_engine::error::ClientError;
 use vault_engine::home::Home;
 use vault_engine::media_type::{file_extension, playable};
 use vault_engine::opening::listing::{self, ListedRecording, Status};
 use vault_engine::opening::media::{Medium, media};
+use vault_engine::opening::plaintext_sink::PlaintextSink as _;
 use vault_engine::opening::recording::RemoteRecording;
 use vault_engine::opening::seekable_file::{SeekableFile, Written};
 use vault_export::sums::Sums;
@@ -154,16 +156,17 @@ async fn write(
     path: &Path,
 ) -> Result<ExportedFile, ClientError> {
     let mut out = BufWriter::new(create(path)?);
-    let mut seekable = SeekableFile::new(&mut out, medium.layout());
+    let mut sink = WriteSink(&mut out);
+    let mut seekable = SeekableFile::new(&mut sink, medium.layout());
     let written = remote
         .write_to(run.session, Some(medium.track), &mut seekable, &mut |bytes| run.advance(bytes))
         .await;
     let opened = written.map_err(|error| match error {
-        ClientError::Output(source) => ClientError::disk(path)(source),
+        ClientError::Output(why) => ClientError::Disk { place: path.display().to_string(), why },
         other => other,
     })?;
     let mut written = seekable.finish();
-    out.flush().map_err(ClientError::disk(path))?;
+    out.flush().map_err(disk(path))?;
     drop(out);
     let found = std::mem::take(&mut written.indexed);
     let duration = medium.duration.or(found.duration_ms.map(Duration::from_millis));
@@ -186,13 +189,24 @@ async fn write(
 /// Puts a head in front of a file that was written without one.
 fn put_head(path: &Path, layout: SeekableLayout) -> Result<Written, ClientError> {
     let bare = path.with_extension("as-sealed");
-    std::fs::rename(path, &bare).map_err(ClientError::disk(path))?;
+    std::fs::rename(path, &bare).map_err(disk(path))?;
     let mut out = BufWriter::new(create(path)?);
-    let mut seekable = SeekableFile::new(&mut out, Some(layout));
-    let copied = File::open(&bare).and_then(|mut bare| io::copy(&mut bare, &mut seekable));
-    copied.map_err(ClientError::disk(path))?;
+    let mut sink = WriteSink(&mut out);
+    let mut seekable = SeekableFile::new(&mut sink, Some(layout));
+    let mut file = File::open(&bare).map_err(disk(path))?;
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(disk(path)(error)),
+        };
+        let written = seekable.write(buffer.get(..read).unwrap_or_default());
+        written.map_err(|why| ClientError::Disk { place: path.display().to_string(), why })?;
+    }
     let written = seekable.finish();
-    out.flush().and_then(|()| std::fs::remove_file(&bare)).map_err(ClientError::disk(path))?;
+    out.flush().and_then(|()| std::fs::remove_file(&bare)).map_err(disk(path))?;
     Ok(written)
 }
 

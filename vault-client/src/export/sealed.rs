@@ -14,6 +14,7 @@ use vault_proto::recording::ProvenSegment;
 use super::run::{Present, Run};
 use super::single_file::create;
 use super::{kept, objects};
+use crate::io_failure::disk;
 use vault_engine::error::ClientError;
 use vault_engine::opening::listing::ListedRecording;
 use vault_engine::opening::parts::{fetch_part, open_part, start_segment};
@@ -106,8 +107,8 @@ async fn fetch_segment(
     let mut parts = std::pin::pin!(stream::iter(parts).buffered(IN_FLIGHT));
     while let Some(part) = parts.next().await {
         let (ciphertext, bytes) = part?;
-        body.write_all(&ciphertext).map_err(ClientError::disk(&path))?;
+        body.write_all(&ciphertext).map_err(disk(&path))?;
         run.advance(bytes);
     }
-    body.flush().map_err(ClientError::disk(&path))
+    body.flush().map_err(disk(&path))
 }

@@ -5,13 +5,14 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::home_folder::private_file;
+use crate::io_failure::disk;
 use sha2::{Digest as _, Sha256};
 use vault_engine::error::ClientError;
 use vault_proto::ids::Digest;
 
 /// Makes a new file that only its owner may read.
 pub(crate) fn create(path: &Path) -> Result<File, ClientError> {
-    private_file().create_new(true).write(true).open(path).map_err(ClientError::disk(path))
+    private_file().create_new(true).write(true).open(path).map_err(disk(path))
 }
 
 /// A file of at most `limit` bytes; `None` if it is not there. One that is longer is cut behind the limit, and fits no
@@ -35,9 +36,9 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, ClientError> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).map_err(ClientError::disk(&folder))? {
-            let entry = entry.map_err(ClientError::disk(&folder))?;
-            let kind = entry.file_type().map_err(ClientError::disk(&folder))?;
+        for entry in fs::read_dir(&folder).map_err(disk(&folder))? {
+            let entry = entry.map_err(disk(&folder))?;
+            let kind = entry.file_type().map_err(disk(&folder))?;
             if kind.is_dir() { folders.push(entry.path()) } else { files.push(entry.path()) }
         }
     }
@@ -53,7 +54,7 @@ pub(crate) fn digest_of(path: &Path) -> Result<Option<(Digest, u64)>, ClientErro
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ClientError::disk(path)(error)),
+        Err(error) => return Err(disk(path)(error)),
     };
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
@@ -67,7 +68,7 @@ pub(crate) fn digest_of(path: &Path) -> Result<Option<(Digest, u64)>, ClientErro
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // A folder in place of a file, too.
-            Err(error) => return Err(ClientError::disk(path)(error)),
+            Err(error) => return Err(disk(path)(error)),
         }
     }
 }

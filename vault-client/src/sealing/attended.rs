@@ -14,6 +14,7 @@ use vault_engine::watched::Watched;
 
 use super::UploadEvent;
 use super::source::change_in;
+use crate::io_failure::io_failure;
 use vault_engine::error::{ClientError, SourceFailure};
 
 /// Most bytes that are read from a source at once.
@@ -78,7 +79,7 @@ pub(super) async fn drive(
         reading.await.map_err(|error| ClientError::Bug(error.to_string()))?.err()
     };
     let failure = match (failure, feed) {
-        (Some(SourceFailure::Unreadable(error)), Feed::File) => return Err(ClientError::Source(error)),
+        (Some(SourceFailure::Unreadable(why)), Feed::File) => return Err(ClientError::Source(why)),
         (failure, _) => failure,
     };
     let patience = match feed {
@@ -207,7 +208,7 @@ fn read_pieces(mut source: impl Read, pieces: &mpsc::Sender<Piece>) -> Result<()
             Err(error) => {
                 return Err(match change_in(&error) {
                     Some(change) => SourceFailure::Changed(change),
-                    None => SourceFailure::Unreadable(error),
+                    None => SourceFailure::Unreadable(io_failure(&error)),
                 });
             }
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use vault_core::webm::SeekIndexer;
 use vault_engine::Session;
-use vault_engine::error::{ClientError, SourceChange, SourceFailure};
+use vault_engine::error::{ClientError, NextStep, SourceChange, SourceFailure};
 use vault_engine::sealing::{
     FilePlan, Recorder, RecorderOptions, SealRequest, Sealed, TakenUp, Unfinished, plan_file,
 };
@@ -14,6 +14,7 @@ use vault_engine::sealing::{
 use super::attended::{Feed, drive};
 use super::source::{Source, change_in};
 use super::{UploadEvent, at_work, seal_stream};
+use crate::io_failure::source_failed;
 
 /// A file is not recorded while it is sealed: its segments end only where they are full.
 const OPTIONS: RecorderOptions =
@@ -44,7 +45,7 @@ pub async fn seal_file(
     match plan_file(session, facts, request, OPTIONS).await? {
         FilePlan::Busy(recording) => Err(ClientError::Declined {
             what: format!("another process is sealing this very file now, as recording {recording}"),
-            next: "Wait until it is done; if it was killed, run the command again to go on.".to_owned(),
+            next: "Wait until it is done; if it was killed, " + NextStep::Again + " to go on.",
         }),
         FilePlan::GoOn(unfinished) => go_on(session, *unfinished, source, request, on_event).await,
         FilePlan::New(begun) => {
@@ -77,7 +78,7 @@ pub(super) async fn go_on(
         TakenUp::NeverBegun => {
             return Err(ClientError::Declined {
                 what: "the server refuses the recording that was begun for this file".to_owned(),
-                next: "Run the same command again: it begins another one.".to_owned(),
+                next: NextStep::SameAgain + ": it begins another one.",
             });
         }
     };
@@ -91,7 +92,7 @@ pub(super) async fn go_on(
         Ok(_) => Err(SourceChange::OtherBytes),
         Err(error) => match change_in(&error) {
             Some(change) => Err(change),
-            None => return Err(ClientError::Source(error)),
+            None => return Err(source_failed(error)),
         },
     };
     let (source, indexer) = match change {
@@ -112,7 +113,7 @@ async fn seal_rest(
     source: Source,
     on_event: &mut (dyn FnMut(UploadEvent) + Send),
 ) -> Result<Sealed, ClientError> {
-    let name = source.name().map_err(ClientError::Source)?;
+    let name = source.name().map_err(source_failed)?;
     let sealed = drive(recorder, source, Feed::File, std::future::pending(), on_event).await?;
     if name.is_some_and(|name| name.leads_elsewhere()) {
         on_event(UploadEvent::NameLeadsElsewhere);

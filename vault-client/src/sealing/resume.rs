@@ -1,9 +1,7 @@
 //! Bringing to an end what processes of this home left behind.
 
-use std::io;
-
 use vault_engine::Session;
-use vault_engine::error::ClientError;
+use vault_engine::error::{ClientError, IoFailureKind};
 use vault_engine::sealing::{Ending, Resumed, ResumedUpload, Unfinished};
 
 use super::UploadEvent;
@@ -62,7 +60,7 @@ async fn unchanged_source(upload: &Unfinished) -> Result<Option<Source>, ClientE
         // Changed: what was sealed of it stands.
         Ok(_) => Ok(None),
         // Gone, too. Whatever else stands against reading it may pass.
-        Err(ClientError::Source(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(ClientError::Source(why)) if why.kind == IoFailureKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -23,7 +23,8 @@ use vault_proto::ids::Digest;
 use zeroize::Zeroizing;
 
 use super::path_text::{path_of_text, text_of_path};
-use vault_engine::error::{ClientError, SourceChange};
+use crate::io_failure::{io_failure, source_failed};
+use vault_engine::error::{ClientError, IoFailure, SourceChange};
 use vault_engine::sealing::SourceFile;
 
 /// A clock tick of a system that keeps times in nanoseconds, with room to spare: two writes within one look the same.
@@ -198,7 +199,8 @@ impl Source {
             Ok(Self { file, facts: Some(facts), watch: Some(watch), hash: Sha256::new() })
         };
         open().map_err(|error: io::Error| {
-            ClientError::Source(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+            let IoFailure { kind, reason } = io_failure(&error);
+            ClientError::Source(IoFailure::new(kind, format!("{}: {reason}", path.display())))
         })
     }
 
@@ -219,7 +221,7 @@ impl Source {
             let read = file.stream_position()?;
             Ok(Some(Watch { before: Look::settled(file)?, from: read, read }))
         };
-        let watch = watch(&mut file).map_err(ClientError::Source)?;
+        let watch = watch(&mut file).map_err(source_failed)?;
         Ok(Self { file, facts: None, watch, hash: Sha256::new() })
     }
 

@@ -74,7 +74,7 @@ pub enum Outgoing {
     Effect(EffectId, Effect),
     /// News.
     Event(Event),
-    /// A command is done.
+    /// A command is done. What an error means to a person, a [`Failure`](crate::failure::Failure) says.
     Done(Task, Box<Result<Outcome, ClientError>>),
 }
 

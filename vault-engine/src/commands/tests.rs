@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::effects::in_memory::InMemory;
 use crate::effects::{Driver as _, Reply, StoreFailure};
+use crate::error::{IoFailure, IoFailureKind};
+use crate::failure::Failure;
 use crate::home::account::NewAccount;
 use crate::sealing::{GiveUp, RecorderOptions, RecordingProgress, SealRequest, ServerState};
 
@@ -63,6 +65,20 @@ fn machine_with_account(passphrase: &str) -> (Arc<InMemory>, vault_proto::ids::A
 fn unlock(passphrase: &str) -> Command {
     let key = Key::Passphrase(passphrase.to_owned().into());
     Command::Unlock { key, server: None, retry_for: Some(Duration::ZERO) }
+}
+
+/// What another language hands in and takes out has no lifetime and no parameter, or it could not be named here. A
+/// closure could neither be shown nor looked at from two threads.
+#[test]
+fn what_crosses_into_another_language_is_data() {
+    type In = (Command, Said, Key, GiveUp, Now, Answer);
+    type Out = (Outgoing, Outcome, Event, Effect, ClientError, Failure);
+    const fn is_owned<T: Send + 'static>() {}
+    const fn is_data<T: Sync>() {}
+    const fn is_shown<T: std::fmt::Debug>() {}
+    is_owned::<(In, Out)>();
+    is_data::<(Command, Said, Key, Outcome, Event, ClientError, Failure)>();
+    is_shown::<(Answer, Out)>();
 }
 
 #[test]
@@ -135,8 +151,8 @@ fn a_cancelled_command_asks_for_nothing_and_says_nothing() {
     assert!(engine.is_awaited(id));
     engine.cancel(task);
     assert!(!engine.is_awaited(id));
-    let kind = std::io::ErrorKind::Other;
-    engine.answer(id, Answer::Failed(StoreFailure { place: String::new(), kind, reason: String::new() }));
+    let why = IoFailure::new(IoFailureKind::Other, "a test says so");
+    engine.answer(id, Answer::Failed(StoreFailure { place: String::new(), why }));
     assert!(engine.take(Now::default()).is_none());
     // One that was never polled never begins.
     let task = engine.start(unlock("a passphrase"));

@@ -1,11 +1,11 @@
 //! What can be asked of a machine, and what it can answer.
 
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::job::{Job, JobDone};
+use crate::error::IoFailure;
 
 /// Something that only the machine can do. Each says what its answer is.
 #[derive(Debug)]
@@ -114,15 +114,13 @@ pub struct RecordName {
     pub length: u64,
 }
 
-/// Why the store of a home did not do what was asked.
+/// Why the store of a home did not do what was asked, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFailure {
     /// Where, for a person: a path, if there are paths.
     pub place: String,
-    /// Of what kind.
-    pub kind: io::ErrorKind,
-    /// What the machine says.
-    pub reason: String,
+    /// Why.
+    pub why: IoFailure,
 }
 
 /// What is done with something on the server.
@@ -157,8 +155,8 @@ pub struct Request {
     pub method: Method,
     /// The whole address.
     pub url: String,
-    /// Headers beside those that every client of HTTP makes itself.
-    pub headers: Vec<(&'static str, String)>,
+    /// Names and values of headers beside those that every client of HTTP makes itself.
+    pub headers: Vec<(String, String)>,
     /// The body; none if it is empty and there is no `content-type`.
     pub body: Bytes,
     /// Most bytes of an answer's body that are read.

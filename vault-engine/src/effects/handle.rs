@@ -1,6 +1,5 @@
 //! The engine's side: one method for each effect, which waits for its answer.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::effect::{
     Answer, Change, Effect, Locking, NoAnswer, Now, RecordName, Request, Response, StoreFailure,
 };
 use super::job::Job;
-use crate::error::ClientError;
+use crate::error::{ClientError, NextStep};
 
 /// A machine to decide for. Cheap to clone.
 #[derive(Clone)]
@@ -82,7 +81,7 @@ impl Effects {
         let timestamp = seconds.and_then(|seconds| Timestamp::from_unix_seconds(seconds).ok());
         timestamp.ok_or_else(|| ClientError::Declined {
             what: "this machine's clock is wrong".to_owned(),
-            next: "Set it, then run the command again.".to_owned(),
+            next: "Set it, then " + NextStep::Again + ".",
         })
     }
 
@@ -176,9 +175,7 @@ impl Effects {
 
 fn failed(answer: Answer) -> ClientError {
     match answer {
-        Answer::Failed(StoreFailure { place, kind, reason }) => {
-            ClientError::Disk { path: PathBuf::from(place), source: std::io::Error::new(kind, reason) }
-        }
+        Answer::Failed(StoreFailure { place, why }) => ClientError::Disk { place, why },
         other => unexpected(&other),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Answer, Change, Driver, Effect, Effects, NoAnswer, Now, RecordName, Reply, StoreFailure};
+use crate::error::{IoFailure, IoFailureKind};
 use crate::home::Home;
 
 /// Half past midnight on a day of 2026.
@@ -61,9 +62,8 @@ impl Driver for InMemory {
             Effect::Commit(changes)
                 if !is_limit(&changes) && records.get(COMMITS_LEFT).is_some_and(|left| left == &[0]) =>
             {
-                let reason = "the test says so".to_owned();
-                let kind = std::io::ErrorKind::StorageFull;
-                Answer::Failed(StoreFailure { place: "home".to_owned(), kind, reason })
+                let why = IoFailure::new(IoFailureKind::Full, "the test says so");
+                Answer::Failed(StoreFailure { place: "home".to_owned(), why })
             }
             Effect::Commit(changes) => {
                 if let Some([left]) = records.get_mut(COMMITS_LEFT).map(Vec::as_mut_slice)

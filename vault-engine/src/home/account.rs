@@ -15,7 +15,7 @@ use vault_proto::statements::{DeviceKey, DeviceRole, EncryptionKey, KeyList, Sui
 use zeroize::Zeroizing;
 
 use crate::effects::{Change, Effects};
-use crate::error::{ClientError, Missing};
+use crate::error::{ClientError, Missing, NextStep};
 use crate::home::pins;
 use crate::home::{CERTIFICATE, Enrolment, Home, IDENTITY, KEY_LIST};
 
@@ -73,13 +73,16 @@ pub async fn is_account(home: &Home) -> Result<bool, ClientError> {
 /// Refuses a home that has an identity already.
 ///
 /// # Errors
-/// [`ClientError::Usage`]: an identity is never overwritten.
+/// [`ClientError::Declined`]: an identity is never overwritten.
 pub async fn require_none(home: &Home) -> Result<(), ClientError> {
     if is_account(home).await? {
-        return Err(ClientError::Usage(format!(
-            "the folder {} already holds an identity, which is never overwritten; choose another --home",
-            home.place()
-        )));
+        return Err(ClientError::Declined {
+            what: format!(
+                "the folder {} already holds an identity, which is never overwritten",
+                home.place()
+            ),
+            next: "Choose another " + NextStep::Home + ".",
+        });
     }
     Ok(())
 }
@@ -175,7 +178,7 @@ pub async fn unlock(home: &Home, passphrase: &SecretString) -> Result<Unlocked, 
 }
 
 fn no_identity(home: &Home) -> ClientError {
-    ClientError::NotSetUp(Missing::Identity(home.path("")))
+    ClientError::NotSetUp(Missing::Identity(home.place().to_owned()))
 }
 
 /// Reads what is public about the account of a home.

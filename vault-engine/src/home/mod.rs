@@ -19,8 +19,6 @@ pub mod names;
 pub mod own_list;
 pub mod pins;
 
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use vault_proto::ids::{AccountId, OrganisationId};
 
 use crate::effects::{Change, Effects, Lock, Locking, RecordName};
-use crate::error::{ClientError, Missing};
+use crate::error::{ClientError, IoFailure, IoFailureKind, Missing};
 
 /// A client's home. Cheap to clone.
 #[derive(Clone)]
@@ -70,8 +68,8 @@ impl Home {
     }
 
     /// Where a record is, for a person.
-    pub(crate) fn path(&self, key: &str) -> PathBuf {
-        PathBuf::from(&*self.place).join(key)
+    pub(crate) fn place_of(&self, key: &str) -> String {
+        format!("{}/{key}", self.place.trim_end_matches('/'))
     }
 
     /// Whether a record is there.
@@ -95,7 +93,8 @@ impl Home {
 
     /// The error that says that a record is not what was written.
     pub(crate) fn damaged(&self, key: &str, error: &dyn std::error::Error) -> ClientError {
-        ClientError::disk(self.path(key))(io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+        let why = IoFailure::new(IoFailureKind::Damaged, error.to_string());
+        ClientError::Disk { place: self.place_of(key), why }
     }
 
     /// The names of all records that begin so.
@@ -133,7 +132,7 @@ impl Home {
     /// As [`Self::lock`], in a home that cannot be written to without it: what is learnt there is not kept.
     pub(crate) async fn lock_if_writable(&self, name: &str) -> Result<Option<Lock>, ClientError> {
         match self.lock(name).await {
-            Err(ClientError::Disk { source, .. }) if is_refused(&source) => Ok(None),
+            Err(ClientError::Disk { why, .. }) if why.is_refusal_to_write() => Ok(None),
             other => other.map(Some),
         }
     }
@@ -144,7 +143,7 @@ impl Home {
     /// [`ClientError::NotSetUp`] if it is not.
     pub async fn enrolment(&self) -> Result<Enrolment, ClientError> {
         let enrolment = self.read_json(ENROLMENT).await?;
-        enrolment.ok_or_else(|| ClientError::NotSetUp(Missing::Enrolment(self.path(""))))
+        enrolment.ok_or_else(|| ClientError::NotSetUp(Missing::Enrolment(self.place().to_owned())))
     }
 
     /// Remembers where the account is enrolled.
@@ -165,9 +164,4 @@ impl Home {
         accounts.sort_unstable();
         Ok(accounts)
     }
-}
-
-/// Whether the store lets nobody write there, or not this user.
-pub fn is_refused(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use vault_proto::ids::{AccountId, MIN_PREFIX};
 
-use crate::error::ClientError;
+use crate::error::{ClientError, NextStep};
 use crate::home::Home;
 
 const NAMES: &str = "names.json";
@@ -133,7 +133,7 @@ impl Names {
 /// Gives an account a petname. The same again changes nothing.
 ///
 /// # Errors
-/// [`ClientError::Usage`] if the petname is another account's, or the account has another: a name never changes its
+/// [`ClientError::Declined`] if the petname is another account's, or the account has another: a name never changes its
 /// account unless it is removed first.
 pub async fn add(home: &Home, petname: Petname, account: AccountId) -> Result<(), ClientError> {
     let _lock = home.lock("names").await?;
@@ -142,18 +142,17 @@ pub async fn add(home: &Home, petname: Petname, account: AccountId) -> Result<()
         return if *named == account {
             Ok(())
         } else {
-            Err(ClientError::Usage(format!(
-                "the petname {petname} already names account {}; to give the name away, remove it first: `vault-cli name --remove \
-                 {petname}`",
-                named.short()
-            )))
+            Err(ClientError::Declined {
+                what: format!("the petname {petname} already names account {}", named.short()),
+                next: "To give the name away, " + NextStep::RemoveName(petname.to_string()) + ".",
+            })
         };
     }
     if let Some(other) = names.petname(account) {
-        return Err(ClientError::Usage(format!(
-            "account {} is called {other} already; to rename it, remove that first: `vault-cli name --remove {other}`",
-            account.short()
-        )));
+        return Err(ClientError::Declined {
+            what: format!("account {} is called {other} already", account.short()),
+            next: "To rename the account, " + NextStep::RemoveName(other.to_string()) + ".",
+        });
     }
     names.0.insert(petname, account);
     home.write_json(NAMES, &names).await
@@ -168,7 +167,7 @@ pub async fn remove(home: &Home, petname: &Petname) -> Result<AccountId, ClientE
     let mut names = Names::read(home).await?;
     let account = names.0.remove(petname).ok_or_else(|| ClientError::Declined {
         what: format!("nobody has the petname {petname} in this home"),
-        next: "See which there are with `vault-cli name`.".to_owned(),
+        next: NextStep::SeeNames + ".",
     })?;
     home.write_json(NAMES, &names).await?;
     Ok(account)
@@ -223,8 +222,8 @@ mod tests {
         let read = || block_on(Names::read(&home));
         add(petname("Anna"), account(1)).unwrap();
         add(petname("anna"), account(1)).unwrap();
-        assert!(matches!(add(petname("ANNA"), account(2)), Err(ClientError::Usage(_))));
-        assert!(matches!(add(petname("ann"), account(1)), Err(ClientError::Usage(_))));
+        assert!(matches!(add(petname("ANNA"), account(2)), Err(ClientError::Declined { .. })));
+        assert!(matches!(add(petname("ann"), account(1)), Err(ClientError::Declined { .. })));
         let names = read().unwrap();
         assert_eq!(names.account("anna"), Some(account(1)));
         assert_eq!(names.petname(account(1)).unwrap().as_str(), "Anna");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use vault_core::details::Track;
 use vault_core::webm::{SeekIndex, SeekableLayout};
 
-use crate::error::ClientError;
+use crate::error::{ClientError, NextStep};
 use crate::media_type::{PROBE, sniff};
 use crate::opening::recording::RemoteRecording;
 use crate::opening::track::RemoteTrack;
@@ -64,7 +64,7 @@ impl Medium {
                     "track {} ({}) has no index to begin at a moment with, which is made while WebM of a browser's recorder is sealed",
                     self.track, self.media_type
                 ),
-                next: "Open it whole, without --from, or play it from that moment: `vault-cli play --from`.".to_owned(),
+                next: NextStep::OpenWhole + ", or " + NextStep::PlayFrom + ".",
             }
         })
     }
@@ -129,7 +129,7 @@ pub fn at_moment(media: &[Medium], moment: Duration) -> Result<(&Medium, Duratio
                         "nobody knows how long track {} is, so this moment can lie in several",
                         medium.track
                     ),
-                    next: "Name one with --track; the moment is counted within it then.".to_owned(),
+                    next: NextStep::NameTrack + "; the moment is counted within it then.",
                 });
             }
         }
@@ -137,7 +137,7 @@ pub fn at_moment(media: &[Medium], moment: Duration) -> Result<(&Medium, Duratio
     let whole = moment.saturating_sub(left).as_secs();
     Err(ClientError::Declined {
         what: format!("this recording is only {whole} seconds long"),
-        next: "Name an earlier moment, or leave --from out.".to_owned(),
+        next: "Name an earlier moment, or " + NextStep::NoMoment + ".",
     })
 }
 

@@ -3,6 +3,7 @@
 pub mod listing;
 pub mod media;
 pub mod parts;
+pub mod plaintext_sink;
 pub mod recording;
 pub mod seekable_file;
 pub mod track;

@@ -1,7 +1,6 @@
 //! Fetching a recording, checking it and opening it; nothing is handed on before its own check (FORMAT.md, "Opening").
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_lock::OnceCell;
@@ -30,6 +29,7 @@ use vault_proto::trust::Known;
 use vault_proto::wire::{self, MAX_DETAILS, RecordingPage, RecordingRecord};
 
 use super::parts::{fetch_part, open_part, start_segment, stored};
+use super::plaintext_sink::PlaintextSink;
 use crate::error::{ClientError, CutOff, CutOffReason};
 use crate::home::Home;
 use crate::home::endings;
@@ -408,7 +408,7 @@ impl RemoteRecording {
         &self,
         session: &Session,
         track: Option<u8>,
-        out: &mut (dyn Write + Send),
+        out: &mut dyn PlaintextSink,
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Opened, ClientError> {
         // Before any segment: they say where the tracks end.
@@ -429,7 +429,7 @@ impl RemoteRecording {
         for proven in segments.into_iter().filter(wanted) {
             self.write_segment(session, &opening, &proven, out, &mut opened, on_progress).await?;
         }
-        out.flush().map_err(output_failed)?;
+        out.flush().map_err(ClientError::Output)?;
         let sha256 = match opened.several {
             Some(hash) => Digest::from_bytes(hash.finalize().into()),
             None => opened.release.sha256(tracks.first().copied().unwrap_or_default()),
@@ -442,7 +442,7 @@ impl RemoteRecording {
         session: &Session,
         opening: &Opening<'_>,
         proven: &ProvenSegment,
-        out: &mut (dyn Write + Send),
+        out: &mut dyn PlaintextSink,
         opened: &mut Progress,
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), ClientError> {
@@ -488,13 +488,13 @@ impl Progress {
         &mut self,
         track: u8,
         plaintext: &[u8],
-        out: &mut dyn Write,
+        out: &mut dyn PlaintextSink,
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), ClientError> {
         let released = self.release.next(track, plaintext)?;
         let released = plaintext.get(..released).unwrap_or_default();
         // The caller's output is a file or a pipe; a write to it is short next to fetching and opening a part.
-        out.write_all(released).map_err(output_failed)?;
+        out.write(released).map_err(ClientError::Output)?;
         if let Some(hash) = &mut self.several {
             hash.update(released);
         }
@@ -503,8 +503,4 @@ impl Progress {
         on_progress(released.len() as u64);
         Ok(())
     }
-}
-
-fn output_failed(source: io::Error) -> ClientError {
-    ClientError::Output(source)
 }

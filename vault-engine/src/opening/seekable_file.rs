@@ -1,15 +1,16 @@
 //! Writing a track as a seekable file while it is opened.
 
-use std::io::{self, Write};
-
 use sha2::{Digest as _, Sha256};
 use vault_core::webm::{Indexed, SeekIndexer, SeekableLayout};
 use vault_proto::ids::Digest;
 
+use super::plaintext_sink::PlaintextSink;
+use crate::error::IoFailure;
+
 /// Takes a track as it was sealed, from its start, and writes it with the head of a layout in place of its beginning.
 /// Without a layout it writes what it takes.
 pub struct SeekableFile<'a> {
-    out: &'a mut (dyn Write + Send),
+    out: &'a mut dyn PlaintextSink,
     head: Vec<u8>,
     skip: u64,
     bytes: u64,
@@ -30,7 +31,7 @@ pub struct Written {
 
 impl<'a> SeekableFile<'a> {
     /// Writes to `out`.
-    pub fn new(out: &'a mut (dyn Write + Send), layout: Option<SeekableLayout>) -> Self {
+    pub fn new(out: &'a mut dyn PlaintextSink, layout: Option<SeekableLayout>) -> Self {
         let indexer = layout.is_none().then(SeekIndexer::new);
         let SeekableLayout { head, body_from } =
             layout.unwrap_or(SeekableLayout { head: Vec::new(), body_from: 0 });
@@ -46,16 +47,16 @@ impl<'a> SeekableFile<'a> {
         }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(bytes)?;
+    fn put(&mut self, bytes: &[u8]) -> Result<(), IoFailure> {
+        self.out.write(bytes)?;
         self.hash.update(bytes);
         self.bytes += bytes.len() as u64;
         Ok(())
     }
 }
 
-impl Write for SeekableFile<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl PlaintextSink for SeekableFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), IoFailure> {
         if let Some(indexer) = &mut self.indexer {
             indexer.push(bytes);
         }
@@ -63,11 +64,10 @@ impl Write for SeekableFile<'_> {
         self.put(&head)?;
         let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
         self.skip -= skipped as u64;
-        self.put(bytes.get(skipped..).unwrap_or_default())?;
-        Ok(bytes.len())
+        self.put(bytes.get(skipped..).unwrap_or_default())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> Result<(), IoFailure> {
         self.out.flush()
     }
 }
@@ -89,7 +89,7 @@ mod tests {
             let layout = SeekableLayout { head: head.clone(), body_from: from as u64 };
             let mut file = SeekableFile::new(&mut out, Some(layout));
             for piece in body.chunks(piece) {
-                file.write_all(piece).unwrap();
+                file.write(piece).unwrap();
             }
             let Written { bytes, sha256, indexed } = file.finish();
             let expected = [&head[..], body.get(from..).unwrap_or_default()].concat();

@@ -20,7 +20,7 @@ use super::SealRequest;
 use super::journal::{Begin, EndLine, Journal, Past, SourceFile};
 use super::readers::{NewManifest, Readers};
 use super::sequence::{self, learn_last};
-use crate::error::ClientError;
+use crate::error::{ClientError, NextStep};
 use crate::home::account::Account;
 use crate::home::own_list;
 use crate::server::recording::ServerRecording;
@@ -211,8 +211,7 @@ pub(super) fn recording_sealer(begin: &Begin, session: &Session) -> Result<Recor
         what:
             "the note of this upload names another key than the one it was begun with: this home was changed"
                 .to_owned(),
-        next: "Go on with a copy of the home from before that, or seal it again as a new recording."
-            .to_owned(),
+        next: "Go on with a copy of the home from before that, or seal it again as a new recording.".into(),
     };
     let key = begin.recipient.parse().map_err(|_| other_key())?;
     RecordingSealer::new(manifest, key).map_err(|error| match error {
@@ -225,7 +224,7 @@ pub(super) fn recording_sealer(begin: &Begin, session: &Session) -> Result<Recor
 fn verify_own(manifest: &Envelope<Manifest>, account: &Account) -> Result<Verified<Manifest>, ClientError> {
     manifest.verify(KeyId::of_device(&account.device), &account.device).map_err(|_| ClientError::Declined {
         what: "this upload was begun with another identity than the one in this home".to_owned(),
-        next: "Go on with the home it was begun in (--home).".to_owned(),
+        next: NextStep::ItsHome + ".",
     })
 }
 

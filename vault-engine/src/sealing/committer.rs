@@ -21,7 +21,7 @@ use super::sender::{GiveUp, Item, OutgoingPart, Patience, Payload, Shared};
 use super::settlement::{Place, Settled};
 use super::spool::Spool;
 use crate::effects::{Change, Effects};
-use crate::error::ClientError;
+use crate::error::{ClientError, IoFailure, IoFailureKind};
 
 /// How long a home that takes nothing is left alone before it is tried again.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
@@ -148,8 +148,8 @@ impl Committer {
                     Err(error) => error,
                 }
             } else {
-                let full = "the recording's spool is at its limit";
-                ClientError::disk(spool.place())(std::io::Error::new(std::io::ErrorKind::QuotaExceeded, full))
+                let why = IoFailure::new(IoFailureKind::Full, "the recording's spool is at its limit");
+                ClientError::Disk { place: spool.place(), why }
             };
             self.publish(spool, may);
             let told = self.shared.give_up.get();

@@ -5,7 +5,6 @@
 //! (empty if it has none), then the ciphertext. Beside the parts there may be a [tail](super::tail).
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,8 +41,8 @@ impl Spool {
     }
 
     /// Where it lies, for a person.
-    pub(super) fn place(&self) -> PathBuf {
-        self.home.path(self.folder.trim_end_matches('/'))
+    pub(super) fn place(&self) -> String {
+        self.home.place_of(self.folder.trim_end_matches('/'))
     }
 
     fn key(&self, (segment, part): Place) -> String {

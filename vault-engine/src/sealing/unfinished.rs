@@ -15,7 +15,7 @@ use super::recorder::{Before, Keeping, Recorder, RecorderOptions, RecorderTask};
 use super::sequence;
 use super::spool::Spool;
 use super::{Ending, SealRequest, Sealed};
-use crate::error::{ClientError, SourceChange, SourceFailure};
+use crate::error::{ClientError, NextStep, SourceChange, SourceFailure};
 use crate::home::endings;
 use crate::server::recording::ServerRecording;
 use crate::session::Session;
@@ -118,7 +118,7 @@ impl Unfinished {
         }
         Err(ClientError::Declined {
             what: format!("this upload was begun at another server, {server}"),
-            next: format!("Go on with it there: `vault-cli resume --server {server}`."),
+            next: NextStep::ResumeAt(server.clone()) + ".",
         })
     }
 

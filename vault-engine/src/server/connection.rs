@@ -349,6 +349,7 @@ impl Connection {
         ];
         headers.extend(request.content_type.map(|kind| ("content-type", kind.to_owned())));
         headers.extend(covered.map(|(header, value)| (header.name(), value.to_owned())));
+        let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let (method, body) = (request.method, request.body.clone());
         // A refusal may be longer than what was asked for.
         Ok(effects::Request { method, url: url.into(), headers, body, limit: limit.max(MAX_PROBLEM) })

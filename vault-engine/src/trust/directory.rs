@@ -14,7 +14,7 @@ use vault_proto::trust::{Signer, VerifiedMember};
 use vault_proto::wire::{self, AccountMatches, DirectoryEntry};
 
 use crate::effects::Method;
-use crate::error::ClientError;
+use crate::error::{ClientError, NextStep};
 use crate::home::Home;
 use crate::home::account;
 use crate::home::names::Names;
@@ -369,7 +369,7 @@ async fn ask(connection: &Connection, prefix: &str) -> Result<AccountId, ClientE
 /// that talk to a person use [`resolve_near`], and [`first_contact`] to say whom the server took.
 ///
 /// # Errors
-/// [`ClientError::Usage`], [`ClientError::NotFound`] or [`ClientError::Ambiguous`].
+/// [`ClientError::Declined`], [`ClientError::NotFound`] or [`ClientError::Ambiguous`].
 pub async fn resolve_account(session: &Session, text: &str) -> Result<AccountId, ClientError> {
     if let Some(account) = resolve_near(&session.home, text).await? {
         return Ok(account);
@@ -380,7 +380,7 @@ pub async fn resolve_account(session: &Session, text: &str) -> Result<AccountId,
 /// As [`resolve_account`], without asking the server: `None` for a prefix of no account that was met before.
 ///
 /// # Errors
-/// [`ClientError::Usage`] or [`ClientError::Ambiguous`].
+/// [`ClientError::Declined`] or [`ClientError::Ambiguous`].
 pub async fn resolve_near(home: &Home, text: &str) -> Result<Option<AccountId>, ClientError> {
     if let Ok(account) = text.parse() {
         return Ok(Some(account));
@@ -390,9 +390,10 @@ pub async fn resolve_near(home: &Home, text: &str) -> Result<Option<AccountId>, 
         return Ok(Some(account));
     }
     check_prefix(text, "an account", AccountId::BYTES * 2).map_err(|error| match error {
-        ClientError::Usage(what) => {
-            ClientError::Usage(format!("{what}, or a petname that you gave it (`vault-cli name` lists them)"))
-        }
+        ClientError::Usage(what) => ClientError::Declined {
+            what: format!("{what}, or a petname that you gave it"),
+            next: NextStep::SeeNames + ".",
+        },
         other => other,
     })?;
     let near: Vec<AccountId> = pins::named_accounts(home)

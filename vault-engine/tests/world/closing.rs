@@ -1,7 +1,6 @@
 //! The last look: once nothing goes wrong any more, everything that was ever promised is there.
 
-use std::io;
-
+use vault_engine::opening::plaintext_sink::Discard;
 use vault_engine::opening::recording::RemoteRecording;
 use vault_proto::ids::RecordingId;
 
@@ -76,7 +75,7 @@ pub(crate) async fn close(life: Life) {
             Some(_) => {}
             None if agrees => {
                 let why = match RemoteRecording::fetch(&session, recording).await {
-                    Ok(remote) => remote.write_to(&session, None, &mut io::sink(), &mut |_| {}).await.err(),
+                    Ok(remote) => remote.write_to(&session, None, &mut Discard, &mut |_| {}).await.err(),
                     Err(error) => Some(error),
                 };
                 wrong(format!("{recording} does not open: {why:?}"));

@@ -1,10 +1,10 @@
 //! The homes of the world: records, locks, and what a crash or a bad disk leaves of a commit.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use bytes::Bytes;
 use vault_engine::effects::{Change, RecordName, StoreFailure};
+use vault_engine::error::{IoFailure, IoFailureKind};
 
 use crate::random::Random;
 
@@ -128,6 +128,6 @@ impl Disk {
     }
 }
 
-pub(crate) fn failure(kind: io::ErrorKind) -> StoreFailure {
-    StoreFailure { place: "the home".to_owned(), kind, reason: "said by a simulated disk".to_owned() }
+pub(crate) fn failure(kind: IoFailureKind) -> StoreFailure {
+    StoreFailure { place: "the home".to_owned(), why: IoFailure::new(kind, "said by a simulated disk") }
 }

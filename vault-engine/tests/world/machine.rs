@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use vault_engine::effects::{Answer, Change, Driver, Effect, Locking, Method, Now, Reply, Request};
+use vault_engine::error::IoFailureKind;
 use vault_proto::timestamp::Timestamp;
 
 use crate::disk::{Disk, Health, failure};
@@ -456,7 +457,7 @@ impl World {
             Effect::Load(_) | Effect::List(_) if failing => {
                 self.counts.failed += 1;
                 self.trouble[home] = self.running;
-                reply.answer(Answer::Failed(failure(std::io::ErrorKind::Other)));
+                reply.answer(Answer::Failed(failure(IoFailureKind::Other)));
             }
             Effect::Load(keys) => {
                 let records = self.mistaken_load(home, &keys);
@@ -469,7 +470,7 @@ impl World {
                 reply.answer(answer);
             }
             Effect::Lock { .. } if health == Health::ReadOnly => {
-                reply.answer(Answer::Failed(failure(std::io::ErrorKind::ReadOnlyFilesystem)));
+                reply.answer(Answer::Failed(failure(IoFailureKind::ReadOnly)));
             }
             Effect::Lock { name, .. } => {
                 let held = self.is_held(program, &name) && !self.gives_locks_twice();
@@ -504,16 +505,16 @@ impl World {
     fn commit(&mut self, home: usize, changes: &[Change], failing: bool) -> Answer {
         let now_ms = self.home_ms(home);
         let kind = match self.homes[home].health {
-            Health::ReadOnly => Some(std::io::ErrorKind::ReadOnlyFilesystem),
-            Health::Full if Disk::growth(changes) > 0 => Some(std::io::ErrorKind::StorageFull),
-            _ if failing => Some(std::io::ErrorKind::Other),
+            Health::ReadOnly => Some(IoFailureKind::ReadOnly),
+            Health::Full if Disk::growth(changes) > 0 => Some(IoFailureKind::Full),
+            _ if failing => Some(IoFailureKind::Other),
             _ => None,
         };
         if let Some(kind) = kind {
             self.counts.failed += 1;
             self.trouble[home] = self.running;
-            self.say(|| format!("   {kind}"));
-            if kind != std::io::ErrorKind::ReadOnlyFilesystem {
+            self.say(|| format!("   {kind:?}"));
+            if kind != IoFailureKind::ReadOnly {
                 self.leave_some(home, changes, now_ms);
             }
             return Answer::Failed(failure(kind));

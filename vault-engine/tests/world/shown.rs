@@ -1,9 +1,9 @@
 //! What programs are shown of recordings: nothing that never was, nothing against what they knew, nothing released
 //! before it is learnt.
 
-use std::io;
-
+use vault_engine::error::IoFailure;
 use vault_engine::opening::listing::{Listing, Status};
+use vault_engine::opening::plaintext_sink::PlaintextSink;
 use vault_proto::ids::RecordingId;
 use vault_proto::recording_list::ListEntry;
 
@@ -137,13 +137,9 @@ pub(crate) fn released(life: &Life, before: &Before, shown: ListEntry) {
     });
 }
 
-impl io::Write for Out {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+impl PlaintextSink for Out {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), IoFailure> {
         self.release(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use vault_proto::wire::{self, COMPARISON_LIFETIME, ComparisonState};
 
 use super::directory;
 use crate::effects::Method;
-use crate::error::{ClientError, CompareProblem};
+use crate::error::{ClientError, CompareProblem, NextStep};
 use crate::home::Home;
 use crate::home::account;
 use crate::home::pins::{self, Compared, Pin, Shown, Standing};
@@ -165,8 +165,8 @@ fn is_refusal(error: &ClientError, codes: &[ProblemCode]) -> bool {
 /// Notes what two people found about the digits that were shown last. Returns the digits, if some were shown.
 ///
 /// # Errors
-/// [`ClientError::Usage`] for "equal" if no digits wait for an answer or they are too old; [`ClientError::Compare`] for
-/// "unequal", once that is noted: from then on nothing is sealed to the account.
+/// [`ClientError::Declined`] for "equal" if no digits wait for an answer or they are too old; [`ClientError::Compare`]
+/// for "unequal", once that is noted: from then on nothing is sealed to the account.
 pub async fn answer(home: &Home, other: AccountId, equal: bool) -> Result<String, ClientError> {
     let at = home.effects().timestamp()?;
     let mut digits = String::new();
@@ -177,10 +177,10 @@ pub async fn answer(home: &Home, other: AccountId, equal: bool) -> Result<String
         if let Some(shown) = shown {
             digits.clone_from(&shown.code);
         } else if equal {
-            return Err(ClientError::Usage(format!(
-                "no digits of a comparison with account {} wait for an answer: run `vault-cli compare` with it first",
-                other.short()
-            )));
+            return Err(ClientError::Declined {
+                what: format!("no digits of a comparison with account {} wait for an answer", other.short()),
+                next: NextStep::Compare + " first.",
+            });
         }
         let standing = if equal {
             Standing { compared: Some(Compared { at, key_list: pin.key_list }), unequal: None }

@@ -1,26 +1,13 @@
-//! What to say of a recording that has no end, nothing in it, or not even a beginning.
+//! What to say of a recording that has no end, or nothing in it.
 
 use std::time::Duration;
 
-use vault_engine::error::{CutOff, CutOffReason};
-
-use super::{Failure, Kind};
+use super::{Code, Failure};
 use crate::elapsed::elapsed;
+use crate::error::{CutOff, CutOffReason, NextStep};
 
-/// A recording that could not even begin: what its source gives goes nowhere.
-pub(crate) fn not_begun(failure: &Failure) -> Failure {
-    Failure::new(
-        failure.kind,
-        format!("The recording has not begun. {}", failure.what),
-        "What its source gives now is kept nowhere: neither on the server nor on this machine. Without the server a recording \
-         begins only for people whose keys this home looked up there within the last 7 days.",
-        "Record into a file until then and seal that file later (`vault-cli seal FILE`), or run the same command again once \
-         the first line is put right.",
-    )
-}
-
-/// A recording without its end.
-pub(crate) fn cut_off(at: &CutOff) -> Failure {
+/// What to say of a recording that has no end: since when, and how much of it can be opened.
+pub fn cut_off(at: &CutOff) -> Failure {
     if at.is_empty() {
         return nothing_recorded(at);
     }
@@ -40,27 +27,29 @@ pub(crate) fn cut_off(at: &CutOff) -> Failure {
     let (why, next) = match at.why {
         CutOffReason::NoEnd => (
             "its end was never sealed, or the server hides it".to_owned(),
-            "To open what is there, add --allow-cut-off. If it is still being recorded or uploaded, wait for its end.",
+            "To open what is there, " + NextStep::AllowCutOff + ". If it is still being recorded or uploaded, wait for its end.",
         ),
         CutOffReason::RestLost => (
             "its sealing device says that the rest was lost".to_owned(),
-            "To open what is there, add --allow-cut-off.",
+            "To open what is there, " + NextStep::AllowCutOff + ".",
         ),
         CutOffReason::EndHidden { ended, final_seal } => (
             format!(
                 "the server hides its end, which this device sealed at {ended} (final seal {final_seal})"
             ),
-            "Tell the operator: the final seal in this home (endings/) proves that there is an end, and the server had it.",
+            "Tell the operator: the final seal in this home (endings/) proves that there is an end, and the server had it."
+                .into(),
         ),
         CutOffReason::EndForgotten { final_seal } => (
             format!(
                 "the server hides its end, which it has shown to this account before (final seal {final_seal})"
             ),
-            "Tell the operator: the store may have been rolled back. This account's own list (list.json) says that there is an end.",
+            "Tell the operator: the store may have been rolled back. This account's own list (list.json) says that there is an end."
+                .into(),
         ),
     };
     Failure::new(
-        Kind::CutOff,
+        Code::CutOff,
         format!("This recording is cut off: {why}.{stored}"),
         format!("{} bytes of it are proved and can be opened; what came after is not there.", at.bytes),
         next,
@@ -72,16 +61,18 @@ fn nothing_recorded(at: &CutOff) -> Failure {
     let (why, next) = match at.why {
         CutOffReason::RestLost => (
             "its sealing device says that all of it was lost",
-            "There is nothing to wait for. What should be in it has to be sealed again, and becomes a recording of its own.",
+            "There is nothing to wait for. What should be in it has to be sealed again, and becomes a recording of its own."
+                .into(),
         ),
         _ => (
             "its sealing device died before the first part or has sent none yet, or the server hides it",
-            "If it is being recorded or uploaded just now, wait. `vault-cli resume` on the device that began it says what became \
-             of it.",
+            "If it is being recorded or uploaded just now, wait. "
+                + NextStep::Resuming
+                + " on the device that began it says what became of it.",
         ),
     };
     Failure::new(
-        Kind::CutOff,
+        Code::CutOff,
         format!("Nothing was recorded: {why}. It was begun at {}.", at.created),
         "The recording is empty: there is not a byte in it to open.",
         next,

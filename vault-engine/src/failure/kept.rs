@@ -1,26 +1,31 @@
 //! The words for a recording that did not come to its end on the server: how much of it is where.
 
-use std::io;
-
-use vault_client::ClientError;
-use vault_engine::error::{Extent, KeptRecording, RecordingEnd, SourceFailure};
 use vault_proto::ids::RecordingId;
 
-use super::{Failure, Kind, plain};
+use super::{Code, Failure};
+use crate::error::{
+    ClientError, Extent, IoFailure, IoFailureKind, KeptRecording, Next, NextStep, RecordingEnd, SourceFailure,
+};
 
-/// How much of a recording is where, for programs.
+/// How much of a recording is where: the figures of a [`KeptRecording`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Whereabouts {
-    recording: RecordingId,
-    end: RecordingEnd,
-    on_server: Extent,
-    kept: Extent,
-    lost: Extent,
+pub struct Whereabouts {
+    /// The recording.
+    pub recording: RecordingId,
+    /// How far its end has come.
+    pub end: RecordingEnd,
+    /// Acknowledged by the server.
+    pub on_server: Extent,
+    /// Follows on it, and needs the home of this machine.
+    pub kept: Extent,
+    /// Neither.
+    pub lost: Extent,
 }
 
 impl Whereabouts {
-    /// Adds the figures to a JSON document.
-    pub(crate) fn add_to(&self, document: &mut serde_json::Map<String, serde_json::Value>) {
+    /// Adds them to a JSON document, for programs: `recording`, `end` (`unsealed`, `kept` or `on_server`), and as bytes
+    /// and milliseconds `acknowledged_bytes`, `acknowledged_ms`, `kept_bytes`, `kept_ms`, `lost_bytes`, `lost_ms`.
+    pub fn add_to(&self, document: &mut serde_json::Map<String, serde_json::Value>) {
         let end = match self.end {
             RecordingEnd::Unsealed => "unsealed",
             RecordingEnd::SealedHere => "kept",
@@ -51,7 +56,7 @@ pub(super) fn kept(told: KeptRecording) -> Failure {
     };
     // What cost something decides; else what is in the way.
     let decides = not_kept.as_ref().filter(|_| lost.bytes > 0).unwrap_or(&reason);
-    let is_disk = [Some(&reason), not_kept.as_ref()].into_iter().flatten().any(|why| why.kind == Kind::Disk);
+    let is_disk = [Some(&reason), not_kept.as_ref()].into_iter().flatten().any(|why| why.code == Code::Disk);
     let what = match end {
         _ if lost.bytes > 0 => format!(
             "Recording {recording} is cut off: its last {} were neither acknowledged by the server nor could they be kept here. {whys}",
@@ -83,15 +88,20 @@ pub(super) fn kept(told: KeptRecording) -> Failure {
     let reached = if is_refused { "takes it again (ask its operator)" } else { "can be reached" };
     let next = match end {
         RecordingEnd::OnServer => {
-            "Put this machine's disk right (make room, or check it), then run `vault-cli resume`, which tidies up.".to_owned()
+            "Put this machine's disk right (make room, or check it), then "
+                + NextStep::Resume
+                + ", which tidies up."
         }
-        _ if is_disk => format!(
-            "Put this machine's disk right (make room, or check it), then run `vault-cli resume` once the server {reached}: it ends \
-             the recording with what is there. Until then keep the home folder."
-        ),
-        _ => format!("Run `vault-cli resume` once the server {reached}; until then keep the home folder."),
+        _ if is_disk => {
+            "Put this machine's disk right (make room, or check it), then "
+                + NextStep::Resume
+                + " once the server "
+                + reached
+                + ": it ends the recording with what is there. Until then keep the home folder."
+        }
+        _ => NextStep::Resume + " once the server " + reached + "; until then keep the home folder.",
     };
-    let failure = Failure::new(decides.kind, what, means, next);
+    let failure = Failure::new(decides.code, what, means, next);
     let whereabouts = Whereabouts { recording, end, on_server, kept, lost };
     Failure { whereabouts: Some(Box::new(whereabouts)), ..failure }
 }
@@ -109,7 +119,7 @@ pub(super) fn cut_short(recording: RecordingId, bytes: u64, why: &SourceFailure)
         ),
     };
     Failure::new(
-        Kind::Partly,
+        Code::Partly,
         what,
         format!(
             "The {bytes} bytes that had been sealed are on the server, and are shown as cut off, never as complete."
@@ -118,18 +128,17 @@ pub(super) fn cut_short(recording: RecordingId, bytes: u64, why: &SourceFailure)
     )
 }
 
-/// A file that cannot be read: what was begun of it stays as it is.
-pub(crate) fn unreadable(name: &str, error: &io::Error) -> Failure {
-    let error = &plain(error);
-    let next = match error.kind() {
-        io::ErrorKind::NotFound => "Check the path, then run the command again.",
-        io::ErrorKind::IsADirectory => "Name a file in it: each becomes a recording of its own.",
-        io::ErrorKind::PermissionDenied => "Change its permissions, then run the command again.",
-        _ => "Check the disk that it is on, then run the same command again to go on.",
+/// What to say of a source that cannot be read, which is called `name`: what was begun of it stays as it is.
+pub fn unreadable(name: &str, why: &IoFailure) -> Failure {
+    let next: Next = match why.kind {
+        IoFailureKind::NotFound => "Check the path, then " + NextStep::Again + ".",
+        IoFailureKind::IsFolder => "Name a file in it: each becomes a recording of its own.".into(),
+        IoFailureKind::NotPermitted => "Change its permissions, then " + NextStep::Again + ".",
+        _ => "Check the disk that it is on, then " + NextStep::SameAgain + " to go on.",
     };
     Failure::new(
-        Kind::Disk,
-        format!("{name} cannot be read: {error}."),
+        Code::Disk,
+        format!("{name} cannot be read: {why}."),
         "Nothing was ended: what the server had acknowledged of it is kept there.",
         next,
     )
