@@ -143,6 +143,7 @@ fn envelope(data: &[u8]) -> bool {
 
 /// The same, found by its digest: what has one is found under it and under no other, as what it is and as nothing else.
 fn named(data: &[u8]) {
+    type Find = fn(&NamedStatements, &Digest, &[u8]) -> bool;
     fn find<T: Statement>(statements: &NamedStatements, digest: &Digest, bytes: &[u8]) -> bool {
         let found = statements.get::<T>(digest);
         let parsed = Envelope::<T>::parse(bytes);
@@ -160,7 +161,7 @@ fn named(data: &[u8]) {
         assert!(Envelope::<Manifest>::parse(data).is_err(), "a statement has no digest");
         return;
     };
-    let kinds: [fn(&NamedStatements, &Digest, &[u8]) -> bool; 12] = of_each_kind!(find);
+    let kinds: [Find; 12] = of_each_kind!(find);
     assert!(kinds.iter().filter(|find| find(&statements, &digest, data)).count() <= 1);
     let other = Digest::of(digest.as_bytes());
     statements.insert(other, data);

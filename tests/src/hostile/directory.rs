@@ -196,7 +196,8 @@ impl OwnKeys {
         let mut sealer = RecordingSealer::new(verified, key.recipient().clone()).ok()?;
         let mut segment = sealer.begin_segment(0, vault_proto::geometry::PartChunks::FIFTEEN).ok()?;
         let header = segment.header().to_vec();
-        let part = segment.next_part(b"planted by the operator".to_vec(), true).ok()?.run().ok()?.ciphertext;
+        let said = b"planted by the operator";
+        let part = segment.next_part(said.to_vec(), true).ok()?.run().ok()?.ciphertext;
         let facts = segment.finish(vec![Digest::of(&part)], part.len());
         let seal = self.device.sign_statement(sealer.prepare_seal(&facts).ok()?).ok()?;
         sealer.continue_after(&seal).ok()?;
@@ -204,7 +205,14 @@ impl OwnKeys {
             title: Some("Planted".to_owned()),
             started: at,
             ended: at,
-            tracks: Vec::new(),
+            tracks: vec![vault_core::details::Track {
+                track: 0,
+                media_type: "text/plain".to_owned(),
+                bytes: said.len() as u64,
+                duration_ms: None,
+                sha256: Some(Digest::of(said)),
+                seek: None,
+            }],
         };
         let (details, final_seal) = sealer.prepare_final(&details, RecordingStatus::Complete, at).ok()?;
         let final_seal = self.device.sign_statement(final_seal).ok()?;

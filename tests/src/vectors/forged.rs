@@ -359,9 +359,12 @@ fn seals(cast: &Cast) -> Vec<Scenario> {
                 draft.on_details = Box::new(|text| *text = text.replacen(r#""track":0"#, r#""track":9"#, 1));
             },
         ),
-        seal(("seal-track-of-the-details", "the track that stands for the details", Damaged), |seal| {
-            seal.track = 255;
-        }),
+        forge(
+            cast,
+            ("seal-track-of-the-details", "the track that stands for the details", Damaged),
+            // All else is as it has to be for such a track.
+            |draft| draft.takes.iter_mut().for_each(|take| take.track = 255),
+        ),
         seal(("seal-previous-of-the-first", "a first segment that follows on another", Damaged), |seal| {
             seal.previous = Some(Digest::of(b"a seal"));
         }),

@@ -155,12 +155,16 @@ fn payloads(cast: &Cast) -> Vec<Scenario> {
         manifest(("manifest-one-person", "a patient who is the clinician", Damaged), |manifest| {
             manifest.patient = manifest.clinician;
         }),
-        manifest(
+        forge(
+            cast,
             ("manifest-one-person-in-both-roles", "a reader who is the patient and the clinician", Damaged),
-            |manifest| {
-                manifest.patient = manifest.clinician;
-                let clinician = manifest.readers[1];
-                manifest.readers[0] = Reader { role: ReaderRole::Patient, ..clinician };
+            |draft| {
+                draft.on_members = Box::new(|members| members[0] = members[1].clone());
+                draft.on_manifest = Box::new(|manifest| {
+                    manifest.patient = manifest.clinician;
+                    let clinician = manifest.readers[1];
+                    manifest.readers[0] = Reader { role: ReaderRole::Patient, ..clinician };
+                });
             },
         ),
         manifest(

@@ -106,14 +106,17 @@ fn seal(suite: Suite, lengths: &[usize]) -> Stored {
         title: Some("Interop".to_owned()),
         started: time("2026-11-21T09:30:00Z"),
         ended: time("2026-11-21T09:45:00Z"),
-        tracks: vec![Track {
-            track: 0,
-            media_type: "video/webm".to_owned(),
-            bytes: sealer.total_length(),
-            duration_ms: None,
-            sha256: None,
-            seek: None,
-        }],
+        tracks: (0..)
+            .zip(&segments)
+            .map(|(track, (_, _, plaintext))| Track {
+                track,
+                media_type: "video/webm".to_owned(),
+                bytes: plaintext.len() as u64,
+                duration_ms: None,
+                sha256: Some(Digest::of(plaintext)),
+                seek: None,
+            })
+            .collect(),
     };
     let ended = details.ended;
     let (details, _) = sealer.prepare_final(&details, RecordingStatus::Complete, ended).unwrap();
