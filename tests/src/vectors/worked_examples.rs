@@ -96,13 +96,13 @@ fn ids(cast: &Cast, recording: &Recording) -> String {
     let device = cast.clinician.device.public();
     let device_id = labelled("device-key", device);
     let salt = manifest.salt.as_bytes();
-    let id = labelled("recording", &[&device_id[..], salt].concat());
+    let id = labelled("recording", [&device_id[..], salt].concat());
     Table(vec![
         ("organisation root, public", hex(cast.root.public())),
         ("organisation", hex(labelled("organisation", cast.root.public()))),
         ("issuer, public", hex(cast.issuer.public())),
         ("issuer key id", hex(labelled("issuer-key", cast.issuer.public()))),
-        ("device, secret", hex(&fixed_bytes("clinician device"))),
+        ("device, secret", hex(fixed_bytes("clinician device"))),
         ("device, public", hex(device)),
         ("device key id", hex(device_id)),
         ("salt", hex(salt)),
@@ -120,7 +120,7 @@ fn statement(recording: &Recording) -> String {
     Table(vec![
         ("payload", text.clone()),
         ("to be signed", format!("DSSEv1 {} {payload_type} {} {text}", payload_type.len(), payload.len())),
-        ("signature", hex(&BASE64.decode(signature.as_bytes()).unwrap())),
+        ("signature", hex(BASE64.decode(signature.as_bytes()).unwrap())),
         ("envelope", String::from_utf8(envelope.to_vec()).unwrap()),
         ("digest", hex(Sha256::digest(&payload))),
     ])
@@ -138,7 +138,7 @@ fn age_file(bytes: &[u8]) -> [String; 2] {
 fn key_object(recording: &Recording) -> String {
     let manifest = &recording.manifest;
     let (tenant, key) = (manifest.tenant.as_bytes(), manifest.key.as_bytes());
-    let context = labelled("key-context", &[&tenant[..], manifest.recording.as_bytes(), key].concat());
+    let context = labelled("key-context", [&tenant[..], manifest.recording.as_bytes(), key].concat());
     let identity = recording_key(Suite::X25519, VECTOR);
     let [header, payload] = age_file(&recording.objects.key);
     Table(vec![
@@ -156,7 +156,7 @@ fn key_object(recording: &Recording) -> String {
 fn segment(recording: &Recording) -> String {
     let manifest = Sha256::digest(taken_apart(&recording.objects.manifest).1);
     let context = |index: u32, track: u8| {
-        hex(labelled("context", &[&manifest[..], &index.to_be_bytes(), &[track]].concat()))
+        hex(labelled("context", [&manifest[..], &index.to_be_bytes(), &[track]].concat()))
     };
     let segment = &recording.objects.segments[0];
     let part = Sha256::digest(&segment.body);
@@ -166,7 +166,7 @@ fn segment(recording: &Recording) -> String {
         ("context_0, track 0", context(0, 0)),
         ("context of the details", context(u32::MAX, 255)),
         ("plaintext", String::from_utf8(MEDIA.to_vec()).unwrap()),
-        ("file key", hex(&recording.file_keys[0])),
+        ("file key", hex(recording.file_keys[0])),
         ("its header", String::from_utf8(segment.header.clone()).unwrap()),
         ("header of the seal", hex(Sha256::digest(&segment.header))),
         ("body", hex(&segment.body)),
@@ -183,12 +183,12 @@ fn parts() -> String {
         Sha256::digest([&[1][..], &left, &right].concat()).into()
     };
     Table(vec![
-        ("hash of part 0", hex(&hash(0))),
-        ("hash of part 1", hex(&hash(1))),
-        ("hash of part 2", hex(&hash(2))),
-        ("root over 0", hex(&leaf(0))),
-        ("root over 0, 1", hex(&node(leaf(0), leaf(1)))),
-        ("root over 0, 1, 2", hex(&node(node(leaf(0), leaf(1)), leaf(2)))),
+        ("hash of part 0", hex(hash(0))),
+        ("hash of part 1", hex(hash(1))),
+        ("hash of part 2", hex(hash(2))),
+        ("root over 0", hex(leaf(0))),
+        ("root over 0, 1", hex(node(leaf(0), leaf(1)))),
+        ("root over 0, 1, 2", hex(node(node(leaf(0), leaf(1)), leaf(2)))),
     ])
     .text()
 }
@@ -222,9 +222,9 @@ fn compared(cast: &Cast) -> String {
     let [(x, (account_x, s_x)), (_, (account_y, s_y))] = sides;
     let (n_x, n_y) = (fixed_bytes("nonce x"), fixed_bytes("nonce y"));
     let commitment =
-        labelled("compare-commitment", &[&organisation[..], &account_x, &account_y, &n_x].concat());
-    let code = labelled("compare", &[&organisation[..], &s_x, &n_x, &s_y, &n_y].concat());
-    let number = labelled("compare-number", &[&organisation[..], &s_x, &s_y].concat());
+        labelled("compare-commitment", [&organisation[..], &account_x, &account_y, &n_x].concat());
+    let code = labelled("compare", [&organisation[..], &s_x, &n_x, &s_y, &n_y].concat());
+    let number = labelled("compare-number", [&organisation[..], &s_x, &s_y].concat());
     Table(vec![
         ("x is the", x.to_owned()),
         ("S_x", hex(s_x)),

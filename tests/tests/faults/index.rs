@@ -17,7 +17,7 @@ use vault_tests::world::World;
 
 const LENGTH: usize = MAX_PART_PLAINTEXT + 4321;
 /// Objects of a finished recording of one segment.
-const OBJECTS: usize = 9;
+const OBJECTS: usize = 8;
 /// Said of what the marks cannot tell.
 const FOUND_BY_SEARCH: &str = "no crash leaves that";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

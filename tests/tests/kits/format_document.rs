@@ -1,6 +1,12 @@
 //! docs/FORMAT.md against the code: its tables have the fields that statements have, its worked examples are those that
 //! the builder of the vectors makes, and its grammar takes the texts that the vectors hold.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's helpers fail by panicking, as its test functions do"
+)]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -1,5 +1,11 @@
 //! Recordings that begin while the server is away: for people whose keys were looked up lately, and for nobody else.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail by panicking, as its test functions do"
+)]
+
 use std::fs::File;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -57,7 +63,7 @@ fn what_begins_without_the_server_is_kept_and_sent_by_the_next_process() {
 /// What was signed last of a kind in the journal of a recording.
 fn signed<T: Statement>(journal: &str, line: &str, field: Option<&str>) -> Envelope<T> {
     let lines = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let newest = lines.filter_map(|found| found.get(line).cloned()).last().unwrap();
+    let newest = lines.filter_map(|found| found.get(line).cloned()).next_back().unwrap();
     serde_json::from_value(field.map_or(newest.clone(), |field| newest[field].clone())).unwrap()
 }
 

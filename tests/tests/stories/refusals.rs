@@ -191,7 +191,7 @@ mod damage_slow {
         std::fs::create_dir(&out).unwrap();
         let target = out.join("talk.bin");
         let stored = files(&scene.world.stored(&scene.recording));
-        assert_eq!(stored.len(), 9, "{stored:?}");
+        assert_eq!(stored.len(), 8, "{stored:?}");
         for path in stored {
             let good = std::fs::read(&path).unwrap();
             // What the server answers from its database does not depend on these copies of it.

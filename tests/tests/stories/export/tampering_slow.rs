@@ -80,8 +80,10 @@ impl Original {
             self.wrong.push(format!("{what}: the figures are not told once: {text} {}", human.stderr));
         }
         for (recording, finding) in &expected {
-            let told =
-                |line: &&str| finding.split('|').any(|one| line.starts_with(one)) && line.contains(recording);
+            let told = |line: &&str| {
+                finding.split('|').any(|one| line.starts_with(&one.replace('-', " ")))
+                    && line.contains(recording)
+            };
             if !text.lines().any(|line| told(&line)) {
                 self.wrong.push(format!("{what}: a person is not told of {recording}: {finding}"));
             }
