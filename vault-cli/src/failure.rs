@@ -1,5 +1,5 @@
 //! A failure has one exit code and one message of three lines: what happened, what it means for the person's data, what
-//! to do next. Which, is the engine's to say; here are the exit codes, how its [steps](steps) are called on a command
+//! to do next. Which, is the engine's to say; here are the exit codes, how its [`steps`] are called on a command
 //! line, and the failures that only a command line has.
 
 use std::io;
