@@ -10,7 +10,7 @@ use vault_proto::geometry::{CHUNK_CIPHERTEXT, PartChunks, body_length};
 use vault_proto::ids::Digest;
 use vault_proto::labels;
 use vault_proto::sealed_header::context_stanza;
-use vault_proto::statements::{KeyList, Reader, ReaderRole, Role, SegmentSeal, Suite};
+use vault_proto::statements::{KeyList, Member, Reader, ReaderRole, Role, SegmentSeal, Suite};
 
 use super::directory::OwnKeys;
 use super::fault::FaultKind;
@@ -183,17 +183,16 @@ fn lie_about_statements(kind: FaultKind, objects: &mut Objects, other: Option<&O
     let Some(manifest) = objects.manifest() else { return };
     let foreign = other.and_then(|other| Some((other, other.manifest()?)));
     let made = own.member(Role::Patient, manifest.created);
-    for (at, member) in manifest.members.iter().enumerate() {
+    for member in &manifest.members {
         let truth = objects.statements.clone();
         let statement = |digest: &Digest| truth.get(digest).cloned().unwrap_or_default();
         let mut set = |digest: Digest, envelope: String| drop(objects.statements.insert(digest, envelope));
         let own = |envelope: &[u8]| String::from_utf8_lossy(envelope).into_owned();
         match kind {
             FaultKind::SwapStatements => {
-                // Of the member in the next place, who is somebody else.
                 let Some((other, theirs)) = &foreign else { return };
-                let next = (at + 1) % theirs.members.len();
-                let Some(next) = theirs.members.get(next) else { return };
+                let somebody_else = |of: &&Member| of.account != member.account;
+                let Some(next) = theirs.members.iter().find(somebody_else) else { return };
                 let theirs = |digest: &Digest| other.statements.get(digest).cloned().unwrap_or_default();
                 set(member.certificate, theirs(&next.certificate));
                 set(member.key_list, theirs(&next.key_list));

@@ -269,6 +269,13 @@ impl Taken {
         self.moments.front().map(|moment| moment.mark.recorded)
     }
 
+    /// Has what is in the buffer taken for a tail again, which could not be sealed: at once, for it has waited already.
+    pub(super) fn try_tail_again(taken: &Weak<Mutex<Self>>) {
+        if let Some(taken) = taken.upgrade() {
+            Self::of(&taken).since.get_or_insert(Duration::ZERO);
+        }
+    }
+
     /// A copy of the buffer, if it has waited for long enough, and the plaintext bytes before it.
     pub(super) fn tail(&mut self, now: Duration) -> Option<(u64, Part)> {
         let recorded = self.buffer.get(..self.recorded_here()).filter(|recorded| !recorded.is_empty())?;
@@ -320,10 +327,8 @@ impl Ticker {
             if let Some((from, tail)) = tail {
                 // While parts wait to be sealed there is no room for it, and they hold more than it would. What is not
                 // in them is tried again.
-                if self.commands.try_send(Command::Tail { from, tail }).is_err()
-                    && let Some(taken) = self.taken.upgrade()
-                {
-                    Taken::of(&taken).since.get_or_insert(Duration::ZERO);
+                if self.commands.try_send(Command::Tail { from, tail, of: self.taken.clone() }).is_err() {
+                    Taken::try_tail_again(&self.taken);
                 }
             }
             if told != Some(written) {

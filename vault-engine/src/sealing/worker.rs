@@ -1,7 +1,7 @@
 //! Seals what is recorded, part by part and in order: every signature of an upload is asked for here, and every line of
 //! its journal is made here, before what it names is sent.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +30,7 @@ use super::progress::Mark;
 use super::sender::{GiveUp, Item, Patience, Shared};
 use super::settlement::AllSafe;
 use super::tail::TailLine;
+use super::taken::Taken;
 use crate::error::ClientError;
 use crate::media_type;
 use crate::opening::media::Medium;
@@ -44,8 +45,9 @@ pub(super) enum Command {
     Track { media_type: Option<String>, from: Duration },
     /// A part of the newest track.
     Part(Part),
-    /// A copy of what is not yet a part of it: all that follows on the first `from` plaintext bytes.
-    Tail { from: u64, tail: Part },
+    /// A copy of what is not yet a part of it: all that follows on the first `from` plaintext bytes. `of` is told if it
+    /// has to be asked for again.
+    Tail { from: u64, tail: Part, of: Weak<Mutex<Taken>> },
     /// The end.
     Finish { ended: Timestamp, status: RecordingStatus },
 }
@@ -184,7 +186,11 @@ impl Worker {
             match command {
                 Command::Track { media_type, from } => self.begin_track(media_type, from)?,
                 Command::Part(part) => self.seal_part(part).await?,
-                Command::Tail { from, tail } => self.seal_tail(from, tail).await?,
+                Command::Tail { from, tail, of } => {
+                    if !self.seal_tail(from, tail).await? {
+                        Taken::try_tail_again(&of);
+                    }
+                }
                 Command::Finish { ended, status } => return self.finish(ended, status).await.map(Some),
             }
         }
@@ -315,15 +321,16 @@ impl Worker {
         if last { self.seal_segment(length, mark).await } else { Ok(()) }
     }
 
-    /// Seals a copy of what is not yet a part into the home, in place of the one before. It follows on parts that are
-    /// safe; while one is not, the home or the server takes nothing, and would not take this either.
-    async fn seal_tail(&mut self, from: u64, tail: Part) -> Result<(), ClientError> {
+    /// Seals a copy of what is not yet a part into the home, in place of the one before. `false` if it could not be
+    /// yet: it follows on parts that are safe, and one may be on its way to the disk; what it holds has to be taken
+    /// again.
+    async fn seal_tail(&mut self, from: u64, tail: Part) -> Result<bool, ClientError> {
         let Patience::Keep(spool) = self.patience.clone() else {
-            return Ok(());
+            return Ok(true);
         };
         // What it holds may have come to be a part meanwhile: it would be there twice after a crash.
         if from != self.bytes() || !self.shared.settlement.is_all_safe() {
-            return Ok(());
+            return Ok(false);
         }
         let track = self.track_line(&tail.plaintext)?;
         let number = self.tracks.last().map_or(0, |track| track.track);
@@ -358,7 +365,7 @@ impl Worker {
             // It costs only what a crash would cost now.
             Err(error) => tracing::debug!(%error, "a tail could not be kept"),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn bytes(&self) -> u64 {
